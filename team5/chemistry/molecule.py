@@ -1,0 +1,276 @@
+"""SMILES → the one component that is judged: canonical SMILES, formula, exact mass, InChIKey."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdMolDescriptors
+
+from team5.constants import MAX_HEAVY_ATOMS, MAX_SMILES_LENGTH
+from team5.errors import MoleculeError
+
+# RDKit prints to stderr from C++; its complaints are turned into errors here instead.
+_POSITION = re.compile(r"position (\d+)")
+_VALENCE = re.compile(r"valence for atom # (\d+) (\w+)")
+_KEKULE = re.compile(r"[Uu]nkekulized atoms: ([\d ]+)")
+_PERIODIC_TABLE = Chem.GetPeriodicTable()
+# Where RDKit logs to is one setting of the whole process.
+_log_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Molecule:
+    """The component of a SMILES that is judged, without stereo.
+
+    Attributes
+    ----------
+    smiles : str
+        As typed.
+    mol : rdkit.Chem.Mol
+        The judged component; hydrogens are counts on the heavy atoms.
+    atom_indices : tuple of int
+        For each atom of ``mol``, its index in the SMILES as typed.
+    notes : tuple of str
+        What was left out or changed, in words for the user.
+    """
+
+    smiles: str
+    mol: Chem.Mol
+    atom_indices: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def n_heavy_atoms(self) -> int:
+        return int(self.mol.GetNumAtoms())
+
+    @cached_property
+    def charge(self) -> int:
+        """Net charge that protons cannot remove, in elementary charges."""
+        return int(Chem.GetFormalCharge(self.mol))
+
+    @cached_property
+    def canonical_smiles(self) -> str:
+        return str(Chem.MolToSmiles(self.mol, isomericSmiles=True))
+
+    @cached_property
+    def formula(self) -> str:
+        """Hill formula; a permanent charge stands at its end (``C5H14NO+``)."""
+        return str(rdMolDescriptors.CalcMolFormula(self.mol))
+
+    @cached_property
+    def exact_mass(self) -> float:
+        """Monoisotopic mass in u of the atoms; electrons of a charge are not subtracted."""
+        return sum(atom_masses(self.mol))
+
+    @cached_property
+    def inchikey14(self) -> str:
+        """First block of the InChIKey: the same for all stereo and charge forms of a skeleton."""
+        with rdBase.BlockLogs():
+            key = str(Chem.MolToInchiKey(self.mol))
+        if not key:
+            raise MoleculeError(
+                f"SMILES {self.smiles!r}: no InChIKey can be computed for this structure."
+            )
+        return key[:14]
+
+
+def atom_masses(mol: Chem.Mol) -> list[float]:
+    """Return each atom's monoisotopic mass in u, its hydrogens included.
+
+    An atom written with an isotope number has that isotope's mass.
+    """
+    hydrogen = _PERIODIC_TABLE.GetMostCommonIsotopeMass(1)
+    masses = []
+    for atom in mol.GetAtoms():
+        number, isotope = atom.GetAtomicNum(), atom.GetIsotope()
+        if isotope:
+            mass = _PERIODIC_TABLE.GetMassForIsotope(number, isotope)
+        else:
+            mass = _PERIODIC_TABLE.GetMostCommonIsotopeMass(number)
+        masses.append(mass + hydrogen * atom.GetTotalNumHs())
+    return masses
+
+
+def parse_smiles(smiles: str) -> Molecule:
+    """Parse a SMILES and pick what is judged: the largest organic component, without stereo.
+
+    Charges that a proton explains are removed (``[NH3+]``, ``C(=O)[O-]``), so that salts written
+    as ions and as neutral parts are the same molecule; permanent charges stay.
+
+    Raises
+    ------
+    MoleculeError
+        If the text is no SMILES (with the position), has no atoms, holds query or dummy atoms, or
+        its judged component has more than ``MAX_HEAVY_ATOMS`` heavy atoms.
+    """
+    if not isinstance(smiles, str):
+        raise MoleculeError(f"a SMILES must be text, not {type(smiles).__name__}: {smiles!r}.")
+    text = smiles.strip()
+    if not text:
+        raise MoleculeError("the SMILES is empty. Give a structure such as CCO.")
+    if len(text) > MAX_SMILES_LENGTH:
+        raise MoleculeError(
+            f"SMILES {_shorten(text)!r}: {len(text)} characters; at most {MAX_SMILES_LENGTH}."
+        )
+    if len(text.split()) > 1:
+        raise MoleculeError(
+            f"SMILES {_shorten(text)!r}: a blank at position {text.index(text.split()[1])}. "
+            "Give the SMILES alone, without a name after it."
+        )
+    whole = _parse(text)
+    notes: list[str] = []
+    if any(a.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED for a in whole.GetAtoms()) or any(
+        b.GetStereo() != Chem.BondStereo.STEREONONE for b in whole.GetBonds()
+    ):
+        notes.append("stereo is kept in the text and ignored by the score")
+        Chem.RemoveStereochemistry(whole)
+    mol, atom_indices = _largest_organic_component(whole, notes)
+    mol = _neutralise(mol, notes)
+    if mol.GetNumAtoms() > MAX_HEAVY_ATOMS:
+        raise MoleculeError(
+            f"SMILES {_shorten(text)!r}: {mol.GetNumAtoms()} heavy atoms; "
+            f"at most {MAX_HEAVY_ATOMS} can be fragmented."
+        )
+    return Molecule(smiles, mol, atom_indices, tuple(notes))
+
+
+def _parse(text: str) -> Chem.Mol:
+    params = Chem.SmilesParserParams()
+    params.sanitize = False
+    params.removeHs = False
+    params.parseName = False
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(text, params)
+    if mol is None:
+        raise MoleculeError(_explain_syntax(text, _complaint(text, params)))
+    try:
+        with rdBase.BlockLogs():
+            Chem.SanitizeMol(mol)
+    except Chem.MolSanitizeException as error:
+        raise MoleculeError(_explain_sanitization(text, mol, str(error))) from error
+    if mol.GetNumAtoms() == 0:
+        raise MoleculeError(f"SMILES {text!r}: no atoms.")
+    for atom in mol.GetAtoms():
+        if atom.GetAtomicNum() == 0:
+            raise MoleculeError(
+                f"SMILES {_shorten(text)!r}: atom {atom.GetIdx() + 1} is a placeholder "
+                f"({atom.GetSmarts()}). Give a complete structure."
+            )
+        atom.SetIntProp("_typed_index", atom.GetIdx())
+        atom.SetAtomMapNum(0)
+    with rdBase.BlockLogs():
+        mol = Chem.RemoveHs(mol)
+        Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
+    return mol
+
+
+def _complaint(text: str, params: Chem.SmilesParserParams) -> str:
+    """Parse a bad SMILES again and return what RDKit logs about it."""
+    logger = logging.getLogger("rdkit")
+    stream = io.StringIO()
+    with _log_lock:
+        before = logger.handlers[:], logger.propagate, logger.level
+        logger.handlers, logger.propagate = [logging.StreamHandler(stream)], False
+        logger.setLevel(logging.DEBUG)
+        rdBase.LogToPythonLogger()
+        try:
+            Chem.MolFromSmiles(text, params)
+        finally:
+            rdBase.LogToCppStreams()
+            logger.handlers, logger.propagate = before[0], before[1]
+            logger.setLevel(before[2])
+    return stream.getvalue()
+
+
+def _explain_syntax(text: str, complaint: str) -> str:
+    found = _POSITION.search(complaint)
+    where = f" at position {found.group(1)}" if found else ""
+    lowered = complaint.lower()
+    if "unclosed ring" in lowered:
+        why = "a ring is opened and not closed"
+    elif "extra close parentheses" in lowered:
+        why = "a parenthesis is closed that was not opened"
+    elif "extra open parentheses" in lowered:
+        why = "a parenthesis is opened and not closed"
+    elif "syntax error" in lowered:
+        why = "not understood"
+    else:
+        lines = [line for line in complaint.splitlines() if line.strip()]
+        why = lines[0].split("SMILES Parse Error: ")[-1].strip() if lines else "not understood"
+    return f"SMILES {_shorten(text)!r}: {why}{where}. Check the text around there."
+
+
+def _explain_sanitization(text: str, mol: Chem.Mol, message: str) -> str:
+    valence, kekule = _VALENCE.search(message), _KEKULE.search(message)
+    if valence:
+        number = int(valence.group(1))
+        what = f"atom {number + 1} ({valence.group(2)}) has more bonds than its valence allows"
+    elif kekule:
+        numbers = ", ".join(str(int(i) + 1) for i in kekule.group(1).split())
+        what = f"atoms {numbers} cannot form an aromatic ring"
+    else:
+        what = message
+    return f"SMILES {_shorten(text)!r}: {what}. Correct the structure."
+
+
+def _largest_organic_component(
+    whole: Chem.Mol, notes: list[str]
+) -> tuple[Chem.Mol, tuple[int, ...]]:
+    typed = [atom.GetIntProp("_typed_index") for atom in whole.GetAtoms()]
+    groups: tuple[tuple[int, ...], ...] = Chem.GetMolFrags(whole)
+    if len(groups) == 1:
+        return whole, tuple(typed)
+    mapping: list[tuple[int, ...]] = []
+    parts = Chem.GetMolFrags(whole, asMols=True, fragsMolAtomMapping=mapping)
+
+    def size(index: int) -> tuple[bool, int, float, str]:
+        part = parts[index]
+        has_carbon = any(a.GetAtomicNum() == 6 for a in part.GetAtoms())
+        return has_carbon, part.GetNumAtoms(), sum(atom_masses(part)), Chem.MolToSmiles(part)
+
+    best = max(range(len(parts)), key=size)
+    kept = Chem.MolToSmiles(parts[best])
+    notes.append(f"judged by the largest organic component of {len(parts)}: {kept}")
+    return parts[best], tuple(typed[i] for i in mapping[best])
+
+
+def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
+    """Move the net charge towards zero with protons where atoms can give or take them."""
+    charge = Chem.GetFormalCharge(mol)
+    if charge == 0:
+        return mol
+    step = -1 if charge > 0 else 1
+    neutral = Chem.RWMol(mol)
+    moved = 0
+    for atom in neutral.GetAtoms():
+        own = atom.GetFormalCharge()
+        if charge == 0:
+            break
+        if own * charge <= 0 or (step < 0 and atom.GetTotalNumHs() == 0):
+            continue
+        # An N-oxide or nitro group: its charge is balanced within the bond, not by a proton.
+        if any(n.GetFormalCharge() * own < 0 for n in atom.GetNeighbors()):
+            continue
+        hydrogens = atom.GetTotalNumHs() + step
+        atom.SetFormalCharge(own + step)
+        atom.SetNoImplicit(True)
+        atom.SetNumExplicitHs(hydrogens)
+        charge += step
+        moved += 1
+    if not moved:
+        return mol
+    with rdBase.BlockLogs():
+        Chem.SanitizeMol(neutral)
+    notes.append(f"judged as {Chem.MolToSmiles(neutral)}, with {moved} proton(s) moved")
+    return neutral.GetMol()
+
+
+def _shorten(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+

@@ -1,0 +1,447 @@
+"""SMILES ↔ tokens: atoms, bonds and fragments of a molecule as the model takes them.
+
+Atoms and bonds are categorical columns with a fixed vocabulary each; fragments come from
+:mod:`team5.chemistry.fragments` and carry counts that do not need learning. Depth and cap of the
+enumeration belong to the vocabulary: a model's probabilities depend on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem
+
+from team5.chemistry.fragments import (
+    MAX_DEPTH,
+    MAX_FRAGMENTS,
+    Fragments,
+    cut_graph,
+    molecule_graph,
+)
+from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.constants import HYDROGEN_MASS
+from team5.errors import ConfigError, MoleculeError
+
+if TYPE_CHECKING:
+    import torch
+
+Array = NDArray[Any]
+
+HYBRIDISATIONS = ("UNSPECIFIED", "S", "SP", "SP2", "SP3", "SP3D", "SP3D2")
+BOND_TYPES = ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC", "DATIVE")
+MAX_CHARGE = 4  # either sign
+RING_SIZES = 8  # classes: none, 3, 4, 5, 6, 7, 8, larger
+
+# Column → number of tokens; part of every version's config.
+ATOM_VOCABULARY = {
+    "element": 119,
+    "charge": 2 * MAX_CHARGE + 1,
+    "hydrogens": 6,
+    "aromatic": 2,
+    "degree": 8,
+    "hybridisation": len(HYBRIDISATIONS),
+    "ring_size": RING_SIZES,
+    "n_rings": 4,
+}
+BOND_VOCABULARY = {
+    "type": len(BOND_TYPES),
+    "conjugated": 2,
+    "ring_size": RING_SIZES,
+    "n_rings": 4,
+}
+
+# Elements with a count of their own in the fragment features; all others share one.
+COUNTED_ELEMENTS = (6, 7, 8, 16, 15, 9, 17, 35, 53)
+# Kinds of cut bond counted apart; see `_bond_kinds`.
+N_BOND_KINDS = 11
+FRAGMENT_FEATURES = (
+    *(f"depth_{d}" for d in range(4)),
+    "cost",
+    "mean_cost",
+    "n_cut",
+    "cut_parity",
+    *(f"cut_kind_{k}" for k in range(N_BOND_KINDS)),
+    "unsaturation",
+    "charge",
+    *(f"kept_{e}" for e in (*COUNTED_ELEMENTS, "other", "H")),
+    *(f"lost_{e}" for e in (*COUNTED_ELEMENTS, "other", "H")),
+    *(f"few_lost_{e}" for e in (*COUNTED_ELEMENTS, "other", "H")),
+    "n_kept",
+    "n_lost",
+    "mass",
+    "mass_share",
+    "n_rings",
+    "n_rings_opened",
+    "n_aromatic",
+    "hydrogen_share",
+)
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """How molecules are cut; stored in ``config.json`` with the vocabularies."""
+
+    max_depth: int = MAX_DEPTH
+    max_fragments: int = MAX_FRAGMENTS
+
+
+@dataclass(frozen=True)
+class MoleculeTokens:
+    """One molecule as tokens: A atoms, E bonds, F fragments.
+
+    Attributes
+    ----------
+    atoms : array of shape (A, 8), int
+        Columns of ``ATOM_VOCABULARY``.
+    isotopes : array of shape (A,), int
+        Isotope numbers where written, else 0; only needed to decode.
+    bonds : array of shape (E, 4), int
+        Columns of ``BOND_VOCABULARY``.
+    bond_ends : array of shape (E, 2), int
+    fragments : Fragments
+    """
+
+    molecule: Molecule
+    atoms: Array
+    isotopes: Array
+    bonds: Array
+    bond_ends: Array
+    bond_kinds: Array
+    bond_orders: Array
+    fragments: Fragments
+
+    def fragment_features(self) -> Array:
+        """Return features of the fragments, shape (F, len(FRAGMENT_FEATURES)), float32."""
+        return _fragment_features(self)
+
+
+class MoleculeTokenizer:
+    """Turns SMILES into tokens and tensors, and tokens back into SMILES.
+
+    ``tokenizer(smiles)`` takes one SMILES or a list and returns padded tensors;
+    ``encode`` and ``decode`` work on one molecule.
+    """
+
+    def __init__(self, config: TokenizerConfig | None = None) -> None:
+        self.config = config or TokenizerConfig()
+
+    def encode(self, smiles: str | Molecule) -> MoleculeTokens:
+        """Return the tokens of one molecule.
+
+        Raises
+        ------
+        MoleculeError
+            If the SMILES cannot be parsed or the molecule is too large; names the position.
+        """
+        molecule = parse_smiles(smiles) if isinstance(smiles, str) else smiles
+        mol = molecule.mol
+        atom_ring_sizes, atom_rings, bond_ring_sizes, bond_rings = _ring_classes(mol)
+        atoms, isotopes = [], []
+        for atom in mol.GetAtoms():
+            if abs(atom.GetFormalCharge()) > MAX_CHARGE:
+                raise MoleculeError(
+                    f"SMILES {molecule.smiles!r}: an atom of charge {atom.GetFormalCharge()}; "
+                    f"at most {MAX_CHARGE} either way."
+                )
+            hybridisation = str(atom.GetHybridization())
+            index = atom.GetIdx()
+            atoms.append(
+                (
+                    atom.GetAtomicNum(),
+                    atom.GetFormalCharge() + MAX_CHARGE,
+                    min(atom.GetTotalNumHs(), ATOM_VOCABULARY["hydrogens"] - 1),
+                    int(atom.GetIsAromatic()),
+                    min(atom.GetDegree(), ATOM_VOCABULARY["degree"] - 1),
+                    HYBRIDISATIONS.index(hybridisation) if hybridisation in HYBRIDISATIONS else 0,
+                    atom_ring_sizes[index],
+                    min(atom_rings[index], ATOM_VOCABULARY["n_rings"] - 1),
+                )
+            )
+            isotopes.append(atom.GetIsotope())
+        kekulized = Chem.Mol(mol)
+        Chem.Kekulize(kekulized)
+        bonds, orders = [], []
+        for bond, plain in zip(mol.GetBonds(), kekulized.GetBonds(), strict=True):
+            kind = str(bond.GetBondType())
+            index = bond.GetIdx()
+            bonds.append(
+                (
+                    BOND_TYPES.index(kind) if kind in BOND_TYPES else BOND_TYPES.index("DATIVE"),
+                    int(bond.GetIsConjugated()),
+                    bond_ring_sizes[index],
+                    min(bond_rings[index], BOND_VOCABULARY["n_rings"] - 1),
+                )
+            )
+            orders.append(plain.GetBondTypeAsDouble())
+        graph = molecule_graph(mol)
+        atom_tokens = np.array(atoms, dtype=np.int16).reshape(-1, len(ATOM_VOCABULARY))
+        bond_tokens = np.array(bonds, dtype=np.int16).reshape(-1, len(BOND_VOCABULARY))
+        return MoleculeTokens(
+            molecule=molecule,
+            atoms=atom_tokens,
+            isotopes=np.array(isotopes, dtype=np.int16),
+            bonds=bond_tokens,
+            bond_ends=graph.bonds,
+            bond_kinds=_bond_kinds(bond_tokens, graph.elements, graph.bonds),
+            bond_orders=np.array(orders, dtype=np.float32),
+            fragments=cut_graph(graph, self.config.max_depth, self.config.max_fragments),
+        )
+
+    def decode(self, tokens: MoleculeTokens) -> str:
+        """Return the canonical SMILES that the atom and bond tokens stand for."""
+        mol = Chem.RWMol()
+        for row, isotope in zip(tokens.atoms, tokens.isotopes, strict=True):
+            atom = Chem.Atom(int(row[0]))
+            atom.SetFormalCharge(int(row[1]) - MAX_CHARGE)
+            atom.SetNumExplicitHs(int(row[2]))
+            atom.SetNoImplicit(True)
+            atom.SetIsAromatic(bool(row[3]))
+            atom.SetIsotope(int(isotope))
+            mol.AddAtom(atom)
+        for row, (begin, end) in zip(tokens.bonds, tokens.bond_ends, strict=True):
+            kind = getattr(Chem.BondType, BOND_TYPES[int(row[0])])
+            mol.AddBond(int(begin), int(end), kind)
+        Chem.SanitizeMol(mol)
+        return str(Chem.CanonSmiles(Chem.MolToSmiles(mol)))
+
+    def __call__(self, smiles: str | Molecule | Sequence[str | Molecule]) -> MoleculeBatch:
+        """Tokenize one molecule or many and pad them into one batch of tensors."""
+        many = [smiles] if isinstance(smiles, str | Molecule) else list(smiles)
+        return pad_molecules([self.encode(one) for one in many])
+
+    def to_config(self) -> dict[str, Any]:
+        """Return what ``config.json`` keeps: cutting limits and vocabularies."""
+        return {
+            **asdict(self.config),
+            "atom_vocabulary": dict(ATOM_VOCABULARY),
+            "bond_vocabulary": dict(BOND_VOCABULARY),
+            "fragment_features": list(FRAGMENT_FEATURES),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MoleculeTokenizer:
+        """Rebuild a tokenizer from ``config.json``.
+
+        Raises
+        ------
+        ConfigError
+            If the stored vocabulary is not the one this code writes.
+        """
+        here = cls(TokenizerConfig(config["max_depth"], config["max_fragments"]))
+        written = here.to_config()
+        different = sorted(key for key in written if config.get(key) != written[key])
+        if different:
+            raise ConfigError(
+                f"the version's tokenizer differs in {', '.join(different)} from this release of "
+                "team5. Use the release that wrote it."
+            )
+        return here
+
+
+@dataclass(frozen=True)
+class MoleculeBatch:
+    """M molecules as padded tensors: A atoms, E bonds, F fragments at most.
+
+    Attributes
+    ----------
+    atoms : (M, A, 8) long
+        Token ids, one column per entry of ``ATOM_VOCABULARY``.
+    atom_padding_mask : (M, A) bool
+        True where padded.
+    bonds : (M, E, 4) long
+    bond_ends : (M, E, 2) long
+        Padded bonds join atom 0 to itself and are masked.
+    bond_padding_mask : (M, E) bool
+    inside : (M, F, A) float
+        1 where a fragment keeps an atom.
+    fragment_features : (M, F, len(FRAGMENT_FEATURES)) float
+    fragment_parents : (M, F) long
+    fragment_padding_mask : (M, F) bool
+    fragment_masses : (M, F) double
+        u; neutral.
+    fragment_hydrogens : (M, F) long
+    tokens : tuple of MoleculeTokens
+        What was padded.
+    """
+
+    atoms: torch.Tensor
+    atom_padding_mask: torch.Tensor
+    bonds: torch.Tensor
+    bond_ends: torch.Tensor
+    bond_padding_mask: torch.Tensor
+    inside: torch.Tensor
+    fragment_features: torch.Tensor
+    fragment_parents: torch.Tensor
+    fragment_padding_mask: torch.Tensor
+    fragment_masses: torch.Tensor
+    fragment_hydrogens: torch.Tensor
+    tokens: tuple[MoleculeTokens, ...]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def to(self, device: torch.device | str) -> MoleculeBatch:
+        """Return the same batch with its tensors on ``device``."""
+        import torch
+
+        moved = {
+            name: value.to(device) if isinstance(value, torch.Tensor) else value
+            for name, value in vars(self).items()
+        }
+        return MoleculeBatch(**moved)
+
+
+def pad_molecules(tokens: Sequence[MoleculeTokens]) -> MoleculeBatch:
+    """Pad the tokens of M molecules into tensors."""
+    import torch
+
+    n = len(tokens)
+    n_atoms = max(len(t.atoms) for t in tokens)
+    n_bonds = max(1, *(len(t.bonds) for t in tokens))
+    n_fragments = max(len(t.fragments) for t in tokens)
+    atoms = np.zeros((n, n_atoms, len(ATOM_VOCABULARY)), dtype=np.int64)
+    atom_padding = np.ones((n, n_atoms), dtype=bool)
+    bonds = np.zeros((n, n_bonds, len(BOND_VOCABULARY)), dtype=np.int64)
+    bond_ends = np.zeros((n, n_bonds, 2), dtype=np.int64)
+    bond_padding = np.ones((n, n_bonds), dtype=bool)
+    inside = np.zeros((n, n_fragments, n_atoms), dtype=np.float32)
+    features = np.zeros((n, n_fragments, len(FRAGMENT_FEATURES)), dtype=np.float32)
+    parents = np.zeros((n, n_fragments), dtype=np.int64)
+    padding = np.ones((n, n_fragments), dtype=bool)
+    masses = np.zeros((n, n_fragments), dtype=np.float64)
+    hydrogens = np.zeros((n, n_fragments), dtype=np.int64)
+    for i, t in enumerate(tokens):
+        a, e, f = len(t.atoms), len(t.bonds), len(t.fragments)
+        atoms[i, :a], atom_padding[i, :a] = t.atoms, False
+        bonds[i, :e], bond_ends[i, :e], bond_padding[i, :e] = t.bonds, t.bond_ends, False
+        inside[i, :f, :a] = t.fragments.inside
+        features[i, :f] = t.fragment_features()
+        parents[i, :f], padding[i, :f] = t.fragments.parents, False
+        masses[i, :f], hydrogens[i, :f] = t.fragments.masses, t.fragments.hydrogens
+    return MoleculeBatch(
+        *(
+            torch.from_numpy(array)
+            for array in (
+                atoms,
+                atom_padding,
+                bonds,
+                bond_ends,
+                bond_padding,
+                inside,
+                features,
+                parents,
+                padding,
+                masses,
+                hydrogens,
+            )
+        ),
+        tokens=tuple(tokens),
+    )
+
+
+def _ring_classes(mol: Chem.Mol) -> tuple[list[int], list[int], list[int], list[int]]:
+    info = mol.GetRingInfo()
+    atom_sizes, atom_counts = [0] * mol.GetNumAtoms(), [0] * mol.GetNumAtoms()
+    bond_sizes, bond_counts = [0] * mol.GetNumBonds(), [0] * mol.GetNumBonds()
+    for rings, sizes, counts in (
+        (info.AtomRings(), atom_sizes, atom_counts),
+        (info.BondRings(), bond_sizes, bond_counts),
+    ):
+        for ring in rings:
+            size = min(len(ring) - 2, RING_SIZES - 1)
+            for index in ring:
+                sizes[index] = min(sizes[index], size) if sizes[index] else size
+                counts[index] += 1
+    return atom_sizes, atom_counts, bond_sizes, bond_counts
+
+
+def _bond_kinds(bond_tokens: Array, elements: Array, ends: Array) -> Array:
+    """Class each bond: type first, then for single bonds the elements and whether in a ring."""
+    kinds = np.zeros(len(ends), dtype=np.int64)
+    for i, (a, b) in enumerate(ends):
+        kind, in_ring = int(bond_tokens[i, 0]), bond_tokens[i, 2] > 0
+        pair = {int(elements[a]), int(elements[b])}
+        if kind == BOND_TYPES.index("AROMATIC"):
+            kinds[i] = 0 if pair == {6} else 1
+        elif kind == BOND_TYPES.index("DOUBLE"):
+            kinds[i] = 2 if pair == {6} else 3
+        elif kind != BOND_TYPES.index("SINGLE"):
+            kinds[i] = 4
+        elif pair == {6}:
+            kinds[i] = 6 if in_ring else 5
+        elif pair == {6, 7}:
+            kinds[i] = 7
+        elif pair == {6, 8}:
+            kinds[i] = 8
+        elif pair == {6, 16}:
+            kinds[i] = 9
+        else:
+            kinds[i] = 10
+    return kinds
+
+
+def _fragment_features(tokens: MoleculeTokens) -> Array:
+    fragments = tokens.fragments
+    graph = fragments.graph
+    inside = fragments.inside.astype(np.float32)
+    n_fragments, n_atoms = inside.shape
+    # Per-atom columns, summed over each fragment's atoms by one product.
+    per_atom = np.zeros((n_atoms, len(COUNTED_ELEMENTS) + 4), dtype=np.float32)
+    counted = {number: column for column, number in enumerate(COUNTED_ELEMENTS)}
+    other = len(COUNTED_ELEMENTS)
+    for i, number in enumerate(graph.elements):
+        per_atom[i, counted.get(int(number), other)] = 1
+    per_atom[:, other + 1] = graph.hydrogens
+    per_atom[:, other + 2] = tokens.atoms[:, 1] - MAX_CHARGE
+    per_atom[:, other + 3] = tokens.atoms[:, 3]
+    sums = inside @ per_atom
+    kept = sums[:, : other + 2]
+    lost = kept[:1] - kept
+    n_kept = kept[:, :-1].sum(axis=1)
+
+    begin, end = tokens.bond_ends[:, 0], tokens.bond_ends[:, 1]
+    cut = inside[:, begin] != inside[:, end]
+    both = (inside[:, begin] * inside[:, end]) > 0
+    kinds = np.zeros((len(tokens.bonds), N_BOND_KINDS + 1), dtype=np.float32)
+    kinds[np.arange(len(kinds)), tokens.bond_kinds] = 1
+    kinds[:, -1] = tokens.bond_orders
+    cut_sums = cut.astype(np.float32) @ kinds
+    n_cut = cut_sums[:, :-1].sum(axis=1)
+    # Independent cycles kept: bonds - atoms + 1, as a fragment is connected.
+    n_rings = both.sum(axis=1) - n_kept + 1
+
+    carbons, nitrogens, phosphorus = kept[:, 0], kept[:, 1], kept[:, 4]
+    halogens, hydrogens = kept[:, 5:9].sum(axis=1), kept[:, -1]
+    unsaturation = (2 * carbons + 2 + nitrogens + phosphorus - hydrogens - halogens) / 2
+    masses = fragments.masses
+    columns = np.empty((n_fragments, len(FRAGMENT_FEATURES)), dtype=np.float32)
+    columns[:, :4] = np.minimum(fragments.depths, 3)[:, None] == np.arange(4)
+    columns[:, 4] = fragments.costs / 5
+    columns[:, 5] = fragments.costs / np.maximum(n_cut, 1) / 2
+    columns[:, 6] = n_cut / 3
+    columns[:, 7] = np.rint(cut_sums[:, -1]) % 2
+    at = 8
+    columns[:, at : at + N_BOND_KINDS] = cut_sums[:, :-1]
+    at += N_BOND_KINDS
+    columns[:, at] = unsaturation / 6
+    columns[:, at + 1] = sums[:, other + 2]
+    at += 2
+    width = other + 2
+    scale = np.array([10, 3, 4, *[1] * (other - 2), 12], dtype=np.float32)
+    columns[:, at : at + width] = kept / scale
+    columns[:, at + width : at + 2 * width] = lost / scale
+    columns[:, at + 2 * width : at + 3 * width] = 1 / (1 + lost)
+    at += 3 * width
+    columns[:, at] = n_kept / 20
+    columns[:, at + 1] = (n_kept[0] - n_kept) / 20
+    columns[:, at + 2] = masses / 300
+    columns[:, at + 3] = masses / masses[0]
+    columns[:, at + 4] = n_rings / 3
+    columns[:, at + 5] = (n_rings[0] - n_rings) / 3
+    columns[:, at + 6] = sums[:, other + 3] / 6
+    columns[:, at + 7] = hydrogens * HYDROGEN_MASS / masses * 10
+    return columns

@@ -1,0 +1,111 @@
+"""Read spectra from any supported file: picks a reader, counts what it skips and why."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from team5.data.readers import massbank, peak_lists, tables
+from team5.data.records import Record
+from team5.errors import DataError, DataFileNotFoundError
+
+FORMATS = "MGF, MSP, mzML, MassBank (.txt, a folder, .tar.gz), Parquet or CSV"
+
+
+@dataclass(frozen=True, slots=True)
+class SpectraRead:
+    """What a file held: its usable records, and how many were skipped for which reason."""
+
+    records: list[Record]
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def read_spectra(path: str | Path, *, require_smiles: bool = False) -> SpectraRead:
+    """Read all spectra of a file or folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        MGF, MSP, mzML, MassBank (a record, a folder or the release archive), Parquet or CSV.
+    require_smiles : bool, default False
+        Skip, and count, records without a structure.
+
+    Raises
+    ------
+    DataFileNotFoundError
+        If there is no such file.
+    DataError
+        If the format is unknown, the file is damaged, or none of its records can be used.
+    """
+    skipped: Counter[str] = Counter()
+    records = list(iter_spectra(path, skipped, require_smiles=require_smiles))
+    if not records:
+        raise DataError(nothing_usable(path, skipped))
+    return SpectraRead(records, skipped)
+
+
+def iter_spectra(
+    path: str | Path,
+    skipped: Counter[str],
+    *,
+    require_smiles: bool = False,
+    on_progress: Callable[[float], None] | None = None,
+) -> Iterator[Record]:
+    """Yield the usable records of a file one by one, counting the others in `skipped`.
+
+    Parameters
+    ----------
+    path : str or Path
+    skipped : Counter
+        Reasons are counted here while the records are drawn.
+    require_smiles : bool, default False
+    on_progress : callable, optional
+        Called now and then with the share of the file read, 0 to 1.
+    """
+    path = Path(path)
+    for record in _pick_reader(path)(path, skipped, on_progress):
+        if require_smiles and record.smiles is None:
+            skipped["no SMILES"] += 1
+            continue
+        yield record
+
+
+def nothing_usable(path: str | Path, skipped: Counter[str]) -> str:
+    """Return the text of the error for a file none of whose records can be used."""
+    if not skipped:
+        return f"{path}: no spectra in this file. Formats read: {FORMATS}."
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in skipped.most_common(4))
+    return f"{path}: none of its {skipped.total():,} records can be used: {reasons}."
+
+
+Reader = Callable[[Path, Counter[str], Callable[[float], None] | None], Iterator[Record]]
+
+
+def _pick_reader(path: Path) -> Reader:
+    if path.is_dir():
+        return massbank.iter_folder
+    if not path.exists():
+        raise DataFileNotFoundError(f"{path}: no such file or folder.")
+    with path.open("rb") as file:
+        head = file.read(4096)
+    name = path.name.casefold()
+    if head.startswith(b"PAR1"):
+        return tables.iter_parquet
+    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")) or name.endswith(".tar"):
+        return massbank.iter_archive
+    text = head.decode("utf-8", errors="replace")
+    if massbank.is_massbank_text(text):
+        return massbank.iter_file
+    for ending, reader in {
+        ".mgf": peak_lists.iter_mgf,
+        ".msp": peak_lists.iter_msp,
+        ".mzml": peak_lists.iter_mzml,
+        ".csv": tables.iter_csv,
+        ".tsv": tables.iter_csv,
+    }.items():
+        if name.endswith(ending):
+            return reader
+    by_content = peak_lists.reader_by_content(text) or tables.reader_by_content(text)
+    if by_content:
+        return by_content
+    raise DataError(f"{path}: unknown format. Formats read: {FORMATS}.")

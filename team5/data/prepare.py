@@ -1,0 +1,302 @@
+"""Any readable source of spectra becomes the prepared table: one Parquet file, checked, cached."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from team5.chemistry.adducts import default_adduct, parse_adduct
+from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.constants import PRECURSOR_TOLERANCE
+from team5.data.licenses import DEFAULT_LICENSES, normalize_license
+from team5.data.readers import iter_spectra, nothing_usable
+from team5.data.records import Record
+from team5.errors import DataError, DataFileNotFoundError, MoleculeError, StorageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Goes up with every change of what a table holds, so that no older one is taken from the cache.
+FORMAT = 1
+_ROWS_PER_GROUP = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTable:
+    """The prepared table of a source.
+
+    Attributes
+    ----------
+    path : Path
+        The Parquet file, one row per usable MS2 spectrum.
+    n_spectra, n_compounds : int
+        Rows, and distinct InChIKey first blocks among them.
+    skipped : Counter
+        How many records were left out, by reason.
+    """
+
+    path: Path
+    n_spectra: int
+    n_compounds: int
+    skipped: Counter[str]
+
+
+def prepare_table(
+    source: str | Path,
+    destination_folder: str | Path,
+    *,
+    licenses: tuple[str, ...] = DEFAULT_LICENSES,
+    refresh: bool = False,
+    progress: bool = False,
+) -> PreparedTable:
+    """Make the table of training data from a file, folder or archive of spectra, or find it made.
+
+    A row is a spectrum with a structure that parses, an adduct that is understood and a precursor
+    within ``PRECURSOR_TOLERANCE`` of the one calculated from both. A missing precursor is filled
+    in; a missing adduct is the usual one if that explains the precursor. The licence filter holds
+    for records that come from a library with licences; a file of one's own states none.
+
+    Parameters
+    ----------
+    source : str or Path
+        Whatever `team5.data.readers.iter_spectra` reads.
+    destination_folder : str or Path
+        Where tables are kept, each under a name made from the content of its source.
+    licenses : tuple of str
+        Licences of records to use, by family: ``CC BY`` includes ``CC BY 4.0``.
+    refresh : bool, default False
+        Make the table again even if it is there.
+    progress : bool, default False
+        Show a progress bar on stderr.
+
+    Raises
+    ------
+    DataError
+        If the source cannot be read or holds nothing that can be used.
+    StorageError
+        If the table cannot be written.
+    """
+    source, folder = Path(source), Path(destination_folder)
+    families = tuple(sorted({normalize_license(name) for name in licenses}))
+    path = folder / f"{_stem(source)}-{_content_key(source, families)}.parquet"
+    if not refresh and (cached := _read_cached(path)):
+        return cached
+    skipped: Counter[str] = Counter()
+    compounds: set[str] = set()
+    # Whoever prepares the same source at the same time writes to another temporary file.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _progress_bar(f"Reading {source.name}", progress) as on_progress:
+            records = iter_spectra(source, skipped, require_smiles=True, on_progress=on_progress)
+            rows = iter_rows(records, skipped, families)
+            n_spectra = _write_rows(temporary, rows, compounds)
+        if n_spectra == 0:
+            raise DataError(nothing_usable(source, skipped))
+        table = PreparedTable(path, n_spectra, len(compounds), skipped)
+        _write_summary(table)
+        os.replace(temporary, path)
+    except OSError as error:
+        if isinstance(error, (DataFileNotFoundError, StorageError)):
+            raise
+        raise StorageError(f"{folder}: the prepared table cannot be written: {error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return table
+
+
+def iter_rows(
+    records: Iterator[Record], skipped: Counter[str], license_families: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+    """Yield a row of the prepared table for each usable record, counting the others."""
+    for record in records:
+        row = _to_row(record, license_families)
+        if isinstance(row, str):
+            skipped[row] += 1
+        else:
+            yield row
+
+
+def format_skipped(table: PreparedTable) -> str:
+    """Return what was used and what was left out, and why, as a table for people."""
+    total = table.n_spectra + table.skipped.total()
+    lines = [("used", table.n_spectra), *table.skipped.most_common(), ("records in all", total)]
+    width = max(len(text) for text, _ in lines)
+    rows = [f"  {text:<{width}}  {count:>9,}  {count / total:>6.1%}" for text, count in lines]
+    title = f"{table.n_spectra:,} spectra of {table.n_compounds:,} compounds"
+    return "\n".join([title, rows[0], *rows[1:-1], rows[-1]])
+
+
+def _to_row(record: Record, license_families: tuple[str, ...]) -> dict[str, Any] | str:
+    """Return the row of a record, or the reason why it has none."""
+    spectrum = record.spectrum
+    if record.license is not None and normalize_license(record.license) not in license_families:
+        return f"licence not chosen ({record.license})"
+    if record.smiles is None:
+        return "no SMILES"
+    molecule = _cached_molecule(record.smiles)
+    if isinstance(molecule, str):
+        return molecule
+    adduct_name = spectrum.adduct
+    if adduct_name is None:
+        if spectrum.ion_mode is None or spectrum.precursor_mz is None:
+            return "no adduct"
+        adduct_name = default_adduct(spectrum.ion_mode, molecule.charge)
+    adduct = parse_adduct(adduct_name)
+    calculated = adduct.precursor_mz(molecule.exact_mass)
+    if calculated <= 0:
+        return "adduct does not fit the structure"
+    precursor_mz = calculated if spectrum.precursor_mz is None else spectrum.precursor_mz
+    if abs(precursor_mz - calculated) > PRECURSOR_TOLERANCE:
+        if spectrum.adduct is None:
+            return "no adduct"
+        return "precursor contradicts the structure"
+    return {
+        "identifier": spectrum.identifier,
+        "mzs": spectrum.mzs,
+        "intensities": spectrum.intensities,
+        "smiles": record.smiles,
+        "inchikey14": molecule.inchikey14,
+        "formula": molecule.formula,
+        "exact_mass": molecule.exact_mass,
+        "adduct": adduct.name,
+        "precursor_mz": precursor_mz,
+        "ion_mode": adduct.ion_mode,
+        "instrument_type": spectrum.instrument_type,
+        "collision_energy": spectrum.collision_energy,
+        "license": record.license,
+        "contributor": record.contributor,
+        "fold": record.fold,
+    }
+
+
+@lru_cache(maxsize=65_536)
+def _cached_molecule(smiles: str) -> Molecule | str:
+    """Return the molecule, or the reason why there is none; a library repeats its structures."""
+    try:
+        molecule = parse_smiles(smiles)
+        _ = molecule.inchikey14, molecule.exact_mass
+    except MoleculeError as error:
+        return "structure too large" if "heavy atoms" in str(error) else "SMILES not understood"
+    return molecule
+
+
+def _schema() -> "pa.Schema":
+    import pyarrow as pa
+
+    text, number = pa.string(), pa.float64()
+    return pa.schema(
+        [
+            ("identifier", text),
+            ("mzs", pa.list_(number)),
+            ("intensities", pa.list_(number)),
+            ("smiles", text),
+            ("inchikey14", text),
+            ("formula", text),
+            ("exact_mass", number),
+            ("adduct", text),
+            ("precursor_mz", number),
+            ("ion_mode", text),
+            ("instrument_type", text),
+            ("collision_energy", text),
+            ("license", text),
+            ("contributor", text),
+            ("fold", text),
+        ]
+    )
+
+
+def _write_rows(path: Path, rows: Iterator[dict[str, Any]], compounds: set[str]) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _schema()
+    n_rows = 0
+    batch: list[dict[str, Any]] = []
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for row in rows:
+            batch.append(row)
+            compounds.add(row["inchikey14"])
+            n_rows += 1
+            if len(batch) == _ROWS_PER_GROUP:
+                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+                batch.clear()
+        if batch:
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+    return n_rows
+
+
+def _stem(source: Path) -> str:
+    return source.name.split(".")[0] or "spectra"
+
+
+def _content_key(source: Path, license_families: tuple[str, ...]) -> str:
+    digest = hashlib.sha256(json.dumps([FORMAT, license_families]).encode())
+    if source.is_dir():
+        for file in sorted(file for file in source.rglob("*") if file.is_file()):
+            digest.update(str(file.relative_to(source)).encode())
+            _update(digest, file)
+    elif source.exists():
+        _update(digest, source)
+    else:
+        raise DataFileNotFoundError(f"{source}: no such file or folder.")
+    return digest.hexdigest()[:16]
+
+
+def _update(digest: "hashlib._Hash", file: Path) -> None:
+    with file.open("rb") as content:
+        while chunk := content.read(1 << 20):
+            digest.update(chunk)
+
+
+def _summary_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _write_summary(table: PreparedTable) -> None:
+    summary = {
+        "n_spectra": table.n_spectra,
+        "n_compounds": table.n_compounds,
+        "skipped": dict(table.skipped.most_common()),
+    }
+    path = _summary_path(table.path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _read_cached(path: Path) -> PreparedTable | None:
+    """Return the table if it and its summary are there; a damaged summary is as good as none."""
+    if not path.exists():
+        return None
+    try:
+        summary = json.loads(_summary_path(path).read_text(encoding="utf-8"))
+        counts = int(summary["n_spectra"]), int(summary["n_compounds"])
+        return PreparedTable(path, *counts, Counter(summary["skipped"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@contextmanager
+def _progress_bar(description: str, show: bool) -> Iterator[Any]:
+    if not show:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
+        TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+        bar.update(task, completed=1.0)

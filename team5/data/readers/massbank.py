@@ -1,0 +1,199 @@
+"""MassBank records: one file, a folder of them, or the release archive, streamed.
+
+The format is described in MassBank-web's ``Documentation/MassBankRecordFormat.md``.
+"""
+
+import re
+import tarfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from team5.data.records import Record
+from team5.data.spectrum import Spectrum, text_or_none
+from team5.errors import AdductError, DataError, SpectrumError
+
+# A record without a licence may not be used; a text that no filter allows keeps it out.
+NO_LICENSE = "none stated"
+_INCHIKEY = re.compile(r"\bINCHIKEY ([A-Z]{14})\b")
+
+
+def is_massbank_text(head: str) -> bool:
+    """Return whether a file that begins like this is a MassBank record."""
+    return head.lstrip("\ufeff \r\n").startswith("ACCESSION:")
+
+
+def iter_archive(
+    path: Path, skipped: Counter[str], on_progress: Callable[[float], None] | None = None
+) -> Iterator[Record]:
+    """Yield the records of a release archive, in its order, without unpacking it."""
+    size = max(path.stat().st_size, 1)
+    found = False
+    try:
+        # A stream ("r|") is read once from front to end; "r:" would index all members first.
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as archive:
+            for member in archive:
+                if not _is_record_name(member.name) or not member.isfile():
+                    continue
+                content = archive.extractfile(member)
+                if content is None:
+                    continue
+                text = content.read().decode("utf-8", errors="replace")
+                if on_progress:
+                    on_progress(min(file.tell() / size, 1.0))
+                if is_massbank_text(text):
+                    found = True
+                    yield from parse_records(text, skipped)
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise DataError(
+            f"{path}: the archive cannot be read to its end ({error}). Fetch it again."
+        ) from error
+    if not found:
+        raise DataError(f"{path}: no MassBank records (MSBNK-*.txt) in this archive.")
+
+
+def iter_folder(
+    path: Path, skipped: Counter[str], on_progress: Callable[[float], None] | None = None
+) -> Iterator[Record]:
+    """Yield the records of all MassBank files below a folder, sorted by path."""
+    files = sorted(file for file in path.rglob("*.txt") if _is_record_name(file.name))
+    if not files:
+        raise DataError(f"{path}: no MassBank records (*.txt) in this folder.")
+    found = False
+    for number, file in enumerate(files, start=1):
+        text = file.read_text(encoding="utf-8", errors="replace")
+        if on_progress:
+            on_progress(number / len(files))
+        if is_massbank_text(text):
+            found = True
+            yield from parse_records(text, skipped)
+    if not found:
+        raise DataError(f"{path}: none of its {len(files)} text files is a MassBank record.")
+
+
+def iter_file(
+    path: Path, skipped: Counter[str], on_progress: Callable[[float], None] | None = None
+) -> Iterator[Record]:
+    """Yield the records of one MassBank file."""
+    yield from parse_records(path.read_text(encoding="utf-8", errors="replace"), skipped)
+    if on_progress:
+        on_progress(1.0)
+
+
+def parse_records(text: str, skipped: Counter[str]) -> Iterator[Record]:
+    """Yield the usable records of a file; most hold one, each ended by ``//``."""
+    for block in re.split(r"^//\s*$", text, flags=re.MULTILINE):
+        if not block.strip():
+            continue
+        record = _parse_record(block, skipped)
+        if record is not None:
+            yield record
+
+
+def _is_record_name(name: str) -> bool:
+    return name.endswith(".txt") and not name.rsplit("/", 1)[-1].startswith(".")
+
+
+def _parse_record(block: str, skipped: Counter[str]) -> Record | None:
+    fields, peak_lines = _split_fields(block)
+    ms_type = fields.get("AC$MASS_SPECTROMETRY: MS_TYPE", "MS2")
+    if ms_type.upper() != "MS2":
+        skipped[f"not MS2 ({ms_type})"] += 1
+        return None
+    if "DEPRECATED" in fields:
+        skipped["deprecated by its library"] += 1
+        return None
+    accession = fields.get("ACCESSION", "")
+    try:
+        mzs, intensities = _parse_peaks(peak_lines)
+    except ValueError:
+        skipped["peak list not understood"] += 1
+        return None
+    if not mzs:
+        skipped["no peaks"] += 1
+        return None
+    # Some records have ION_TYPE, most PRECURSOR_TYPE; both mean the adduct.
+    adduct = text_or_none(fields.get("MS$FOCUSED_ION: PRECURSOR_TYPE")) or text_or_none(
+        fields.get("MS$FOCUSED_ION: ION_TYPE")
+    )
+    try:
+        spectrum = Spectrum(
+            mzs,
+            intensities,
+            precursor_mz=_parse_precursor(fields.get("MS$FOCUSED_ION: PRECURSOR_M/Z")),
+            adduct=adduct,
+            collision_energy=fields.get("AC$MASS_SPECTROMETRY: COLLISION_ENERGY"),
+            instrument_type=fields.get("AC$INSTRUMENT_TYPE"),
+            ion_mode=fields.get("AC$MASS_SPECTROMETRY: ION_MODE"),
+            identifier=accession,
+        )
+    except AdductError:
+        skipped["adduct not understood"] += 1
+        return None
+    except SpectrumError as error:
+        skipped[_reason(error, accession)] += 1
+        return None
+    return Record(
+        spectrum,
+        smiles=text_or_none(fields.get("CH$SMILES")),
+        inchikey14=fields.get("INCHIKEY"),
+        formula=text_or_none(fields.get("CH$FORMULA")),
+        license=fields.get("LICENSE", NO_LICENSE),
+        contributor=_contributor(accession),
+    )
+
+
+def _split_fields(block: str) -> tuple[dict[str, str], list[str]]:
+    """Return the first value of every tag (with its subtag, if it has one) and the peak lines."""
+    head, _, peaks = block.partition("PK$PEAK:")
+    fields: dict[str, str] = {}
+    for line in head.splitlines():
+        tag, separator, value = line.partition(": ")
+        if not separator or line.startswith(" "):
+            continue
+        if tag.startswith(("AC$MASS_SPECTROMETRY", "MS$FOCUSED_ION")):
+            subtag, _, value = value.partition(" ")
+            tag = f"{tag}: {subtag}"
+        elif tag == "CH$LINK" and (match := _INCHIKEY.search(value)):
+            tag, value = "INCHIKEY", match[1]
+        fields.setdefault(tag, value.strip())
+    return fields, peaks.splitlines()[1:]
+
+
+def _parse_peaks(lines: list[str]) -> tuple[list[float], list[float]]:
+    mzs, intensities = [], []
+    for line in lines:
+        columns = line.split()
+        if len(columns) >= 2:
+            mzs.append(float(columns[0]))
+            intensities.append(float(columns[1]))
+    return mzs, intensities
+
+
+def _parse_precursor(text: str | None) -> float | None:
+    """Return the precursor's m/z; of "519.2/337.1", an MSn path, the last ion broken."""
+    for part in reversed(re.split(r"[/\s]+", text or "")):
+        try:
+            value = float(part)
+        except ValueError:
+            continue
+        if value > 0:
+            return value
+    return None
+
+
+def _contributor(accession: str) -> str | None:
+    """Return the contributor in ``MSBNK-<contributor>-<number>``; old accessions have none."""
+    parts = accession.split("-")
+    return "-".join(parts[1:-1]) if len(parts) >= 3 and parts[0] == "MSBNK" else None
+
+
+def _reason(error: SpectrumError, identifier: str) -> str:
+    """Return a spectrum's fault without the record's name, so that equal faults count together."""
+    text = str(error).removeprefix(f"{identifier}: ")
+    if "peaks; at most" in text:
+        return "too many peaks"
+    if "ion mode" in text:
+        return "adduct contradicts the ion mode"
+    return "intensities or m/z out of range"

@@ -1,0 +1,187 @@
+"""Spectrum: one measured MS/MS spectrum, checked when it is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from team5.chemistry.adducts import parse_adduct
+from team5.constants import MAX_PEAKS
+from team5.errors import SpectrumError
+
+# What libraries write where they have nothing to say.
+_NOTHING = {"", "n/a", "na", "nan", "none", "null", "unknown", "-", "?", "not available"}
+_ION_MODES = {
+    "positive": "positive",
+    "pos": "positive",
+    "p": "positive",
+    "+": "positive",
+    "1+": "positive",
+    "negative": "negative",
+    "neg": "negative",
+    "n": "negative",
+    "-": "negative",
+    "1-": "negative",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spectrum:
+    """One MS/MS spectrum and the conditions it was measured under.
+
+    Peaks may come in any order and unit; they are sorted by m/z, peaks without intensity are
+    dropped, and the highest becomes 1.
+
+    Parameters
+    ----------
+    mzs, intensities : array of shape (P,)
+        Lists, arrays or tensors. m/z above 0; intensities from 0, at least one above it.
+    precursor_mz : float, optional
+    adduct : str, optional
+        Any way of writing; becomes the normalised name, ``[M+H]+``.
+    collision_energy : str or float, optional
+        As the instrument writes it (``35 eV``, ``30 % (nominal)``); a number is in eV.
+    instrument_type : str, optional
+    ion_mode : {"positive", "negative"}, optional
+        Taken from the adduct when that is given.
+    identifier : str, optional
+
+    Raises
+    ------
+    SpectrumError
+        If the peaks are no spectrum. The text begins with the identifier, if there is one.
+    AdductError
+        If the adduct is not understood.
+    """
+
+    mzs: NDArray[np.float64]
+    intensities: NDArray[np.float64]
+    precursor_mz: float | None = None
+    adduct: str | None = None
+    collision_energy: str | None = None
+    instrument_type: str | None = None
+    ion_mode: str | None = None
+    identifier: str = ""
+
+    def __post_init__(self) -> None:
+        identifier = str(self.identifier).strip()
+        where = f"{identifier}: " if identifier else ""
+        mzs, intensities = _checked_peaks(self.mzs, self.intensities, where)
+        adduct = text_or_none(self.adduct)
+        ion_mode = _checked_ion_mode(self.ion_mode, where)
+        if adduct is not None:
+            parsed = parse_adduct(adduct)
+            adduct = parsed.name
+            if ion_mode not in (None, parsed.ion_mode):
+                raise SpectrumError(
+                    f"{where}adduct {adduct} in {ion_mode} ion mode. Correct one of the two."
+                )
+            ion_mode = parsed.ion_mode
+        checked = {
+            "mzs": mzs,
+            "intensities": intensities,
+            "precursor_mz": _checked_precursor(self.precursor_mz, where),
+            "adduct": adduct,
+            "collision_energy": _energy_text(self.collision_energy),
+            "instrument_type": text_or_none(self.instrument_type),
+            "ion_mode": ion_mode,
+            "identifier": identifier,
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def n_peaks(self) -> int:
+        return len(self.mzs)
+
+
+def text_or_none(value: object) -> str | None:
+    """Return a metadata value as text, or None for the many ways of writing that there is none."""
+    if value is None:
+        return None
+    text = str(value).strip()
+    return None if text.casefold() in _NOTHING else text
+
+
+def _checked_peaks(
+    mzs: ArrayLike, intensities: ArrayLike, where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    mzs = _to_array(mzs, "mzs", where)
+    intensities = _to_array(intensities, "intensities", where)
+    if len(mzs) != len(intensities):
+        raise SpectrumError(
+            f"{where}{len(mzs)} m/z values but {len(intensities)} intensities. "
+            "Give every peak both."
+        )
+    if len(mzs) == 0:
+        raise SpectrumError(f"{where}no peaks. Give at least one m/z with its intensity.")
+    if len(mzs) > MAX_PEAKS:
+        raise SpectrumError(
+            f"{where}{len(mzs)} peaks; at most {MAX_PEAKS} are taken. "
+            "Centroid the spectrum or keep its highest peaks."
+        )
+    for name, values in (("mzs", mzs), ("intensities", intensities)):
+        _check_all(np.isfinite(values), values, name, "is not a finite number", where)
+    _check_all(mzs > 0, mzs, "mzs", "is not above 0", where)
+    _check_all(intensities >= 0, intensities, "intensities", "is negative", where)
+    base_peak = intensities.max()
+    if base_peak == 0:
+        raise SpectrumError(f"{where}all intensities are 0. Give at least one above 0.")
+    kept = intensities > 0
+    mzs, intensities = mzs[kept], intensities[kept] / base_peak
+    order = np.argsort(mzs, kind="stable")
+    return mzs[order], intensities[order]
+
+
+def _to_array(values: Any, name: str, where: str) -> NDArray[np.float64]:
+    if hasattr(values, "detach"):  # a torch tensor, maybe on a device or with a gradient
+        values = values.detach().cpu().double().numpy()
+    if isinstance(values, (str, bytes)) or values is None:
+        raise SpectrumError(f"{where}{name} must be numbers, not {values!r}.")
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SpectrumError(f"{where}{name} must be numbers in one flat list: {error}.") from error
+    if array.ndim != 1:
+        raise SpectrumError(
+            f"{where}{name} must be one flat list, not of shape {tuple(array.shape)}."
+        )
+    return array
+
+
+def _check_all(
+    valid: NDArray[np.bool_], values: Sequence[float] | NDArray[np.float64], name: str,
+    problem: str, where: str,
+) -> None:  # fmt: skip
+    if not valid.all():
+        index = int(np.argmin(valid))
+        raise SpectrumError(f"{where}{name}[{index}] = {values[index]:g} {problem}. Correct it.")
+
+
+def _checked_precursor(value: object, where: str) -> float | None:
+    if value is None:
+        return None
+    try:
+        precursor_mz = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise SpectrumError(f"{where}precursor_mz must be a number, not {value!r}.") from error
+    if not (np.isfinite(precursor_mz) and precursor_mz > 0):
+        raise SpectrumError(f"{where}precursor_mz = {precursor_mz:g} is not above 0. Correct it.")
+    return precursor_mz
+
+
+def _checked_ion_mode(value: object, where: str) -> str | None:
+    text = "" if value is None else str(value).strip().casefold()
+    if text in _ION_MODES:
+        return _ION_MODES[text]
+    if text in _NOTHING:
+        return None
+    raise SpectrumError(f"{where}ion mode {value!r} is unknown. Write positive or negative.")
+
+
+def _energy_text(value: object) -> str | None:
+    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+        return f"{float(value):g} eV" if np.isfinite(float(value)) else None
+    return text_or_none(value)

@@ -1,0 +1,302 @@
+"""Folds by structure (InChIKey first block), and the check that none leaks."""
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem, DataStructs, rdBase
+from rdkit.Chem import rdFingerprintGenerator
+
+from team5.errors import ConfigError, DataError, DataFileNotFoundError
+
+FOLDS = ("train", "val", "test")
+
+_INCHIKEY14 = re.compile(r"[A-Z]{14}")
+_COLUMNS = ("inchikey14", "fold")
+_PARQUET_MAGIC = b"PAR1"
+_EXAMPLES = 3  # how many faulty rows or structures an error names
+
+
+def read_folds(path: str | Path) -> dict[str, str]:
+    """Read which fold each structure belongs to.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV or Parquet table with the columns ``inchikey14`` and ``fold``; others are ignored.
+
+    Returns
+    -------
+    dict of str to str
+        Fold (``train``, ``val`` or ``test``) by InChIKey first block.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, a value is not what its column holds, or one structure stands in
+        two folds.
+    """
+    path = Path(path)
+    rows = _read_rows(path)
+    faults = [
+        f"row {number}: {inchikey14!r}, {fold!r}"
+        for number, (inchikey14, fold) in enumerate(rows, start=1)
+        if fold not in FOLDS or not _INCHIKEY14.fullmatch(inchikey14)
+    ]
+    if faults:
+        raise DataError(
+            f"{path}: {len(faults)} rows are no fold of a structure ({_some(faults)}). Give "
+            f"inchikey14 as the 14 letters of an InChIKey's first block and fold as one of "
+            f"{', '.join(FOLDS)}."
+        )
+    if not rows:
+        raise DataError(f"{path}: no rows. Give one row per structure: inchikey14, fold.")
+    check_folds([row[0] for row in rows], [row[1] for row in rows], source=str(path))
+    return dict(rows)
+
+
+def check_folds(
+    inchikey14s: Iterable[str], folds: Iterable[str | None], *, source: str = "the data set"
+) -> None:
+    """Raise if one structure stands in two folds.
+
+    Parameters
+    ----------
+    inchikey14s, folds : iterables of equal length
+        One entry per row; rows without a fold (None) are in no fold and cannot leak.
+    source : str
+        What the rows come from, for the error.
+
+    Raises
+    ------
+    DataError
+        Naming structures that stand in two folds, or folds other than train, val and test.
+    """
+    fold_of: dict[str, str] = {}
+    leaks: dict[str, set[str]] = {}
+    unknown: set[str] = set()
+    for inchikey14, fold in zip(inchikey14s, folds, strict=True):
+        if fold is None:
+            continue
+        if fold not in FOLDS:
+            unknown.add(fold)
+        first = fold_of.setdefault(inchikey14, fold)
+        if fold != first:
+            leaks.setdefault(inchikey14, {first}).add(fold)
+    if unknown:
+        raise DataError(
+            f"{source}: unknown folds {_some(sorted(map(repr, unknown)))}. "
+            f"Use {', '.join(FOLDS)}, or leave the fold empty."
+        )
+    if leaks:
+        examples = [f"{key} in {' and '.join(sorted(leaks[key]))}" for key in sorted(leaks)]
+        raise DataError(
+            f"{source}: {len(leaks)} structures stand in more than one fold "
+            f"({_some(examples)}). Keep every structure in one fold."
+        )
+
+
+def assign_folds(
+    structures: Mapping[str, str],
+    *,
+    val_share: float = 0.05,
+    test_share: float = 0.07,
+    similarity: float = 0.45,
+    seed: int = 0,
+) -> dict[str, str]:
+    """Split structures into folds by structural cluster.
+
+    Clusters are those of Butina: the structure with most neighbours takes them all, then the next
+    among what is left. Whole clusters go to one fold, in an order drawn from `seed`: to test while
+    it has room for them, then to val, the rest to train. Two structures of different clusters can
+    still be more alike than `similarity`; only a structure and its cluster's centre are compared.
+
+    The result depends on the structures and the arguments alone, not on their order. All pairs
+    are compared: 6,000 structures take 3 s on one core, 50,000 about 4 minutes, and memory holds
+    only the neighbours found.
+
+    Parameters
+    ----------
+    structures : mapping of str to str
+        SMILES by InChIKey first block.
+    val_share, test_share : float
+        Share of the structures wanted in each fold. A fold with a share above zero gets at least
+        one cluster as long as train keeps one; val comes first.
+    similarity : float
+        Tanimoto similarity (Morgan, radius 2, 2,048 bits) from which two structures are
+        neighbours.
+    seed : int
+        Draws which clusters are held out.
+
+    Returns
+    -------
+    dict of str to str
+        Fold by InChIKey first block, sorted by key.
+
+    Raises
+    ------
+    ConfigError
+        If the shares leave nothing to train on or `similarity` is outside 0 to 1.
+    DataError
+        If a SMILES cannot be parsed.
+
+    References
+    ----------
+    Butina, J. Chem. Inf. Comput. Sci. 39:747 (1999).
+    """
+    if val_share < 0 or test_share < 0 or not val_share + test_share < 1:
+        raise ConfigError(
+            f"val_share {val_share} and test_share {test_share} leave nothing to train on. "
+            "Give two shares from 0 to 1 whose sum is below 1."
+        )
+    if not 0 < similarity <= 1:
+        raise ConfigError(f"similarity {similarity} is not above 0 and at most 1.")
+
+    inchikey14s = sorted(structures)
+    fingerprints = _fingerprints([structures[key] for key in inchikey14s], inchikey14s)
+    clusters = _butina_clusters(fingerprints, similarity)
+    # A hash of the centre's key rather than a shuffle: the draw for one cluster does not depend on
+    # how many others there are.
+    clusters.sort(key=lambda cluster: _hash(seed, inchikey14s[cluster[0]]))
+
+    room = {
+        "test": round(test_share * len(inchikey14s)),
+        "val": round(val_share * len(inchikey14s)),
+    }
+    folds: dict[str, list[list[int]]] = {fold: [] for fold in FOLDS}
+    for cluster in clusters:
+        fold = next((fold for fold in room if len(cluster) <= room[fold]), "train")
+        folds[fold].append(cluster)
+        if fold in room:
+            room[fold] -= len(cluster)
+    # Small sets: a share of less than one structure, or clusters larger than a whole fold.
+    for fold, share in (("val", val_share), ("test", test_share)):
+        if share > 0 and not folds[fold] and len(folds["train"]) > 1:
+            smallest = min(folds["train"], key=len)
+            folds["train"].remove(smallest)
+            folds[fold].append(smallest)
+
+    fold_by_index = {
+        index: fold for fold, members in folds.items() for cluster in members for index in cluster
+    }
+    return {key: fold_by_index[index] for index, key in enumerate(inchikey14s)}
+
+
+def _butina_clusters(
+    fingerprints: Sequence[DataStructs.ExplicitBitVect], similarity: float
+) -> list[list[int]]:
+    """Return clusters as lists of indices, each with its centre first."""
+    neighbours = _neighbours(fingerprints, similarity)
+    # Ties go to the lower index; the caller has sorted the structures.
+    order = sorted(range(len(neighbours)), key=lambda index: (-len(neighbours[index]), index))
+    taken = np.zeros(len(neighbours), dtype=bool)
+    clusters = []
+    for centre in order:
+        if taken[centre]:
+            continue
+        members = neighbours[centre][~taken[neighbours[centre]]]
+        taken[members] = True
+        clusters.append([centre, *(int(member) for member in members if member != centre)])
+    return clusters
+
+
+def _neighbours(
+    fingerprints: Sequence[DataStructs.ExplicitBitVect], similarity: float
+) -> list[NDArray[np.int32]]:
+    """Return for each fingerprint the ascending indices of its neighbours, itself included."""
+    lower: list[list[NDArray[np.int32]]] = [[] for _ in fingerprints]
+    upper: list[NDArray[np.int32]] = []
+    for index, fingerprint in enumerate(fingerprints):
+        # Each pair once: with itself and those after it.
+        similarities = np.array(
+            DataStructs.BulkTanimotoSimilarity(fingerprint, fingerprints[index:])
+        )
+        similarities[0] = 1.0  # a fingerprint without bits is not even similar to itself
+        near = (np.flatnonzero(similarities >= similarity) + index).astype(np.int32)
+        upper.append(near)
+        for other in near[1:]:
+            lower[other].append(np.array([index], dtype=np.int32))
+    return [np.concatenate([*before, after]) for before, after in zip(lower, upper, strict=True)]
+
+
+def _fingerprints(
+    smiles: Sequence[str], inchikey14s: Sequence[str]
+) -> list[DataStructs.ExplicitBitVect]:
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    with rdBase.BlockLogs():
+        mols = [Chem.MolFromSmiles(text) for text in smiles]
+    faults = [
+        f"{inchikey14}: {text}"
+        for inchikey14, text, mol in zip(inchikey14s, smiles, mols, strict=True)
+        if mol is None
+    ]
+    if faults:
+        raise DataError(
+            f"{len(faults)} structures to be split have no readable SMILES ({_some(faults)}). "
+            "Leave them out or correct them."
+        )
+    return [generator.GetFingerprint(mol) for mol in mols]
+
+
+def _read_rows(path: Path) -> list[tuple[str, str]]:
+    try:
+        with path.open("rb") as file:
+            is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+    except FileNotFoundError as error:
+        raise DataFileNotFoundError(
+            f"{path}: no such file. Pass a CSV or Parquet table with the columns "
+            f"{', '.join(_COLUMNS)}."
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    return _read_parquet_rows(path) if is_parquet else _read_csv_rows(path)
+
+
+def _read_parquet_rows(path: Path) -> list[tuple[str, str]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        _require_columns(path, file.schema_arrow.names)
+        table = file.read(columns=list(_COLUMNS))
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error}).") from error
+    columns = (map(str, table[name].to_pylist()) for name in _COLUMNS)
+    return list(zip(*columns, strict=True))
+
+
+def _read_csv_rows(path: Path) -> list[tuple[str, str]]:
+    try:
+        # utf-8-sig: spreadsheets put a byte order mark before the first column's name.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            _require_columns(path, reader.fieldnames or ())
+            return [
+                ((row["inchikey14"] or "").strip(), (row["fold"] or "").strip()) for row in reader
+            ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: neither CSV (UTF-8) nor Parquet ({error}).") from error
+
+
+def _require_columns(path: Path, present: Iterable[str]) -> None:
+    present = list(present)
+    missing = [name for name in _COLUMNS if name not in present]
+    if missing:
+        raise DataError(
+            f"{path}: no column {' and '.join(missing)}; there are {', '.join(present) or 'none'}. "
+            f"Give the columns {', '.join(_COLUMNS)}."
+        )
+
+
+def _hash(seed: int, text: str) -> bytes:
+    return hashlib.blake2b(f"{seed}:{text}".encode(), digest_size=8).digest()
+
+
+def _some(texts: Sequence[str]) -> str:
+    rest = len(texts) - _EXAMPLES
+    return "; ".join(texts[:_EXAMPLES]) + (f"; and {rest} more" if rest > 0 else "")

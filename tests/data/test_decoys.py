@@ -1,0 +1,173 @@
+import random
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from team5.data.decoys import CandidatePool, choose_decoys
+from team5.errors import ConfigError, DataError, DataFileNotFoundError
+
+# Leucine and two of its isomers; caffeine alone.
+STRUCTURES = {
+    "smiles": [
+        "CC(C)CC(N)C(=O)O",
+        "CCC(C)C(N)C(=O)O",
+        "CCCCC(N)C(=O)O",
+        "Cn1c2c(nc1)n(C)c(=O)n(C)c2=O",
+    ],
+    "inchikey14": ["ROHFNLRQFUQHCH", "AGPKZVBTJJNPAG", "LRQKBLKVPFOOQJ", "RYYVLZVUVIJVGH"],
+    "formula": ["C6H13NO2", "C6H13NO2", "C6H13NO2", "C8H10N4O2"],
+    "exact_mass": [131.09463, 131.09463, 131.09463, 194.08038],
+}
+LEUCINE, ISOLEUCINE, NORLEUCINE, CAFFEINE = STRUCTURES["inchikey14"]
+
+
+def pool_of(structures):
+    return CandidatePool.from_structures(*structures.values())
+
+
+POOL = pool_of(STRUCTURES)
+
+
+def decoys_of(inchikey14, exact_mass, identifiers, pool=POOL, seed=0):
+    n = len(identifiers)
+    return choose_decoys([inchikey14] * n, [exact_mass] * n, identifiers, pool, seed=seed)
+
+
+def test_a_decoy_is_another_structure_of_the_same_mass():
+    decoys = decoys_of(LEUCINE, 131.09463, [f"spectrum-{i}" for i in range(50)])
+    assert set(decoys) == set(STRUCTURES["smiles"][1:3])
+
+
+def test_without_another_structure_of_the_mass_there_is_no_decoy():
+    assert decoys_of(CAFFEINE, 194.08038, ["a", "b"]) == [None, None]
+    assert decoys_of(CAFFEINE, 250.0, ["a"]) == [None]
+    assert decoys_of(
+        CAFFEINE, 194.08038, ["a"], pool=CandidatePool.from_structures([], [], [], [])
+    ) == [None]
+
+
+def test_every_structure_of_the_mass_is_as_likely():
+    n = 3_000
+    counts = Counter(decoys_of("OTHERSTRUCTURE", 131.09463, [str(i) for i in range(n)]))
+    # Five standard deviations of a binomial with p = 1/3.
+    assert all(abs(count - n / 3) < 5 * (n * 2 / 9) ** 0.5 for count in counts.values())
+    assert len(counts) == 3
+
+
+@given(st.randoms(use_true_random=False))
+def test_neither_row_order_nor_other_rows_nor_pool_order_change_a_decoy(rng: random.Random):
+    identifiers = [f"spectrum-{i}" for i in range(20)]
+    expected = dict(zip(identifiers, decoys_of(LEUCINE, 131.09463, identifiers), strict=True))
+    some = rng.sample(identifiers, 7)
+    rows = list(zip(*STRUCTURES.values(), strict=True)) * 2
+    rng.shuffle(rows)
+    shuffled = CandidatePool.from_structures(*zip(*rows, strict=True))
+    assert decoys_of(LEUCINE, 131.09463, some, pool=shuffled) == [expected[i] for i in some]
+
+
+def test_seed_draws_other_decoys():
+    identifiers = [str(i) for i in range(50)]
+    first = decoys_of(LEUCINE, 131.09463, identifiers, seed=1)
+    assert first == decoys_of(LEUCINE, 131.09463, identifiers, seed=1)
+    assert first != decoys_of(LEUCINE, 131.09463, identifiers, seed=2)
+
+
+def test_columns_of_different_length_are_refused():
+    with pytest.raises(ConfigError, match="2 structures, 1 masses and 1 identifiers"):
+        choose_decoys([LEUCINE, CAFFEINE], [131.1], ["a"], POOL, seed=0)
+
+
+@given(
+    masses=st.lists(st.floats(50, 1_000), max_size=40),
+    center=st.floats(50, 1_000),
+    tolerance_ppm=st.floats(0, 1e6),
+)
+def test_near_gives_exactly_the_candidates_within_the_tolerance(masses, center, tolerance_ppm):
+    names = [f"m{i}" for i in range(len(masses))]
+    pool = CandidatePool.from_structures(names, names, ["C"] * len(masses), masses)
+    width = center * tolerance_ppm * 1e-6
+    expected = {
+        name
+        for name, mass in zip(names, masses, strict=True)
+        if center - width <= mass <= center + width
+    }
+    near = pool.near(center, tolerance_ppm)
+    assert set(near.smiles.to_pylist()) == expected
+    assert [masses[int(name[1:])] for name in near.smiles.to_pylist()] == list(near.exact_masses)
+
+
+def test_a_slice_keeps_all_columns_together():
+    near = POOL.near(194.0804)
+    assert len(near) == 1
+    assert near.smiles.to_pylist() == [STRUCTURES["smiles"][3]]
+    assert near.inchikey14s.to_pylist() == [CAFFEINE]
+    assert near.formulas.to_pylist() == ["C8H10N4O2"]
+    assert list(near.exact_masses) == [194.08038]
+
+
+def test_structures_are_counted_once_and_permanently_charged_ones_left_out():
+    structures = {name: values + values for name, values in STRUCTURES.items()}
+    structures["smiles"] += ["OC(=O)C(N)CC(C)C", "C[N+](C)(C)CCO"]
+    structures["inchikey14"] += [LEUCINE, "OEYIOHPDSNJKLS"]
+    structures["formula"] += ["C6H13NO2", "C5H14NO+"]
+    structures["exact_mass"] += [131.09463, 104.10754]
+    pool = pool_of(structures)
+    assert sorted(pool.inchikey14s.to_pylist()) == sorted(STRUCTURES["inchikey14"])
+    assert len(pool) == 4
+
+
+def test_a_pool_file_in_any_order_and_many_row_groups_reads_as_the_sorted_one(tmp_path):
+    columns = {name: values[::-1] for name, values in STRUCTURES.items()}
+    pq.write_table(
+        pa.table({**columns, "other": [1, 2, 3, 4]}), tmp_path / "pool.parquet", row_group_size=1
+    )
+    pool = CandidatePool.read(tmp_path / "pool.parquet")
+    assert (np.diff(pool.exact_masses) >= 0).all()
+    assert set(pool.near(131.0946).inchikey14s.to_pylist()) == {LEUCINE, ISOLEUCINE, NORLEUCINE}
+
+
+def test_missing_columns_and_values_of_a_pool_file_are_named(tmp_path):
+    path = tmp_path / "pool.parquet"
+    pq.write_table(pa.table({"smiles": ["CCO"], "mass": [46.0]}), path)
+    with pytest.raises(DataError, match=r"no column inchikey14 and formula and exact_mass; .*mass"):
+        CandidatePool.read(path)
+    pq.write_table(pa.table({**STRUCTURES, "formula": ["C", None, None, "C"]}), path)
+    with pytest.raises(DataError, match="2 rows have no formula"):
+        CandidatePool.read(path)
+    pq.write_table(pa.table({**STRUCTURES, "exact_mass": [1.0, float("nan"), 2.0, 3.0]}), path)
+    with pytest.raises(DataError, match="above 0 and finite"):
+        CandidatePool.read(path)
+    pq.write_table(pa.table({**STRUCTURES, "exact_mass": ["heavy"] * 4}), path)
+    with pytest.raises(DataError, match="not a readable Parquet"):
+        CandidatePool.read(path)
+
+
+def test_files_that_are_no_pool_are_one_clear_error(tmp_path):
+    with pytest.raises(DataFileNotFoundError, match=r"absent\.parquet"):
+        CandidatePool.read(tmp_path / "absent.parquet")
+    (tmp_path / "text.parquet").write_text("smiles,exact_mass\n")
+    with pytest.raises(DataError, match="not a readable Parquet"):
+        CandidatePool.read(tmp_path / "text.parquet")
+    with pytest.raises(DataError, match="not a readable Parquet"):
+        CandidatePool.read(tmp_path)
+
+
+def test_the_large_pool_gives_decoys_of_the_same_mass(shared_data):
+    pool = CandidatePool.read(shared_data / "candidate_pool.parquet")
+    assert len(pool) == 1_180_559
+    rows = np.random.default_rng(0).integers(0, len(pool), 300)
+    inchikey14s = pool.inchikey14s.take(rows).to_pylist()
+    exact_masses = pool.exact_masses[rows]
+    decoys = choose_decoys(inchikey14s, exact_masses, [str(row) for row in rows], pool, seed=0)
+    assert sum(decoy is not None for decoy in decoys) > 270
+    for inchikey14, exact_mass, decoy in zip(inchikey14s, exact_masses, decoys, strict=True):
+        if decoy is not None:
+            near = pool.near(exact_mass)
+            position = near.smiles.to_pylist().index(decoy)
+            assert near.inchikey14s[position].as_py() != inchikey14
+            assert abs(near.exact_masses[position] - exact_mass) <= exact_mass * 10e-6

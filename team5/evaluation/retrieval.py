@@ -1,0 +1,188 @@
+"""Where the true structure stands among candidates, ties counted fairly.
+
+Candidates with equal scores are in no order. Every figure here is therefore the mean over all
+orders in which the equal ones could be listed: a model that scores all alike gets exactly what
+chance gets, whatever order the candidates came in.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from team5.errors import ConfigError, DataError
+
+
+def _better_and_tied(scores: ArrayLike, truth_index: int, query: str) -> tuple[int, int]:
+    """Return how many candidates score above the truth, and how many like it, itself too."""
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 1 or not values.size:
+        raise DataError(f"{query}: scores of shape {values.shape}; give one score per candidate.")
+    if not 0 <= truth_index < values.size:
+        raise DataError(
+            f"{query}: the true structure is said to be candidate {truth_index}, "
+            f"but there are {values.size}, counted from 0."
+        )
+    missing = np.flatnonzero(np.isnan(values))
+    if missing.size:
+        raise DataError(
+            f"{query}: the score of candidate {missing[0]} is NaN ({missing.size} of {values.size} "
+            "in all). Score every candidate, an impossible one with -inf."
+        )
+    truth = values[truth_index]
+    return int(np.count_nonzero(values > truth)), int(np.count_nonzero(values == truth))
+
+
+def _better_and_tied_each(
+    score_lists: Sequence[ArrayLike], truth_indices: Sequence[int] | NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    if len(score_lists) != len(truth_indices):
+        raise DataError(
+            f"{len(score_lists)} lists of scores but {len(truth_indices)} true structures; "
+            "give one for each query."
+        )
+    if not len(score_lists):
+        raise DataError("no queries to evaluate; give at least one list of scores.")
+    counts = np.array(
+        [
+            _better_and_tied(scores, int(truth_index), f"query {query}")
+            for query, (scores, truth_index) in enumerate(
+                zip(score_lists, truth_indices, strict=True)
+            )
+        ],
+        dtype=np.int64,
+    )
+    return counts[:, 0], counts[:, 1]
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise ConfigError(f"k={k}; a hit is looked for among the first k candidates, at least 1.")
+
+
+def rank_of_truth(scores: ArrayLike, truth_index: int) -> float:
+    """Return the expected rank, 1 the best, of the true structure.
+
+    Parameters
+    ----------
+    scores : array of shape (C,)
+        One per candidate, higher is better; -inf for an impossible one.
+    truth_index : int
+        Position of the true structure in ``scores``.
+
+    Returns
+    -------
+    float
+        Half-integral where an odd number of others ties with the truth.
+
+    Raises
+    ------
+    DataError
+        If a score is NaN, there is none, or ``truth_index`` is no candidate.
+    """
+    n_better, n_tied = _better_and_tied(scores, truth_index, "query")
+    return n_better + (n_tied + 1) / 2
+
+
+def hit_probabilities(
+    score_lists: Sequence[ArrayLike], truth_indices: Sequence[int] | NDArray[np.integer], k: int
+) -> NDArray[np.float64]:
+    """Return, for each query, the chance that the truth is among the first k.
+
+    It is 0 or 1 but where candidates tied with the truth reach across place k.
+
+    Parameters
+    ----------
+    score_lists : sequence of Q arrays of shape (C,)
+        Candidates' scores, higher is better; C may differ between queries.
+    truth_indices : array of shape (Q,)
+        Position of the true structure in each.
+    k : int
+        Number of places that count, at least 1.
+
+    Returns
+    -------
+    array of shape (Q,)
+        For means over parts of the queries and for `bootstrap_interval`.
+
+    Raises
+    ------
+    DataError
+        If a score is NaN, lengths differ, or there is no query.
+    """
+    _check_k(k)
+    n_better, n_tied = _better_and_tied_each(score_lists, truth_indices)
+    return np.clip((k - n_better) / n_tied, 0.0, 1.0)
+
+
+def hit_rate(
+    score_lists: Sequence[ArrayLike], truth_indices: Sequence[int] | NDArray[np.integer], k: int
+) -> float:
+    """Return the share of queries whose true structure is among the first k.
+
+    Parameters and errors are those of `hit_probabilities`, of which this is the mean.
+    """
+    return float(hit_probabilities(score_lists, truth_indices, k).mean())
+
+
+def reciprocal_ranks(
+    score_lists: Sequence[ArrayLike], truth_indices: Sequence[int] | NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Return, for each query, the expected value of 1 / rank of the true structure.
+
+    With ties this is not 1 / expected rank. Parameters and errors are those of
+    `hit_probabilities`.
+    """
+    n_better, n_tied = _better_and_tied_each(score_lists, truth_indices)
+    harmonic = _harmonic_numbers(int((n_better + n_tied).max()))
+    return (harmonic[n_better + n_tied] - harmonic[n_better]) / n_tied
+
+
+def mean_reciprocal_rank(
+    score_lists: Sequence[ArrayLike], truth_indices: Sequence[int] | NDArray[np.integer]
+) -> float:
+    """Return the mean over queries of the expected 1 / rank of the true structure.
+
+    Parameters and errors are those of `hit_probabilities`.
+    """
+    return float(reciprocal_ranks(score_lists, truth_indices).mean())
+
+
+def chance_hit_rate(n_candidates: ArrayLike, k: int) -> float:
+    """Return the hit rate that candidates in random order give.
+
+    Parameters
+    ----------
+    n_candidates : int or array of shape (Q,)
+        Length of each query's list, the true structure included.
+    k : int
+        Number of places that count, at least 1.
+
+    Raises
+    ------
+    DataError
+        If a list is empty or there is none.
+    """
+    _check_k(k)
+    return float(np.minimum(k / _list_lengths(n_candidates), 1.0).mean())
+
+
+def chance_mean_reciprocal_rank(n_candidates: ArrayLike) -> float:
+    """Return the mean reciprocal rank that candidates in random order give.
+
+    Parameters and errors are those of `chance_hit_rate`.
+    """
+    lengths = _list_lengths(n_candidates)
+    return float((_harmonic_numbers(int(lengths.max()))[lengths] / lengths).mean())
+
+
+def _list_lengths(n_candidates: ArrayLike) -> NDArray[np.int64]:
+    lengths = np.atleast_1d(np.asarray(n_candidates, dtype=np.int64))
+    if not lengths.size or lengths.min() < 1:
+        raise DataError("n_candidates must name at least one list, each of at least 1 candidate.")
+    return lengths
+
+
+def _harmonic_numbers(last: int) -> NDArray[np.float64]:
+    """Return H(0) = 0, H(1) = 1, H(2) = 1 + 1/2 ... up to H(last)."""
+    return np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, last + 1))])

@@ -1,0 +1,184 @@
+"""How alike two spectra are: a predicted and a measured one."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from team5.errors import ConfigError, SpectrumError
+
+
+def _peaks(mzs: ArrayLike, intensities: ArrayLike) -> tuple[NDArray[np.float64], ...]:
+    mz_array = np.asarray(mzs, dtype=np.float64)
+    intensity_array = np.asarray(intensities, dtype=np.float64)
+    if mz_array.ndim != 1 or mz_array.shape != intensity_array.shape:
+        raise SpectrumError(
+            f"m/z values of shape {mz_array.shape} but intensities of shape "
+            f"{intensity_array.shape}. Give every peak both."
+        )
+    usable = np.isfinite(mz_array) & np.isfinite(intensity_array)
+    if not (usable.all() and (mz_array >= 0).all() and (intensity_array >= 0).all()):
+        raise SpectrumError("m/z values and intensities must be finite and not negative.")
+    return mz_array, intensity_array
+
+
+def cosine(
+    mzs_a: ArrayLike,
+    intensities_a: ArrayLike,
+    mzs_b: ArrayLike,
+    intensities_b: ArrayLike,
+    bin_width: float = 0.01,
+    *,
+    precursor_mz: float | None = None,
+    sqrt: bool = False,
+) -> float:
+    """Return the cosine, 0 to 1, between two spectra summed into bins.
+
+    Parameters
+    ----------
+    mzs_a, intensities_a : array of shape (P,)
+        One spectrum; order and unit of the intensities do not matter.
+    mzs_b, intensities_b : array of shape (R,)
+        The other.
+    bin_width : float, default 0.01
+        Width of the bins in m/z, the first from 0.
+    precursor_mz : float, optional
+        Where given, the bin it falls into is left out: the precursor peak is easily predicted
+        and can outweigh all others.
+    sqrt : bool, default False
+        Take the square root of each bin, which gives small peaks more weight.
+
+    Returns
+    -------
+    float
+        0 where either spectrum has no peaks.
+
+    Raises
+    ------
+    SpectrumError
+        If lengths differ or a value is negative, NaN or infinite.
+
+    References
+    ----------
+    Bins of 0.01 with raw intensities, the precursor kept, are MassSpecGym's measure of simulated
+    spectra: Bushuiev et al., NeurIPS Datasets and Benchmarks (2024).
+    """
+    if not bin_width > 0:
+        raise ConfigError(f"bin_width={bin_width}; give a width in m/z above 0.")
+    mzs, intensities, spectrum = _stacked(mzs_a, intensities_a, mzs_b, intensities_b)
+    bins = np.floor(mzs / bin_width).astype(np.int64)
+    if precursor_mz is not None:
+        kept = bins != int(precursor_mz // bin_width)
+        bins, intensities, spectrum = bins[kept], intensities[kept], spectrum[kept]
+    occupied, column = np.unique(bins, return_inverse=True)
+    binned = np.zeros((2, occupied.size))
+    np.add.at(binned, (spectrum, column), intensities)
+    if sqrt:
+        binned = np.sqrt(binned)
+    # Scaled first, so that no unit of intensity under- or overflows in the squares.
+    binned /= np.maximum(binned.max(axis=1, keepdims=True, initial=0.0), np.finfo(float).tiny)
+    norm = np.linalg.norm(binned[0]) * np.linalg.norm(binned[1])
+    return min(float(binned[0] @ binned[1] / norm), 1.0) if norm > 0 else 0.0
+
+
+def spectral_entropy_similarity(
+    mzs_a: ArrayLike,
+    intensities_a: ArrayLike,
+    mzs_b: ArrayLike,
+    intensities_b: ArrayLike,
+    tolerance: float = 0.02,
+) -> float:
+    """Return the spectral entropy similarity, 0 to 1, with the weighting of its authors.
+
+    Parameters
+    ----------
+    mzs_a, intensities_a, mzs_b, intensities_b : array of shape (P,), (R,)
+        Two spectra as for `cosine`. Peaks nearer to each other than twice the tolerance should
+        have been merged before.
+    tolerance : float, default 0.02
+        Two peaks are the same within this distance in m/z.
+
+    Returns
+    -------
+    float
+        0 where either spectrum has no peaks.
+
+    Raises
+    ------
+    SpectrumError
+        If lengths differ or a value is negative, NaN or infinite.
+
+    References
+    ----------
+    Li et al., Nature Methods 18:1524 (2021).
+    """
+    if not tolerance >= 0:
+        raise ConfigError(f"tolerance={tolerance}; give a distance in m/z of at least 0.")
+    mzs_a, weights_a = _entropy_weighted(*_peaks(mzs_a, intensities_a))
+    mzs_b, weights_b = _entropy_weighted(*_peaks(mzs_b, intensities_b))
+    if not mzs_a.size or not mzs_b.size:
+        return 0.0
+    merged = _merged_weights(mzs_a, weights_a, mzs_b, weights_b, tolerance)
+    distance = 2 * _entropy(merged) - _entropy(weights_a) - _entropy(weights_b)
+    return float(np.clip(1 - distance / np.log(4), 0.0, 1.0))
+
+
+def _stacked(
+    mzs_a: ArrayLike, intensities_a: ArrayLike, mzs_b: ArrayLike, intensities_b: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the peaks of both spectra in one list, and to which of the two each belongs."""
+    first_mzs, first_intensities = _peaks(mzs_a, intensities_a)
+    second_mzs, second_intensities = _peaks(mzs_b, intensities_b)
+    return (
+        np.concatenate([first_mzs, second_mzs]),
+        np.concatenate([first_intensities, second_intensities]),
+        np.repeat([0, 1], [first_mzs.size, second_mzs.size]),
+    )
+
+
+def _entropy(weights: NDArray[np.float64]) -> float:
+    """Return the Shannon entropy, in nats, of weights that are positive and sum to 1."""
+    return float(-(weights * np.log(weights)).sum())
+
+
+def _entropy_weighted(
+    mzs: NDArray[np.float64], intensities: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the peaks in order of m/z with weights that sum to 1.
+
+    Spectra of low entropy, below 3, are flattened: a few large peaks would decide alone.
+    """
+    order = np.argsort(mzs, kind="stable")
+    order = order[intensities[order] > 0]
+    if not order.size:
+        return mzs[order], intensities[order]
+    scaled = intensities[order] / intensities[order].max()
+    weights = scaled / scaled.sum()
+    entropy = _entropy(weights)
+    if entropy < 3:
+        weights = weights ** (0.25 + 0.25 * entropy)
+        weights /= weights.sum()
+    return mzs[order], weights
+
+
+def _merged_weights(
+    mzs_a: NDArray[np.float64],
+    weights_a: NDArray[np.float64],
+    mzs_b: NDArray[np.float64],
+    weights_b: NDArray[np.float64],
+    tolerance: float,
+) -> NDArray[np.float64]:
+    """Return the weights of the half-and-half mixture, peaks within tolerance taken as one."""
+    merged: list[float] = []
+    i = j = 0
+    while i < mzs_a.size and j < mzs_b.size:
+        difference = mzs_a[i] - mzs_b[j]
+        if difference < -tolerance:
+            merged.append(weights_a[i])
+            i += 1
+        elif difference > tolerance:
+            merged.append(weights_b[j])
+            j += 1
+        else:
+            merged.append(weights_a[i] + weights_b[j])
+            i += 1
+            j += 1
+    return np.concatenate([merged, weights_a[i:], weights_b[j:]]) / 2

@@ -1,0 +1,210 @@
+"""Exports a better epoch, records its metrics, moves ``latest``."""
+
+import datetime as dt
+import logging
+import math
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
+
+from team5 import __version__
+from team5.errors import ConfigError
+from team5.registry.export import export_version
+from team5.registry.tracker import Tracker, TrackerEntryFields
+
+Mode = Literal["min", "max"]
+WhenLatest = Literal["on_success", "always", "never"]
+
+_VALIDATION = "val/"
+_ACCURACY = f"{_VALIDATION}accuracy"
+_F1_SCORE = f"{_VALIDATION}f1_score"
+
+_log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """What a LightningModule gives for a version."""
+
+    def export_weights(self) -> dict[str, Tensor]:
+        """Return the tensors the model is loaded from, by name."""
+
+    def export_config(self) -> dict[str, Any]:
+        """Return all that is needed to rebuild the model, JSON-able."""
+
+    def optimizer_state(self) -> dict[str, Any] | None:
+        """Return state dicts to go on training from, None to leave them out."""
+
+    def export_files(self) -> dict[str, str]:
+        """Return further files by name, such as the model card."""
+
+
+class CheckpointExport(Callback):
+    """Write a version each time the monitored validation metric improves.
+
+    The version's figures are those the module logged at that validation: ``val/accuracy`` and
+    ``val/f1_score``, and all other ``val/`` metrics beside them. Validation before training, or
+    by itself, exports nothing.
+
+    Parameters
+    ----------
+    root : path
+        The registry.
+    monitor : str
+        Name of a logged metric, such as "val/loss". NaN and infinity are never better.
+    mode : "min" or "max"
+        Whether less or more of it is better.
+    every_best : bool
+        Give each better epoch a version of its own. Otherwise the run owns one, taken at its first
+        export (next minor after the highest present) and replaced whole at every better epoch.
+    set_as_latest : "on_success", "always" or "never"
+        Move ``latest`` when the run ends well, at each export, or not at all.
+    description : str
+        One line for the tracker.
+
+    Raises
+    ------
+    ConfigError
+        If ``mode`` or ``set_as_latest`` is none of these.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        monitor: str,
+        mode: Mode,
+        every_best: bool = False,
+        set_as_latest: WhenLatest = "on_success",
+        description: str = "",
+    ) -> None:
+        super().__init__()
+        _check_choice("mode", mode, get_args(Mode))
+        _check_choice("set_as_latest", set_as_latest, get_args(WhenLatest))
+        self.root = Path(root)
+        self.monitor = monitor
+        self.mode = mode
+        self.every_best = every_best
+        self.set_as_latest = set_as_latest
+        self.description = description
+        self.version: str | None = None
+        self.best_score: float | None = None
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Export the model, if it is better than any before."""
+        if (
+            trainer.state.fn != TrainerFn.FITTING
+            or trainer.sanity_checking
+            or getattr(trainer, "fast_dev_run", False)
+            or not trainer.is_global_zero
+        ):
+            return
+        metrics = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if value.numel() == 1
+        }
+        score = _metric(metrics, self.monitor)
+        if not self._is_better(score):
+            return
+        self.version = self._export(trainer, pl_module, metrics, score)
+        self.best_score = score
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Move ``latest``; Lightning comes here only if the fit ended well."""
+        if self.set_as_latest == "on_success" and self.version and trainer.is_global_zero:
+            Tracker(self.root).set_latest(self.version)
+            _log.info("latest in %s is %s", self.root, self.version)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run goes on with: the version it owns and the score to beat."""
+        return {
+            "version": self.version,
+            "best_score": self.best_score,
+            "monitor": self.monitor,
+            "mode": self.mode,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the version of an earlier run; and with its score, if it is of this metric."""
+        self.version = state_dict["version"]
+        if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
+            self.best_score = state_dict["best_score"]
+
+    def _is_better(self, score: float) -> bool:
+        if not math.isfinite(score):
+            return False
+        if self.best_score is None:
+            return True
+        return score < self.best_score if self.mode == "min" else score > self.best_score
+
+    def _export(
+        self, trainer: Trainer, module: LightningModule, metrics: dict[str, float], score: float
+    ) -> str:
+        if not isinstance(module, Exportable):
+            raise ConfigError(
+                f"{type(module).__name__} cannot be exported. Give it export_weights, "
+                "export_config, optimizer_state and export_files, or drop callbacks.export."
+            )
+        model = cast(Exportable, module)
+        today = dt.date.today().isoformat()
+        config = model.export_config()
+        training = {
+            **config.get("training", {}),
+            "epoch": trainer.current_epoch,
+            "global_step": trainer.global_step,
+            "monitor": self.monitor,
+            "mode": self.mode,
+            "score": score,
+            "team5_version": __version__,
+            "date": today,
+        }
+        version = export_version(
+            self.root,
+            version=None if self.every_best else self.version,
+            config={**config, "training": training},
+            weights=model.export_weights(),
+            optimizer=model.optimizer_state(),
+            extra_files=model.export_files(),
+            entry=TrackerEntryFields(
+                description=self.description,
+                accuracy=_metric(metrics, _ACCURACY),
+                f1_score=_metric(metrics, _F1_SCORE),
+                date=today,
+                extra_performance=_further_figures(metrics),
+            ),
+            set_as_latest=self.set_as_latest == "always",
+            replace=not self.every_best,
+        )
+        _log.info("%s %.6g is the best so far: exported %s", self.monitor, score, version)
+        return version
+
+
+def _metric(metrics: dict[str, float], name: str) -> float:
+    if name not in metrics:
+        logged = ", ".join(sorted(other for other in metrics if other.startswith(_VALIDATION)))
+        raise ConfigError(
+            f"{name} is not among the metrics logged in validation ({logged or 'none'}). "
+            "Log it, or set callbacks.export.monitor to one of these."
+        )
+    return metrics[name]
+
+
+def _further_figures(metrics: dict[str, float]) -> dict[str, float]:
+    figures = {
+        name.removeprefix(_VALIDATION): value
+        for name, value in metrics.items()
+        if name.startswith(_VALIDATION) and name not in (_ACCURACY, _F1_SCORE)
+    }
+    undefined = sorted(name for name, value in figures.items() if not math.isfinite(value))
+    if undefined:  # such as AUROC of one class; JSON has no number for it
+        _log.warning("not recorded, because not finite: %s", ", ".join(undefined))
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} is {value!r}. Choose one of {', '.join(choices)}.")

@@ -1,0 +1,389 @@
+"""A version: written whole, and read back. Both halves of one format.
+
+A version's folder holds ``config.json``, ``model.safetensors``, optionally ``optimizer.bin``, and
+text for people. Nothing in it is code, and nothing that reads it runs any.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from team5.errors import CheckpointError, ConfigError, VersionError, VersionNotFoundError
+from team5.registry.integrity import (
+    CONFIG_NAME,
+    HASH_LENGTH,
+    check_sha256,
+    missing_file,
+    parse_config,
+    recorded_files,
+    sha256,
+    write_checksums,
+)
+from team5.registry.staging import (
+    is_moved_aside,
+    known_sha256s,
+    read_tracker,
+    registry_lock,
+    stage,
+)
+from team5.registry.storage import write_flushed
+from team5.registry.strict_json import to_json
+from team5.registry.tracker import named_versions, unknown_version
+from team5.registry.tracker_format import TrackerData, TrackerEntryFields
+from team5.registry.versions import Version, next_version
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA = 1  # of config.json; raised when an older team5 could no longer read it
+WEIGHTS_NAME = "model.safetensors"
+OPTIMIZER_NAME = "optimizer.bin"
+
+# A version may be replaced while it is read. Then the checksums do not fit together, and reading
+# again gives the new one; only one replaced twice in these milliseconds needs a third attempt.
+_READ_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """A version as read.
+
+    Attributes
+    ----------
+    version : str
+        Its name.
+    version_hash : str
+        First 12 hex digits of config.json's SHA-256: another content has another.
+    folder : Path
+        Where it lies.
+    config : dict
+        What config.json says.
+    weights : dict
+        Tensors on the CPU, by parameter name.
+    """
+
+    version: str
+    version_hash: str
+    folder: Path
+    config: dict[str, Any]
+    weights: dict[str, Tensor]
+
+
+def export_version(
+    root: str | Path,
+    *,
+    version: str | None = None,
+    config: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Any] | None = None,
+    extra_files: Mapping[str, bytes | str] | None = None,
+    entry: TrackerEntryFields,
+    set_as_latest: bool = False,
+    replace: bool = False,
+) -> str:
+    """Write a version and its tracker entry: both, or neither.
+
+    Parameters
+    ----------
+    root : path
+        The registry, made if it is not there.
+    version : str, optional
+        Its name; None takes the next minor one after the highest present.
+    config : dict
+        All that is needed to rebuild the model, JSON-able. "schema", "version" and "files"
+        (checksums) are added.
+    weights : dict
+        Tensors by parameter name, on any device.
+    optimizer : dict, optional
+        State dicts of plain values and tensors, to go on training from.
+    extra_files : dict, optional
+        Further files by name, as "README.md".
+    entry : TrackerEntryFields
+        What the tracker is to say; in a replaced version its figures take the place of the old.
+    set_as_latest : bool
+        Move ``latest`` to it.
+    replace : bool
+        Replace the version, if there is one of this name.
+
+    Returns
+    -------
+    str
+        The version's name.
+
+    Raises
+    ------
+    VersionError
+        If ``version`` is malformed, or is there and ``replace`` is False.
+    ConfigError
+        If config, optimizer state, a file name or a figure cannot be stored.
+    TrackerError, StorageError
+        If the tracker is not valid, the disk full or the folder unwritable. What was there before
+        is untouched.
+    """
+    root = Path(root)
+    wanted = None if version is None else Version.parse(version)
+    changes = entry.to_entry()
+    files = _encoded_files(extra_files or {})
+    files[WEIGHTS_NAME] = _weights_to_bytes(weights)
+    if optimizer is not None:
+        files[OPTIMIZER_NAME] = _optimizer_to_bytes(optimizer)
+    # Now rather than under the lock, which other trainings may be waiting for.
+    to_json(config, "config")
+
+    with registry_lock(root) as data:
+        present = _present(root, data)
+        name = wanted or next_version(present)
+        if name in present and not replace:
+            raise VersionError(f"{root}/ has a {name} already. Replace it, or choose another.")
+        with stage(root, name) as staging:
+            staging.new.mkdir()
+            for file_name, content in files.items():
+                write_flushed(staging.new / file_name, content)
+            complete = {**config, "schema": SCHEMA, "version": str(name)}
+            (staging.new / CONFIG_NAME).write_bytes(to_json(complete, "config"))
+            changes["sha256"] = write_checksums(staging.new)
+            data = data.with_entry(name, changes, replace_figures=True)
+            staging.commit(data.with_latest(name) if set_as_latest else data)
+    return str(name)
+
+
+def resolve_version(root: str | Path, version: str | None = None) -> str:
+    """Return the name of a version that is there.
+
+    Parameters
+    ----------
+    root : path
+        The registry.
+    version : str, optional
+        ``v<major>.<minor>``; None and "latest" mean the tracker's latest.
+
+    Raises
+    ------
+    VersionError
+        If it is not written as a version.
+    VersionNotFoundError
+        If there is none of this name, or no latest. Both list those there are, closest first.
+    TrackerError
+        If the tracker is not valid.
+    """
+    root = Path(root)
+    data = read_tracker(root)
+    present = tuple(sorted(_present(root, data)))
+    if version is None or version == "latest":
+        return _latest(root, data, present)
+    try:
+        parsed = Version.parse(version)
+    except VersionError as error:
+        if not present:
+            raise
+        there = named_versions(str(version), present)
+        raise VersionError(f"{error} {root}/ has, closest first: {there}.") from error
+    if parsed not in present:
+        raise unknown_version(version, present, f"{root}/")
+    return str(parsed)
+
+
+def read_version(
+    root: str | Path, version: str | None = None, *, verify: bool = True
+) -> StoredVersion:
+    """Read a version's config and weights.
+
+    Parameters
+    ----------
+    root : path
+        The registry.
+    version : str, optional
+        ``v<major>.<minor>``; None and "latest" mean the tracker's latest.
+    verify : bool
+        Compare every byte with its checksum. Without it a damaged file, or one replaced at this
+        very moment, may go unnoticed.
+
+    Raises
+    ------
+    VersionError, VersionNotFoundError, TrackerError
+        As ``resolve_version``.
+    CheckpointFileNotFoundError
+        If a file is missing.
+    CheckpointError
+        If a file is damaged (names it, expected and found checksum) or was written by a later
+        team5.
+    """
+    root = Path(root)
+    name = Version.parse(resolve_version(root, version))
+    data, config, content = _read_files(root, name, WEIGHTS_NAME, verify)
+    path = root / str(name) / WEIGHTS_NAME
+    return StoredVersion(
+        version=str(name),
+        version_hash=sha256(data)[:HASH_LENGTH],
+        folder=path.parent,
+        config=config,
+        weights=_weights_from_bytes(path, content),
+    )
+
+
+def read_optimizer(root: str | Path, version: str | None = None) -> dict[str, Any]:
+    """Read the state to go on training from, its tensors on the CPU.
+
+    Raises
+    ------
+    VersionError, VersionNotFoundError, TrackerError, CheckpointError
+        As ``read_version``; CheckpointFileNotFoundError for a version without ``optimizer.bin``.
+    """
+    root = Path(root)
+    name = Version.parse(resolve_version(root, version))
+    _, _, content = _read_files(root, name, OPTIMIZER_NAME, verify=True)
+    return _optimizer_from_bytes(root / str(name) / OPTIMIZER_NAME, content)
+
+
+def _latest(root: Path, data: TrackerData, present: tuple[Version, ...]) -> str:
+    if data.latest is not None and Version.parse(data.latest) in present:
+        return data.latest
+    fault = (
+        "names no latest version" if data.latest is None else f"has no {data.latest}, its latest"
+    )
+    remedy = f"Pass one of {named_versions('', present)}" if present else "Train one"
+    raise VersionNotFoundError(f"{root}/ {fault}. {remedy}, or name another folder.")
+
+
+def _present(root: Path, data: TrackerData) -> set[Version]:
+    folders = {
+        Version.parse(path.name)
+        for path in (root.iterdir() if root.is_dir() else ())
+        if Version.is_version(path.name)
+    }
+    return folders | set(data.versions)
+
+
+def _read_files(
+    root: Path, version: Version, file_name: str, verify: bool
+) -> tuple[bytes, dict[str, Any], bytes]:
+    if is_moved_aside(root, version) and not (root / str(version)).exists():
+        with registry_lock(root):  # mends it
+            pass
+    for _ in range(_READ_ATTEMPTS - 1):
+        try:
+            return _read_files_once(root, version, file_name, verify)
+        except CheckpointError:
+            continue
+    return _read_files_once(root, version, file_name, verify)
+
+
+def _read_files_once(
+    root: Path, version: Version, file_name: str, verify: bool
+) -> tuple[bytes, dict[str, Any], bytes]:
+    path = root / str(version) / CONFIG_NAME
+    known = known_sha256s(root, version) if verify else None
+    # Both are open before either is read: what is replaced afterwards stays readable.
+    with _open(path) as config_file, _open(path.parent / file_name) as file:
+        data, content = config_file.read(), file.read()
+
+    if known is not None and sha256(data) not in known:
+        known = known_sha256s(root, version) or known
+        if sha256(data) not in known:
+            check_sha256(path, sha256(data), min(known))
+    config = parse_config(path, data)
+    if isinstance(config.get("schema"), int) and config["schema"] > SCHEMA:
+        raise CheckpointError(
+            f"{path} is of schema {config['schema']}, this team5 reads up to {SCHEMA}. "
+            "Install a later team5."
+        )
+    if verify:
+        record = recorded_files(path, config).get(file_name)
+        if record is None:
+            raise CheckpointError(
+                f'{path} records no checksum of {file_name} under "files". '
+                "Copy the version's folder again from where it came, or use another version."
+            )
+        check_sha256(path.parent / file_name, sha256(content), record["sha256"])
+    return data, config, content
+
+
+def _open(path: Path) -> io.BufferedReader:
+    try:
+        return path.open("rb")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise missing_file(path) from error
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error.strerror}). Give yourself the right to read it."
+        ) from error
+
+
+def _encoded_files(files: Mapping[str, bytes | str]) -> dict[str, bytes]:
+    own = {CONFIG_NAME, WEIGHTS_NAME, OPTIMIZER_NAME}
+    for name in files:
+        if name in own or name.startswith(".") or not name or set(name) & set("/\\\0"):
+            raise ConfigError(
+                f"a version cannot hold a further file {name!r}. Give a plain file name other "
+                f"than {', '.join(sorted(own))}."
+            )
+    return {
+        name: content.encode() if isinstance(content, str) else bytes(content)
+        for name, content in files.items()
+    }
+
+
+def _weights_to_bytes(weights: Mapping[str, Tensor]) -> bytes:
+    from safetensors.torch import save
+
+    stored: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, tensor in weights.items():
+        tensor = tensor.detach().to("cpu").contiguous()
+        # safetensors keeps no ties: weights that two layers share are written for each.
+        if tensor.untyped_storage().data_ptr() in storages:
+            tensor = tensor.clone()
+        storages.add(tensor.untyped_storage().data_ptr())
+        stored[name] = tensor
+    return save(stored, metadata={"format": "pt"})
+
+
+def _weights_from_bytes(path: Path, content: bytes) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(content)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path} is no safetensors file that can be read ({error}). Copy it again from where "
+            "it came, or use another version."
+        ) from error
+
+
+def _optimizer_to_bytes(optimizer: Mapping[str, Any]) -> bytes:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(dict(optimizer), buffer)
+    content = buffer.getvalue()
+    try:
+        _optimizer_from_bytes(Path(OPTIMIZER_NAME), content)
+    except CheckpointError as error:
+        # Now rather than when the training is to go on.
+        raise ConfigError(
+            f"the optimizer state holds more than plain values and tensors: {error.__cause__}. "
+            "Give state dicts."
+        ) from error
+    return content
+
+
+def _optimizer_from_bytes(path: Path, content: bytes) -> dict[str, Any]:
+    import pickle
+
+    import torch
+
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as state dicts alone. Train again from the weights, or use "
+            "another version."
+        ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} holds no state dict. Use another version.")
+    return state

@@ -1,0 +1,157 @@
+"""Checksums of a version's files: written when it is made, compared when it is read.
+
+``config.json`` holds size and SHA-256 of the files beside it; its own SHA-256 lies in the tracker.
+So the tracker's entry stands for every byte of the version.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from team5.errors import CheckpointError, CheckpointFileNotFoundError
+from team5.registry.storage import write_flushed
+from team5.registry.strict_json import parse_json, to_json
+
+CONFIG_NAME = "config.json"
+HASH_LENGTH = 12  # characters of config.json's SHA-256 that name a version's content in answers
+
+_REMEDY = "Copy the version's folder again from where it came, or use another version."
+
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of ``data``, 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file, 64 hex digits, without reading it into memory whole."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checksums(folder: str | Path) -> str:
+    """Record the files beside ``config.json`` in it and return its own SHA-256.
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``config.json`` and the files to record; no reader may know of it yet.
+    """
+    path = Path(folder) / CONFIG_NAME
+    config = parse_config(path, path.read_bytes())
+    config["files"] = {
+        file.name: {"sha256": file_sha256(file), "size": file.stat().st_size}
+        for file in sorted(path.parent.iterdir())
+        if file.name != CONFIG_NAME
+    }
+    data = to_json(config, CONFIG_NAME)
+    write_flushed(path, data)
+    return sha256(data)
+
+
+def verify_folder(folder: str | Path, config_sha256: str | None = None) -> None:
+    """Compare every file of a version with its checksum.
+
+    Parameters
+    ----------
+    folder : path
+        The version's folder. Files that ``config.json`` does not name are not looked at.
+    config_sha256 : str, optional
+        What ``config.json`` itself must have, as the tracker's entry says.
+
+    Raises
+    ------
+    CheckpointFileNotFoundError
+        If files are missing; names all.
+    CheckpointError
+        If files are damaged; names all, with expected and found checksum.
+    """
+    path = Path(folder) / CONFIG_NAME
+    data = read_file(path)
+    if config_sha256 is not None:
+        check_sha256(path, sha256(data), config_sha256)
+    records = recorded_files(path, parse_config(path, data))
+
+    missing = [name for name in records if not (path.parent / name).is_file()]
+    if missing:
+        raise missing_file(*(path.parent / name for name in missing))
+    faults = []
+    for name, record in records.items():
+        found = sha256(read_file(path.parent / name))
+        if found != record["sha256"]:
+            faults.append(_mismatch(path.parent / name, found, record["sha256"]))
+    if faults:
+        raise CheckpointError(f"{'; '.join(faults)}. {_REMEDY}")
+
+
+def read_file(path: Path) -> bytes:
+    """Return a version's file.
+
+    Raises
+    ------
+    CheckpointFileNotFoundError
+        If it is missing.
+    CheckpointError
+        If the system cannot read it.
+    """
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise missing_file(path) from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}). {_REMEDY}") from error
+
+
+def missing_file(*paths: Path) -> CheckpointFileNotFoundError:
+    """Return the error for files a version must have and has not."""
+    names = ", ".join(map(str, paths))
+    return CheckpointFileNotFoundError(f"{names}: no such file. {_REMEDY}")
+
+
+def check_sha256(path: Path, found: str, expected: str) -> None:
+    """Raise CheckpointError if a file's checksum is another than was recorded."""
+    if found != expected:
+        raise CheckpointError(f"{_mismatch(path, found, expected)}. {_REMEDY}")
+
+
+def parse_config(path: Path, data: bytes) -> dict[str, Any]:
+    """Return what a ``config.json`` says.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not a JSON object.
+    """
+    try:
+        config = parse_json(data)
+    except json.JSONDecodeError as error:
+        raise CheckpointError(
+            f"{path}, line {error.lineno}, column {error.colno}: {error.msg}. {_REMEDY}"
+        ) from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} holds no JSON object. {_REMEDY}")
+    return config
+
+
+def recorded_files(path: Path, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the checksums that a ``config.json`` records, by file name.
+
+    Raises
+    ------
+    CheckpointError
+        If there are none, or one is malformed or not of a file in the version's own folder.
+    """
+    records = config.get("files")
+    if not isinstance(records, dict) or not records:
+        raise CheckpointError(f'{path} records no checksums under "files". {_REMEDY}')
+    for name, record in records.items():
+        plain = name not in ("", ".", "..") and not set(name) & set("/\\\0")
+        if not plain or not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
+            raise CheckpointError(f'{path}: malformed record {name!r} under "files". {_REMEDY}')
+    return records
+
+
+def _mismatch(path: Path, found: str, expected: str) -> str:
+    return f"{path} is damaged: SHA-256 {found}, expected {expected}"

@@ -1,0 +1,244 @@
+"""A version's folder and its tracker entry, put in place together or not at all.
+
+All is written to a hidden folder in the registry, ``.staging-<version>-<random>``, first the
+files, then the tracker as it will be. Two renames follow: the folder's, then the tracker's, which
+is the moment the change is made. Until then the staged tracker shows what was under way:
+
+- an error undoes the folder's rename;
+- after a crash the next program to take the lock either finishes, if the folder was in place
+  already, or removes what was staged;
+- a reader between the two renames finds the checksum of the new folder in the staged tracker.
+
+A version is replaced by exchanging the two folders in one step. Where the system cannot do that,
+the old folder is moved aside first, and for a moment there is none; a crash in that moment is
+mended by the next program that takes the lock, a reader included.
+"""
+
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from team5.errors import StorageError, TrackerError
+from team5.registry.integrity import CONFIG_NAME, file_sha256
+from team5.registry.storage import exchange, flush_folder, storage_errors, write_flushed
+from team5.registry.tracker_format import TrackerData
+from team5.registry.versions import Version
+
+TRACKER_NAME = "checkpoint_tracker.json"
+LOCK_TIMEOUT_S = 120.0
+
+_LOCK_NAME = f"{TRACKER_NAME}.lock"
+_PREFIX = ".staging-"
+_VERSION_IN_NAME = re.compile(rf"{re.escape(_PREFIX)}(v[0-9.]+)-[0-9a-f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """One change under way; ``version`` is None where only the tracker changes."""
+
+    path: Path
+    version: Version | None
+
+    @property
+    def root(self) -> Path:
+        """The registry."""
+        return self.path.parent
+
+    @property
+    def new(self) -> Path:
+        """The version's folder before it is in place; after an exchange, the old one."""
+        return self.path / "version"
+
+    @property
+    def previous(self) -> Path:
+        """The old folder, moved aside where folders cannot be exchanged."""
+        return self.path / "previous"
+
+    @property
+    def tracker(self) -> Path:
+        """The tracker as it will be; gone from here once the change is made."""
+        return self.path / TRACKER_NAME
+
+    @property
+    def target(self) -> Path:
+        """Where the version's folder belongs."""
+        return self.root / str(self.version)
+
+    def commit(self, data: TrackerData) -> None:
+        """Put the staged folder, if there is one, and then the tracker in their places."""
+        write_flushed(self.tracker, data.to_json())
+        if self.version is not None:
+            flush_folder(self.new)
+        flush_folder(self.path)
+        if self.version is not None:
+            self._place_folder()
+            flush_folder(self.root)
+        self.tracker.replace(self.root / TRACKER_NAME)
+        flush_folder(self.root)
+
+    def undo(self) -> None:
+        """Take the folder out again, if the change was not made to its end."""
+        if self.version is None or not self.tracker.exists():
+            return
+        if self.previous.exists():
+            if self.target.exists():
+                self.target.rename(self.new)
+            self.previous.rename(self.target)
+        elif self.is_in_place():
+            if self.new.exists():
+                exchange(self.new, self.target)
+            else:
+                self.target.rename(self.new)
+
+    def finish(self, data: TrackerData) -> TrackerData:
+        """Bring a change that a crash cut off to its end, if its folder is in place.
+
+        Returns
+        -------
+        TrackerData
+            ``data``, or what the tracker says now.
+        """
+        if self.version is None:
+            return data
+        if self.previous.exists() and not self.target.exists():
+            self.previous.rename(self.target)
+            flush_folder(self.root)
+        if not self.is_in_place():
+            return data
+        staged = TrackerData.parse(self.tracker.read_bytes(), str(self.tracker))
+        entry = next(raw for raw in staged.raw["checkpoints"] if raw["version"] == self.target.name)
+        # The tracker may have been edited by hand since; only this change is carried over to it.
+        data = data.with_entry(self.version, entry, replace_figures=True)
+        if staged.latest == self.target.name:
+            data = data.with_latest(self.version)
+        write_tracker(self.root, data)
+        self.tracker.unlink()
+        return data
+
+    def is_in_place(self) -> bool:
+        """Tell whether the folder lies where it belongs while the tracker does not yet say so."""
+        expected = self.staged_sha256()
+        config = self.target / CONFIG_NAME
+        return expected is not None and config.is_file() and file_sha256(config) == expected
+
+    def staged_sha256(self) -> str | None:
+        """Return the checksum of the version that is under way; None once it is made."""
+        try:
+            data = TrackerData.parse(self.tracker.read_bytes(), str(self.tracker))
+        except (OSError, TrackerError):  # not there, or cut off while it was written
+            return None
+        entry = data.entry(self.target.name)
+        return None if entry is None else entry.sha256
+
+    def _place_folder(self) -> None:
+        if not self.target.exists():
+            self.new.rename(self.target)
+        elif not exchange(self.new, self.target):
+            self.target.rename(self.previous)
+            self.new.rename(self.target)
+
+
+@contextmanager
+def registry_lock(root: Path) -> Iterator[TrackerData]:
+    """Hold the registry alone, mended if a crash cut a change off; gives the tracker's content.
+
+    Raises
+    ------
+    StorageError
+        If the registry cannot be written, or another program holds it for long.
+    TrackerError
+        If the tracker is not valid.
+    """
+    with storage_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(root / _LOCK_NAME, timeout=LOCK_TIMEOUT_S)
+        try:
+            held = lock.acquire()
+        except filelock.Timeout as error:
+            raise StorageError(
+                f"{root}: another program has held {_LOCK_NAME} for {LOCK_TIMEOUT_S:.0f} s. "
+                "Wait for its export to end, or end that program."
+            ) from error
+        with held:
+            data = read_tracker(root)
+            for staging in list(_left_behind(root)):
+                data = staging.finish(data)
+                shutil.rmtree(staging.path, ignore_errors=True)
+            yield data
+
+
+@contextmanager
+def stage(root: Path, version: Version | None) -> Iterator[Staging]:
+    """Give an empty hidden folder for one change, which is undone unless it was committed.
+
+    The caller holds the lock.
+    """
+    name = f"{version or 'tracker'}-{secrets.token_hex(4)}"
+    staging = Staging(root / f"{_PREFIX}{name}", version)
+    staging.path.mkdir()
+    try:
+        yield staging
+    finally:
+        staging.undo()
+        shutil.rmtree(staging.path, ignore_errors=True)
+
+
+def write_tracker(root: Path, data: TrackerData) -> None:
+    """Replace the tracker in one step; the caller holds the lock."""
+    with stage(root, None) as staging:
+        staging.commit(data)
+
+
+def read_tracker(root: Path) -> TrackerData:
+    """Return what the tracker says, an empty one if there is no file.
+
+    Raises
+    ------
+    TrackerError
+        If it is not valid or cannot be read.
+    """
+    path = root / TRACKER_NAME
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return TrackerData()
+    except OSError as error:
+        raise TrackerError(
+            f"{path} cannot be read ({error.strerror}). Give yourself the right to read it."
+        ) from error
+    return TrackerData.parse(data, str(path))
+
+
+def known_sha256s(root: Path, version: Version) -> set[str] | None:
+    """Return what config.json of a version may have as checksum; None if nothing is recorded.
+
+    That is what the tracker says and, between the two renames of an export, what it is about to.
+    """
+    # In this order a change made meanwhile is found in the one place or in the other.
+    under_way = {
+        staging.staged_sha256() for staging in _left_behind(root) if staging.version == version
+    }
+    entry = read_tracker(root).entry(version)
+    if entry is None or entry.sha256 is None:
+        return None
+    return {entry.sha256} | {checksum for checksum in under_way if checksum is not None}
+
+
+def is_moved_aside(root: Path, version: Version) -> bool:
+    """Tell whether a version's folder lies in a hidden one, as a crash may have left it."""
+    return any(
+        staging.version == version and staging.previous.exists() for staging in _left_behind(root)
+    )
+
+
+def _left_behind(root: Path) -> Iterator[Staging]:
+    for path in sorted(root.glob(f"{_PREFIX}*")):
+        match = _VERSION_IN_NAME.fullmatch(path.name)
+        is_version = match is not None and Version.is_version(match[1])
+        yield Staging(path, Version.parse(match[1]) if match and is_version else None)

@@ -1,0 +1,86 @@
+"""Files that survive a crash: write and flush, put a folder in the place of another."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from team5.errors import StorageError, Team5Error
+
+_AT_FDCWD = -100  # linux/fcntl.h: paths relative to the current folder
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
+
+
+def write_flushed(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` and return when the disk has it."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Return when the disk has the names in ``folder``: a rename is safe only after this."""
+    if os.name == "nt":  # Windows opens no folders; its file systems write names through
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Let two folders of one file system change places in a single step.
+
+    Returns
+    -------
+    bool
+        False, with nothing done, where the system or the file system cannot: macOS, Windows, some
+        network file systems.
+    """
+    import ctypes
+
+    if not hasattr(os, "uname") or os.uname().sysname != "Linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):  # glibc before 2.28
+        return False
+    code = libc.renameat2(
+        ctypes.c_int(_AT_FDCWD),
+        ctypes.c_char_p(os.fsencode(first)),
+        ctypes.c_int(_AT_FDCWD),
+        ctypes.c_char_p(os.fsencode(second)),
+        ctypes.c_uint(_RENAME_EXCHANGE),
+    )
+    if code == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(first), None, str(second))
+
+
+@contextmanager
+def storage_errors(root: Path) -> Iterator[None]:
+    """Turn what the system says of a write into a StorageError that says what to do."""
+    try:
+        yield
+    except Team5Error:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            fault = "the disk is full, or your share of it"
+            remedy = "Free some space or choose another folder"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            place = error.filename or error.filename2
+            fault = f"cannot be written ({error.strerror}{f': {place}' if place else ''})"
+            remedy = "Give yourself the right to write there or choose another folder"
+        else:
+            fault = f"cannot be written ({error})"
+            remedy = "Check the folder and its disk"
+        raise StorageError(
+            f"{root}: {fault}. {remedy}; what was there before is untouched."
+        ) from error

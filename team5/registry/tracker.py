@@ -1,0 +1,167 @@
+"""``checkpoint_tracker.json``: read, add, update, under a lock."""
+
+import datetime as dt
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from team5.errors import ConfigError, VersionError, VersionNotFoundError
+from team5.registry.integrity import CONFIG_NAME, file_sha256
+from team5.registry.staging import TRACKER_NAME, read_tracker, registry_lock, write_tracker
+from team5.registry.tracker_format import (
+    TrackerData,
+    TrackerEntry,
+    TrackerEntryFields,
+    entry_changes,
+)
+from team5.registry.versions import Version, closest
+
+__all__ = ["Tracker", "TrackerData", "TrackerEntry", "TrackerEntryFields", "unknown_version"]
+
+_MAX_NAMED = 8  # versions that an error lists
+
+
+class Tracker:
+    """The tracker of one registry.
+
+    Every change is atomic and made under a lock, so that two at once both stand. Reading takes no
+    lock.
+
+    Parameters
+    ----------
+    root : path
+        The folder of the versions, "checkpoints" by default everywhere.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    @property
+    def path(self) -> Path:
+        """Where the tracker lies."""
+        return self.root / TRACKER_NAME
+
+    def read(self) -> TrackerData:
+        """Return what the tracker says now; an empty one if there is no file.
+
+        Raises
+        ------
+        TrackerError
+            If the file is not valid; names line and column.
+        """
+        return read_tracker(self.root)
+
+    def latest(self) -> str | None:
+        """Return the version used where none is named, None if there is none yet."""
+        return self.read().latest
+
+    def add(
+        self,
+        version: str,
+        description: str | None = None,
+        accuracy: float | None = None,
+        f1_score: float | None = None,
+        date: str | None = None,
+        set_as_latest: bool = False,
+        update: bool = False,
+        extra_performance: Mapping[str, float] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> TrackerData:
+        """Record a version, or change what is recorded of it.
+
+        Parameters
+        ----------
+        version : str
+            ``v<major>.<minor>``.
+        description, accuracy, f1_score : str, float, float
+            To be given for a new entry. In an update, what is None stays as it is.
+        date : str, optional
+            ``YYYY-MM-DD``. None means today for a new entry and the date there is in an update.
+        set_as_latest : bool
+            Move ``latest`` to this version.
+        update : bool
+            Change an entry that there is, rather than add one.
+        extra_performance : dict, optional
+            Further figures, such as {"hit_rate@1": 0.65}; figures not named stay.
+        extra : dict, optional
+            Further keys of the entry.
+
+        Returns
+        -------
+        TrackerData
+            The tracker as written.
+
+        Raises
+        ------
+        ConfigError
+            If a value is missing, out of range or malformed.
+        VersionError
+            If the version is malformed, or has an entry and ``update`` is False.
+        VersionNotFoundError
+            If ``update`` is True and there is no entry.
+        TrackerError, StorageError
+            If the tracker is not valid, cannot be written; it is left untouched.
+        """
+        parsed = Version.parse(version)
+        if not update:
+            needed = {"description": description, "accuracy": accuracy, "f1_score": f1_score}
+            missing = [name for name, value in needed.items() if value is None]
+            if missing:
+                raise ConfigError(f"a new entry needs {', '.join(missing)}. Give every one.")
+            date = date if date is not None else dt.date.today().isoformat()
+        changes = entry_changes(description, accuracy, f1_score, date, extra_performance, extra)
+
+        with registry_lock(self.root) as data:
+            entry = data.entry(parsed)
+            if entry is not None and not update:
+                raise VersionError(
+                    f"{self.path} has an entry of {parsed} already. "
+                    "Update it (--update), or choose another version."
+                )
+            if entry is None and update:
+                raise unknown_version(version, data.versions, str(self.path))
+            config = self.root / str(parsed) / CONFIG_NAME
+            if (entry is None or entry.sha256 is None) and config.is_file():
+                changes.setdefault("sha256", file_sha256(config))
+            data = data.with_entry(parsed, changes, replace_figures=False)
+            if set_as_latest:
+                data = data.with_latest(parsed)
+            write_tracker(self.root, data)
+        return data
+
+    def set_latest(self, version: str) -> None:
+        """Move ``latest`` to a version that has an entry.
+
+        Raises
+        ------
+        VersionError, VersionNotFoundError
+            If the version is malformed or has no entry.
+        TrackerError, StorageError
+            If the tracker is not valid, cannot be written; it is left untouched.
+        """
+        parsed = Version.parse(version)
+        with registry_lock(self.root) as data:
+            if data.entry(parsed) is None:
+                raise unknown_version(version, data.versions, str(self.path))
+            write_tracker(self.root, data.with_latest(parsed))
+
+
+def unknown_version(
+    version: str, existing: tuple[Version, ...], where: str
+) -> VersionNotFoundError:
+    """Return the error for a version that is not there; lists those there are, closest first."""
+    if not existing:
+        return VersionNotFoundError(
+            f'no version "{version}" in {where}; it holds none. Train one, or name another folder.'
+        )
+    return VersionNotFoundError(
+        f'no version "{version}" in {where}; closest: {named_versions(version, existing)}. '
+        "Pass one of these, or omit version= for the latest."
+    )
+
+
+def named_versions(version: str, existing: tuple[Version, ...]) -> str:
+    """Return the versions there are as text, closest first."""
+    names = [str(found) for found in closest(version, existing)]
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,264 @@
+"""What ``checkpoint_tracker.json`` says: parsed, changed and written out again, without files.
+
+The text is kept as the dict it was parsed to, so that keys this program does not know stay.
+"""
+
+import copy
+import datetime as dt
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from team5.errors import ConfigError, TrackerError
+from team5.registry.strict_json import parse_json, to_json
+from team5.registry.versions import Version
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_OWN_KEYS = ("version", "date", "description", "performance")
+_REMEDY = "Correct the file by hand; it was left untouched."
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerEntryFields:
+    """What is to be recorded of a version.
+
+    Attributes
+    ----------
+    description : str
+        One line for people.
+    accuracy, f1_score : float
+        Of matching, 0 to 1.
+    date : str, optional
+        ``YYYY-MM-DD``; today when None.
+    extra_performance : dict
+        Further figures beside accuracy and F1, as plain names ("hit_rate@1") and finite numbers.
+    extra : dict
+        Further keys of the entry, JSON-able.
+    """
+
+    description: str
+    accuracy: float
+    f1_score: float
+    date: str | None = None
+    extra_performance: Mapping[str, float] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_entry(self) -> dict[str, Any]:
+        """Return the entry without its version.
+
+        Raises
+        ------
+        ConfigError
+            If a value is out of range or malformed.
+        """
+        return entry_changes(
+            self.description,
+            self.accuracy,
+            self.f1_score,
+            self.date if self.date is not None else dt.date.today().isoformat(),
+            self.extra_performance,
+            self.extra,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerEntry:
+    """One version as the tracker has it; ``extra`` holds the keys beside the fixed ones."""
+
+    version: str
+    date: str
+    description: str
+    performance: Mapping[str, Any]
+    extra: Mapping[str, Any]
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the version's config.json; None for an entry made before its folder."""
+        return self.extra.get("sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerData:
+    """The tracker at one moment. Changes return a new one."""
+
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, data: bytes, where: str) -> "TrackerData":
+        """Return what the tracker's bytes say.
+
+        Raises
+        ------
+        TrackerError
+            If they are not JSON (names line and column) or not a tracker (names the place).
+        """
+        try:
+            raw = parse_json(data)
+        except json.JSONDecodeError as error:
+            raise TrackerError(
+                f"{where}, line {error.lineno}, column {error.colno}: {error.msg}. {_REMEDY}"
+            ) from error
+        fault = _shape_fault(raw)
+        if fault:
+            raise TrackerError(f"{where}: {fault}. {_REMEDY}")
+        return cls(raw)
+
+    def to_json(self) -> bytes:
+        """Return the tracker's bytes."""
+        return to_json(self.raw, "the tracker")
+
+    @property
+    def latest(self) -> str | None:
+        """The version that is used where none is named."""
+        return self.raw.get("latest")
+
+    @property
+    def entries(self) -> tuple[TrackerEntry, ...]:
+        """All versions, in the order of the file."""
+        return tuple(
+            TrackerEntry(
+                version=raw["version"],
+                date=raw.get("date", ""),
+                description=raw.get("description", ""),
+                performance=dict(raw.get("performance", {})),
+                extra={key: value for key, value in raw.items() if key not in _OWN_KEYS},
+            )
+            for raw in self.raw.get("checkpoints", [])
+        )
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """The names of all versions, in the order of the file."""
+        return tuple(Version.parse(entry.version) for entry in self.entries)
+
+    def entry(self, version: str | Version) -> TrackerEntry | None:
+        """Return one version's entry, None if there is none."""
+        return next((entry for entry in self.entries if entry.version == str(version)), None)
+
+    def with_entry(
+        self, version: str | Version, changes: Mapping[str, Any], *, replace_figures: bool
+    ) -> "TrackerData":
+        """Return the tracker with an entry added, or changed where there is one.
+
+        Parameters
+        ----------
+        version : str or Version
+            Whose entry.
+        changes : dict
+            Keys to set; the others stay as they are.
+        replace_figures : bool
+            Forget figures that ``changes`` does not give: those of other weights say nothing of
+            these. Otherwise they stay.
+        """
+        raw = copy.deepcopy(dict(self.raw))
+        raw.setdefault("latest", None)
+        entries = raw.setdefault("checkpoints", [])
+        entry = next((entry for entry in entries if entry["version"] == str(version)), None)
+        if entry is None:
+            entry = {"version": str(version)}
+            entries.append(entry)
+        figures = {} if replace_figures else entry.get("performance", {})
+        entry.update(copy.deepcopy(dict(changes)))
+        entry["performance"] = {**figures, **changes.get("performance", {})}
+        return TrackerData(raw)
+
+    def with_latest(self, version: str | Version) -> "TrackerData":
+        """Return the tracker with ``latest`` moved."""
+        return TrackerData({**self.raw, "latest": str(version)})
+
+
+def entry_changes(
+    description: str | None,
+    accuracy: float | None,
+    f1_score: float | None,
+    date: str | None,
+    extra_performance: Mapping[str, float] | None,
+    extra: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the keys of an entry that are given, checked.
+
+    Raises
+    ------
+    ConfigError
+        If a figure is not a finite number, accuracy or F1 not within 0 to 1, the date not
+        ``YYYY-MM-DD``, or a further key one of the fixed ones.
+    """
+    changes: dict[str, Any] = {}
+    if date is not None:
+        changes["date"] = _checked_date(date)
+    if description is not None:
+        changes["description"] = description
+    figures = {
+        name: _checked_figure(name, value, within=(0.0, 1.0))
+        for name, value in (("accuracy", accuracy), ("f1_score", f1_score))
+        if value is not None
+    }
+    for name, value in (extra_performance or {}).items():
+        if name in ("accuracy", "f1_score"):
+            raise ConfigError(f"{name} is given twice. Leave it out of the further figures.")
+        figures[name] = _checked_figure(name, value)
+    if figures:
+        changes["performance"] = figures
+    for key in extra or {}:
+        if key in _OWN_KEYS:
+            raise ConfigError(f'"{key}" is a fixed key of an entry. Give it as its own argument.')
+    changes.update(extra or {})
+    to_json(changes, "the entry")
+    return changes
+
+
+def _checked_figure(
+    name: str, value: float, within: tuple[float, float] = (-math.inf, math.inf)
+) -> float:
+    try:
+        number = math.nan if isinstance(value, bool | str) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    low, high = within
+    if not math.isfinite(number) or not low <= number <= high:
+        allowed = f"a number from {low:g} to {high:g}" if math.isfinite(low) else "a finite number"
+        raise ConfigError(f"{name} is {value!r}. Give {allowed}.")
+    return number
+
+
+def _checked_date(text: str) -> str:
+    try:
+        # fromisoformat alone would take 20231015 and 2023-W41-7, which the format does not.
+        if _DATE.fullmatch(text) is None:
+            raise ValueError("not YYYY-MM-DD")
+        dt.date.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"date is {text!r}. Write YYYY-MM-DD, for example 2023-10-15.") from error
+    return text
+
+
+def _shape_fault(raw: Any) -> str | None:
+    if not isinstance(raw, dict):
+        return "holds no JSON object"
+    if not isinstance(raw.get("latest"), str | None):
+        return '"latest" is not text'
+    if raw.get("latest") is not None and not Version.is_version(raw["latest"]):
+        return f'"latest" is {raw["latest"]!r}, not written v<major>.<minor>'
+    entries = raw.get("checkpoints", [])
+    if not isinstance(entries, list):
+        return '"checkpoints" is not a list'
+    seen: set[str] = set()
+    for index, entry in enumerate(entries):
+        where = f'"checkpoints"[{index}]'
+        if not isinstance(entry, dict):
+            return f"{where} is not an object"
+        version = entry.get("version")
+        if not isinstance(version, str) or not Version.is_version(version):
+            return f"{where} has the version {version!r}, not written v<major>.<minor>"
+        if version in seen:
+            return f"{where} is a second entry of {version}"
+        seen.add(version)
+        for key in ("date", "description", "sha256"):
+            if not isinstance(entry.get(key, ""), str):
+                return f'{where}: "{key}" is not text'
+        if not isinstance(entry.get("performance", {}), dict):
+            return f'{where}: "performance" is not an object'
+    return None

@@ -1,0 +1,86 @@
+r"""The tracker by hand: add a version's entry, change it, move ``latest``.
+
+python team5/training/update_checkpoint_tracker.py --version v0.3 \
+    --description "Fine-tuned on additional data" --accuracy 0.90 --f1_score 0.89 --set_as_latest
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __name__ == "__main__":
+    # Run by path, the file's own folder leads the search path; the package lies two above it.
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from team5.errors import Team5Error
+from team5.registry.tracker import Tracker
+
+_WEIGHTS_NAME = "model.safetensors"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Without the program's name; those of this process when None.
+
+    Returns
+    -------
+    int
+        Exit code: 0 done, 1 the tracker could not be changed, 2 the call was wrong.
+    """
+    options = _parser().parse_args(arguments)
+    tracker = Tracker(options.root)
+    try:
+        data = tracker.add(
+            options.version,
+            options.description,
+            options.accuracy,
+            options.f1_score,
+            date=options.date,
+            set_as_latest=options.set_as_latest,
+            update=options.update,
+        )
+    except Team5Error as error:
+        if os.environ.get("TEAM5_DEBUG") == "1":
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+
+    if not (tracker.root / options.version / _WEIGHTS_NAME).is_file():
+        print(
+            f"warning: {tracker.root / options.version} holds no {_WEIGHTS_NAME}; {options.version}"
+            " is recorded, and cannot be loaded until the file is there.",
+            file=sys.stderr,
+        )
+    done = "updated" if options.update else "added"
+    print(f"{options.version} {done} in {tracker.path}; latest: {data.latest or 'none'}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Add a version's entry to checkpoint_tracker.json, or update it.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", required=True, help="v<major>.<minor>, as v0.3")
+    parser.add_argument("--description", help="one line for people")
+    parser.add_argument("--accuracy", type=float, help="of matching, 0 to 1")
+    parser.add_argument("--f1_score", type=float, help="of matching, 0 to 1")
+    parser.add_argument("--date", help="YYYY-MM-DD (default: today; in an update: as it was)")
+    parser.add_argument("--set_as_latest", action="store_true", help="use it by default")
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="change an entry there is; what is not given stays",
+    )
+    parser.add_argument("--root", default="checkpoints", help="default: %(default)s")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,423 @@
+import hashlib
+import json
+import random
+import socket
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from team5.data import download as download_module
+from team5.data.download import cache_folder, download, massbank_archive
+from team5.errors import ConfigError, DownloadError, StorageError
+
+CONTENT = random.Random(0).randbytes(400_000)
+OTHER_CONTENT = random.Random(1).randbytes(400_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class FileServer(ThreadingHTTPServer):
+    """Serves one file over real sockets and misbehaves as a test says."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content = CONTENT
+        self.headers = {"ETag": '"one"'}
+        self.supports_ranges = True
+        self.honours_if_range = True
+        self.chunked = False
+        self.statuses = []  # answered first, one a request
+        self.break_after = []  # bytes of the body after which each request's connection closes
+        self.after_request = []  # called at the end of each request
+        self.announced_too_much = 0  # bytes
+        self.stalls = 0  # requests that get no answer
+        self.released = threading.Event()
+        self.requests = []  # (Range, If-Range) of each
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/archive.bin"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        server = self.server
+        self.close_connection = True
+        wanted, condition = self.headers.get("Range"), self.headers.get("If-Range")
+        server.requests.append((wanted, condition))
+        if server.stalls:
+            server.stalls -= 1
+            server.released.wait()
+            return
+        if server.statuses:
+            self.send_error(server.statuses.pop(0))
+            return
+        start = 0
+        if wanted and server.supports_ranges:
+            unchanged = condition in server.headers.values() or not server.honours_if_range
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if unchanged else 0
+        total = len(server.content)
+        if start and start >= total:
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{total}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        body = server.content[start:]
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+        for header in server.headers.items():
+            self.send_header(*header)
+        if server.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(len(body) + server.announced_too_much))
+        self.end_headers()
+        end = server.break_after.pop(0) if server.break_after else None
+        if server.chunked:
+            for at in range(0, len(body[:end]), 10_000):
+                piece = body[:end][at : at + 10_000]
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            if end is None:
+                self.wfile.write(b"0\r\n\r\n")
+        else:
+            self.wfile.write(body[:end])
+        if server.after_request:
+            server.after_request.pop(0)()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with FileServer() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.released.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def destination(tmp_path):
+    return tmp_path / "cache" / "archive.bin"
+
+
+def fetch(server, destination, **options):
+    options = {"progress": False, "pause_s": 0.0, **options}
+    return download(server.url, destination, **options)
+
+
+def ranges(server):
+    return [wanted for wanted, _ in server.requests]
+
+
+def files(destination):
+    """What lies in the folder, but for the lock, which is never taken away."""
+    return sorted(path.name for path in destination.parent.iterdir() if path.suffix != ".lock")
+
+
+def test_a_file_is_fetched_once_and_its_checksum_recorded(server, destination):
+    assert fetch(server, destination) == destination
+    assert fetch(server, destination) == destination
+    assert destination.read_bytes() == CONTENT
+    assert len(server.requests) == 1
+    assert files(destination) == ["archive.bin", "archive.bin.sha256"]
+    record = destination.with_name("archive.bin.sha256").read_text()
+    assert record == f"{SHA256}  archive.bin\n"
+
+
+def test_a_transfer_that_breaks_off_goes_on_where_it_ended(server, destination):
+    server.break_after = [150_000, 100_000]
+    fetch(server, destination, sha256=SHA256)
+    assert destination.read_bytes() == CONTENT
+    assert server.requests[0] == (None, None)
+    assert server.requests[1:] == [("bytes=150000-", '"one"'), ("bytes=250000-", '"one"')]
+
+
+def test_last_modified_serves_where_there_is_no_strong_etag(server, destination):
+    date = "Wed, 21 Oct 2015 07:28:00 GMT"
+    server.headers = {"ETag": 'W/"weak"', "Last-Modified": date}
+    server.break_after = [150_000]
+    fetch(server, destination, sha256=SHA256)
+    assert server.requests[1] == ("bytes=150000-", date)
+
+
+def test_a_later_call_goes_on_with_what_an_earlier_one_left(server, destination):
+    server.break_after = [150_000]
+    with pytest.raises(DownloadError, match="150,000 of 400,000 bytes"):
+        fetch(server, destination, n_retries=0)
+    assert not destination.exists()
+    fetch(server, destination, sha256=SHA256)
+    assert ranges(server) == [None, "bytes=150000-"]
+    assert files(destination) == ["archive.bin", "archive.bin.sha256"]
+
+
+def test_a_transfer_that_was_whole_but_not_renamed_is_finished(server, destination):
+    destination.parent.mkdir()
+    destination.with_name("archive.bin.part").write_bytes(CONTENT)
+    origin = {"url": server.url, "validator": '"one"', "total": len(CONTENT)}
+    destination.with_name("archive.bin.part.json").write_text(json.dumps(origin))
+    fetch(server, destination, sha256=SHA256)
+    assert destination.read_bytes() == CONTENT
+    assert ranges(server) == ["bytes=400000-"]
+
+
+@pytest.mark.parametrize("origin", ["", "[]", '{"url": "http://elsewhere"}', None])
+def test_a_part_of_unknown_origin_is_not_used(server, destination, origin):
+    destination.parent.mkdir()
+    destination.with_name("archive.bin.part").write_bytes(OTHER_CONTENT[:1000])
+    if origin is not None:
+        destination.with_name("archive.bin.part.json").write_text(origin)
+    fetch(server, destination, sha256=SHA256)
+    assert ranges(server) == [None]
+
+
+def test_a_part_of_another_address_is_not_used(server, destination):
+    server.break_after = [150_000]
+    with pytest.raises(DownloadError):
+        fetch(server, destination, n_retries=0)
+    download(server.url + "?other", destination, progress=False)
+    assert ranges(server) == [None, None]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_server_that_always_breaks_off_is_given_up_with_what_to_do(server, destination, chunked):
+    server.chunked = chunked
+    server.break_after = [10_000] * 10
+    with pytest.raises(DownloadError) as caught:
+        fetch(server, destination, n_retries=3, otherwise="Or pass data.archive=FILE.")
+    assert server.url in str(caught.value)
+    assert "gave up after 4 attempts" in str(caught.value)
+    assert str(caught.value).endswith("Or pass data.archive=FILE.")
+    assert len(server.requests) == 4
+    assert not destination.exists()
+
+
+def test_a_server_without_ranges_starts_again(server, destination):
+    server.supports_ranges = False
+    server.break_after = [150_000]
+    fetch(server, destination)
+    assert destination.read_bytes() == CONTENT
+    assert len(server.requests) == 2
+
+
+def test_without_a_validator_nothing_is_joined(server, destination):
+    server.headers = {}
+    server.break_after = [150_000]
+    server.after_request = [lambda: setattr(server, "content", OTHER_CONTENT)]
+    fetch(server, destination)
+    assert destination.read_bytes() == OTHER_CONTENT
+    assert ranges(server) == [None, None]
+
+
+@pytest.mark.parametrize("honours_if_range", [True, False])
+@pytest.mark.parametrize("content", [OTHER_CONTENT, OTHER_CONTENT[:300_000], OTHER_CONTENT[:9]])
+def test_a_file_that_changes_in_between_is_never_spliced(
+    server, destination, honours_if_range, content
+):
+    def change():
+        server.content, server.headers = content, {"ETag": '"two"'}
+
+    server.honours_if_range = honours_if_range
+    server.break_after = [150_000]
+    server.after_request = [change]
+    fetch(server, destination)
+    assert destination.read_bytes() == content
+
+
+def test_a_chunked_answer_is_whole_or_fetched_again(server, destination):
+    server.chunked = True
+    server.break_after = [150_000]
+    fetch(server, destination, sha256=SHA256)
+    assert ranges(server) == [None, "bytes=150000-"]
+
+
+def test_a_wrong_length_is_an_error_with_both_lengths(server, destination):
+    server.announced_too_much = 7
+    server.supports_ranges = False
+    with pytest.raises(DownloadError, match="400,000 of 400,007 bytes"):
+        fetch(server, destination, n_retries=1)
+    assert not destination.exists()
+
+
+def test_a_passing_error_of_the_server_is_tried_again(server, destination):
+    server.statuses = [503, 429]
+    fetch(server, destination, sha256=SHA256)
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("status", [404, 403, 410])
+def test_a_refusal_is_not_tried_again(server, destination, status):
+    server.statuses = [status] * 9
+    with pytest.raises(DownloadError, match=f"HTTP {status} .*Check the address"):
+        fetch(server, destination)
+    assert len(server.requests) == 1
+
+
+def test_a_silent_server_is_left_after_the_timeout(server, destination):
+    server.stalls = 1
+    fetch(server, destination, timeout_s=0.2)
+    assert len(server.requests) == 2
+
+
+def test_no_server_at_all_is_a_download_error(destination, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+        with pytest.raises(DownloadError, match="gave up after 2 attempts"):
+            download(url, destination, progress=False, n_retries=1, pause_s=0.0)
+
+
+def test_a_wrong_checksum_leaves_no_file(server, destination):
+    with pytest.raises(DownloadError, match=f"checksum {SHA256}, expected {'0' * 64}"):
+        fetch(server, destination, sha256="0" * 64)
+    assert files(destination) == []
+
+
+def test_a_damaged_file_is_found_at_later_use(server, destination):
+    fetch(server, destination)
+    destination.write_bytes(CONTENT[:-1])
+    with pytest.raises(DownloadError, match=rf"expected sha256 {SHA256}, found .*Delete it"):
+        fetch(server, destination)
+    destination.unlink()
+    assert fetch(server, destination).read_bytes() == CONTENT
+
+
+def test_a_file_put_there_by_hand_is_taken_and_recorded(server, destination):
+    destination.parent.mkdir()
+    destination.write_bytes(CONTENT)
+    fetch(server, destination)
+    assert server.requests == []
+    destination.write_bytes(OTHER_CONTENT)
+    with pytest.raises(DownloadError, match="damaged or another file"):
+        fetch(server, destination)
+
+
+def test_a_file_fetched_anew_that_differs_from_the_record_is_taken_with_a_warning(
+    server, destination, caplog
+):
+    fetch(server, destination)
+    destination.unlink()
+    server.content = OTHER_CONTENT
+    fetch(server, destination)
+    assert "not the same file as before" in caplog.text
+    assert fetch(server, destination).read_bytes() == OTHER_CONTENT
+
+
+def test_a_record_that_holds_no_checksum_is_named(server, destination):
+    fetch(server, destination)
+    destination.with_name("archive.bin.sha256").write_text("what?")
+    with pytest.raises(DownloadError, match=r"archive\.bin\.sha256: holds no sha256"):
+        fetch(server, destination)
+
+
+def test_an_unwritable_folder_is_a_storage_error(server, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot be written"):
+        fetch(server, tmp_path / "file" / "archive.bin")
+    assert server.requests == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_fills_up_is_a_storage_error(server, destination):
+    destination.parent.mkdir()
+    destination.with_name("archive.bin.part").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=r"archive\.bin: the disk is full"):
+        fetch(server, destination)
+    assert len(server.requests) == 1
+    assert not destination.exists()
+
+
+def test_a_file_larger_than_the_disk_is_refused_beforehand(server, destination):
+    server.announced_too_much = 10**18
+    with pytest.raises(StorageError, match=r"MB are needed and .* MB free"):
+        fetch(server, destination)
+    assert files(destination) == []
+
+
+def test_several_callers_fetch_once(server, destination):
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(fetch(server, destination).read_bytes()))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [CONTENT] * 4
+    assert len(server.requests) == 1
+
+
+def test_progress_goes_to_stderr_only(server, destination, capsys):
+    fetch(server, destination, progress=True)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "archive.bin" in captured.err
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/file", "archive.tar.gz"])
+def test_other_addresses_are_refused(destination, url):
+    with pytest.raises(ConfigError, match="no http or https address"):
+        download(url, destination)
+
+
+def test_a_malformed_checksum_is_refused(server, destination):
+    with pytest.raises(ConfigError, match="64 hexadecimal digits"):
+        fetch(server, destination, sha256="abc")
+
+
+def test_the_cache_folder_can_be_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("TEAM5_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("TEAM5_CACHE")
+    assert cache_folder().is_absolute()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="follows the XDG folders")
+def test_the_cache_folder_follows_the_platform(monkeypatch, tmp_path):
+    monkeypatch.delenv("TEAM5_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "team5"
+
+
+def test_the_massbank_archive_is_fetched_into_the_cache_folder(server, tmp_path, monkeypatch):
+    assert download_module._MASSBANK_URL.format(release="2025.05.1") == (
+        "https://github.com/MassBank/MassBank-data/archive/refs/tags/2025.05.1.tar.gz"
+    )
+    monkeypatch.setenv("TEAM5_CACHE", str(tmp_path))
+    monkeypatch.setattr(download_module, "_MASSBANK_URL", server.url + "?{release}")
+    path = massbank_archive(progress=False)
+    assert path == tmp_path / "massbank" / "MassBank-data-2025.05.1.tar.gz"
+    assert path.read_bytes() == CONTENT
+    assert massbank_archive(progress=False) == path
+    assert len(server.requests) == 1
+
+
+def test_without_network_the_error_says_how_to_go_on(tmp_path, monkeypatch):
+    def no_such_name(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("TEAM5_CACHE", str(tmp_path))
+    monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
+    with pytest.raises(DownloadError, match=r"not known\. .*pass data\.archive=FILE"):
+        massbank_archive(progress=False)
+
+
+@pytest.mark.parametrize("release", ["latest", "2025.05.1/../x", "2025.5"])
+def test_a_malformed_release_is_refused(release):
+    with pytest.raises(ConfigError, match=r"not written like 2025\.05\.1"):
+        massbank_archive(release)

@@ -33,13 +33,14 @@ _ABBREVIATIONS = {
 }
 # One ion has many names ([M+HCOO]-, [M+FA-H]-, [M+CHO2]-); these are the ones written out.
 _PREFERRED_NAMES = (
-    "[M+H]+ [M+Na]+ [M+K]+ [M+Li]+ [M+NH4]+ [M]+ [M+H2O+H]+ [M-H2O+H]+ [M-2H2O+H]+ "
-    "[M-3H2O+H]+ [M-NH3+H]+ [M-H]+ [M+2H]2+ [M+3H]3+ [M+H+Na]2+ [M+2Na]2+ [M+2Na-H]+ "
-    "[M+2K-H]+ [M+CH3OH+H]+ [M+ACN+H]+ [M+ACN+Na]+ [M+CH3]+ [M-OH]+ [2M+H]+ [2M+Na]+ "
-    "[2M+NH4]+ [2M+K]+ [M-H]- [M]- [M+Cl]- [M+Br]- [M+HCOO]- [M+CH3COO]- [M-H2O-H]- "
-    "[M-CO2-H]- [M-CH3]- [M+CF3COO]- [M-2H]- [M-2H]2- [M-3H]3- [M+Na-2H]- [M+K-2H]- "
-    "[2M-H]- [2M+HCOO]- [2M+CH3COO]- [2M+Na-2H]- [3M-H]-"
-).split()
+    "[M+H]+", "[M+Na]+", "[M+K]+", "[M+Li]+", "[M+NH4]+", "[M]+", "[M+H2O+H]+", "[M-H2O+H]+",
+    "[M-2H2O+H]+", "[M-3H2O+H]+", "[M-NH3+H]+", "[M-H]+", "[M+2H]2+", "[M+3H]3+", "[M+H+Na]2+",
+    "[M+2Na]2+", "[M+2Na-H]+", "[M+2K-H]+", "[M+CH3OH+H]+", "[M+ACN+H]+", "[M+ACN+Na]+",
+    "[M+CH3]+", "[2M+H]+", "[2M+Na]+", "[2M+NH4]+", "[2M+K]+", "[M-H]-", "[M]-", "[M+Cl]-",
+    "[M+Br]-", "[M+HCOO]-", "[M+CH3COO]-", "[M-H2O-H]-", "[M-CO2-H]-", "[M-CH3]-",
+    "[M+CF3COO]-", "[M-2H]-", "[M-2H]2-", "[M-3H]3-", "[M+Na-2H]-", "[M+K-2H]-", "[2M-H]-",
+    "[2M+HCOO]-", "[2M+CH3COO]-", "[2M+Na-2H]-", "[3M-H]-",
+)  # fmt: skip
 
 _ADDUCT = re.compile(
     r"""\[? (?P<n>\d*) M (?P<terms>(?:[+-]\d*[A-Za-z(][A-Za-z0-9()]*)*) \]?

@@ -15,7 +15,7 @@ from typing import Literal
 # Product Support Bulletin 104: Normalized Collision Energy Technology).
 NCE_REFERENCE_MZ = 500.0
 # Beyond this a number is no collision energy: a source voltage, or a typing error.
-_MAX_VALUE = 1_000.0
+_MAX_VALUE = 500.0
 
 # Instruments whose bare numbers are NCE: the FT of MassBank's types is an Orbitrap.
 _FOURIER_TRANSFORM = re.compile(r"QFT|ITFT|ORBITRAP|\bFT\b|-FT", re.IGNORECASE)
@@ -49,10 +49,10 @@ UNKNOWN = CollisionEnergy(None)
 
 _NUMBER = r"\d+(?:\.\d+)?"
 # Texts whose numbers are not collision energies, although they have digits.
-_NOT_AN_ENERGY = re.compile(r"\bkv\b|\dkv\b|scaled|m/?z|\bhz\b|\bms\b")
+_NOT_AN_ENERGY = re.compile(r"\bkv\b|\dkv\b|scaled|m/?z|\bhz\b")
 _STEPS = re.compile(r"step|ramp|spread|sweep|merged|\bor\b|±|\+/-")
-# Words that carry digits: "MS2", "FT-MS II", the share of a collision gas in "by Ar 50 %".
-_DISTRACTIONS = re.compile(r"\bms\d?\b|\bms/ms\b|\bby [a-z]+\d? .*$|\bct\s*=.*$")
+# Parts with digits of another meaning: "MS2", the share of a collision gas in "by Ar 50 %".
+_DISTRACTIONS = re.compile(r"\bms\d\b|\bms/ms\b|\bby [a-z]+\d? .*$|\bct\s*=.*$")
 _NCE_AND_EV = re.compile(rf"nce\s*=?\s*{_NUMBER}\s*%?\s*(?P<ev>{_NUMBER}\s*ev)\b")
 # In "42 % with stepped collision energies 30 % and 55 %" the first number is the middle.
 _MAIN_WITH_STEPS = re.compile(rf"^(?P<main>{_NUMBER})\s*%?.*\bwith step\w*(?P<steps>.*)$")
@@ -132,6 +132,9 @@ def _unit(text: str) -> Literal["eV", "NCE"] | None:
         return "NCE"
     if re.search(r"(?<![a-z])e?v\b|electron ?volt|volt", text):
         return "eV"
+    # HCD is the collision cell of Orbitraps, which are set in NCE.
+    if re.search(r"hcd", text):
+        return "NCE"
     return None
 
 

@@ -26,5 +26,5 @@ def normalize_license(text: str) -> str:
 
 
 def is_allowed(license_text: str, allowed: tuple[str, ...]) -> bool:
-    """Return whether a record's licence is among those allowed, in whatever way both are written."""
+    """Return whether a licence is among those allowed, in whatever way both are written."""
     return normalize_license(license_text) in {normalize_license(name) for name in allowed}

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from team5.chemistry.adducts import default_adduct, parse_adduct
-from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.chemistry.molecule import parse_smiles
 from team5.constants import PRECURSOR_TOLERANCE
 from team5.data.licenses import DEFAULT_LICENSES, normalize_license
 from team5.data.readers import iter_spectra, nothing_usable
@@ -101,7 +101,7 @@ def prepare_table(
             raise DataError(nothing_usable(source, skipped))
         table = PreparedTable(path, n_spectra, len(compounds), skipped)
         _write_summary(table)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         if isinstance(error, (DataFileNotFoundError, StorageError)):
             raise
@@ -140,31 +140,29 @@ def _to_row(record: Record, license_families: tuple[str, ...]) -> dict[str, Any]
         return f"licence not chosen ({record.license})"
     if record.smiles is None:
         return "no SMILES"
-    molecule = _cached_molecule(record.smiles)
-    if isinstance(molecule, str):
-        return molecule
-    adduct_name = spectrum.adduct
-    if adduct_name is None:
-        if spectrum.ion_mode is None or spectrum.precursor_mz is None:
-            return "no adduct"
-        adduct_name = default_adduct(spectrum.ion_mode, molecule.charge)
-    adduct = parse_adduct(adduct_name)
-    calculated = adduct.precursor_mz(molecule.exact_mass)
+    structure = _structure(record.smiles)
+    if isinstance(structure, str):
+        return structure
+    if spectrum.adduct is None and (spectrum.ion_mode is None or spectrum.precursor_mz is None):
+        return "no adduct"
+    # A guessed adduct stands only if it explains the precursor that was measured.
+    adduct = parse_adduct(spectrum.adduct or default_adduct(spectrum.ion_mode, structure.charge))
+    calculated = adduct.precursor_mz(structure.exact_mass)
     if calculated <= 0:
         return "adduct does not fit the structure"
     precursor_mz = calculated if spectrum.precursor_mz is None else spectrum.precursor_mz
     if abs(precursor_mz - calculated) > PRECURSOR_TOLERANCE:
         if spectrum.adduct is None:
-            return "no adduct"
+            return "no adduct, and the usual one does not explain the precursor"
         return "precursor contradicts the structure"
     return {
         "identifier": spectrum.identifier,
         "mzs": spectrum.mzs,
         "intensities": spectrum.intensities,
         "smiles": record.smiles,
-        "inchikey14": molecule.inchikey14,
-        "formula": molecule.formula,
-        "exact_mass": molecule.exact_mass,
+        "inchikey14": structure.inchikey14,
+        "formula": structure.formula,
+        "exact_mass": structure.exact_mass,
         "adduct": adduct.name,
         "precursor_mz": precursor_mz,
         "ion_mode": adduct.ion_mode,
@@ -176,15 +174,23 @@ def _to_row(record: Record, license_families: tuple[str, ...]) -> dict[str, Any]
     }
 
 
+class _Structure(NamedTuple):
+    inchikey14: str
+    formula: str
+    exact_mass: float
+    charge: int
+
+
 @lru_cache(maxsize=65_536)
-def _cached_molecule(smiles: str) -> Molecule | str:
-    """Return the molecule, or the reason why there is none; a library repeats its structures."""
+def _structure(smiles: str) -> _Structure | str:
+    """Return what a row says of its structure, or the reason why there is none."""
     try:
         molecule = parse_smiles(smiles)
-        _ = molecule.inchikey14, molecule.exact_mass
+        return _Structure(
+            molecule.inchikey14, molecule.formula, molecule.exact_mass, molecule.charge
+        )
     except MoleculeError as error:
         return "structure too large" if "heavy atoms" in str(error) else "SMILES not understood"
-    return molecule
 
 
 def _schema() -> "pa.Schema":
@@ -268,7 +274,7 @@ def _write_summary(table: PreparedTable) -> None:
     path = _summary_path(table.path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _read_cached(path: Path) -> PreparedTable | None:
@@ -289,8 +295,14 @@ def _progress_bar(description: str, show: bool) -> Iterator[Any]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),

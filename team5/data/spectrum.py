@@ -1,6 +1,5 @@
 """Spectrum: one measured MS/MS spectrum, checked when it is made."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +93,7 @@ class Spectrum:
 
     @property
     def n_peaks(self) -> int:
+        """Number of peaks with an intensity above 0."""
         return len(self.mzs)
 
 
@@ -108,31 +108,30 @@ def text_or_none(value: object) -> str | None:
 def _checked_peaks(
     mzs: ArrayLike, intensities: ArrayLike, where: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    mzs = _to_array(mzs, "mzs", where)
-    intensities = _to_array(intensities, "intensities", where)
-    if len(mzs) != len(intensities):
+    mz = _to_array(mzs, "mzs", where)
+    height = _to_array(intensities, "intensities", where)
+    if len(mz) != len(height):
         raise SpectrumError(
-            f"{where}{len(mzs)} m/z values but {len(intensities)} intensities. "
-            "Give every peak both."
+            f"{where}{len(mz)} m/z values but {len(height)} intensities. Give every peak both."
         )
-    if len(mzs) == 0:
+    if len(mz) == 0:
         raise SpectrumError(f"{where}no peaks. Give at least one m/z with its intensity.")
-    if len(mzs) > MAX_PEAKS:
+    if len(mz) > MAX_PEAKS:
         raise SpectrumError(
-            f"{where}{len(mzs)} peaks; at most {MAX_PEAKS} are taken. "
+            f"{where}{len(mz)} peaks; at most {MAX_PEAKS} are taken. "
             "Centroid the spectrum or keep its highest peaks."
         )
-    for name, values in (("mzs", mzs), ("intensities", intensities)):
-        _check_all(np.isfinite(values), values, name, "is not a finite number", where)
-    _check_all(mzs > 0, mzs, "mzs", "is not above 0", where)
-    _check_all(intensities >= 0, intensities, "intensities", "is negative", where)
-    base_peak = intensities.max()
+    _check_all(np.isfinite(mz), mz, "mzs", "is not a finite number", where)
+    _check_all(np.isfinite(height), height, "intensities", "is not a finite number", where)
+    _check_all(mz > 0, mz, "mzs", "is not above 0", where)
+    _check_all(height >= 0, height, "intensities", "is negative", where)
+    base_peak = height.max()
     if base_peak == 0:
         raise SpectrumError(f"{where}all intensities are 0. Give at least one above 0.")
-    kept = intensities > 0
-    mzs, intensities = mzs[kept], intensities[kept] / base_peak
-    order = np.argsort(mzs, kind="stable")
-    return mzs[order], intensities[order]
+    kept = height > 0
+    mz, height = mz[kept], height[kept] / base_peak
+    order = np.argsort(mz, kind="stable")
+    return mz[order], height[order]
 
 
 def _to_array(values: Any, name: str, where: str) -> NDArray[np.float64]:
@@ -152,9 +151,8 @@ def _to_array(values: Any, name: str, where: str) -> NDArray[np.float64]:
 
 
 def _check_all(
-    valid: NDArray[np.bool_], values: Sequence[float] | NDArray[np.float64], name: str,
-    problem: str, where: str,
-) -> None:  # fmt: skip
+    valid: NDArray[np.bool_], values: NDArray[np.float64], name: str, problem: str, where: str
+) -> None:
     if not valid.all():
         index = int(np.argmin(valid))
         raise SpectrumError(f"{where}{name}[{index}] = {values[index]:g} {problem}. Correct it.")

@@ -63,11 +63,16 @@ def iter_spectra(
         Called now and then with the share of the file read, 0 to 1.
     """
     path = Path(path)
-    for record in _pick_reader(path)(path, skipped, on_progress):
-        if require_smiles and record.smiles is None:
-            skipped["no SMILES"] += 1
-            continue
-        yield record
+    try:
+        for record in _pick_reader(path)(path, skipped, on_progress):
+            if require_smiles and record.smiles is None:
+                skipped["no SMILES"] += 1
+                continue
+            yield record
+    except OSError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: cannot be read ({error}).") from error
 
 
 def nothing_usable(path: str | Path, skipped: Counter[str]) -> str:

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from team5.data.records import Record
-from team5.data.spectrum import Spectrum, text_or_none
-from team5.errors import AdductError, DataError, SpectrumError
+from team5.data.records import Record, make_record
+from team5.data.spectrum import text_or_none
+from team5.errors import DataError
 
 # A record without a licence may not be used; a text that no filter allows keeps it out.
 NO_LICENSE = "none stated"
-_INCHIKEY = re.compile(r"\bINCHIKEY ([A-Z]{14})\b")
+_INCHIKEY = re.compile(r"\bINCHIKEY\s+([A-Z]{14}\S*)")
 
 
 def is_massbank_text(head: str) -> bool:
@@ -110,37 +110,23 @@ def _parse_record(block: str, skipped: Counter[str]) -> Record | None:
     except ValueError:
         skipped["peak list not understood"] += 1
         return None
-    if not mzs:
-        skipped["no peaks"] += 1
-        return None
-    # Some records have ION_TYPE, most PRECURSOR_TYPE; both mean the adduct.
-    adduct = text_or_none(fields.get("MS$FOCUSED_ION: PRECURSOR_TYPE")) or text_or_none(
-        fields.get("MS$FOCUSED_ION: ION_TYPE")
-    )
-    try:
-        spectrum = Spectrum(
-            mzs,
-            intensities,
-            precursor_mz=_parse_precursor(fields.get("MS$FOCUSED_ION: PRECURSOR_M/Z")),
-            adduct=adduct,
-            collision_energy=fields.get("AC$MASS_SPECTROMETRY: COLLISION_ENERGY"),
-            instrument_type=fields.get("AC$INSTRUMENT_TYPE"),
-            ion_mode=fields.get("AC$MASS_SPECTROMETRY: ION_MODE"),
-            identifier=accession,
-        )
-    except AdductError:
-        skipped["adduct not understood"] += 1
-        return None
-    except SpectrumError as error:
-        skipped[_reason(error, accession)] += 1
-        return None
-    return Record(
-        spectrum,
-        smiles=text_or_none(fields.get("CH$SMILES")),
-        inchikey14=fields.get("INCHIKEY"),
-        formula=text_or_none(fields.get("CH$FORMULA")),
-        license=fields.get("LICENSE", NO_LICENSE),
-        contributor=_contributor(accession),
+    return make_record(
+        skipped,
+        mzs,
+        intensities,
+        identifier=accession,
+        precursor_mz=_last_ion(fields.get("MS$FOCUSED_ION: PRECURSOR_M/Z")),
+        # Some records have ION_TYPE, most PRECURSOR_TYPE; both mean the adduct.
+        adduct=text_or_none(fields.get("MS$FOCUSED_ION: PRECURSOR_TYPE"))
+        or fields.get("MS$FOCUSED_ION: ION_TYPE"),
+        collision_energy=fields.get("AC$MASS_SPECTROMETRY: COLLISION_ENERGY"),
+        instrument_type=fields.get("AC$INSTRUMENT_TYPE"),
+        ion_mode=fields.get("AC$MASS_SPECTROMETRY: ION_MODE"),
+        smiles=fields.get("CH$SMILES"),
+        inchikey=fields.get("INCHIKEY"),
+        formula=fields.get("CH$FORMULA"),
+        license=fields.get("LICENSE") or NO_LICENSE,
+        contributor=contributor_of(accession),
     )
 
 
@@ -171,29 +157,12 @@ def _parse_peaks(lines: list[str]) -> tuple[list[float], list[float]]:
     return mzs, intensities
 
 
-def _parse_precursor(text: str | None) -> float | None:
-    """Return the precursor's m/z; of "519.2/337.1", an MSn path, the last ion broken."""
-    for part in reversed(re.split(r"[/\s]+", text or "")):
-        try:
-            value = float(part)
-        except ValueError:
-            continue
-        if value > 0:
-            return value
-    return None
+def _last_ion(text: str | None) -> str | None:
+    """Return the last ion broken of a path such as "519.2/337.1"."""
+    return text.rsplit("/", 1)[-1] if text else None
 
 
-def _contributor(accession: str) -> str | None:
+def contributor_of(accession: str) -> str | None:
     """Return the contributor in ``MSBNK-<contributor>-<number>``; old accessions have none."""
     parts = accession.split("-")
     return "-".join(parts[1:-1]) if len(parts) >= 3 and parts[0] == "MSBNK" else None
-
-
-def _reason(error: SpectrumError, identifier: str) -> str:
-    """Return a spectrum's fault without the record's name, so that equal faults count together."""
-    text = str(error).removeprefix(f"{identifier}: ")
-    if "peaks; at most" in text:
-        return "too many peaks"
-    if "ion mode" in text:
-        return "adduct contradicts the ion mode"
-    return "intensities or m/z out of range"

@@ -1,0 +1,188 @@
+"""Training curves from the metrics.csv that Lightning's CSVLogger writes."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from team5.errors import DataError, DataFileNotFoundError
+from team5.viz.style import MUTED, PALE, SERIES, new_figure, tidy
+
+Series = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def read_metrics(path: str | Path) -> dict[str, Series]:
+    """Read the logged figures of a run.
+
+    Parameters
+    ----------
+    path : path
+        ``metrics.csv``; columns ``epoch``, ``step`` and one for each figure, empty where a row
+        has none.
+
+    Returns
+    -------
+    dict of name to (steps, values)
+        Two arrays of one length each, in the order of the file; figures that are never finite
+        are left out.
+
+    Raises
+    ------
+    DataFileNotFoundError, DataError
+        If there is no such file, or it is no such table.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise DataFileNotFoundError(f"{file}: no such file. Give the metrics.csv of a run.")
+    points: dict[str, list[tuple[float, float]]] = {}
+    with file.open(newline="", encoding="utf-8") as lines:
+        reader = csv.DictReader(lines)
+        if "step" not in (reader.fieldnames or ()):
+            raise DataError(f"{file}: has no column 'step'. Give the metrics.csv of a run.")
+        for row in reader:
+            try:
+                figures = {name: float(text) for name, text in row.items() if text}
+            except (TypeError, ValueError) as error:
+                raise DataError(
+                    f"{file}, line {reader.line_num}: holds what is no number. "
+                    "Give the metrics.csv of a run."
+                ) from error
+            for name, value in figures.items():
+                if name != "step" and "step" in figures and np.isfinite(value):
+                    points.setdefault(name, []).append((figures["step"], value))
+    return {name: (np.array(rows)[:, 0], np.array(rows)[:, 1]) for name, rows in points.items()}
+
+
+def plot_training_curves(path: str | Path, ax: Axes | None = None) -> Figure:
+    """Draw the losses of a run and, beside them, its validation metrics.
+
+    Parameters
+    ----------
+    path : path
+        The run's ``metrics.csv``.
+    ax : Axes, optional
+        Where to draw the losses, and only these; a new figure with both where not given.
+
+    Returns
+    -------
+    Figure
+        Save it with ``figure.savefig("curves.png")``.
+
+    Raises
+    ------
+    DataFileNotFoundError, DataError
+        If there is no such file, it is no such table, or no loss was logged.
+    """
+    series = read_metrics(path)
+    losses = {name: series[name] for name in series if _is_loss(name)}
+    metrics = {
+        name: series[name] for name in series if name.startswith("val/") and not _is_loss(name)
+    }
+    if not losses:
+        raise DataError(f"{path}: no loss was logged; there must be a column such as train/loss.")
+
+    if ax is not None:
+        panels = [(ax, losses)]
+    elif metrics:
+        left, right = new_figure(10.0, 3.8).subplots(1, 2)
+        panels = [(left, losses), (right, metrics)]
+    else:
+        panels = [(new_figure(5.5, 3.8).add_subplot(), losses)]
+
+    best_step = _best_step(series)
+    for panel, lines in panels:
+        _draw_lines(panel, lines)
+        if best_step is not None:
+            panel.axvline(best_step, color=PALE, linewidth=1.0, linestyle=(0, (4, 3)), zorder=0)
+    panels[0][0].set_ylabel("loss")
+    if best_step is not None:
+        panels[0][0].annotate(
+            "lowest val/loss",
+            (best_step, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, -2),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=8,
+            color=MUTED,
+        )
+    figure = panels[0][0].get_figure(root=True)
+    if figure is None:
+        raise DataError("ax belongs to no figure; make it with figure.add_subplot().")
+    return figure
+
+
+def _is_loss(name: str) -> bool:
+    return "loss" in name.rpartition("/")[2]
+
+
+def _best_step(series: dict[str, Series]) -> float | None:
+    if "val/loss" not in series:
+        return None
+    steps, values = series["val/loss"]
+    return float(steps[values.argmin()])
+
+
+def _draw_lines(ax: Axes, lines: dict[str, Series]) -> None:
+    """Draw each series, its name and last value written at its end in its colour."""
+    last_values = {}
+    for i, (name, (steps, values)) in enumerate(sorted(lines.items())):
+        colour = SERIES[i % len(SERIES)]
+        smooth = _smoothed(values)
+        if smooth is not values:
+            ax.plot(steps, values, color=colour, linewidth=0.6, alpha=0.25)
+        ax.plot(
+            steps,
+            smooth,
+            color=colour,
+            linewidth=1.8,
+            linestyle="-" if i < len(SERIES) else "--",
+            marker="o" if values.size < 4 else None,
+            markersize=4,
+        )
+        last_values[name] = (float(smooth[-1]), colour)
+    ax.set_xlabel("training step")
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.margins(x=0.02, y=0.08)
+    tidy(ax)
+    _name_ends(ax, last_values)
+
+
+def _name_ends(ax: Axes, last_values: dict[str, tuple[float, str]]) -> None:
+    """Write the names right of the axes at the height of the last values, pushed apart."""
+    low, high = ax.get_ylim()
+    order = sorted(last_values, key=lambda name: last_values[name][0])
+    heights = [(last_values[name][0] - low) / (high - low) for name in order]
+    gap = 0.065
+    for i in range(1, len(heights)):
+        heights[i] = max(heights[i], heights[i - 1] + gap)
+    # Pushed out at the top: move down again from there.
+    ceiling = 1.0
+    for i in reversed(range(len(heights))):
+        heights[i] = min(heights[i], ceiling)
+        ceiling = heights[i] - gap
+    for name, height in zip(order, heights, strict=True):
+        value, colour = last_values[name]
+        ax.text(
+            1.02,
+            height,
+            f"{name}  {value:.3g}",
+            transform=ax.transAxes,
+            va="center",
+            fontsize=8.5,
+            color=colour,
+        )
+
+
+def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a running mean where a series is long, such as a loss of every step."""
+    if values.size < 100:
+        return values
+    width = values.size // 50
+    padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge")
+    return np.convolve(padded, np.full(width, 1 / width), mode="valid")

@@ -1,0 +1,34 @@
+"""Colours and axes that all plots share."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito, Color Universal Design (2008): told apart with every kind of colour vision.
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#AA4499"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+
+INK = "#222222"
+MUTED = "#6B6B6B"
+PALE = "#A6A6A6"
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, size in inches, that pyplot does not keep alive.
+
+    A notebook shows it as the value of a cell after ``%matplotlib inline``.
+    """
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def tidy(ax: Axes) -> None:
+    """Leave only the spines that carry a scale, and make what is not data step back."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(PALE)
+    ax.tick_params(colors=MUTED, labelsize=9)
+    ax.xaxis.label.set(color=INK, fontsize=10)
+    ax.yaxis.label.set(color=INK, fontsize=10)

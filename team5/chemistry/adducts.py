@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
+from rdkit import Chem
+
 from team5.constants import ADDUCT_BY_ION_MODE, ELECTRON_MASS
 from team5.errors import AdductError
 
@@ -162,7 +164,10 @@ def parse_adduct(text: str) -> Adduct:
 
     composition = _composition(terms)
     name = _preferred_by_ion().get((n_molecules, frozenset(composition.items()), charge))
-    shift = sum(_atomic_mass(symbol, text) * count for symbol, count in composition.items())
+    masses = _atomic_masses()
+    if not composition.keys() <= masses.keys():
+        raise _not_understood(text)
+    shift = sum(masses[symbol] * count for symbol, count in composition.items())
     return Adduct(
         name=name or _render(n_molecules, terms, charge),
         n_molecules=n_molecules,
@@ -249,15 +254,11 @@ def _preferred_by_ion() -> dict[tuple[int, frozenset[tuple[str, int]], int], str
     return preferred
 
 
-@lru_cache(maxsize=256)
-def _atomic_mass(symbol: str, text: str) -> float:
-    from rdkit import Chem
-
+@lru_cache(maxsize=1)
+def _atomic_masses() -> dict[str, float]:
+    """Monoisotopic mass in u by symbol; RDKit itself prints a stack trace for unknown symbols."""
     table = Chem.GetPeriodicTable()
-    try:
-        number = table.GetAtomicNumber(symbol)
-    except RuntimeError:
-        number = 0
-    if number <= 0:
-        raise _not_understood(text)
-    return table.GetMostCommonIsotopeMass(symbol)
+    return {
+        table.GetElementSymbol(number): table.GetMostCommonIsotopeMass(number)
+        for number in range(1, 119)
+    }

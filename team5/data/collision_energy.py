@@ -17,8 +17,8 @@ NCE_REFERENCE_MZ = 500.0
 # Beyond this a number is no collision energy: a source voltage, or a typing error.
 _MAX_VALUE = 500.0
 
-# Instruments whose bare numbers are NCE: the FT of MassBank's types is an Orbitrap.
-_FOURIER_TRANSFORM = re.compile(r"QFT|ITFT|ORBITRAP|\bFT\b|-FT", re.IGNORECASE)
+# Instruments whose bare numbers are NCE; QFT and ITFT are MassBank's types for Orbitraps.
+_ORBITRAP = re.compile(r"QFT|ITFT|ORBITRAP|HCD|EXACTIVE", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def to_electronvolt(
     """Return a collision energy in eV, laboratory frame, for a singly charged precursor.
 
     ``eV = NCE * precursor_mz / 500``. An energy without a unit is taken as NCE when the
-    instrument is an Orbitrap or an ion trap with one, else as eV.
+    instrument is an Orbitrap, else as eV.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def to_electronvolt(
     if energy.value is None or not math.isfinite(precursor_mz):
         return None
     unit = energy.unit
-    if unit is None and instrument_type and _FOURIER_TRANSFORM.search(instrument_type):
+    if unit is None and instrument_type and _ORBITRAP.search(instrument_type):
         unit = "NCE"
     if unit == "NCE":
         return energy.value * precursor_mz / NCE_REFERENCE_MZ

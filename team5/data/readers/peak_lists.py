@@ -92,7 +92,7 @@ def iter_mzml(path: Path, skipped: Counter[str], on_progress: Progress = None) -
     """Yield the MS2 scans of an mzML file; they have no structure."""
     from matchms.importing.parsing_utils import parse_mzml_mzxml_metadata
     from pyteomics import mzml  # type: ignore[import-untyped]
-    from pyteomics.auxiliary import PyteomicsError  # type: ignore[import-untyped]
+    from pyteomics.auxiliary import PyteomicsError
 
     size = max(path.stat().st_size, 1)
     try:

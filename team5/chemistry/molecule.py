@@ -118,9 +118,9 @@ def parse_smiles(smiles: str) -> Molecule:
         raise MoleculeError(
             f"SMILES {_shorten(text)!r}: {len(text)} characters; at most {MAX_SMILES_LENGTH}."
         )
-    if len(text.split()) > 1:
+    if blank := re.search(r"\s", text):
         raise MoleculeError(
-            f"SMILES {_shorten(text)!r}: a blank at position {text.index(text.split()[1])}. "
+            f"SMILES {_shorten(text)!r}: a blank at position {blank.start() + 1}. "
             "Give the SMILES alone, without a name after it."
         )
     whole = _parse(text)
@@ -265,8 +265,12 @@ def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
         moved += 1
     if not moved:
         return mol
-    with rdBase.BlockLogs():
-        Chem.SanitizeMol(neutral)
+    try:
+        with rdBase.BlockLogs():
+            Chem.SanitizeMol(neutral)
+    except Chem.MolSanitizeException:
+        # An ion that owes its aromaticity to the charge, such as a cyclopentadienyl anion.
+        return mol
     notes.append(f"judged as {Chem.MolToSmiles(neutral)}, with {moved} proton(s) moved")
     return neutral.GetMol()
 

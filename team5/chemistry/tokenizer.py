@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from rdkit import Chem
 
@@ -385,63 +386,98 @@ def _bond_kinds(bond_tokens: Array, elements: Array, ends: Array) -> Array:
 
 
 def _fragment_features(tokens: MoleculeTokens) -> Array:
-    fragments = tokens.fragments
-    graph = fragments.graph
-    inside = fragments.inside.astype(np.float32)
-    n_fragments, n_atoms = inside.shape
-    # Per-atom columns, summed over each fragment's atoms by one product.
-    per_atom = np.zeros((n_atoms, len(COUNTED_ELEMENTS) + 4), dtype=np.float32)
+    graph = tokens.fragments.graph
     counted = {number: column for column, number in enumerate(COUNTED_ELEMENTS)}
-    other = len(COUNTED_ELEMENTS)
-    for i, number in enumerate(graph.elements):
-        per_atom[i, counted.get(int(number), other)] = 1
-    per_atom[:, other + 1] = graph.hydrogens
-    per_atom[:, other + 2] = tokens.atoms[:, 1] - MAX_CHARGE
-    per_atom[:, other + 3] = tokens.atoms[:, 3]
-    sums = inside @ per_atom
-    kept = sums[:, : other + 2]
-    lost = kept[:1] - kept
-    n_kept = kept[:, :-1].sum(axis=1)
+    return _count_features(
+        tokens.fragments.inside,
+        np.array([counted.get(int(e), len(counted)) for e in graph.elements], dtype=np.int64),
+        graph.hydrogens.astype(np.int64),
+        tokens.atoms[:, 1].astype(np.int64) - MAX_CHARGE,
+        tokens.atoms[:, 3].astype(np.int64),
+        tokens.bond_ends.astype(np.int64),
+        tokens.bond_kinds,
+        tokens.bond_orders,
+        tokens.fragments.depths.astype(np.int64),
+        tokens.fragments.costs,
+        tokens.fragments.masses,
+        len(FRAGMENT_FEATURES),
+    )
 
-    begin, end = tokens.bond_ends[:, 0], tokens.bond_ends[:, 1]
-    cut = inside[:, begin] != inside[:, end]
-    both = (inside[:, begin] * inside[:, end]) > 0
-    kinds = np.zeros((len(tokens.bonds), N_BOND_KINDS + 1), dtype=np.float32)
-    kinds[np.arange(len(kinds)), tokens.bond_kinds] = 1
-    kinds[:, -1] = tokens.bond_orders
-    cut_sums = cut.astype(np.float32) @ kinds
-    n_cut = cut_sums[:, :-1].sum(axis=1)
-    # Independent cycles kept: bonds - atoms + 1, as a fragment is connected.
-    n_rings = both.sum(axis=1) - n_kept + 1
 
-    carbons, nitrogens, phosphorus = kept[:, 0], kept[:, 1], kept[:, 4]
-    halogens, hydrogens = kept[:, 5:9].sum(axis=1), kept[:, -1]
-    unsaturation = (2 * carbons + 2 + nitrogens + phosphorus - hydrogens - halogens) / 2
-    masses = fragments.masses
-    columns = np.empty((n_fragments, len(FRAGMENT_FEATURES)), dtype=np.float32)
-    columns[:, :4] = np.minimum(fragments.depths, 3)[:, None] == np.arange(4)
-    columns[:, 4] = fragments.costs / 5
-    columns[:, 5] = fragments.costs / np.maximum(n_cut, 1) / 2
-    columns[:, 6] = n_cut / 3
-    columns[:, 7] = np.rint(cut_sums[:, -1]) % 2
-    at = 8
-    columns[:, at : at + N_BOND_KINDS] = cut_sums[:, :-1]
-    at += N_BOND_KINDS
-    columns[:, at] = unsaturation / 6
-    columns[:, at + 1] = sums[:, other + 2]
-    at += 2
-    width = other + 2
-    scale = np.array([10, 3, 4, *[1] * (other - 2), 12], dtype=np.float32)
-    columns[:, at : at + width] = kept / scale
-    columns[:, at + width : at + 2 * width] = lost / scale
-    columns[:, at + 2 * width : at + 3 * width] = 1 / (1 + lost)
-    at += 3 * width
-    columns[:, at] = n_kept / 20
-    columns[:, at + 1] = (n_kept[0] - n_kept) / 20
-    columns[:, at + 2] = masses / 300
-    columns[:, at + 3] = masses / masses[0]
-    columns[:, at + 4] = n_rings / 3
-    columns[:, at + 5] = (n_rings[0] - n_rings) / 3
-    columns[:, at + 6] = sums[:, other + 3] / 6
-    columns[:, at + 7] = hydrogens * HYDROGEN_MASS / masses * 10
-    return columns
+# Divisors that bring counts of C, N, O, the other elements and H near 1.
+_ELEMENT_SCALE = np.array([10, 3, 4, *[1] * (len(COUNTED_ELEMENTS) - 2), 12], dtype=np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _count_features(  # type: ignore[no-untyped-def]
+    inside,
+    element_columns,
+    hydrogens,
+    charges,
+    aromatic,
+    bond_ends,
+    bond_kinds,
+    bond_orders,
+    depths,
+    costs,
+    masses,
+    n_columns,
+):
+    n_fragments, n_atoms = inside.shape
+    width = len(_ELEMENT_SCALE)
+    out = np.zeros((n_fragments, n_columns), dtype=np.float32)
+    kept = np.zeros(width, dtype=np.float32)
+    whole = np.zeros(width, dtype=np.float32)
+    n_rings_whole = 0.0
+    for f in range(n_fragments):
+        row = out[f]
+        kept[:] = 0
+        n_kept, n_aromatic, charge = 0, 0, 0
+        for i in range(n_atoms):
+            if inside[f, i]:
+                kept[element_columns[i]] += 1
+                kept[width - 1] += hydrogens[i]
+                charge += charges[i]
+                n_aromatic += aromatic[i]
+                n_kept += 1
+        n_cut, n_inner, cut_order = 0, 0, 0.0
+        at = 8
+        for b in range(len(bond_ends)):
+            one, two = inside[f, bond_ends[b, 0]], inside[f, bond_ends[b, 1]]
+            if one and two:
+                n_inner += 1
+            elif one or two:
+                n_cut += 1
+                cut_order += bond_orders[b]
+                row[at + bond_kinds[b]] += 1
+        # Independent cycles kept: bonds - atoms + 1, as a fragment is connected.
+        n_rings = n_inner - n_kept + 1
+        if f == 0:
+            whole[:] = kept
+            n_rings_whole = n_rings
+        row[min(depths[f], 3)] = 1
+        row[4] = costs[f] / 5
+        row[5] = costs[f] / max(n_cut, 1) / 2
+        row[6] = n_cut / 3
+        row[7] = round(cut_order) % 2
+        at += N_BOND_KINDS
+        carbons, nitrogens, phosphorus = kept[0], kept[1], kept[4]
+        monovalent = kept[5] + kept[6] + kept[7] + kept[8] + kept[width - 1]
+        row[at] = (2 * carbons + 2 + nitrogens + phosphorus - monovalent) / 12
+        row[at + 1] = charge
+        at += 2
+        for c in range(width):
+            lost = whole[c] - kept[c]
+            row[at + c] = kept[c] / _ELEMENT_SCALE[c]
+            row[at + width + c] = lost / _ELEMENT_SCALE[c]
+            row[at + 2 * width + c] = 1 / (1 + lost)
+        at += 3 * width
+        row[at] = n_kept / 20
+        row[at + 1] = (n_atoms - n_kept) / 20
+        row[at + 2] = masses[f] / 300
+        row[at + 3] = masses[f] / masses[0]
+        row[at + 4] = n_rings / 3
+        row[at + 5] = (n_rings_whole - n_rings) / 3
+        row[at + 6] = n_aromatic / 6
+        row[at + 7] = kept[width - 1] * HYDROGEN_MASS / masses[f] * 10
+    return out

@@ -1,0 +1,180 @@
+"""Batch: spectra and the molecules they are held against, as named tensors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from team5.chemistry.adducts import Adduct
+from team5.chemistry.tokenizer import MoleculeBatch, MoleculeTokens, pad_molecules
+from team5.constants import PRECURSOR_MARGIN
+from team5.data.context import context_features
+from team5.data.preprocess import (
+    ModelPeaks,
+    ion_offsets,
+    match_peaks,
+    outcome_offsets,
+    select_peaks,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One spectrum held against one molecule, matched peak by peak.
+
+    Attributes
+    ----------
+    molecule_index : int
+        Which molecule of the batch.
+    context : array of shape (C,)
+    offsets : array of shape (K,)
+        m/z of each outcome minus its fragment's mass; NaN where the adduct has none.
+    precursor_mz : float
+        Calculated from the structure.
+    peaks : ModelPeaks
+    match_peaks, match_outcomes : arrays of shape (N,)
+        Ions within the tolerance of a peak: index of the peak, ``fragment * K + k``.
+    """
+
+    molecule_index: int
+    context: Array
+    offsets: Array
+    precursor_mz: float
+    peaks: ModelPeaks
+    match_peaks: Array
+    match_outcomes: Array
+
+    def moved(self, by: int) -> Pair:
+        """Return the same pair for a batch in which ``by`` molecules come before."""
+        return replace(self, molecule_index=self.molecule_index + by)
+
+
+def make_pair(
+    tokens: MoleculeTokens,
+    molecule_index: int,
+    *,
+    mzs: Array,
+    intensities: Array,
+    adduct: Adduct,
+    collision_energy: str | None,
+    instrument_type: str | None,
+) -> Pair:
+    """Hold one spectrum against one molecule."""
+    fragments = tokens.fragments
+    precursor_mz = adduct.precursor_mz(tokens.molecule.exact_mass)
+    offsets = outcome_offsets(*ion_offsets(adduct))
+    peaks = select_peaks(mzs, intensities, precursor_mz)
+    matched, outcomes = match_peaks(peaks.mzs, fragments.masses, fragments.hydrogens, offsets)
+    return Pair(
+        molecule_index=molecule_index,
+        context=context_features(adduct, precursor_mz, collision_energy, instrument_type),
+        offsets=offsets,
+        precursor_mz=precursor_mz,
+        peaks=peaks,
+        match_peaks=matched,
+        match_outcomes=outcomes,
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """M molecules and B spectra, each held against one of them.
+
+    Attributes
+    ----------
+    molecules : MoleculeBatch
+    molecule_index : (B,) long
+        Which molecule each spectrum is held against.
+    slot : (B,) long
+        Position of the spectrum among those of its molecule.
+    context : (B, C) float
+    offsets : (B, K) double
+    max_mz : (B,) double
+        Ions above it cannot come from this precursor.
+    weights : (B, P) float
+        Of the peaks, adding up to 1 in each row; 0 where padded.
+    intensities : (B, P) float
+    peak_padding_mask : (B, P) bool
+    match_rows : (N,) long
+        ``spectrum * P + peak`` of each match.
+    match_outcomes : (N,) long
+        ``fragment * K + k`` of each match, within its spectrum's molecule.
+    labels : (B,) float
+        1 where the spectrum is of its molecule, 0 for decoys.
+    """
+
+    molecules: MoleculeBatch
+    molecule_index: torch.Tensor
+    slot: torch.Tensor
+    context: torch.Tensor
+    offsets: torch.Tensor
+    max_mz: torch.Tensor
+    weights: torch.Tensor
+    intensities: torch.Tensor
+    peak_padding_mask: torch.Tensor
+    match_rows: torch.Tensor
+    match_outcomes: torch.Tensor
+    labels: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.molecule_index)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the same batch with its tensors on ``device``."""
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+def collate(
+    tokens: Sequence[MoleculeTokens], pairs: Sequence[Pair], labels: Sequence[int] | None = None
+) -> Batch:
+    """Pad molecules and the spectra held against them into one batch."""
+    return collate_pairs(pad_molecules(tokens), pairs, labels)
+
+
+def collate_pairs(
+    molecules: MoleculeBatch, pairs: Sequence[Pair], labels: Sequence[int] | None = None
+) -> Batch:
+    """Pad spectra against molecules that are already padded."""
+    import torch
+
+    n = len(pairs)
+    n_peaks = max(1, *(len(pair.peaks.mzs) for pair in pairs)) if n else 1
+    weights = np.zeros((n, n_peaks), dtype=np.float32)
+    intensities = np.zeros((n, n_peaks), dtype=np.float32)
+    padding = np.ones((n, n_peaks), dtype=bool)
+    for i, pair in enumerate(pairs):
+        p = len(pair.peaks.mzs)
+        weights[i, :p], intensities[i, :p] = pair.peaks.weights, pair.peaks.intensities
+        padding[i, :p] = False
+    rows = [i * n_peaks + pair.match_peaks for i, pair in enumerate(pairs)]
+    seen: Counter[int] = Counter()
+    slots = []
+    for pair in pairs:
+        slots.append(seen[pair.molecule_index])
+        seen[pair.molecule_index] += 1
+    return Batch(
+        molecules=molecules,
+        molecule_index=torch.tensor([pair.molecule_index for pair in pairs], dtype=torch.long),
+        slot=torch.tensor(slots, dtype=torch.long),
+        context=torch.from_numpy(np.stack([pair.context for pair in pairs])),
+        offsets=torch.from_numpy(np.stack([pair.offsets for pair in pairs])),
+        max_mz=torch.tensor(
+            [pair.precursor_mz + PRECURSOR_MARGIN for pair in pairs], dtype=torch.double
+        ),
+        weights=torch.from_numpy(weights),
+        intensities=torch.from_numpy(intensities),
+        peak_padding_mask=torch.from_numpy(padding),
+        match_rows=torch.from_numpy(np.concatenate(rows)),
+        match_outcomes=torch.from_numpy(np.concatenate([pair.match_outcomes for pair in pairs])),
+        labels=torch.tensor([1.0] * n if labels is None else list(labels), dtype=torch.float32),
+    )

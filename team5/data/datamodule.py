@@ -1,0 +1,350 @@
+"""SpectrumDataModule: tables to loaders, no science."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import lightning
+import numpy as np
+from torch.utils.data import DataLoader
+
+from team5.chemistry.adducts import parse_adduct
+from team5.chemistry.molecule import parse_smiles
+from team5.chemistry.tokenizer import MoleculeTokenizer
+from team5.constants import CANDIDATE_TOLERANCE_PPM, MAX_HEAVY_ATOMS
+from team5.data.collate import Batch
+from team5.data.dataset import (
+    Compound,
+    CompoundBatchSampler,
+    CompoundDataset,
+    Query,
+    QueryDataset,
+    collate_compounds,
+    collate_queries,
+    read_compounds,
+)
+from team5.data.decoys import CandidatePool, choose_decoys
+from team5.data.download import cache_folder, massbank_archive
+from team5.data.licenses import DEFAULT_LICENSES
+from team5.data.prepare import format_skipped, prepare_table
+from team5.data.splits import assign_folds, check_folds, read_folds
+from team5.errors import ConfigError, DataError, MoleculeError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Kind = Literal["demo", "file", "massbank"]
+_log = logging.getLogger(__name__)
+# Of one validation query's candidates, how many of the pool are looked at.
+_MAX_NEAR = 2_000
+
+
+class SpectrumDataModule(lightning.LightningDataModule):
+    """Spectra of a source, split into folds, as loaders for training and validation.
+
+    Validation has two loaders: pairs (each spectrum with its own structure and with a decoy of
+    the same mass, one to one) and rankings (one spectrum per compound with several candidates).
+
+    Parameters
+    ----------
+    kind : {"demo", "file", "massbank"}
+        The built-in computed spectra, a file or folder of one's own, or the MassBank release.
+    path : path, optional
+        For ``file``: anything team5 reads.
+    archive : path, optional
+        For ``massbank``: a release archive at hand; otherwise it is downloaded once.
+    folds : path, optional
+        Table with ``inchikey14`` and ``fold``. Otherwise the table's own folds, or a split by
+        structural cluster.
+    pool : path, optional
+        Candidate structures for decoys; otherwise those of the data set itself.
+    licenses : list of str
+        Records under other licences are left out.
+    batch_size : int
+        Compounds in a batch.
+    max_spectra, val_max_spectra : int
+        Spectra of a compound in one epoch, drawn by seed; validation takes the same each time.
+    n_candidates : int
+        Candidates of a validation ranking, the own structure included.
+    train_compounds : int, optional
+        Learn from this many compounds only, drawn by seed: for learning curves.
+    seed : int
+        Of splits, decoys and draws.
+    num_workers : int
+    cache : path, optional
+        Where prepared tables are kept; the user's cache folder by default.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        path: str | None = None,
+        archive: str | None = None,
+        folds: str | None = None,
+        pool: str | None = None,
+        licenses: Sequence[str] = DEFAULT_LICENSES,
+        batch_size: int = 12,
+        max_spectra: int = 8,
+        val_max_spectra: int = 4,
+        n_candidates: int = 16,
+        train_compounds: int | None = None,
+        seed: int = 0,
+        num_workers: int = 1,
+        cache: str | None = None,
+    ) -> None:
+        super().__init__()
+        if kind not in ("demo", "file", "massbank"):
+            raise ConfigError(f"data.kind={kind!r} is unknown. Pass demo, file or massbank.")
+        if kind == "file" and not path:
+            raise ConfigError("data=file needs data.path=FILE: the spectra to learn from.")
+        self.kind = kind
+        self.path = path
+        self.archive = archive
+        self.folds = folds
+        self.pool = pool
+        self.licenses = tuple(licenses)
+        self.batch_size = batch_size
+        self.max_spectra = max_spectra
+        self.val_max_spectra = val_max_spectra
+        self.n_candidates = n_candidates
+        self.train_compounds = train_compounds
+        self.seed = seed
+        self.num_workers = num_workers
+        self.cache = Path(cache) if cache else cache_folder()
+        self.tokenizer = MoleculeTokenizer()
+        self.facts: dict[str, Any] = {}
+        self._table_path: Path | None = None
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether the spectra are computed, not measured."""
+        return self.kind == "demo"
+
+    def prepare_data(self) -> None:
+        """Download and prepare the table, once on each machine."""
+        self._prepare(progress=True)
+
+    def _prepare(self, *, progress: bool) -> Path:
+        if self.kind == "demo":
+            from team5.data.demo import COMPUTED_NOTICE, write_demo_table
+
+            path = self.cache / f"demo-{self.seed}.parquet"
+            write_demo_table(path, seed=self.seed)
+            _log.info("Demo set: %s", COMPUTED_NOTICE)
+            return path
+        source = (
+            Path(self.archive)
+            if self.archive
+            else massbank_archive()
+            if self.kind == "massbank"
+            else Path(str(self.path))
+        )
+        table = prepare_table(source, self.cache, licenses=self.licenses, progress=progress)
+        if progress:
+            _log.info("%s", format_skipped(table))
+        return table.path
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the table, split it and choose decoys."""
+        import polars as pl
+
+        if self._table_path is not None:
+            return
+        self._table_path = self._prepare(progress=False)
+        table = self._with_folds(pl.read_parquet(self._table_path))
+        check_folds(table["inchikey14"], table["fold"], source=str(self._table_path.name))
+        table, left_out = _trainable(table)
+        pool = (
+            CandidatePool.read(self.pool)
+            if self.pool
+            else CandidatePool.from_structures(
+                table["smiles"], table["inchikey14"], table["formula"], table["exact_mass"]
+            )
+        )
+        train = read_compounds(table.filter(pl.col("fold") == "train"))
+        val = read_compounds(table.filter(pl.col("fold") == "val"))
+        if not train or not val:
+            raise DataError(
+                f"{self._table_path.name}: {len(train)} compounds to train on and {len(val)} to "
+                "validate on. Give data.folds=FILE with both, or more compounds."
+            )
+        if self.train_compounds is not None:
+            random = np.random.default_rng(self.seed)
+            chosen = random.permutation(len(train))[: self.train_compounds]
+            train = [train[i] for i in sorted(chosen)]
+        self.train = train
+        self.pairs, n_without = self._pair_queries(val, pool)
+        self.rankings = self._ranking_queries(val, pool)
+        if not self.pairs:
+            raise DataError(
+                f"{self._table_path.name}: no validation spectrum has a decoy of its mass. "
+                "Give data.pool=FILE with candidate structures."
+            )
+        used = {m.identifier for c in train for m in c.measurements}
+        sources = table.filter(pl.col("identifier").is_in(list(used)))
+        self.facts = {
+            "kind": self.kind,
+            "source": Path(self.archive or self.path or self.kind).name,
+            "computed": self.is_computed,
+            "train_compounds": len(train),
+            "train_spectra": sources.height,
+            "val_compounds": len(val),
+            "val_pairs": 2 * len(self.pairs),
+            "val_spectra_without_decoy": n_without,
+            "left_out": left_out,
+            "licenses": _counts(sources, "license"),
+            "contributors": _counts(sources, "contributor"),
+        }
+        _log.info(
+            "%d spectra of %d compounds to train on; %d pairs, %d rankings to validate on",
+            sources.height,
+            len(train),
+            2 * len(self.pairs),
+            len(self.rankings),
+        )
+
+    def _with_folds(self, table: pl.DataFrame) -> pl.DataFrame:
+        import polars as pl
+
+        if self.folds is None and table["fold"].null_count() == 0:
+            return table
+        if self.folds is not None:
+            folds = read_folds(self.folds)
+            unknown = set(table["inchikey14"]) - set(folds)
+            if len(unknown) == table["inchikey14"].n_unique():
+                raise DataError(f"{self.folds}: none of the data set's structures has a fold.")
+            if unknown:
+                _log.info("%d structures have no fold in %s: left out", len(unknown), self.folds)
+        else:
+            structures = dict(zip(table["inchikey14"], table["smiles"], strict=True))
+            folds = assign_folds(structures, seed=self.seed)
+        return table.with_columns(
+            pl.col("inchikey14").replace_strict(folds, default=None).alias("fold")
+        ).filter(pl.col("fold").is_not_null())
+
+    def _pair_queries(
+        self, compounds: Sequence[Compound], pool: CandidatePool
+    ) -> tuple[list[Query], int]:
+        rows = [
+            (compound, compound.measurements[i])
+            for position, compound in enumerate(compounds)
+            for i in _draw(len(compound.measurements), self.val_max_spectra, self.seed, position)
+        ]
+        decoys = choose_decoys(
+            [compound.inchikey14 for compound, _ in rows],
+            [compound.exact_mass for compound, _ in rows],
+            [measurement.identifier for _, measurement in rows],
+            pool,
+            seed=self.seed,
+        )
+        queries = [
+            Query(measurement, (compound.smiles, decoy))
+            for (compound, measurement), decoy in zip(rows, decoys, strict=True)
+            if decoy is not None and _is_cuttable(decoy)
+        ]
+        return queries, len(rows) - len(queries)
+
+    def _ranking_queries(self, compounds: Sequence[Compound], pool: CandidatePool) -> list[Query]:
+        queries = []
+        for position, compound in enumerate(compounds):
+            near = pool.near(compound.exact_mass, CANDIDATE_TOLERANCE_PPM)
+            n_near = min(len(near.smiles), _MAX_NEAR)
+            random = np.random.default_rng((self.seed, position))
+            # Those of the same formula first: the others can be told by mass alone.
+            rows = [
+                (near.formulas[i].as_py() != compound.formula, k, near.smiles[i].as_py())
+                for k, i in enumerate(random.permutation(n_near).tolist())
+                if near.inchikey14s[i].as_py() != compound.inchikey14
+            ]
+            others = [smiles for *_, smiles in sorted(rows) if _is_cuttable(smiles)]
+            others = others[: self.n_candidates - 1]
+            if others:
+                (chosen,) = _draw(len(compound.measurements), 1, self.seed, position)
+                measurement = compound.measurements[chosen]
+                queries.append(Query(measurement, (compound.smiles, *others)))
+        return queries
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        dataset = CompoundDataset(
+            self.train, self.tokenizer, max_spectra=self.max_spectra, seed=self.seed
+        )
+        trainer = self.trainer
+        sampler = CompoundBatchSampler(
+            [compound.n_characters for compound in self.train],
+            self.batch_size,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+        )
+        return DataLoader(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=collate_compounds,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def val_dataloader(self) -> list[DataLoader[Batch]]:
+        pairs = QueryDataset(self.pairs, self.tokenizer)
+        rankings = QueryDataset(self.rankings, self.tokenizer)
+        return [
+            DataLoader(
+                pairs,
+                batch_size=self.batch_size,
+                collate_fn=collate_queries,
+                num_workers=self.num_workers,
+            ),
+            DataLoader(
+                rankings,
+                batch_size=1,
+                collate_fn=collate_queries,
+                num_workers=self.num_workers,
+            ),
+        ]
+
+
+def _draw(n: int, at_most: int, seed: int, position: int) -> list[int]:
+    if n <= at_most:
+        return list(range(n))
+    random = np.random.default_rng((seed, position, 1))
+    return sorted(random.choice(n, at_most, replace=False).tolist())
+
+
+def _trainable(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Leave out ions the model has no fragments for, and molecules too large to cut."""
+    import polars as pl
+
+    names = table["adduct"].unique().to_list()
+    single = [name for name in names if _is_single(name)]
+    ions = table.filter(pl.col("adduct").is_in(single))
+    structures = ions["smiles"].unique().to_list()
+    too_large = [smiles for smiles in structures if not _is_cuttable(smiles)]
+    usable = ions.filter(~pl.col("smiles").is_in(too_large))
+    return usable, {
+        "several molecules or charges": table.height - ions.height,
+        "too large": ions.height - usable.height,
+    }
+
+
+def _is_single(adduct_name: str) -> bool:
+    adduct = parse_adduct(adduct_name)
+    return adduct.n_molecules == 1 and abs(adduct.charge) == 1
+
+
+def _is_cuttable(smiles: str) -> bool:
+    # Two characters a heavy atom at least would be wrong for chains, so only long text is parsed.
+    if len(smiles) <= MAX_HEAVY_ATOMS:
+        return True
+    try:
+        parse_smiles(smiles)
+    except MoleculeError:
+        return False
+    return True
+
+
+def _counts(table: pl.DataFrame, column: str) -> dict[str, int]:
+    counts = table[column].fill_null("not stated").value_counts(sort=True)
+    return dict(zip(counts[column].to_list(), counts["count"].to_list(), strict=True))

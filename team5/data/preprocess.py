@@ -1,0 +1,168 @@
+"""Pure peak functions, the same for training and inference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from team5.chemistry.adducts import Adduct
+from team5.constants import (
+    ELECTRON_MASS,
+    HYDROGEN_MASS,
+    PEAK_TOLERANCE_FLOOR,
+    PEAK_TOLERANCE_PPM,
+    PRECURSOR_MARGIN,
+)
+
+Array = NDArray[Any]
+
+# Hydrogens that a fragment may have gained or lost, for ions without and with the adduct's group.
+BARE_SHIFTS = tuple(range(-4, 5))
+GROUP_SHIFTS = tuple(range(-2, 3))
+HYDROGEN_SHIFTS = BARE_SHIFTS + GROUP_SHIFTS
+N_OUTCOMES = len(HYDROGEN_SHIFTS)  # K, per fragment
+
+MIN_RELATIVE_INTENSITY = 0.003  # of the base peak
+MAX_MODEL_PEAKS = 64
+# Distance in m/z of isotope peaks from the monoisotopic precursor: 13C, then 34S/37Cl/81Br.
+_ISOTOPE_SHIFTS = (1.00335, 1.9960, 1.9970, 1.9980, 2.0067)
+
+
+@dataclass(frozen=True)
+class ModelPeaks:
+    """The peaks of one spectrum that the model scores for a precursor.
+
+    Attributes
+    ----------
+    mzs, intensities : array of shape (P,)
+        Ascending in m/z; intensities relative to the spectrum's base peak.
+    weights : array of shape (P,)
+        Square roots of the intensities, adding up to 1.
+    impossible_mzs : array
+        Peaks above the precursor that no ion of the structure gives.
+    """
+
+    mzs: Array
+    intensities: Array
+    weights: Array
+    impossible_mzs: Array
+
+
+def select_peaks(mzs: Array, intensities: Array, precursor_mz: float) -> ModelPeaks:
+    """Keep the peaks that are scored: the highest, without the precursor's isotopes.
+
+    Peaks above the precursor stay and are named: nothing explains them.
+    """
+    base_peak = intensities.max()
+    relative = intensities / base_peak
+    keep = relative >= MIN_RELATIVE_INTENSITY
+    above = mzs > precursor_mz + PRECURSOR_MARGIN
+    for shift in _ISOTOPE_SHIFTS:
+        keep &= np.abs(mzs - precursor_mz - shift) > 0.01
+    kept = np.flatnonzero(keep)
+    if len(kept) > MAX_MODEL_PEAKS:
+        strongest = np.argsort(-relative[kept], kind="stable")[:MAX_MODEL_PEAKS]
+        kept = np.sort(kept[strongest])
+    weights = np.sqrt(relative[kept])
+    return ModelPeaks(
+        mzs[kept],
+        relative[kept],
+        weights / max(weights.sum(), 1e-12),
+        mzs[keep & above],
+    )
+
+
+def ion_offsets(adduct: Adduct) -> tuple[float, float | None]:
+    """Return what turns a fragment's mass into m/z: bare ions, and ions that keep the group.
+
+    The m/z of fragment f with k hydrogens is ``mass + k * HYDROGEN_MASS + offset``. A metal,
+    halide, ammonium or other group of the adduct may stay on the fragment; protonated,
+    deprotonated and charged molecules have none (None), nor have multiply charged ions.
+    """
+    bare = -ELECTRON_MASS if adduct.charge > 0 else ELECTRON_MASS
+    shift = adduct.mass_shift - bare
+    only_hydrogen = abs(shift - round(shift / HYDROGEN_MASS) * HYDROGEN_MASS) < 1e-5
+    if adduct.n_molecules != 1 or abs(adduct.charge) != 1 or (only_hydrogen and abs(shift) < 2.5):
+        return bare, None
+    return bare, adduct.mass_shift
+
+
+def outcome_offsets(bare: float, group: float | None) -> Array:
+    """Return the K differences between an ion's m/z and its fragment's mass; NaN where none."""
+    shifts = np.array(HYDROGEN_SHIFTS, dtype=np.float64) * HYDROGEN_MASS
+    shifts[: len(BARE_SHIFTS)] += bare
+    shifts[len(BARE_SHIFTS) :] += np.nan if group is None else group
+    return shifts
+
+
+def match_peaks(
+    mzs: Array,
+    fragment_masses: Array,
+    fragment_hydrogens: Array,
+    offsets: Array,
+    tolerance_ppm: float = PEAK_TOLERANCE_PPM,
+    tolerance_floor: float = PEAK_TOLERANCE_FLOOR,
+) -> tuple[Array, Array]:
+    """Find every ion within the tolerance of every peak.
+
+    Parameters
+    ----------
+    mzs : array of shape (P,)
+    fragment_masses, fragment_hydrogens : array of shape (F,)
+        In any order.
+    offsets : array of shape (K,)
+        From :func:`outcome_offsets`.
+
+    Returns
+    -------
+    peaks, outcomes : arrays of shape (N,)
+        Index of the peak; ``fragment * K + k`` of the ion. By peak, then k, then mass.
+    """
+    order = np.argsort(fragment_masses, kind="stable")
+    return _match(
+        mzs,
+        fragment_masses[order],
+        order,
+        fragment_hydrogens,
+        offsets,
+        np.array(HYDROGEN_SHIFTS, dtype=np.int64),
+        tolerance_ppm * 1e-6,
+        tolerance_floor,
+    )
+
+
+@njit(cache=True, nogil=True)
+def _match(mzs, masses, order, hydrogens, offsets, shifts, relative, floor):  # type: ignore[no-untyped-def]
+    n_outcomes = len(offsets)
+    size = 256
+    peaks = np.empty(size, dtype=np.int64)
+    outcomes = np.empty(size, dtype=np.int64)
+    count = 0
+    for p in range(len(mzs)):
+        tolerance = max(mzs[p] * relative, floor)
+        for k in range(n_outcomes):
+            target = mzs[p] - offsets[k]
+            if not target > 0:  # also where the adduct has no group
+                continue
+            i = np.searchsorted(masses, target - tolerance)
+            while i < len(masses) and masses[i] <= target + tolerance:
+                fragment = order[i]
+                i += 1
+                if hydrogens[fragment] + shifts[k] < 0:
+                    continue
+                if count == size:
+                    size *= 2
+                    wider = np.empty(size, dtype=np.int64)
+                    wider[:count] = peaks
+                    peaks = wider
+                    wider = np.empty(size, dtype=np.int64)
+                    wider[:count] = outcomes
+                    outcomes = wider
+                peaks[count] = p
+                outcomes[count] = fragment * n_outcomes + k
+                count += 1
+    return peaks[:count], outcomes[:count]

@@ -1,0 +1,215 @@
+"""Team5LightningModule: loss, metrics, optimizer and weight averaging around the model."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchmetrics import CatMetric, MeanMetric
+from torchmetrics.classification import BinaryAccuracy, BinaryAUROC, BinaryF1Score
+from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
+
+from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
+from team5.data.collate import Batch
+from team5.models.heads import MatchHead
+from team5.models.losses import peak_likelihood_loss
+from team5.models.model import ModelConfig, Team5Model
+
+OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], Optimizer]
+
+_N_CALIBRATION_FOLDS = 5
+
+
+class Team5LightningModule(lightning.LightningModule):
+    """Trains a :class:`~team5.models.model.Team5Model` by the likelihood of measured peaks.
+
+    Validation uses the running average of the weights; that average is also what is exported.
+    The match probability is fitted on the validation pairs after each epoch; the accuracy, F1 and
+    AUROC that are logged come from a fit on other structures than those they are measured on.
+
+    Parameters
+    ----------
+    network : ModelConfig
+    tokenizer : TokenizerConfig
+    optimizer : callable
+        Makes the optimizer from parameters.
+    warmup_steps : int
+        Steps over which the learning rate rises; it falls as a cosine after that.
+    final_lr_share : float
+        Learning rate at the end, as a share of the highest.
+    averaging_decay : float
+        Of the exponential moving average of weights, per step.
+    match_ridge : float
+        Strength of the pull of the match head's weights towards what they were.
+    """
+
+    def __init__(
+        self,
+        network: ModelConfig,
+        tokenizer: TokenizerConfig,
+        optimizer: OptimizerFactory,
+        warmup_steps: int = 150,
+        final_lr_share: float = 0.02,
+        averaging_decay: float = 0.998,
+        match_ridge: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.model = Team5Model(network, MoleculeTokenizer(tokenizer))
+        self.averaged = AveragedModel(
+            self.model, multi_avg_fn=get_ema_multi_avg_fn(averaging_decay)
+        )
+        self.averaged.requires_grad_(False)
+        self.optimizer_factory = optimizer
+        self.warmup_steps = warmup_steps
+        self.final_lr_share = final_lr_share
+        self.match_ridge = match_ridge
+        # Every fit starts from here: untrained, or the head of the version trained on from.
+        self.prior_head = MatchHead()
+        # Facts for config.json that only the caller knows, such as the data set.
+        self.export_facts: dict[str, Any] = {}
+        self.model_card = ""
+
+        self.val_loss = MeanMetric()
+        self.val_features = CatMetric()
+        self.val_labels = CatMetric()
+        self.val_groups = CatMetric()
+        self.val_accuracy = BinaryAccuracy()
+        self.val_f1_score = BinaryF1Score()
+        self.val_auroc = BinaryAUROC()
+        self.val_mrr = RetrievalMRR()
+        self.val_hit_rate_1 = RetrievalHitRate(top_k=1)
+        self.val_hit_rate_5 = RetrievalHitRate(top_k=5)
+
+    def take_weights(self, weights: dict[str, Tensor], source: str) -> None:
+        """Start from the weights of a version."""
+        self.model.load_weights(weights, source)
+        self.averaged.module.load_state_dict(self.model.state_dict())
+        self.prior_head.load_state_dict(self.model.match_head.state_dict())
+
+    @property
+    def scored(self) -> Team5Model:
+        """The averaged model: what is validated and exported."""
+        module = self.averaged.module
+        assert isinstance(module, Team5Model)  # noqa: S101 - for the type checker
+        return module
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        scores = self.model(batch)
+        loss = peak_likelihood_loss(scores.log_p, batch.weights)
+        self.log("train/loss", loss, batch_size=len(batch), prog_bar=True)
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.averaged.update_parameters(self.model)
+
+    def on_validation_epoch_start(self) -> None:
+        self._query = 0
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        scores = self.scored.eval()(batch)
+        if dataloader_idx == 0:
+            own = batch.labels > 0
+            loss = peak_likelihood_loss(scores.log_p[own], batch.weights[own])
+            self.val_loss.update(loss, weight=float(own.sum()))
+            # A spectrum and its decoy follow each other: pairs stay together in a fold.
+            first = self._query
+            self._query += int(own.sum())
+            groups = first + torch.div(
+                torch.arange(len(batch), device=self.device), 2, rounding_mode="floor"
+            )
+            self.val_features.update(scores.features)
+            self.val_labels.update(batch.labels)
+            self.val_groups.update(groups.float())
+        else:
+            index = torch.full_like(batch.labels, batch_idx, dtype=torch.long)
+            target = batch.labels > 0
+            # torchmetrics counts candidates with negative scores as not retrieved.
+            positive = scores.score.softmax(dim=0)
+            for metric in (self.val_mrr, self.val_hit_rate_1, self.val_hit_rate_5):
+                metric.update(positive, target, indexes=index)
+
+    def on_validation_epoch_end(self) -> None:
+        width = self.scored.match_head.weight.numel()
+        features = torch.as_tensor(self.val_features.compute()).view(-1, width)
+        labels = torch.as_tensor(self.val_labels.compute())
+        groups = torch.as_tensor(self.val_groups.compute())
+        probabilities = self._cross_fitted(features, labels, groups)
+        fitted = self._fitted_head(features, labels).state_dict()
+        self.scored.match_head.load_state_dict(fitted)
+        self.model.match_head.load_state_dict(fitted)
+        for metric in (self.val_accuracy, self.val_f1_score, self.val_auroc):
+            metric.update(probabilities, labels.long())
+        self.log("val/loss", self.val_loss, prog_bar=True)
+        self.log("val/accuracy", self.val_accuracy, prog_bar=True)
+        self.log("val/f1_score", self.val_f1_score)
+        self.log("val/auroc", self.val_auroc)
+        if self.val_mrr.update_count:
+            self.log("val/mrr", self.val_mrr)
+            self.log("val/hit_rate@1", self.val_hit_rate_1, prog_bar=True)
+            self.log("val/hit_rate@5", self.val_hit_rate_5)
+        for collected in (self.val_features, self.val_labels, self.val_groups):
+            collected.reset()
+
+    def _cross_fitted(self, features: Tensor, labels: Tensor, groups: Tensor) -> Tensor:
+        """Return match probabilities, each from a head that has not seen its structure.
+
+        Neighbouring queries are mostly of one compound, so folds are runs of queries.
+        """
+        n_groups = int(groups.max()) + 1
+        fold = torch.div(groups * _N_CALIBRATION_FOLDS, n_groups, rounding_mode="floor")
+        probabilities = torch.empty_like(labels)
+        for k in range(_N_CALIBRATION_FOLDS):
+            held_out = fold == k
+            if not held_out.any():
+                continue
+            head = self._fitted_head(features[~held_out], labels[~held_out])
+            probabilities[held_out] = head(features[held_out]).sigmoid()
+        return probabilities
+
+    def _fitted_head(self, features: Tensor, labels: Tensor) -> MatchHead:
+        head = copy.deepcopy(self.prior_head)
+        head.fit(features, labels, ridge=self.match_ridge)
+        return head
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = self.optimizer_factory(self.model.parameters())
+        total = max(int(self.trainer.estimated_stepping_batches), self.warmup_steps + 1)
+
+        def share(step: int) -> float:
+            if step < self.warmup_steps:
+                return (step + 1) / self.warmup_steps
+            done = (step - self.warmup_steps) / (total - self.warmup_steps)
+            cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+            return self.final_lr_share + (1 - self.final_lr_share) * cosine
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def export_weights(self) -> dict[str, Tensor]:
+        """Return the averaged weights and the match head."""
+        return {
+            name: tensor.detach().cpu().contiguous()
+            for name, tensor in self.scored.state_dict().items()
+        }
+
+    def export_config(self) -> dict[str, Any]:
+        """Return what rebuilds model and tokenizer, and the facts of this training."""
+        return {**self.scored.to_config(), **self.export_facts}
+
+    def export_files(self) -> dict[str, str]:
+        """Return the model card."""
+        return {"README.md": self.model_card} if self.model_card else {}
+
+    def optimizer_state(self) -> dict[str, Any] | None:
+        """Return nothing here: the whole training state is written by the trainer."""
+        return None

@@ -1,0 +1,258 @@
+"""Team5Model: a distribution over the ions that a structure gives under given conditions.
+
+All three answers come from it: its likelihood of the measured peaks ranks and matches, the
+distribution itself is the simulated spectrum.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from team5.chemistry.tokenizer import MoleculeBatch, MoleculeTokenizer
+from team5.data.collate import Batch
+from team5.data.context import ADDUCTS, CONTEXT_FEATURES, INSTRUMENTS
+from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
+from team5.errors import CheckpointError, ConfigError
+from team5.models.encoders import ContextEncoder, MoleculeEncoder
+from team5.models.heads import FragmentHead, MatchHead
+
+# A peak that no ion of a structure explains counts as this much less likely than "none".
+UNEXPLAINED_LOG_PENALTY = math.log(1e-3)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the network; stored in ``config.json``."""
+
+    d_model: int = 128
+    d_hidden: int = 192
+    n_layers: int = 5
+    n_blocks: int = 2
+    rank: int = 24
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class EncodedMolecules:
+    """What a structure says on its own, before any spectrum: reused for all its spectra.
+
+    Attributes
+    ----------
+    keys : (M, F * K + 1, R)
+        Last row: "no ion of this structure".
+    molecules : MoleculeBatch
+    """
+
+    keys: Tensor
+    molecules: MoleculeBatch
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the model says of B spectra, each held against a molecule.
+
+    Attributes
+    ----------
+    log_p : (B, P)
+        Log probability of each peak; of "none" where no ion is within its tolerance.
+    matched : (B, P) bool
+    log_p_outcomes : (B, F * K + 1)
+        Of every ion; -inf where impossible; last: none.
+    score : (B,)
+        Weighted log probability with a penalty for peaks nothing explains; ranks candidates.
+    features : (B, len(MATCH_FEATURES))
+    logit : (B,)
+        Of the match.
+    """
+
+    log_p: Tensor
+    matched: Tensor
+    log_p_outcomes: Tensor
+    score: Tensor
+    features: Tensor
+    logit: Tensor
+
+    @property
+    def probability(self) -> Tensor:
+        return torch.sigmoid(self.logit)
+
+
+class Team5Model(nn.Module):
+    """Fragment network; takes a :class:`~team5.data.collate.Batch`, returns :class:`Scores`."""
+
+    def __init__(
+        self, config: ModelConfig | None = None, tokenizer: MoleculeTokenizer | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config or ModelConfig()
+        self.tokenizer = tokenizer or MoleculeTokenizer()
+        c = self.config
+        self.molecule_encoder = MoleculeEncoder(
+            c.d_model, c.d_hidden, c.n_layers, c.n_blocks, c.dropout
+        )
+        self.context_encoder = ContextEncoder(len(CONTEXT_FEATURES), 64, c.rank)
+        self.fragment_head = FragmentHead(c.d_model, c.rank)
+        self.match_head = MatchHead()
+
+    @property
+    def device(self) -> torch.device:
+        return self.match_head.weight.device
+
+    def encode(self, molecules: MoleculeBatch) -> EncodedMolecules:
+        """Encode molecules once for all spectra held against them."""
+        fragments, molecule = self.molecule_encoder(molecules)
+        keys, none = self.fragment_head(fragments, molecule)
+        return EncodedMolecules(torch.cat([keys, none], dim=1), molecules)
+
+    def log_probabilities(self, encoded: EncodedMolecules, batch: Batch) -> Tensor:
+        """Return log probabilities of all ions, shape (B, F * K + 1); -inf where impossible."""
+        context = self.context_encoder(batch.context)
+        n_slots = int(batch.slot.max()) + 1
+        grouped = context.new_zeros(len(encoded.keys), n_slots, context.shape[-1])
+        grouped[batch.molecule_index, batch.slot] = context
+        logits = torch.bmm(grouped, encoded.keys.transpose(1, 2))
+        logits = logits[batch.molecule_index, batch.slot].float()
+        impossible = torch.cat(
+            [
+                ~self._possible(encoded.molecules, batch).flatten(1),
+                torch.zeros_like(batch.molecule_index, dtype=torch.bool).unsqueeze(1),
+            ],
+            dim=1,
+        )
+        return logits.masked_fill(impossible, -torch.inf).log_softmax(dim=-1)
+
+    @staticmethod
+    def _possible(molecules: MoleculeBatch, batch: Batch) -> Tensor:
+        """Return (B, F, K): enough hydrogens, not above the precursor, a group where needed."""
+        shifts = torch.tensor(HYDROGEN_SHIFTS, device=batch.slot.device)
+        enough = (molecules.fragment_hydrogens.unsqueeze(-1) + shifts >= 0) & ~(
+            molecules.fragment_padding_mask.unsqueeze(-1)
+        )
+        # NaN, an adduct without a group, is never below the limit.
+        limit = (batch.max_mz.unsqueeze(-1) - batch.offsets).float()
+        masses = molecules.fragment_masses.float()[batch.molecule_index]
+        return enough[batch.molecule_index] & (masses.unsqueeze(-1) <= limit.unsqueeze(1))
+
+    def forward(self, batch: Batch, encoded: EncodedMolecules | None = None) -> Scores:
+        encoded = encoded or self.encode(batch.molecules)
+        log_p_outcomes = self.log_probabilities(encoded, batch)
+        b, p = batch.weights.shape
+        rows = torch.div(batch.match_rows, p, rounding_mode="floor")
+        found = log_p_outcomes[rows, batch.match_outcomes].exp()
+        probability = found.new_zeros(b * p).index_add(0, batch.match_rows, found).view(b, p)
+        matched = torch.zeros(b * p, dtype=torch.bool, device=found.device)
+        matched[batch.match_rows] = True
+        matched = matched.view(b, p)
+        log_p_none = log_p_outcomes[:, -1:]
+        log_p = torch.where(matched, probability.clamp(min=1e-20).log(), log_p_none)
+        penalised = torch.where(matched, log_p, log_p + UNEXPLAINED_LOG_PENALTY)
+        score = (penalised * batch.weights).sum(dim=-1)
+        features = self._match_features(batch, log_p, matched, log_p_outcomes, score)
+        return Scores(log_p, matched, log_p_outcomes, score, features, self.match_head(features))
+
+    @staticmethod
+    @torch.no_grad()
+    def _match_features(
+        batch: Batch, log_p: Tensor, matched: Tensor, log_p_outcomes: Tensor, score: Tensor
+    ) -> Tensor:
+        weights = batch.weights
+        matched_weight = (weights * matched).sum(dim=-1)
+        mean_log_p = (weights * matched * log_p).sum(dim=-1) / matched_weight.clamp(min=1e-6)
+        mean_log_p = torch.where(matched_weight > 0, mean_log_p, log_p.new_tensor(-20.0))
+        intensity = batch.intensities.sum(dim=-1).clamp(min=1e-12)
+        explained = (batch.intensities * matched).sum(dim=-1) / intensity
+        p_outcomes = log_p_outcomes.exp()
+        entropy = -(p_outcomes * log_p_outcomes.clamp(min=-30)).sum(dim=-1)
+        n_peaks = (~batch.peak_padding_mask).sum(dim=-1)
+        # Each ion counts once, however many peaks it is near.
+        p = weights.shape[1]
+        rows = torch.div(batch.match_rows, p, rounding_mode="floor")
+        seen_mask = torch.zeros_like(p_outcomes, dtype=torch.bool)
+        seen_mask[rows, batch.match_outcomes] = True
+        seen = (p_outcomes * seen_mask).sum(dim=-1)
+        p_peaks = torch.where(matched, log_p.exp(), log_p.new_zeros(()))
+        missed = p_outcomes[:, :-1].square().masked_fill(seen_mask[:, :-1], 0.0).sum(dim=-1)
+        norm = (p_peaks.square().sum(dim=-1) + missed).sqrt() * weights.norm(dim=-1)
+        cosine = (p_peaks * weights).sum(dim=-1) / norm.clamp(min=1e-12)
+        return torch.stack(
+            [
+                score,
+                matched_weight,
+                mean_log_p,
+                log_p_outcomes[:, -1],
+                explained,
+                entropy,
+                seen,
+                cosine,
+                n_peaks.clamp(min=1).log(),
+                matched_weight * seen,
+            ],
+            dim=-1,
+        ).detach()
+
+    def to_config(self) -> dict[str, Any]:
+        """Return what ``config.json`` needs to rebuild model and tokenizer."""
+        return {
+            "model": asdict(self.config),
+            "tokenizer": self.tokenizer.to_config(),
+            "context": {"adducts": list(ADDUCTS), "instruments": list(INSTRUMENTS)},
+            "hydrogen_shifts": list(HYDROGEN_SHIFTS),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Team5Model:
+        """Build a model with untrained weights from :meth:`to_config`'s output.
+
+        Raises
+        ------
+        ConfigError
+            If the config lacks a part or was written by a release with other vocabularies.
+        """
+        try:
+            model = cls(
+                ModelConfig(**config["model"]), MoleculeTokenizer.from_config(config["tokenizer"])
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"config.json does not describe a model: {error}.") from error
+        here = model.to_config()
+        for part in ("context", "hydrogen_shifts"):
+            if config.get(part) != here[part]:
+                raise ConfigError(
+                    f"the version's {part} differ from this release of team5. "
+                    "Use the release that wrote it."
+                )
+        return model
+
+    def load_weights(self, weights: dict[str, Tensor], source: str) -> None:
+        """Take weights; every one must be there, none more, each of its shape.
+
+        Raises
+        ------
+        CheckpointError
+            Naming all that is missing, additional or misshapen.
+        """
+        own = self.state_dict()
+        faults = [f"{name} is missing" for name in own if name not in weights]
+        faults += [f"{name} is additional" for name in weights if name not in own]
+        faults += [
+            f"{name} has shape {tuple(weights[name].shape)}, expected {tuple(own[name].shape)}"
+            for name in own
+            if name in weights and weights[name].shape != own[name].shape
+        ]
+        if faults:
+            shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" * (len(faults) > 5))
+            raise CheckpointError(
+                f"{source}: the weights do not fit the config: {shown}. "
+                "Take the version from where it was exported again."
+            )
+        self.load_state_dict(weights)
+
+
+def n_outcomes(n_fragments: int) -> int:
+    """Return the number of ions of a structure with F fragments, "none" not counted."""
+    return n_fragments * N_OUTCOMES

@@ -1,0 +1,401 @@
+"""Run an entry point: compose its config, turn errors into one or two lines and an exit code."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from team5.cli.arguments import (
+    RAW_ARGUMENTS,
+    CommandLine,
+    config_keys,
+    put_raw_values,
+    split_command_line,
+    unknown_key_message,
+)
+from team5.errors import ConfigError, Team5Error
+
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
+INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+
+Task = Callable[[DictConfig], int | None]
+Program = Callable[[], int]
+
+
+def program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[Task], Program]:
+    """Make a program of a function that takes a composed config; for programs that answer.
+
+    Uses Hydra's compose API: no run folder, a quick start. The docstring of the function's module
+    opens ``--help``.
+
+    Parameters
+    ----------
+    entry_point : str
+        Name of the config, and of the list of raw arguments.
+    config_dir : Path, default the repository's ``configs/``
+    """
+
+    def decorate(task: Task) -> Program:
+        @functools.wraps(task)
+        def main() -> int:
+            argv = sys.argv[1:]
+
+            def run() -> int | None:
+                line = split_command_line(entry_point, argv)
+                if _answer_flags(entry_point, line, task, config_dir):
+                    return 0
+                _log_to_stderr(wants_traceback(argv))
+                return task(_compose(entry_point, line, config_dir))
+
+            return exit_code_of(run, debug=wants_traceback(argv))
+
+        return main
+
+    return decorate
+
+
+def hydra_program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[Task], Program]:
+    """Make a program of a function that takes a composed config; for programs that train.
+
+    Runs under ``hydra.main``: run folders, ``--multirun``, launchers. While the function runs,
+    ``sys.argv`` is again as typed, because Lightning starts further processes with it; within a
+    multirun it holds that one job's overrides.
+
+    Parameters
+    ----------
+    entry_point : str
+        Name of the config, and of the list of raw arguments.
+    config_dir : Path, default the repository's ``configs/``
+    """
+
+    def decorate(task: Task) -> Program:
+        @functools.wraps(task)
+        def main() -> int:
+            typed = list(sys.argv)
+
+            def run() -> int | None:
+                line = split_command_line(entry_point, typed[1:])
+                if _wants_help(line):
+                    _print_help(entry_point, task, config_dir)
+                    return 0
+                try:
+                    return _run_hydra(entry_point, line, typed, task, config_dir)
+                finally:
+                    sys.argv = typed
+
+            return exit_code_of(run, debug=wants_traceback(typed[1:]))
+
+        return main
+
+    return decorate
+
+
+def compose_config(
+    entry_point: str, argv: Sequence[str], config_dir: Path = CONFIG_DIR
+) -> DictConfig:
+    """Return the config that a command line asks for, raw values put in.
+
+    Parameters
+    ----------
+    entry_point : str
+        Name of the config, and of the list of raw arguments.
+    argv : sequence of str
+        The words behind the program's name.
+    config_dir : Path, default the repository's ``configs/``
+
+    Raises
+    ------
+    ConfigError
+        If the command line is wrong; says where, and names the closest that exists.
+    """
+    return _compose(entry_point, split_command_line(entry_point, argv), config_dir)
+
+
+def exit_code_of(run: Callable[[], int | None], *, debug: bool = False) -> int:
+    """Call a function and return the exit code; errors become one or two lines on stderr.
+
+    0 done, 1 the run failed, 2 the call was wrong, 130 ended by Ctrl-C. Whatever is no error that
+    team5, Hydra or the system raises on purpose is a mistake of ours and keeps its traceback.
+    """
+    try:
+        code = run()
+        sys.stdout.flush()
+    except (Team5Error, HydraException, OmegaConfBaseException) as raised:
+        error = _as_team5_error(raised)
+        if error is None:
+            raise
+        return _report(error, raised, error.exit_code, debug=debug)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough. What is buffered cannot be delivered any more,
+        # and Python would complain about it once again when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _report(error, error, 1, debug=debug)
+    except KeyboardInterrupt as interrupt:
+        if debug:
+            _print_traceback(interrupt)
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    return code or 0
+
+
+def wants_traceback(argv: Sequence[str]) -> bool:
+    """Whether ``hydra.verbose=true`` or TEAM5_DEBUG=1 asks for tracebacks."""
+    return os.environ.get("TEAM5_DEBUG", "0") not in ("", "0") or any(
+        re.fullmatch(r"\+{0,2}hydra\.verbose=(true|yes|on|1|\[.*\])", word, re.IGNORECASE)
+        for word in argv
+    )
+
+
+def _compose(entry_point: str, line: CommandLine, config_dir: Path) -> DictConfig:
+    from hydra import compose, initialize_config_dir
+
+    for override in line.overrides:
+        if override.startswith(("+", "~")):
+            # A program that answers reads only what its config lists.
+            raise ConfigError(f"{override!r} is not read. Write key=value, without + or ~.")
+    try:
+        with initialize_config_dir(str(config_dir), job_name=entry_point, version_base="1.3"):
+            cfg = compose(entry_point, overrides=list(line.overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explain_override(error, entry_point, line.overrides, config_dir) from error
+    put_raw_values(cfg, line.raw)
+    return cfg
+
+
+def _run_hydra(
+    entry_point: str, line: CommandLine, typed: list[str], task: Task, config_dir: Path
+) -> int | None:
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    codes: list[int | None] = []
+    failures: list[BaseException] = []
+
+    @functools.wraps(task)
+    def job(cfg: DictConfig) -> int | None:
+        # Runs in this process, or pickled in one of a launcher's.
+        single = HydraConfig.get().mode == RunMode.RUN
+        sys.argv = typed if single else _argv_of_job(typed, line)
+        try:
+            put_raw_values(cfg, line.raw)
+            _record_config(cfg)
+            code = task(cfg)
+        except (Team5Error, HydraException, OmegaConfBaseException, OSError) as error:
+            if not single:
+                raise  # Hydra says which of the jobs it was
+            failures.append(error)
+            return None
+        codes.append(code)
+        return code
+
+    # Without this Hydra prints errors its own way and exits with 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = [typed[0], *line.flags, *line.overrides]
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_dir), config_name=entry_point)(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        if isinstance(error, InstantiationException) or codes:
+            raise
+        raise _explain_override(error, entry_point, line.overrides, config_dir) from error
+    if failures:
+        raise failures[0]
+    return next((code for code in codes if code), 0)
+
+
+def _argv_of_job(typed: list[str], line: CommandLine) -> list[str]:
+    """Return the command line that runs one job of a multirun on its own."""
+    from hydra.core.hydra_config import HydraConfig
+
+    flags = [flag for flag in line.flags if flag not in ("-m", "--multirun")]
+    return [typed[0], *flags, *HydraConfig.get().overrides.task, *line.typed]
+
+
+def _record_config(cfg: DictConfig) -> None:
+    """Write the config anew to the run folder: Hydra wrote it before the raw values were in."""
+    from hydra.core.hydra_config import HydraConfig
+
+    settings = HydraConfig.get()
+    if settings.output_subdir is not None:
+        folder = Path(settings.runtime.output_dir) / settings.output_subdir
+        OmegaConf.save(cfg, folder / "config.yaml")
+
+
+def _as_team5_error(error: BaseException) -> Team5Error | None:
+    """Return the error to show, or None for one that needs its traceback."""
+    if isinstance(error, Team5Error):
+        return error
+    cause: BaseException | None = error
+    while cause is not None:  # what a constructor says comes wrapped by Hydra's instantiate
+        if isinstance(cause, Team5Error):
+            return cause
+        cause = cause.__cause__
+    if isinstance(error, InstantiationException):
+        if error.__cause__ is not None and not isinstance(
+            error.__cause__, (TypeError, ImportError, HydraException, OmegaConfBaseException)
+        ):
+            return None
+        return ConfigError(_on_one_line(str(error)))
+    return _explain(error)
+
+
+def _explain(error: BaseException) -> ConfigError:
+    """Return what Hydra or OmegaConf says of a config as one line."""
+    if isinstance(error, MissingMandatoryValue):
+        key = getattr(error, "full_key", None) or str(error).split("\n")[0].rpartition(" ")[2]
+        return ConfigError(f"{key} must be given. Write {key}=VALUE.")
+    if isinstance(error, OmegaConfBaseException):
+        first = str(error).split("\n")[0].rstrip(".")
+        where = f"{error.full_key}: " if error.full_key else ""
+        return ConfigError(f"{where}{first}.")
+    missing = re.match(r"You must specify '([^']+)'", str(error))
+    if missing:
+        options = str(error).partition("Available options:")[2].split()
+        there_are = f" There are: {', '.join(sorted(options))}." if options else ""
+        key = missing.group(1)
+        return ConfigError(f"{key} must be chosen. Write {key}=OPTION.{there_are}")
+    cause = error.__cause__
+    if not str(error).strip() and cause is not None:
+        return _explain(cause)
+    return ConfigError(_on_one_line(str(error)))
+
+
+def _explain_override(
+    error: Exception, entry_point: str, overrides: Sequence[str], config_dir: Path
+) -> ConfigError:
+    """Return what is wrong with a command line that Hydra refused."""
+    known = _known_keys(entry_point, overrides, config_dir)
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("~").partition("@")[0]
+        # Hydra reads the value first: a SMILES behind a mistyped key would be called bad grammar.
+        # What begins with + is new on purpose.
+        if not key.startswith("+") and known and key not in known and not _is_hydras(key):
+            return ConfigError(unknown_key_message(key, known))
+    if isinstance(error, OverrideParseException):
+        why = _on_one_line(error.message.split("\nSee https")[0]).rstrip(".")
+        return ConfigError(
+            f"{error.override!r} cannot be read: {why}. "
+            f"""Put quotes around the value: '{error.override.partition("=")[0]}="..."'."""
+        )
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        return ConfigError(_unknown_option(group, option, error.options))
+    return _explain(error)
+
+
+def _unknown_option(group: str, option: str, options: Sequence[str]) -> str:
+    import difflib
+
+    ordered = difflib.get_close_matches(option, options, n=len(options), cutoff=0)
+    return f"no {group}={option}; there are, closest first: {', '.join(ordered)}."
+
+
+def _known_keys(entry_point: str, overrides: Sequence[str], config_dir: Path) -> set[str]:
+    """Return the keys a command line may set: the config's, the raw ones and the groups'."""
+    from hydra import compose, initialize_config_dir
+
+    groups = set(_groups(config_dir))
+    raw = {argument.key for argument in RAW_ARGUMENTS[entry_point]}
+    choices = [text for text in overrides if text.partition("=")[0].lstrip("+") in groups]
+    with initialize_config_dir(str(config_dir), job_name=entry_point, version_base="1.3"):
+        # A wrong choice leaves the defaults; a config that is itself at fault leaves nothing.
+        for chosen in (choices, []):
+            try:
+                return groups | raw | set(config_keys(compose(entry_point, overrides=chosen)))
+            except (HydraException, OmegaConfBaseException):
+                continue
+    return set()
+
+
+def _groups(folder: Path) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for file in sorted(folder.rglob("*.yaml")):
+        group = file.parent.relative_to(folder).as_posix()
+        if group != "." and not _is_hydras(group):
+            groups.setdefault(group, []).append(file.stem)
+    return groups
+
+
+def _is_hydras(key: str) -> bool:
+    return re.split(r"[./]", key.lstrip("+~"), maxsplit=1)[0] == "hydra"
+
+
+def _wants_help(line: CommandLine) -> bool:
+    return "--help" in line.flags or "-h" in line.flags
+
+
+def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: Path) -> bool:
+    """Do what the flags of a program that answers ask for; False when there are none."""
+    if not line.flags:
+        return False
+    if _wants_help(line):
+        _print_help(entry_point, task, config_dir)
+        return True
+    flags = [part for flag in line.flags for part in flag.split("=", 1)]
+    resolve = "--resolve" in flags
+    if [flag for flag in flags if flag != "--resolve"] in (["--cfg", "job"], ["-c", "job"]):
+        sys.stdout.write(
+            OmegaConf.to_yaml(_compose(entry_point, line, config_dir), resolve=resolve)
+        )
+        return True
+    raise ConfigError(
+        f"{' '.join(line.flags)}: {entry_point}.py takes --help, and --cfg job [--resolve]."
+    )
+
+
+def _print_help(entry_point: str, task: Task, config_dir: Path) -> None:
+    """Print the examples, then every setting with its default, as the config file explains it."""
+    print((sys.modules[task.__module__].__doc__ or "").strip())
+    config = (config_dir / f"{entry_point}.yaml").read_text(encoding="utf-8")
+    settings = re.sub(r"^defaults:\n(?:\s+.*\n|\n)*", "", config, count=1, flags=re.MULTILINE)
+    print(f"\nSettings, key=value, with their defaults (configs/{entry_point}.yaml):\n")
+    print("\n".join(f"    {text}".rstrip() for text in settings.strip().splitlines()))
+    used = re.findall(r"^\s*-\s*(?:optional\s+)?(?:override\s+)?/?(\w+):", config, re.MULTILINE)
+    options = {group: names for group, names in _groups(config_dir).items() if group in used}
+    if options:
+        print("\nChoices, group=option (configs/):\n")
+        for group, names in options.items():
+            print(f"    {group}: {', '.join(names)}")
+    raw = ", ".join(argument.key for argument in RAW_ARGUMENTS[entry_point])
+    print(f"\nTaken as typed, without any escaping: {raw}.")
+    print("Flags: --help; --cfg job shows the settings as they would be used.")
+    print("hydra.verbose=true or TEAM5_DEBUG=1 adds the traceback to an error.")
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s")
+    logging.getLogger("team5").setLevel(logging.DEBUG if verbose else logging.WARNING)
+
+
+def _report(shown: Exception, raised: BaseException, code: int, *, debug: bool) -> int:
+    if debug:
+        _print_traceback(raised)
+    print(f"{type(shown).__name__}: {shown}", file=sys.stderr)
+    return code
+
+
+def _print_traceback(error: BaseException) -> None:
+    trace: TracebackType | None = error.__traceback__
+    traceback.print_exception(type(error), error, trace, file=sys.stderr)
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -87,25 +87,33 @@ def prepare_table(
     path = folder / f"{_stem(source)}-{_content_key(source, families)}.parquet"
     if not refresh and (cached := _read_cached(path)):
         return cached
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _make_table(source, path, families, progress)
+    except DataFileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{folder}: the prepared table cannot be written: {error}.") from error
+
+
+def _make_table(
+    source: Path, path: Path, license_families: tuple[str, ...], progress: bool
+) -> PreparedTable:
     skipped: Counter[str] = Counter()
     compounds: set[str] = set()
     # Whoever prepares the same source at the same time writes to another temporary file.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with _progress_bar(f"Reading {source.name}", progress) as on_progress:
             records = iter_spectra(source, skipped, require_smiles=True, on_progress=on_progress)
-            rows = iter_rows(records, skipped, families)
+            rows = iter_rows(records, skipped, license_families)
             n_spectra = _write_rows(temporary, rows, compounds)
         if n_spectra == 0:
             raise DataError(nothing_usable(source, skipped))
         table = PreparedTable(path, n_spectra, len(compounds), skipped)
+        # The table comes last: where it is, its summary is too.
         _write_summary(table)
         temporary.replace(path)
-    except OSError as error:
-        if isinstance(error, (DataFileNotFoundError, StorageError)):
-            raise
-        raise StorageError(f"{folder}: the prepared table cannot be written: {error}.") from error
     finally:
         temporary.unlink(missing_ok=True)
     return table
@@ -148,7 +156,9 @@ def _to_row(record: Record, license_families: tuple[str, ...]) -> dict[str, Any]
     # A guessed adduct stands only if it explains the precursor that was measured.
     adduct = parse_adduct(spectrum.adduct or default_adduct(spectrum.ion_mode, structure.charge))
     calculated = adduct.precursor_mz(structure.exact_mass)
-    if calculated <= 0:
+    # Without a measured precursor nothing else tells that [M+H]+ of a cation is its [M]+.
+    is_unsure = spectrum.precursor_mz is None and structure.charge == adduct.charge
+    if calculated <= 0 or (is_unsure and not adduct.name.startswith("[M]")):
         return "adduct does not fit the structure"
     precursor_mz = calculated if spectrum.precursor_mz is None else spectrum.precursor_mz
     if abs(precursor_mz - calculated) > PRECURSOR_TOLERANCE:

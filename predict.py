@@ -1,0 +1,127 @@
+r"""Ask a trained model about a structure, a spectrum, or both.
+
+Match a spectrum with a structure, typed as it is, without any escaping:
+
+    python predict.py smiles="CC(=O)Oc1ccccc1C(=O)O" mzs=[121.028,139.039] intensities=[100,35]
+
+Rank several structures for a spectrum:
+
+    python predict.py smiles="[CC(=O)Oc1ccccc1C(=O)O,O=C(O)c1ccc(OC(C)=O)cc1]" \
+        mzs=[121.028,139.039] intensities=[100,35] precursor_mz=181.0495
+
+Simulate the spectrum of a structure, with a certain version and energy:
+
+    python predict.py version=v0.1 smiles="CC(=O)Oc1ccccc1C(=O)O" collision_energy="35 eV"
+
+Rank a file of structures for every spectrum of a file; or match the spectra of a file with the
+structures its records carry:
+
+    python predict.py spectra=queries.mgf candidates=structures.smi output=ranking.csv device=cuda
+    python predict.py spectra=library.msp output=matches.parquet
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from team5.cli.run import program
+from team5.errors import ConfigError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from team5.inference.results import Answer
+
+CONTEXT = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
+
+
+@program("predict")
+def main(cfg: DictConfig) -> int:
+    """Answer what the settings ask; 1 if nothing of it could be answered."""
+    from omegaconf import OmegaConf
+
+    from team5.cli.output import check_output_path, print_answers, write_answers
+    from team5.cli.problems import Problems
+
+    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    check_settings(settings)
+    output = settings["output"]
+    if output is not None:
+        check_output_path(output, read_from=[settings["spectra"], settings["candidates"]])
+
+    from team5.inference.inference import load_model
+
+    model = load_model(
+        settings["version"],
+        device=settings["device"],
+        root=settings["checkpoints_root"],
+        verify=settings["verify"],
+    )
+    problems = Problems()
+    answers = answer(model, settings, problems)
+    if output is not None:
+        count = write_answers(answers, output)
+    else:
+        count = print_answers(answers, as_json=settings["format"] == "json", top=settings["top"])
+    problems.summarise(answered=count, output=output if count else None)
+    return 0 if count else 1
+
+
+def check_settings(settings: dict[str, Any]) -> None:
+    """Refuse settings that ask no question; what peaks and structures must be, `infer` says."""
+    given = {key for key, value in settings.items() if value is not None}
+    if settings["format"] not in ("text", "json"):
+        raise ConfigError(f"format={settings['format']}: choose text or json.")
+    top = settings["top"]
+    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        raise ConfigError(f"top={top}: give the number of rows to show, 1 or more.")
+    if not isinstance(settings["verify"], bool):
+        raise ConfigError(f"verify={settings['verify']}: choose true or false.")
+    one = sorted(given & {"smiles", "mzs", "intensities"})
+    if "spectra" in given and one:
+        raise ConfigError(
+            f"spectra= asks about a file, {', '.join(one)} about one spectrum or structure. "
+            "Give spectra= with candidates=FILE, or alone if its records carry SMILES."
+        )
+    if {"smiles", "candidates"} <= given:
+        raise ConfigError("smiles= and candidates= both name structures. Give one of the two.")
+    if "candidates" in given and not given & {"spectra", "mzs", "intensities"}:
+        raise ConfigError(
+            "candidates= needs a spectrum: add spectra=FILE, or mzs= and intensities=."
+        )
+    if not given & {"spectra", "smiles", "mzs", "intensities"}:
+        raise ConfigError(
+            "nothing is asked. Give smiles=, with mzs= and intensities= if you have a spectrum; "
+            "python predict.py --help shows examples."
+        )
+
+
+def answer(
+    model: Any, settings: dict[str, Any], report: Any
+) -> Answer | list[Answer] | Iterable[Answer]:
+    """Return the answers: those to one question at once, those to a file as they come."""
+    from team5.inference.inference import infer
+
+    context = {key: settings[key] for key in CONTEXT}
+    peaks = settings["mzs"], settings["intensities"]
+    if settings["spectra"] is None and settings["candidates"] is None:
+        return infer(model, model.tokenizer, settings["smiles"], *peaks, **context)
+
+    from team5.data.spectrum import Spectrum
+    from team5.inference import batch
+
+    candidates = settings["candidates"]
+    if settings["spectra"] is None:
+        spectrum = Spectrum(*peaks, **context)
+        structures = batch.read_candidates(candidates, report=report)
+        return batch.rank_candidates(model, spectrum, structures, report=report)
+    measured = batch.Context(**context)
+    if candidates is None:
+        return batch.match_file(model, settings["spectra"], context=measured, report=report)
+    return batch.rank_file(model, settings["spectra"], candidates, context=measured, report=report)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

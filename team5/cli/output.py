@@ -1,0 +1,502 @@
+"""Answers as text for people, as JSON for programs, and as files by their ending."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from team5.errors import ConfigError
+from team5.inference.results import Answer, Match, Ranking, Simulation
+from team5.registry.storage import storage_errors
+
+# Parquet rows held in memory before they are written as one row group.
+_ROWS_PER_GROUP = 50_000
+_MIN_SMILES_WIDTH = 8
+_RANKING_HEADER: tuple[str, ...] = (
+    "rank", "probability", "match", "explained", "formula", "name", "SMILES",
+)  # fmt: skip
+
+
+def print_answers(
+    answers: Answer | Iterable[Answer], *, as_json: bool = False, top: int = 20
+) -> int:
+    """Print answers to standard output as they come; one as itself, several as a list.
+
+    Parameters
+    ----------
+    answers : Match, Ranking, Simulation, or an iterable of them
+    as_json : bool, default False
+        JSON instead of text: one answer to a line, keys and digits always the same.
+    top : int, default 20
+        Rows shown as text of each answer; JSON has all.
+
+    Returns
+    -------
+    int
+        How many answers there were.
+    """
+    if as_json:
+        writer = _JsonWriter(sys.stdout, is_list=not isinstance(answers, Answer))
+        count = 0
+        for count, answer in enumerate(_each(answers), start=1):  # noqa: B007
+            writer.write(answer)
+        writer.close()
+        return count
+    width = terminal_width()
+    if isinstance(answers, Sequence) and _are_ranked(answers):
+        print(format_answer(Ranking("", tuple(answers), answers[0].version), top, width))
+        return len(answers)
+    count = 0
+    for count, answer in enumerate(_each(answers), start=1):
+        print(("\n" if count > 1 else "") + format_answer(answer, top, width), flush=True)
+    return count
+
+
+def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
+    """Write answers to a file as they come; it is there when all are written, or not at all.
+
+    ``.json`` and ``.jsonl`` hold whole answers; ``.csv`` and ``.parquet`` a row per candidate, or
+    per peak of a simulated spectrum.
+
+    Returns
+    -------
+    int
+        How many answers there were; with none, no file is written.
+
+    Raises
+    ------
+    ConfigError
+        If the file's ending is none of these.
+    StorageError
+        If the file cannot be written; what was there before is untouched.
+    """
+    path = check_output_path(path)
+    make_writer = _WRITERS[path.suffix.lower()]
+    count = 0
+    with _staged(path) as (staged, keep):
+        with storage_errors(path):
+            writer = make_writer(staged, is_list=not isinstance(answers, Answer))
+        try:
+            for count, answer in enumerate(_each(answers), start=1):  # noqa: B007
+                with storage_errors(path):
+                    writer.write(answer)
+        finally:
+            with storage_errors(path):
+                writer.close()
+        if count:
+            keep()
+    return count
+
+
+def check_output_path(path: str | Path, read_from: Iterable[str | None] = ()) -> Path:
+    """Return the path of an output file, sure of its ending and its folder.
+
+    Raises
+    ------
+    ConfigError
+        If its ending is not one of those that can be written, there is no such folder, or it is
+        one of the files that are read.
+    """
+    path = Path(path)
+    endings = ", ".join(_WRITERS)
+    if path.suffix.lower() not in _WRITERS:
+        ending = f"ending {path.suffix!r}" if path.suffix else "no ending"
+        raise ConfigError(f"output={path} has {ending}. Choose one of {endings}.")
+    if path.is_dir():
+        raise ConfigError(f"output={path} is a folder. Name a file, ending in one of {endings}.")
+    if not path.parent.is_dir():
+        raise ConfigError(f"output={path}: there is no folder {path.parent}. Make it first.")
+    for source in read_from:
+        if source is not None and os.path.realpath(source) == os.path.realpath(path):
+            raise ConfigError(f"output={path} is also read from. Choose another name.")
+    return Path(os.path.realpath(path))  # a link stays one, its target is replaced
+
+
+def format_answer(answer: Answer, top: int = 20, width: int | None = None) -> str:
+    """Return an answer as text.
+
+    Parameters
+    ----------
+    answer : Match, Ranking or Simulation
+    top : int, default 20
+        Rows shown; of a spectrum its highest peaks.
+    width : int, optional
+        Columns to fit, by cutting SMILES short; by default nothing is cut.
+    """
+    if isinstance(answer, Ranking):
+        return _format_ranking(answer, top, width)
+    if isinstance(answer, Simulation):
+        return _format_simulation(answer, top)
+    return _format_match(answer, top)
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal that standard output is, or None if it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def table_rows(answer: Answer) -> Iterator[dict[str, Any]]:
+    """Yield an answer as flat rows: one per candidate, or per peak of a simulated spectrum."""
+    if isinstance(answer, Ranking):
+        names = answer.names or ("",) * len(answer.matches)
+        for match, name in zip(answer.matches, names, strict=True):
+            yield _match_row(match, answer.identifier, name)
+    elif isinstance(answer, Match):
+        yield _match_row(answer)
+    else:
+        for mz, intensity, formula in zip(
+            answer.mzs, answer.intensities, answer.formulas, strict=True
+        ):
+            yield {
+                "smiles": answer.smiles,
+                "mz": mz,
+                "intensity": intensity,
+                "fragment_formula": formula,
+                "formula": answer.formula,
+                "adduct": answer.adduct,
+                "precursor_mz": answer.precursor_mz,
+                "collision_energy": answer.collision_energy,
+                "version": answer.version,
+                "version_hash": answer.version_hash,
+                "notes": "; ".join(answer.notes),
+            }
+
+
+def _match_row(match: Match, identifier: str = "", name: str = "") -> dict[str, Any]:
+    return {
+        "identifier": identifier,
+        "rank": match.rank,
+        "smiles": match.smiles,
+        "name": name,
+        "probability": match.probability,
+        "label": match.label,
+        "threshold": match.threshold,
+        "score": match.score,
+        "explained_intensity": match.explained_intensity,
+        "impossible_mzs": " ".join(f"{mz:g}" for mz in match.impossible_mzs),
+        "formula": match.formula,
+        "adduct": match.adduct,
+        "precursor_mz": match.precursor_mz,
+        "collision_energy": match.collision_energy,
+        "version": match.version,
+        "version_hash": match.version_hash,
+        "notes": "; ".join(match.notes),
+    }
+
+
+# What is neither text nor a 64-bit float in these rows.
+_WHOLE_NUMBERS = {"rank"}
+_TRUTHS = {"label"}
+_TEXTS = {
+    "identifier",
+    "smiles",
+    "name",
+    "impossible_mzs",
+    "fragment_formula",
+    "formula",
+    "adduct",
+    "collision_energy",
+    "version",
+    "version_hash",
+    "notes",
+}
+
+
+class _Writer(Protocol):
+    def write(self, answer: Answer) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _MakeWriter(Protocol):
+    def __call__(self, path: Path, *, is_list: bool) -> _Writer: ...
+
+
+class _JsonWriter:
+    """A JSON value with one answer to a line, so that long lists stream and compare well."""
+
+    def __init__(self, file: IO[str], *, is_list: bool) -> None:
+        self._file = file
+        self._is_list = is_list
+        self._n_written = 0
+
+    def write(self, answer: Answer) -> None:
+        before = ("[\n" if self._n_written == 0 else ",\n") if self._is_list else ""
+        self._file.write(before + _to_json(answer))
+        self._n_written += 1
+
+    def close(self) -> None:
+        if self._is_list:
+            self._file.write("\n]" if self._n_written else "[]")
+        self._file.write("\n")
+
+
+class _JsonFileWriter(_JsonWriter):
+    def __init__(self, path: Path, *, is_list: bool) -> None:
+        super().__init__(_open_text(path), is_list=is_list)
+
+    def close(self) -> None:
+        with self._file:
+            super().close()
+            _flush_to_disk(self._file)
+
+
+class _JsonLinesWriter:
+    def __init__(self, path: Path, *, is_list: bool) -> None:
+        self._file = _open_text(path)
+
+    def write(self, answer: Answer) -> None:
+        self._file.write(_to_json(answer) + "\n")
+
+    def close(self) -> None:
+        with self._file:
+            _flush_to_disk(self._file)
+
+
+class _CsvWriter:
+    def __init__(self, path: Path, *, is_list: bool) -> None:
+        self._file = _open_text(path)
+        self._rows: csv.DictWriter[str] | None = None
+
+    def write(self, answer: Answer) -> None:
+        for row in table_rows(answer):
+            if self._rows is None:
+                self._rows = csv.DictWriter(self._file, list(row), lineterminator="\n")
+                self._rows.writeheader()
+            # "true", as JSON and most table readers write it, not Python's "True".
+            self._rows.writerow(
+                {k: json.dumps(v) if isinstance(v, bool) else v for k, v in row.items()}
+            )
+
+    def close(self) -> None:
+        with self._file:
+            _flush_to_disk(self._file)
+
+
+class _ParquetWriter:
+    def __init__(self, path: Path, *, is_list: bool) -> None:
+        self._path = path
+        self._rows: list[dict[str, Any]] = []
+        self._writer: Any = None
+
+    def write(self, answer: Answer) -> None:
+        self._rows.extend(table_rows(answer))
+        if len(self._rows) >= _ROWS_PER_GROUP:
+            self._write_group()
+
+    def close(self) -> None:
+        try:
+            if self._rows:
+                self._write_group()
+        finally:
+            if self._writer is not None:
+                self._writer.close()
+        if self._writer is not None:
+            with self._path.open("rb+") as file:
+                _flush_to_disk(file)
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        schema = pa.schema([(name, _arrow_type(name)) for name in self._rows[0]])
+        if self._writer is None:
+            self._writer = parquet.ParquetWriter(self._path, schema, compression="zstd")
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=schema))
+        self._rows.clear()
+
+
+_WRITERS: dict[str, _MakeWriter] = {
+    ".json": _JsonFileWriter,
+    ".jsonl": _JsonLinesWriter,
+    ".csv": _CsvWriter,
+    ".parquet": _ParquetWriter,
+}
+
+
+def _arrow_type(name: str) -> Any:
+    import pyarrow as pa
+
+    if name in _TEXTS:
+        return pa.string()
+    if name in _WHOLE_NUMBERS:
+        return pa.int64()
+    return pa.bool_() if name in _TRUTHS else pa.float64()
+
+
+@contextmanager
+def _staged(path: Path) -> Iterator[tuple[Path, Any]]:
+    """Give a name beside ``path`` to write to; renamed to it if asked to keep it, else removed."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    kept = False
+
+    def keep() -> None:
+        nonlocal kept
+        kept = True
+
+    try:
+        yield staged, keep
+        if kept:
+            with storage_errors(path):
+                staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def _open_text(path: Path) -> IO[str]:
+    return path.open("w", encoding="utf-8", newline="")
+
+
+def _flush_to_disk(file: IO[Any]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _to_json(answer: Answer) -> str:
+    return json.dumps(answer.to_dict(), ensure_ascii=False, allow_nan=False)
+
+
+def _each(answers: Answer | Iterable[Answer]) -> Iterable[Answer]:
+    return [answers] if isinstance(answers, Answer) else answers
+
+
+def _are_ranked(answers: Sequence[Answer]) -> bool:
+    return len(answers) > 0 and all(isinstance(a, Match) and a.rank is not None for a in answers)
+
+
+def _format_match(match: Match, top: int) -> str:
+    verdict = "match" if match.label else "no match"
+    judgement = (
+        f"{verdict}: probability {match.probability:.3f} (threshold {match.threshold:.3f}), "
+        f"{match.explained_intensity:.0%} of the intensity explained"
+    )
+    lines = [match.smiles, f"  {judgement}", f"  {_conditions(match)}"]
+    if match.peaks:
+        lines.append("")
+        highest = sorted(match.peaks, key=lambda peak: -peak.intensity)[:top]
+        lines += _indent(
+            _table(
+                ("m/z", "intensity", "ion", "error ppm", "probability"),
+                [
+                    (
+                        f"{peak.mz:.4f}",
+                        f"{peak.intensity:.3f}",
+                        peak.formula,
+                        f"{peak.error_ppm:+.1f}",
+                        f"{peak.probability:.3f}",
+                    )
+                    for peak in sorted(highest, key=lambda peak: peak.mz)
+                ],
+                left={"ion"},
+            )
+        )
+        lines += _left_out(len(match.peaks), top, "explained peaks")
+    if match.impossible_mzs:
+        lines.append("")
+        mzs = ", ".join(f"{mz:.4f}" for mz in match.impossible_mzs[:top])
+        more = ", ..." if len(match.impossible_mzs) > top else ""
+        lines.append(f"  From no ion of this structure (above its precursor): {mzs}{more}")
+    return "\n".join(lines + _closing(match))
+
+
+def _format_ranking(ranking: Ranking, top: int, width: int | None) -> str:
+    count = len(ranking.matches)
+    title = f"{ranking.identifier or 'Spectrum'}: {count} candidate{'s' if count != 1 else ''}"
+    if not ranking.matches:
+        return title
+    best_first = ranking.best_first
+    names = dict(zip(map(id, ranking.matches), ranking.names, strict=False))
+    shown = best_first[:top]
+    header = _RANKING_HEADER
+    rows: list[tuple[str, ...]] = [
+        (
+            "-" if match.rank is None else str(match.rank),
+            f"{match.probability:.3f}",
+            "yes" if match.label else "no",
+            f"{match.explained_intensity:.0%}",
+            match.formula,
+            names.get(id(match), ""),
+            match.smiles,
+        )
+        for match in shown
+    ]
+    if not any(row[-2] for row in rows):
+        header, rows = _without_name(header), [_without_name(row) for row in rows]
+    if width is not None:
+        columns = list(zip(header, *rows, strict=True))[:-1]
+        taken = 2 + sum(max(map(len, column)) + 2 for column in columns)
+        space = max(width - taken, _MIN_SMILES_WIDTH)
+        rows = [(*row[:-1], _cut(row[-1], space)) for row in rows]
+    lines = [title, f"  {_conditions(best_first[0])}", ""]
+    lines += _indent(_table(header, rows, left={"match", "formula", "name", "SMILES"}))
+    lines += _left_out(count, top, "candidates")
+    notes = tuple(dict.fromkeys(note for match in shown for note in match.notes))
+    return "\n".join(lines + _closing(best_first[0], notes))
+
+
+def _without_name(row: tuple[str, ...]) -> tuple[str, ...]:
+    return (*row[:-2], row[-1])
+
+
+def _format_simulation(simulation: Simulation, top: int) -> str:
+    lines = [simulation.smiles, f"  predicted spectrum, {_conditions(simulation)}", ""]
+    peaks = zip(simulation.mzs, simulation.intensities, simulation.formulas, strict=True)
+    highest = sorted(peaks, key=lambda peak: -peak[1])[:top]
+    lines += _indent(
+        _table(
+            ("m/z", "intensity", "ion"),
+            [(f"{mz:.4f}", f"{height:.3f}", formula) for mz, height, formula in sorted(highest)],
+            left={"ion"},
+        )
+    )
+    lines += _left_out(len(simulation.mzs), top, "peaks")
+    return "\n".join(lines + _closing(simulation))
+
+
+def _conditions(answer: Match | Simulation) -> str:
+    energy = answer.collision_energy or "not given"
+    return (
+        f"{answer.formula}, {answer.adduct}, precursor m/z {answer.precursor_mz:.4f}, "
+        f"collision energy {energy}"
+    )
+
+
+def _closing(answer: Match | Simulation, notes: Sequence[str] | None = None) -> list[str]:
+    said = answer.notes if notes is None else notes
+    model = f"{answer.version} ({answer.version_hash})" if answer.version_hash else answer.version
+    return ["", *(f"  Note: {note}" for note in said), f"  Model: {model}"]
+
+
+def _left_out(count: int, top: int, what: str) -> list[str]:
+    if count <= top:
+        return []
+    shown = f"  ... {count - top:,} more of {count:,} {what}"
+    return [f"{shown}; top={count} shows all, output=FILE holds all."]
+
+
+def _table(
+    header: tuple[str, ...], rows: Sequence[tuple[str, ...]], left: set[str]
+) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in itertools.chain([header], rows):
+        cells = (
+            cell.ljust(width) if name in left else cell.rjust(width)
+            for name, cell, width in zip(header, row, widths, strict=True)
+        )
+        yield "  ".join(cells).rstrip()
+
+
+def _indent(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."

@@ -1,0 +1,31 @@
+"""What could not be used, told on stderr: the first ones in full, all of them counted."""
+
+from __future__ import annotations
+
+import sys
+
+_SHOWN = 10
+
+
+class Problems:
+    """Takes reports of spectra and structures that were left out."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, text: str) -> None:
+        self.count += 1
+        if self.count <= _SHOWN:
+            print(text, file=sys.stderr)
+        elif self.count == _SHOWN + 1:
+            print("Further ones are counted only.", file=sys.stderr)
+
+    def summarise(self, *, answered: int, output: str | None = None) -> None:
+        """Say what became of it all, if there is anything to say."""
+        parts = [f"{answered:,} answered"]
+        if self.count:
+            parts.append(f"{self.count:,} reported as left out")
+        if output is not None:
+            parts.append(f"written to {output}")
+        if len(parts) > 1 or not answered:
+            print(", ".join(parts) + ".", file=sys.stderr)

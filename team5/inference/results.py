@@ -1,0 +1,216 @@
+"""Match, Ranking, Simulation: the answers, as plain frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedPeak:
+    """A peak and the fragment of the structure that explains it best.
+
+    Attributes
+    ----------
+    mz, intensity : float
+        As measured; the base peak has intensity 1.
+    fragment_mz : float
+        Calculated m/z of the fragment ion.
+    error_ppm : float
+        ``mz`` minus ``fragment_mz``, in millionths of ``fragment_mz``.
+    formula : str
+        Of the ion, charge at its end (``C6H7O+``).
+    atoms : tuple of int
+        The fragment's atoms, as indices into the SMILES as typed.
+    broken_bonds : tuple of pairs of int
+        The bonds cut to make it, by the indices of their atoms.
+    probability : float
+        That the structure gives this ion, among all its ions in this spectrum.
+    """
+
+    mz: float
+    intensity: float
+    fragment_mz: float
+    error_ppm: float
+    formula: str
+    atoms: tuple[int, ...]
+    broken_bonds: tuple[tuple[int, int], ...]
+    probability: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return _to_dict(self)
+
+    def __str__(self) -> str:
+        return f"{self.mz:.4f} is {self.formula} ({self.error_ppm:+.1f} ppm)"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How well a spectrum fits a structure.
+
+    Attributes
+    ----------
+    smiles : str
+        As typed.
+    probability : float
+        That the spectrum is of this structure, 0 to 1.
+    label : bool
+        Whether ``probability`` reaches ``threshold``.
+    threshold : float
+        The model's calibrated one.
+    rank : int or None
+        1 for the best of several candidates; None for a single structure.
+    score : float
+        What ranks are made of: weighted log-likelihood of the peaks, higher is better.
+    explained_intensity : float
+        Share of the intensity that fragments explain, 0 to 1.
+    peaks : tuple of ExplainedPeak
+        The explained peaks, ascending in m/z.
+    impossible_mzs : tuple of float
+        Peaks above the precursor, which no ion of the structure can give.
+    formula : str
+        Of the judged component.
+    adduct : str
+    precursor_mz : float
+    collision_energy : str or None
+        As given.
+    version, version_hash : str
+        The model's version and the short checksum of its configuration.
+    notes : tuple of str
+        What was assumed or left out, in words.
+    """
+
+    smiles: str
+    probability: float
+    label: bool
+    threshold: float
+    rank: int | None
+    score: float
+    explained_intensity: float
+    peaks: tuple[ExplainedPeak, ...]
+    impossible_mzs: tuple[float, ...]
+    formula: str
+    adduct: str
+    precursor_mz: float
+    collision_energy: str | None
+    version: str
+    version_hash: str
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return _to_dict(self)
+
+    def __str__(self) -> str:
+        place = "" if self.rank is None else f"rank {self.rank}, "
+        verdict = "a match" if self.label else "no match"
+        return (
+            f"{self.smiles} ({self.formula}, {self.adduct}): {place}probability "
+            f"{self.probability:.3f}, {verdict} at {self.threshold:.3f}; "
+            f"{self.explained_intensity:.0%} of the intensity explained ({self.version})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """The spectrum predicted for a structure.
+
+    Attributes
+    ----------
+    smiles : str
+        As typed.
+    mzs, intensities : tuple of float
+        Ascending in m/z; the base peak has intensity 1.
+    formulas : tuple of str
+        Of the ion behind each peak.
+    formula : str
+        Of the judged component.
+    adduct : str
+    precursor_mz : float
+    collision_energy : str or None
+        As given.
+    version, version_hash : str
+        The model's version and the short checksum of its configuration.
+    notes : tuple of str
+        What was assumed or left out, in words.
+    """
+
+    smiles: str
+    mzs: tuple[float, ...]
+    intensities: tuple[float, ...]
+    formulas: tuple[str, ...]
+    formula: str
+    adduct: str
+    precursor_mz: float
+    collision_energy: str | None
+    version: str
+    version_hash: str
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return _to_dict(self)
+
+    def __str__(self) -> str:
+        base = max(range(len(self.mzs)), key=self.intensities.__getitem__, default=None)
+        highest = "" if base is None else f", base peak {self.mzs[base]:.4f} {self.formulas[base]}"
+        energy = self.collision_energy or "no collision energy given"
+        return (
+            f"{self.smiles} ({self.formula}, {self.adduct}, {energy}): "
+            f"{len(self.mzs)} predicted peaks{highest} ({self.version})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The candidates for one spectrum.
+
+    Attributes
+    ----------
+    identifier : str
+        Of the spectrum.
+    matches : tuple of Match
+        In the order the candidates were given, each with its rank.
+    version : str
+    names : tuple of str
+        Of the candidates, in the same order; empty where the file has none.
+    """
+
+    identifier: str
+    matches: tuple[Match, ...]
+    version: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def best_first(self) -> tuple[Match, ...]:
+        """The matches by rank."""
+        return tuple(sorted(self.matches, key=lambda match: match.rank or 0))
+
+    def to_dict(self) -> dict[str, Any]:
+        return _to_dict(self)
+
+    def __str__(self) -> str:
+        name = self.identifier or "spectrum"
+        n_candidates = len(self.matches)
+        candidates = f"{n_candidates} candidate{'s' if n_candidates != 1 else ''}"
+        if not self.matches:
+            return f"{name}: {candidates} ({self.version})"
+        best = self.best_first[0]
+        return (
+            f"{name}: best of {candidates} is {best.smiles}, "
+            f"probability {best.probability:.3f} ({self.version})"
+        )
+
+
+Answer = Match | Ranking | Simulation
+
+
+def _to_dict(value: Any) -> dict[str, Any]:
+    return {field.name: _to_plain(getattr(value, field.name)) for field in fields(value)}
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, ExplainedPeak | Match):
+        return _to_dict(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_to_plain(item) for item in value]
+    return value

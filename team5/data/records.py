@@ -74,7 +74,7 @@ def make_record(
             adduct=text_or_none(adduct),
             collision_energy=collision_energy,  # type: ignore[arg-type]
             instrument_type=text_or_none(instrument_type),
-            ion_mode=text_or_none(ion_mode),
+            ion_mode=ion_mode,  # type: ignore[arg-type]  # here "-" says something
             identifier=identifier,
         )
     except AdductError:

@@ -75,6 +75,40 @@ def test_mgf_agrees_with_matchms_where_matchms_reads_it():
     assert record.spectrum.precursor_mz == expected.get("precursor_mz")
 
 
+@pytest.mark.parametrize(
+    ("lines", "ion_mode"),
+    [
+        ("IONMODE=Positive", "positive"),
+        ("IONMODE=N", "negative"),
+        ("IONMODE=-", "negative"),
+        ("CHARGE=1-", "negative"),
+        ("CHARGE=1\nIONMODE=negative", "negative"),
+        ("ADDUCT=[M-H]-\nCHARGE=1+", "negative"),
+        ("ADDUCT=M+Na", "positive"),
+        ("CHARGE=1+ and 2+", None),
+        ("CHARGE=", None),
+        ("IONMODE=N/A\nCHARGE=0", None),
+    ],
+)
+def test_ion_mode_of_mgf_is_found_in_every_way_of_writing(tmp_path, lines, ion_mode):
+    path = tmp_path / "own.mgf"
+    path.write_text(f"begin ions\nSMILES=CCO\n{lines}\n50 1\nend ions\n")
+    (record,) = read_spectra(path).records
+    assert record.spectrum.ion_mode == ion_mode
+
+
+def test_msp_may_say_the_same_twice(tmp_path):
+    path = tmp_path / "twice.msp"
+    path.write_text(
+        "Name: ethanol\nPrecursorMZ: 47.0491\nPRECURSOR_MZ: 47.0491\nAdduct: [M+H]+\n"
+        'Precursor_type: [M+H]+\nComments: "SMILES=CCO" "precursor m/z=47.0491"\nSMILES: CCO\n'
+        "Num Peaks: 1\n29.0386 100\n"
+    )
+    (record,) = read_spectra(path).records
+    assert (record.smiles, record.spectrum.adduct) == ("CCO", "[M+H]+")
+    assert record.spectrum.precursor_mz == 47.0491
+
+
 def test_massspecgym_energies_are_electronvolt_in_mgf_and_csv():
     for name in ("massspecgym.mgf", "massspecgym.csv"):
         record = by_identifier(FILES / name)["MassSpecGymID9000001"]

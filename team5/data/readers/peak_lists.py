@@ -134,14 +134,15 @@ def _mgf_blocks(path: Path, skipped: Counter[str], on_progress: Progress) -> Ite
         if marker == "BEGIN IONS":
             if block is not None:
                 skipped["record without END IONS"] += 1
-            block = [line]
+            block = ["BEGIN IONS\n"]
         elif block is None:
             if "=" in line and marker[0] not in "#;!/":
                 defaults.append(line)
         elif marker == "END IONS":
-            yield "".join([*defaults, *block, line])
+            yield "".join([*defaults, *block, "END IONS\n"])
             block = None
-        elif marker:
+        elif marker and not marker.endswith("="):
+            # A key without a value says nothing, and matchms stumbles over an empty CHARGE.
             block.append(line)
     if block is not None:
         skipped["record without END IONS"] += 1
@@ -269,8 +270,8 @@ def _charge(metadata: Mapping[str, Any]) -> int:
 
 def _ion_mode(metadata: Mapping[str, Any]) -> str | None:
     ion_mode = _first(metadata, "ionmode", "polarity")
-    if ion_mode is None and str(metadata.get("ionmode")).strip() in ("+", "-"):
-        return str(metadata["ionmode"]).strip()
+    if ion_mode is None and str(metadata.get("ionmode")).strip() == "-":
+        return "negative"  # elsewhere a dash says that there is nothing to say
     # CHARGE=1 or 1+ is written by default, for negative ions too; a minus is meant.
     if ion_mode is None and _charge(metadata) < 0 and not _first(metadata, "adduct"):
         return "negative"

@@ -143,7 +143,8 @@ def export_version(
             staging.new.mkdir()
             for file_name, content in files.items():
                 write_flushed(staging.new / file_name, content)
-            complete = {**config, "schema": SCHEMA, "version": str(name)}
+            own = {"schema": SCHEMA, "version": str(name)}
+            complete = {**own, **config, **own}  # first in the file, and not the caller's
             (staging.new / CONFIG_NAME).write_bytes(to_json(complete, "config"))
             changes["sha256"] = write_checksums(staging.new)
             data = data.with_entry(name, changes, replace_figures=True)

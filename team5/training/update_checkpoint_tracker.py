@@ -12,7 +12,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     # Run by path, the file's own folder leads the search path; the package lies two above it.
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from team5.errors import Team5Error
 from team5.registry.tracker import Tracker

@@ -107,7 +107,8 @@ def answer(
     context = {key: settings[key] for key in CONTEXT}
     peaks = settings["mzs"], settings["intensities"]
     if settings["spectra"] is None and settings["candidates"] is None:
-        return infer(model, model.tokenizer, settings["smiles"], *peaks, **context)
+        # Without a structure, infer says what it misses.
+        return infer(model, model.tokenizer, settings["smiles"] or [], *peaks, **context)
 
     from team5.data.spectrum import Spectrum
     from team5.inference import batch

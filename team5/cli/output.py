@@ -438,7 +438,8 @@ def _format_ranking(ranking: Ranking, top: int, width: int | None) -> str:
     lines = [title, f"  {_conditions(best_first[0])}", ""]
     lines += _indent(_table(header, rows, left={"match", "formula", "name", "SMILES"}))
     lines += _left_out(count, top, "candidates")
-    notes = tuple(dict.fromkeys(note for match in shown for note in match.notes))
+    # What is said of all; what is said of one candidate stands in its own row of a file.
+    notes = [note for note in shown[0].notes if all(note in match.notes for match in shown)]
     return "\n".join(lines + _closing(best_first[0], notes))
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from team5.chemistry.molecule import parse_smiles
 from team5.data.readers import iter_spectra, nothing_usable
@@ -28,6 +28,9 @@ from team5.errors import (
     Team5Error,
 )
 from team5.inference.results import Match, Ranking
+
+if TYPE_CHECKING:
+    from team5.inference.inference import LoadedModel
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +113,7 @@ def read_candidates(path: str | Path, *, report: Report = log.warning) -> list[C
 
 
 def rank_file(
-    model: Any,
+    model: LoadedModel,
     spectra_path: str | Path,
     candidates_path: str | Path,
     *,
@@ -121,7 +124,7 @@ def rank_file(
 
     Parameters
     ----------
-    model : what `team5.inference.inference.load_model` gives
+    model : LoadedModel
     spectra_path, candidates_path : str or Path
         What `team5.data.readers.iter_spectra` and `read_candidates` read.
     context : Context, optional
@@ -149,7 +152,7 @@ def rank_file(
 
 
 def match_file(
-    model: Any,
+    model: LoadedModel,
     spectra_path: str | Path,
     *,
     context: Context | None = None,
@@ -159,7 +162,7 @@ def match_file(
 
     Parameters
     ----------
-    model : what `team5.inference.inference.load_model` gives
+    model : LoadedModel
     spectra_path : str or Path
     context : Context, optional
         For spectra that do not say how they were measured.
@@ -179,15 +182,16 @@ def match_file(
             continue
         try:
             spectrum = (context or Context()).fill(record.spectrum)
-            match = infer(model, model.tokenizer, record.smiles, spectra=[spectrum])
+            answer = infer(model, model.tokenizer, record.smiles, spectra=[spectrum])
         except _UNANSWERABLE as error:
             report(f"{where}: {error} Left out.")
             continue
+        match = cast(Match, answer)
         yield Ranking(spectrum.identifier, (match,), match.version)
 
 
 def rank_candidates(
-    model: Any,
+    model: LoadedModel,
     spectrum: Spectrum,
     candidates: Sequence[Candidate],
     *,
@@ -203,7 +207,8 @@ def rank_candidates(
     from team5.inference.inference import infer
 
     def judge(smiles: list[str]) -> tuple[Match, ...]:
-        return tuple(infer(model, model.tokenizer, smiles, spectra=[spectrum]))
+        matches = infer(model, model.tokenizer, smiles, spectra=[spectrum])
+        return tuple(cast("list[Match]", matches))
 
     kept = list(candidates)
     smiles = [candidate.smiles for candidate in kept]

@@ -233,6 +233,16 @@ def test_ranking_text_shows_the_best_first_and_says_what_is_left_out():
     assert "25 more of 30 candidates; top=30 shows all" in text
 
 
+def test_ranking_text_has_the_notes_that_hold_for_all_candidates():
+    matches = (
+        make_match("CCO", 0.2, rank=2, notes=("adduct assumed", "stereo ignored")),
+        make_match("CCN", 0.7, rank=1, notes=("adduct assumed",)),
+    )
+    text = format_answer(Ranking("q", matches, "v0.2"))
+    assert "adduct assumed" in text
+    assert "stereo ignored" not in text
+
+
 def test_names_of_candidates_are_shown_and_written(tmp_path):
     matches = (make_match("CCO", 0.2, rank=2), make_match("CCN", 0.7, rank=1))
     ranking = Ranking("q", matches, "v0.2", ("ethanol", "ethylamine"))

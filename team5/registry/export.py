@@ -7,6 +7,8 @@ text for people. Nothing in it is code, and nothing that reads it runs any.
 from __future__ import annotations
 
 import io
+import pickle
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +48,20 @@ OPTIMIZER_NAME = "optimizer.bin"
 # A version may be replaced while it is read. Then the checksums do not fit together, and reading
 # again gives the new one; only one replaced twice in these milliseconds needs a third attempt.
 _READ_ATTEMPTS = 3
+
+# What torch's reader was seen to raise, given files with some bytes changed.
+_UNREADABLE_STATE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,13 +390,11 @@ def _optimizer_to_bytes(optimizer: Mapping[str, Any]) -> bytes:
 
 
 def _optimizer_from_bytes(path: Path, content: bytes) -> dict[str, Any]:
-    import pickle
-
     import torch
 
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except _UNREADABLE_STATE as error:
         raise CheckpointError(
             f"{path} cannot be read as state dicts alone. Train again from the weights, or use "
             "another version."

@@ -1,13 +1,16 @@
 import contextlib
+import io
 import json
 import pickle
 import shutil
 import subprocess
 import threading
+import zipfile
+from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from team5.errors import (
@@ -20,7 +23,15 @@ from team5.errors import (
     VersionNotFoundError,
 )
 from team5.registry import staging
-from team5.registry.export import export_version, read_optimizer, read_version, resolve_version
+from team5.registry.export import (
+    _optimizer_from_bytes,
+    _weights_from_bytes,
+    _weights_to_bytes,
+    export_version,
+    read_optimizer,
+    read_version,
+    resolve_version,
+)
 from team5.registry.integrity import file_sha256, verify_folder, write_checksums
 from team5.registry.storage import exchange
 from team5.registry.tracker import Tracker, TrackerEntryFields
@@ -318,20 +329,51 @@ def test_a_checkpoint_with_valid_checksums_cannot_run_code(root, export, tmp_pat
     assert not (tmp_path / "attacked").exists()
 
 
-@given(data=st.binary(max_size=64), cut=st.integers(0, 400), optimizer=st.booleans())
-def test_hostile_bytes_are_a_checkpoint_error(tmp_path_factory, data, cut, optimizer):
-    root = tmp_path_factory.mktemp("registry")
-    entry = TrackerEntryFields("Hostile", 0.5, 0.5)
-    weights = {"a": torch.ones(4)}
-    folder = root / export_version(
-        root, config={}, weights=weights, optimizer={"step": 1}, entry=entry
-    )
-    path = folder / ("optimizer.bin" if optimizer else "model.safetensors")
-    path.write_bytes(path.read_bytes()[:cut] + data)
-    reseal(folder)
-    read = read_optimizer if optimizer else read_version
+def with_changed_bytes(data: bytes, changes: dict[int, int]) -> bytes:
+    changed = bytearray(data)
+    for place, value in changes.items():
+        changed[place % len(data)] = value
+    return bytes(changed)
+
+
+changes = st.dictionaries(st.integers(0, 2**16), st.integers(0, 255), max_size=4)
+
+
+@pytest.fixture(scope="module")
+def optimizer_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("state") / "optimizer.bin"
+    torch.save({"step": 1, "state": [torch.ones(3), {"rate": 1.5}]}, path)
+    return path.read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@settings(max_examples=200)
+@given(changes=changes, cut=st.integers(0, 2000), in_pickle=st.booleans())
+@example(changes={}, cut=0, in_pickle=False)
+def test_a_hostile_optimizer_file_is_a_checkpoint_error(optimizer_file, changes, cut, in_pickle):
+    if in_pickle:  # repacked, so that the archive itself is in order
+        content = io.BytesIO()
+        with (
+            zipfile.ZipFile(io.BytesIO(optimizer_file)) as good,
+            zipfile.ZipFile(content, "w") as z,
+        ):
+            for name in good.namelist():
+                data = good.read(name)
+                is_pickle = name.endswith("data.pkl")
+                z.writestr(name, with_changed_bytes(data, changes) if is_pickle else data)
+        data = content.getvalue()
+    else:
+        data = with_changed_bytes(optimizer_file, changes)[: len(optimizer_file) - cut]
     with contextlib.suppress(CheckpointError):
-        read(root, folder.name)
+        _optimizer_from_bytes(Path("optimizer.bin"), data)
+
+
+@settings(max_examples=200)
+@given(changes=changes, cut=st.integers(0, 200))
+def test_a_hostile_weights_file_is_a_checkpoint_error(changes, cut):
+    good = _weights_to_bytes({"a": torch.ones(4), "b": torch.zeros(2, 2)})
+    with contextlib.suppress(CheckpointError):
+        _weights_from_bytes(Path("model.safetensors"), with_changed_bytes(good, changes)[cut:])
 
 
 def test_exports_of_several_threads_get_a_version_each(root, export):

@@ -279,8 +279,10 @@ def unknown_key_message(key: str, known: Iterable[str]) -> str:
         closest = [by_last[name] for name in difflib.get_close_matches(last, by_last, n=3)]
     if closest:
         return f"no setting {key!r}; closest: {', '.join(closest)}. --help lists all."
-    groups = ", ".join(other for other in known if "." not in other)
-    return f"no setting {key!r}; there are: {groups}. --help shows examples."
+    parent = key.rpartition(".")[0]
+    beside = [other for other in known if parent and other.rpartition(".")[0] == parent]
+    there_are = ", ".join(beside or [other for other in known if "." not in other])
+    return f"no setting {key!r}; there are: {there_are}. --help shows examples."
 
 
 def _parse(argument: RawArgument, text: str) -> Any:

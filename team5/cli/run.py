@@ -309,17 +309,16 @@ def _unknown_option(group: str, option: str, options: Sequence[str]) -> str:
 
 
 def _known_keys(entry_point: str, overrides: Sequence[str], config_dir: Path) -> set[str]:
-    """Return the keys a command line may set: the config's, the raw ones and the groups'."""
+    """Return the keys a command line may set: the config's, and the groups'."""
     from hydra import compose, initialize_config_dir
 
     groups = set(_groups(config_dir))
-    raw = {argument.key for argument in RAW_ARGUMENTS[entry_point]}
     choices = [text for text in overrides if text.partition("=")[0].lstrip("+") in groups]
     with initialize_config_dir(str(config_dir), job_name=entry_point, version_base="1.3"):
         # A wrong choice leaves the defaults; a config that is itself at fault leaves nothing.
         for chosen in (choices, []):
             try:
-                return groups | raw | set(config_keys(compose(entry_point, overrides=chosen)))
+                return groups | set(config_keys(compose(entry_point, overrides=chosen)))
             except (HydraException, OmegaConfBaseException):
                 continue
     return set()
@@ -365,7 +364,7 @@ def _print_help(entry_point: str, task: Task, config_dir: Path) -> None:
     """Print the examples, then every setting with its default, as the config file explains it."""
     print((sys.modules[task.__module__].__doc__ or "").strip())
     config = (config_dir / f"{entry_point}.yaml").read_text(encoding="utf-8")
-    settings = re.sub(r"^defaults:\n(?:\s+.*\n|\n)*", "", config, count=1, flags=re.MULTILINE)
+    settings = re.sub(r"^defaults:\n(?:[ \t]+.*\n)*", "", config, count=1, flags=re.MULTILINE)
     print(f"\nSettings, key=value, with their defaults (configs/{entry_point}.yaml):\n")
     print("\n".join(f"    {text}".rstrip() for text in settings.strip().splitlines()))
     used = re.findall(r"^\s*-\s*(?:optional\s+)?(?:override\s+)?/?(\w+):", config, re.MULTILINE)

@@ -76,6 +76,7 @@ def project(tmp_path_factory) -> Path:
               - data: demo
               - model: small
               - hydra: default
+            # How long
             epochs: 3
             from_version: null
             description: ${data.name}
@@ -204,6 +205,11 @@ def test_each_job_of_a_multirun_can_be_started_again_on_its_own(project, tmp_pat
             "ConfigError: no setting 'model.widht'; closest: model.width. --help lists all.\n",
         ),
         (
+            ["data.xyzzy=1"],
+            2,
+            "ConfigError: no setting 'data.xyzzy'; there are: data.name. --help shows examples.\n",
+        ),
+        (
             ["data.path=a.mgf"],
             2,
             "ConfigError: no setting 'data.path'; closest: data.name. --help lists all.\n",
@@ -254,6 +260,8 @@ def test_help_opens_with_the_examples_and_lists_choices(project):
     assert done.returncode == 0
     assert done.stdout.startswith("Train.\n\n    python train.py experiment=finetune\n")
     assert "data: demo, file" in done.stdout
+    assert "# How long\n    epochs: 3" in done.stdout
+    assert "_self_" not in done.stdout
 
 
 def test_closed_pipe_is_no_traceback(project):

@@ -92,6 +92,7 @@ class CheckpointExport(Callback):
         self.description = description
         self.version: str | None = None
         self.best_score: float | None = None
+        self._resumed: tuple[str, float] | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Export the model, if it is better than any before."""
@@ -133,6 +134,15 @@ class CheckpointExport(Callback):
         self.version = state_dict["version"]
         if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self.best_score = state_dict["best_score"]
+
+    def resume_as(self, version: str, best_score: float) -> None:
+        """Go on with this version and the score it was exported with."""
+        self._resumed = version, best_score
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put a resumed version over the state that was taken just before its export."""
+        if self._resumed is not None:
+            self.version, self.best_score = self._resumed
 
     def _is_better(self, score: float) -> bool:
         if not math.isfinite(score):

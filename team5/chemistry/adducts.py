@@ -67,12 +67,15 @@ class Adduct:
         Mass in u that the ion has beyond its molecules, lost or gained electrons included.
     charge : int
         Net charge of the ion, signed.
+    composition : tuple of (str, int)
+        Atoms gained (positive) or lost by element, sorted by symbol.
     """
 
     name: str
     n_molecules: int
     mass_shift: float
     charge: int
+    composition: tuple[tuple[str, int], ...] = ()
 
     @property
     def ion_mode(self) -> str:
@@ -173,6 +176,7 @@ def parse_adduct(text: str) -> Adduct:
         n_molecules=n_molecules,
         mass_shift=shift - charge * ELECTRON_MASS,
         charge=charge,
+        composition=tuple(sorted(composition.items())),
     )
 
 

@@ -68,12 +68,13 @@ def make_pair(
     adduct: Adduct,
     collision_energy: str | None,
     instrument_type: str | None,
+    keep_impossible: bool = True,
 ) -> Pair:
-    """Hold one spectrum against one molecule."""
+    """Hold one spectrum against one molecule; see ``select_peaks`` for ``keep_impossible``."""
     fragments = tokens.fragments
     precursor_mz = adduct.precursor_mz(tokens.molecule.exact_mass)
     offsets = outcome_offsets(*ion_offsets(adduct))
-    peaks = select_peaks(mzs, intensities, precursor_mz)
+    peaks = select_peaks(mzs, intensities, precursor_mz, keep_impossible=keep_impossible)
     matched, outcomes = match_peaks(peaks.mzs, fragments.masses, fragments.hydrogens, offsets)
     return Pair(
         molecule_index=molecule_index,

@@ -74,7 +74,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
     seed : int
         Of splits, decoys and draws.
     num_workers : int
-    cache : path, optional
+    cache_dir : path, optional
         Where prepared tables are kept; the user's cache folder by default.
     """
 
@@ -93,7 +93,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         train_compounds: int | None = None,
         seed: int = 0,
         num_workers: int = 1,
-        cache: str | None = None,
+        cache_dir: str | None = None,
     ) -> None:
         super().__init__()
         if kind not in ("demo", "file", "massbank"):
@@ -113,7 +113,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         self.train_compounds = train_compounds
         self.seed = seed
         self.num_workers = num_workers
-        self.cache = Path(cache) if cache else cache_folder()
+        self.cache = Path(cache_dir) if cache_dir else cache_folder()
         self.tokenizer = MoleculeTokenizer()
         self.facts: dict[str, Any] = {}
         self._table_path: Path | None = None

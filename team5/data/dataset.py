@@ -32,7 +32,9 @@ class Measurement:
     collision_energy: str | None
     instrument_type: str | None
 
-    def pair(self, tokens: MoleculeTokens, molecule_index: int) -> Pair:
+    def pair(
+        self, tokens: MoleculeTokens, molecule_index: int, *, keep_impossible: bool = True
+    ) -> Pair:
         """Hold the spectrum against a molecule."""
         return make_pair(
             tokens,
@@ -42,6 +44,7 @@ class Measurement:
             adduct=self.adduct,
             collision_energy=self.collision_energy,
             instrument_type=self.instrument_type,
+            keep_impossible=keep_impossible,
         )
 
 
@@ -122,7 +125,7 @@ class CompoundDataset(Dataset[tuple[MoleculeTokens, list[Pair]]]):
             random = np.random.default_rng((self.seed, epoch, position))
             drawn = random.choice(len(chosen), self.max_spectra, replace=False)
             chosen = [chosen[i] for i in np.sort(drawn)]
-        pairs = [measurement.pair(tokens, 0) for measurement in chosen]
+        pairs = [measurement.pair(tokens, 0, keep_impossible=False) for measurement in chosen]
         return tokens, pairs
 
 

@@ -52,17 +52,26 @@ class ModelPeaks:
     impossible_mzs: Array
 
 
-def select_peaks(mzs: Array, intensities: Array, precursor_mz: float) -> ModelPeaks:
+def select_peaks(
+    mzs: Array, intensities: Array, precursor_mz: float, *, keep_impossible: bool = True
+) -> ModelPeaks:
     """Keep the peaks that are scored: the highest, without the precursor's isotopes.
 
-    Peaks above the precursor stay and are named: nothing explains them.
+    Peaks above the precursor stay and are named, as nothing explains them; at least one peak
+    stays. For training, where the structure is known, such peaks are noise: with
+    ``keep_impossible=False`` they are left out, and there may be none left.
     """
     base_peak = intensities.max()
     relative = intensities / base_peak
     keep = relative >= MIN_RELATIVE_INTENSITY
     above = mzs > precursor_mz + PRECURSOR_MARGIN
+    isotope = np.zeros(len(mzs), dtype=bool)
     for shift in _ISOTOPE_SHIFTS:
-        keep &= np.abs(mzs - precursor_mz - shift) > 0.01
+        isotope |= np.abs(mzs - precursor_mz - shift) <= 0.01
+    if (keep & ~isotope).any():
+        keep &= ~isotope
+    if not keep_impossible:
+        keep &= ~above
     kept = np.flatnonzero(keep)
     if len(kept) > MAX_MODEL_PEAKS:
         strongest = np.argsort(-relative[kept], kind="stable")[:MAX_MODEL_PEAKS]

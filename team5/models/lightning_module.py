@@ -211,5 +211,8 @@ class Team5LightningModule(lightning.LightningModule):
         return {"README.md": self.model_card} if self.model_card else {}
 
     def optimizer_state(self) -> dict[str, Any] | None:
-        """Return nothing here: the whole training state is written by the trainer."""
-        return None
+        """Return all that a resumed run needs: weights, optimizer, schedule, loops, callbacks."""
+        # The same dict that `trainer.save_checkpoint` writes, which would make every process of a
+        # distributed run wait for this one.
+        state = self.trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+        return {key: value for key, value in state.items() if key != "hyper_parameters"}

@@ -145,9 +145,8 @@ class Team5Model(nn.Module):
         rows = torch.div(batch.match_rows, p, rounding_mode="floor")
         found = log_p_outcomes[rows, batch.match_outcomes].exp()
         probability = found.new_zeros(b * p).index_add(0, batch.match_rows, found).view(b, p)
-        matched = torch.zeros(b * p, dtype=torch.bool, device=found.device)
-        matched[batch.match_rows] = True
-        matched = matched.view(b, p)
+        # An ion within the tolerance that is impossible here has probability 0: no match.
+        matched = probability > 0
         log_p_none = log_p_outcomes[:, -1:]
         log_p = torch.where(matched, probability.clamp(min=1e-20).log(), log_p_none)
         penalised = torch.where(matched, log_p, log_p + UNEXPLAINED_LOG_PENALTY)

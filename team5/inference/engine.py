@@ -1,0 +1,107 @@
+"""Structures held against spectra: scores in batches bounded by work, the same for every caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from team5.chemistry.adducts import Adduct, default_adduct, parse_adduct
+from team5.chemistry.molecule import Molecule
+from team5.chemistry.tokenizer import MoleculeTokens, pad_molecules
+from team5.data.collate import Pair, collate_pairs, make_pair
+from team5.data.spectrum import Spectrum
+from team5.models.model import Scores, Team5Model
+
+# Fragments of one batch: bounds memory (about 20 kB each with one spectrum) whatever comes in.
+_MAX_FRAGMENTS_PER_BATCH = 16_000
+# Molecules that are tokenized ahead, so that those of like size share a batch.
+_WINDOW = 128
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of one structure against all its spectra.
+
+    Attributes
+    ----------
+    index : int
+        Which of the structures given.
+    tokens : MoleculeTokens
+    pairs : tuple of Pair
+        One per spectrum.
+    scores : Scores
+        Of the batch the structure was in; ``rows`` are its own.
+    rows : tuple of int
+    """
+
+    index: int
+    tokens: MoleculeTokens
+    pairs: tuple[Pair, ...]
+    scores: Scores
+    rows: tuple[int, ...]
+
+
+def adduct_of(spectrum: Spectrum, molecule: Molecule) -> Adduct:
+    """Return the adduct a spectrum is judged under: its own, or the usual one of the structure."""
+    if spectrum.adduct is not None:
+        return parse_adduct(spectrum.adduct)
+    return parse_adduct(default_adduct(spectrum.ion_mode, molecule.charge))
+
+
+def iter_scores(
+    model: Team5Model, molecules: Sequence[Molecule], spectra: Sequence[Spectrum]
+) -> Iterator[Scored]:
+    """Score every structure against every spectrum; structures come in an order of size.
+
+    Each structure is encoded once for all its spectra.
+    """
+    for start in range(0, len(molecules), _WINDOW):
+        window = [
+            (start + i, model.tokenizer.encode(molecule))
+            for i, molecule in enumerate(molecules[start : start + _WINDOW])
+        ]
+        window.sort(key=lambda item: (len(item[1].fragments), len(item[1].atoms)))
+        for batch in _batches(window, len(spectra)):
+            yield from _score(model, batch, spectra)
+
+
+def _batches(
+    window: list[tuple[int, MoleculeTokens]], n_spectra: int
+) -> Iterator[list[tuple[int, MoleculeTokens]]]:
+    batch: list[tuple[int, MoleculeTokens]] = []
+    for item in window:
+        # Padded to the largest, which comes last.
+        work = (len(batch) + 1) * len(item[1].fragments) * max(1, n_spectra / 8)
+        if batch and work > _MAX_FRAGMENTS_PER_BATCH:
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def _score(
+    model: Team5Model, batch: list[tuple[int, MoleculeTokens]], spectra: Sequence[Spectrum]
+) -> Iterator[Scored]:
+    pairs = [
+        make_pair(
+            tokens,
+            position,
+            mzs=spectrum.mzs,
+            intensities=spectrum.intensities,
+            adduct=adduct_of(spectrum, tokens.molecule),
+            collision_energy=spectrum.collision_energy,
+            instrument_type=spectrum.instrument_type,
+        )
+        for position, (_, tokens) in enumerate(batch)
+        for spectrum in spectra
+    ]
+    tensors = collate_pairs(pad_molecules([tokens for _, tokens in batch]), pairs)
+    with torch.inference_mode():
+        scores = model(tensors.to(model.device))
+    n = len(spectra)
+    for position, (index, tokens) in enumerate(batch):
+        rows = tuple(range(position * n, (position + 1) * n))
+        yield Scored(index, tokens, tuple(pairs[r] for r in rows), scores, rows)

@@ -1,0 +1,129 @@
+"""Which peaks a structure explains, and by which fragment; and the spectrum it would give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem
+
+from team5.chemistry.adducts import Adduct
+from team5.chemistry.fragments import Fragments, hill_formula
+from team5.chemistry.tokenizer import MoleculeTokens
+from team5.data.collate import Pair
+from team5.data.preprocess import BARE_SHIFTS, HYDROGEN_SHIFTS, N_OUTCOMES
+from team5.inference.results import ExplainedPeak
+
+Array = NDArray[Any]
+
+# Predicted ions closer than this are one peak: they have the same formula.
+_SAME_ION = 1e-4  # m/z
+# The network learns square roots of intensities.
+INTENSITY_EXPONENT = 2.0
+
+
+def explain_peaks(
+    tokens: MoleculeTokens, pair: Pair, adduct: Adduct, log_p_outcomes: Array
+) -> tuple[ExplainedPeak, ...]:
+    """Return the explained peaks, each with its most probable ion.
+
+    Parameters
+    ----------
+    log_p_outcomes : array of shape (F * K + 1,)
+        Log probabilities of the structure's ions under the pair's conditions.
+    """
+    best: dict[int, int] = {}
+    for peak, outcome in zip(pair.match_peaks.tolist(), pair.match_outcomes.tolist(), strict=True):
+        known = best.get(peak)
+        if known is None or log_p_outcomes[outcome] > log_p_outcomes[known]:
+            best[peak] = outcome
+    typed = tokens.molecule.atom_indices
+    explained = []
+    for peak, outcome in sorted(best.items()):
+        # No ion the precursor has the hydrogens or the mass for, however close in m/z.
+        if not np.isfinite(log_p_outcomes[outcome]):
+            continue
+        fragment, k = divmod(outcome, N_OUTCOMES)
+        mz = float(pair.peaks.mzs[peak])
+        fragment_mz = float(tokens.fragments.masses[fragment] + pair.offsets[k])
+        explained.append(
+            ExplainedPeak(
+                mz=mz,
+                intensity=float(pair.peaks.intensities[peak]),
+                fragment_mz=fragment_mz,
+                error_ppm=(mz - fragment_mz) / fragment_mz * 1e6,
+                formula=ion_formula(tokens.fragments, fragment, k, adduct),
+                atoms=tuple(typed[i] for i in tokens.fragments.atoms(fragment)),
+                broken_bonds=tuple(
+                    (typed[a], typed[b]) for a, b in tokens.fragments.cut_bonds(fragment)
+                ),
+                probability=float(np.exp(log_p_outcomes[outcome])),
+            )
+        )
+    return tuple(explained)
+
+
+def ion_formula(fragments: Fragments, fragment: int, k: int, adduct: Adduct) -> str:
+    """Return the formula of an ion, its charge at the end: ``C6H7O+``."""
+    table = Chem.GetPeriodicTable()
+    counts: dict[str, int] = {"H": int(fragments.hydrogens[fragment]) + HYDROGEN_SHIFTS[k]}
+    for atom in fragments.atoms(fragment):
+        symbol = table.GetElementSymbol(int(fragments.graph.elements[atom]))
+        counts[symbol] = counts.get(symbol, 0) + 1
+    if k >= len(BARE_SHIFTS):
+        for symbol, count in adduct.composition:
+            counts[symbol] = counts.get(symbol, 0) + count
+    return hill_formula(counts) + ("+" if adduct.charge > 0 else "-")
+
+
+@dataclass(frozen=True)
+class PredictedSpectrum:
+    """Predicted peaks, ascending in m/z; the highest has intensity 1."""
+
+    mzs: Array
+    intensities: Array
+    formulas: tuple[str, ...]
+
+
+def predict_spectrum(
+    tokens: MoleculeTokens,
+    pair_offsets: Array,
+    adduct: Adduct,
+    log_p_outcomes: Array,
+    *,
+    min_intensity: float = 0.001,
+    max_peaks: int = 200,
+    with_formulas: bool = True,
+) -> PredictedSpectrum:
+    """Return the spectrum that a distribution over ions stands for.
+
+    Parameters
+    ----------
+    pair_offsets : array of shape (K,)
+        What turns fragment masses into m/z; see ``outcome_offsets``.
+    log_p_outcomes : array of shape (F * K + 1,)
+    min_intensity : float
+        Weaker peaks, relative to the highest, are left out.
+    """
+    probability = np.exp(log_p_outcomes[:-1])
+    mzs = (tokens.fragments.masses[:, None] + pair_offsets).ravel()
+    possible = np.flatnonzero(probability > 1e-9)
+    order = possible[np.argsort(mzs[possible], kind="stable")]
+    new_peak = np.diff(mzs[order], prepend=-np.inf) > _SAME_ION
+    peak_of = np.cumsum(new_peak) - 1
+    n_peaks = int(peak_of[-1]) + 1 if len(order) else 0
+    total = np.bincount(peak_of, weights=probability[order], minlength=n_peaks)
+    intensities = total**INTENSITY_EXPONENT
+    intensities = intensities / intensities.max() if n_peaks else intensities
+    strongest = np.argsort(-intensities, kind="stable")[:max_peaks]
+    chosen = np.sort(strongest[intensities[strongest] >= min_intensity])
+    starts = np.flatnonzero(new_peak)
+    formulas = []
+    for peak in chosen if with_formulas else ():
+        stop = starts[peak + 1] if peak + 1 < n_peaks else len(order)
+        members = order[starts[peak] : stop]
+        outcome = int(members[np.argmax(probability[members])])
+        formulas.append(ion_formula(tokens.fragments, *divmod(outcome, N_OUTCOMES), adduct))
+    return PredictedSpectrum(mzs[order[starts[chosen]]], intensities[chosen], tuple(formulas))

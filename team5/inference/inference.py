@@ -1,0 +1,442 @@
+"""load_model, load_tokenizer, infer: a version answers about structures and spectra.
+
+As a program, for one structure and one spectrum:
+
+    python team5/inference/inference.py --smiles "C1=CC=CC=C1" --mzs 100 200 300 \\
+        --intensities 0.5 0.7 0.9 --version v0.2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+if __name__ == "__main__":
+    # Run by path, this folder leads sys.path; the package is two folders up.
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+import numpy as np
+import torch
+
+from team5.chemistry.adducts import Adduct, parse_adduct
+from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.chemistry.tokenizer import MoleculeTokenizer
+from team5.constants import PRECURSOR_TOLERANCE
+from team5.data.context import ADDUCTS
+from team5.data.spectrum import Spectrum
+from team5.errors import ConfigError, DeviceError, MoleculeError, Team5Error
+from team5.inference.engine import Scored, adduct_of, iter_scores
+from team5.inference.explain import explain_peaks, predict_spectrum
+from team5.inference.results import Match, Simulation
+from team5.models.model import Team5Model
+from team5.registry.export import read_version
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+# A precursor that the structure cannot have settles the question; in units of the match logit.
+_WRONG_PRECURSOR_PENALTY = 12.0
+
+
+class LoadedModel(Team5Model):
+    """A version's model, in eval mode on its device; safe to call from several threads.
+
+    Attributes
+    ----------
+    version : str
+    version_hash : str
+        Short checksum of the version's configuration and weights.
+    threshold : float
+        Match probability from which on the label is positive.
+    """
+
+    version: str = ""
+    version_hash: str = ""
+
+    @property
+    def threshold(self) -> float:
+        return float(self.match_head.threshold)
+
+
+def load_model(
+    version: str | None = None,
+    *,
+    device: str = "auto",
+    root: str | Path = "checkpoints",
+    verify: bool = True,
+) -> LoadedModel:
+    """Load a version for inference.
+
+    Parameters
+    ----------
+    version : str, optional
+        ``v0.2``; the tracker's latest by default.
+    device : str
+        ``auto`` (the best there is), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    root : path
+        The folder of versions.
+    verify : bool
+        Compare the checksums of the version's files before anything is built from them.
+
+    Raises
+    ------
+    VersionError
+        If there is no such version; lists those there are.
+    CheckpointError
+        If a file is damaged or missing, or the weights do not fit the config.
+    DeviceError
+        If the device is not on this machine.
+    """
+    place = parse_device(device)
+    stored = read_version(root, version, verify=verify)
+    model = LoadedModel.from_config(stored.config)
+    model.load_weights(stored.weights, f"{stored.folder}/model.safetensors")
+    model.version, model.version_hash = stored.version, stored.version_hash
+    model.requires_grad_(False)
+    return model.to(place).eval()
+
+
+def load_tokenizer(
+    version: str | None = None, *, root: str | Path = "checkpoints", verify: bool = True
+) -> MoleculeTokenizer:
+    """Load a version's tokenizer; ``load_model(...).tokenizer`` is the same."""
+    return MoleculeTokenizer.from_config(read_version(root, version, verify=verify).config["tokenizer"])
+
+
+def parse_device(device: str) -> torch.device:
+    """Return the device of a name; one that is absent is an error, never replaced.
+
+    Raises
+    ------
+    DeviceError
+    """
+    there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    if device == "auto":
+        return torch.device(there[1] if len(there) > 1 else "cpu")
+    name = "cuda:0" if device == "cuda" else device
+    if name not in there:
+        raise DeviceError(
+            f"device {device!r} is not on this machine. There is: {', '.join(there)}; "
+            "device=auto takes the best of them."
+        )
+    return torch.device(name)
+
+
+def infer(
+    model: LoadedModel,
+    tokenizer: MoleculeTokenizer | None,
+    smiles: str | Sequence[str],
+    mzs: ArrayLike | Sequence[ArrayLike] | None = None,
+    intensities: ArrayLike | Sequence[ArrayLike] | None = None,
+    *,
+    spectra: Sequence[Spectrum] | Spectrum | None = None,
+    adduct: str | None = None,
+    precursor_mz: float | None = None,
+    collision_energy: str | float | None = None,
+    instrument_type: str | None = None,
+) -> Match | Simulation | list[Match] | list[Simulation]:
+    """Answer one of the three questions, by what is given.
+
+    ========================================  ====================================================
+    structure and spectrum                    Match
+    several structures, one spectrum          list of Match in the order given, each with its rank
+    several structures, as many spectra       list of Match, pair by pair
+    one structure, several spectra            list of Match
+    structures alone                          Simulation, or a list of them
+    ========================================  ====================================================
+
+    Parameters
+    ----------
+    model : LoadedModel
+        From :func:`load_model`.
+    tokenizer : MoleculeTokenizer or None
+        From :func:`load_tokenizer`; None takes the model's own. Another one is refused.
+    smiles : str or sequence of str
+    mzs, intensities : array of shape (P,), or a sequence of such
+        Peaks in m/z, in any order; intensities in any positive unit.
+    spectra : Spectrum or sequence of Spectrum
+        In place of ``mzs`` and ``intensities``: spectra of one compound (energies, adducts) that
+        are judged together.
+    adduct : str, optional
+        By default that of the ion mode: ``[M+H]+``; permanently charged structures ``[M]+``.
+    precursor_mz : float, optional
+        Only checked: a structure that cannot have it does not match.
+    collision_energy : str or float, optional
+        Text as instruments write it; a number is in eV.
+    instrument_type : str, optional
+
+    Raises
+    ------
+    MoleculeError, SpectrumError, AdductError
+        If a structure, a spectrum or an adduct cannot be used: what, where, what to do.
+    ConfigError
+        If the arguments do not make one of the questions.
+    """
+    if tokenizer is not None and tokenizer.to_config() != model.tokenizer.to_config():
+        raise ConfigError(
+            "this tokenizer is not the model's: it cuts molecules otherwise than the model has "
+            "learned. Pass model.tokenizer, or None."
+        )
+    many = not isinstance(smiles, str)
+    texts = list(smiles) if many else [smiles]
+    if not texts:
+        raise ConfigError("no SMILES given. Give one, or a list of at least one.")
+    molecules = _parse_all(texts, many)
+    context = {
+        "adduct": adduct,
+        "precursor_mz": precursor_mz,
+        "collision_energy": collision_energy,
+        "instrument_type": instrument_type,
+    }
+    if spectra is not None:
+        if mzs is not None or intensities is not None or any(v is not None for v in context.values()):
+            raise ConfigError(
+                "spectra= brings its own peaks and conditions. Give it alone, or mzs= and "
+                "intensities= with adduct= and the like."
+            )
+        together = [spectra] if isinstance(spectra, Spectrum) else list(spectra)
+        if not together:
+            raise ConfigError("spectra= is empty. Give at least one Spectrum.")
+        matches = judge(model, molecules, together)
+        return matches if many else matches[0]
+    if mzs is None and intensities is None:
+        simulations = [_simulate(model, molecule, **context) for molecule in molecules]
+        return simulations if many else simulations[0]
+    if mzs is None or intensities is None:
+        missing, given = ("mzs", "intensities") if mzs is None else ("intensities", "mzs")
+        raise ConfigError(f"{given} without {missing}. Give both for a spectrum, neither to simulate.")
+    if _is_nested(mzs) != _is_nested(intensities):
+        raise ConfigError("mzs and intensities differ in shape: one is a list of lists.")
+    if not _is_nested(mzs):
+        matches = judge(model, molecules, [Spectrum(mzs, intensities, **context)])  # type: ignore[arg-type]
+        return matches if many else matches[0]
+    return _pairwise(model, molecules, list(mzs), list(intensities), many, context)  # type: ignore[arg-type]
+
+
+def judge(
+    model: LoadedModel, molecules: Sequence[Molecule], spectra: Sequence[Spectrum]
+) -> list[Match]:
+    """Match structures with the spectra of one compound; several structures are ranked.
+
+    Several spectra are judged by the mean of their match logits.
+    """
+    matches: list[Match | None] = [None] * len(molecules)
+    logits = np.zeros(len(molecules))
+    for scored in iter_scores(model, molecules, spectra):
+        matches[scored.index], logits[scored.index] = _to_match(model, scored, spectra)
+    done = [match for match in matches if match is not None]
+    if len(done) == 1:
+        return done
+    # Stable, so that equal scores keep the order given.
+    order = np.argsort(-logits, kind="stable")
+    ranks = np.empty(len(order), dtype=int)
+    ranks[order] = np.arange(1, len(order) + 1)
+    return [replace(match, rank=int(rank)) for match, rank in zip(done, ranks, strict=True)]
+
+
+def _to_match(
+    model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]
+) -> tuple[Match, float]:
+    molecule = scored.tokens.molecule
+    notes = list(molecule.notes)
+    logit, score, explained = 0.0, 0.0, 0.0
+    peaks, impossible = [], []
+    for row, pair, spectrum in zip(scored.rows, scored.pairs, spectra, strict=True):
+        adduct = adduct_of(spectrum, molecule)
+        if spectrum.adduct is None:
+            notes.append(f"adduct {adduct.name} assumed")
+        log_p = scored.scores.log_p_outcomes[row].cpu().numpy()
+        own_logit = float(scored.scores.logit[row])
+        if complaint := _wrong_precursor(spectrum, molecule, adduct, pair.precursor_mz):
+            own_logit -= _WRONG_PRECURSOR_PENALTY
+            notes.append(complaint)
+        logit += own_logit / len(spectra)
+        score += float(scored.scores.score[row]) / len(spectra)
+        peaks += explain_peaks(scored.tokens, pair, adduct, log_p)
+        matched = scored.scores.matched[row, : len(pair.peaks.mzs)].cpu().numpy()
+        explained += float(
+            (pair.peaks.intensities * matched).sum() / pair.peaks.intensities.sum()
+        ) / len(spectra)
+        impossible += pair.peaks.impossible_mzs.tolist()
+    if impossible:
+        notes.append(
+            f"{len(impossible)} peak(s) above the precursor: no ion of this structure gives them"
+        )
+    probability = float(torch.sigmoid(torch.tensor(logit, dtype=torch.float64)))
+    match = Match(
+        smiles=molecule.smiles,
+        probability=probability,
+        label=probability >= model.threshold,
+        threshold=model.threshold,
+        rank=None,
+        score=score,
+        explained_intensity=explained,
+        peaks=tuple(peaks),
+        impossible_mzs=tuple(impossible),
+        formula=molecule.formula,
+        adduct=adduct_of(spectra[0], molecule).name,
+        precursor_mz=scored.pairs[0].precursor_mz,
+        collision_energy=spectra[0].collision_energy,
+        version=model.version,
+        version_hash=model.version_hash,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+    return match, logit
+
+
+def _wrong_precursor(
+    spectrum: Spectrum, molecule: Molecule, adduct: Adduct, calculated: float
+) -> str | None:
+    measured = spectrum.precursor_mz
+    if measured is None or abs(measured - calculated) <= PRECURSOR_TOLERANCE:
+        return None
+    fitting = [
+        name
+        for name in ADDUCTS
+        if abs(parse_adduct(name).precursor_mz(molecule.exact_mass) - measured)
+        <= PRECURSOR_TOLERANCE
+    ]
+    hint = f"; it would be {' or '.join(fitting)}" if fitting else ""
+    return (
+        f"precursor m/z {measured:.4f} is not {adduct.name} of {molecule.formula} "
+        f"({calculated:.4f}){hint}"
+    )
+
+
+def _simulate(
+    model: LoadedModel,
+    molecule: Molecule,
+    adduct: str | None,
+    precursor_mz: float | None,
+    collision_energy: str | float | None,
+    instrument_type: str | None,
+) -> Simulation:
+    # One peak of no meaning: the prediction does not look at it.
+    conditions = Spectrum(
+        [100.0], [1.0], precursor_mz, adduct, collision_energy, instrument_type  # type: ignore[arg-type]
+    )
+    (scored,) = iter_scores(model, [molecule], [conditions])
+    ion = adduct_of(conditions, molecule)
+    notes = list(molecule.notes)
+    if adduct is None:
+        notes.append(f"adduct {ion.name} assumed")
+    if collision_energy is None:
+        notes.append("no collision energy given: predicted as for spectra that do not state one")
+    calculated = scored.pairs[0].precursor_mz
+    if complaint := _wrong_precursor(conditions, molecule, ion, calculated):
+        notes.append(complaint)
+    predicted = predict_spectrum(
+        scored.tokens,
+        scored.pairs[0].offsets,
+        ion,
+        scored.scores.log_p_outcomes[scored.rows[0]].cpu().double().numpy(),
+    )
+    return Simulation(
+        smiles=molecule.smiles,
+        mzs=tuple(predicted.mzs.tolist()),
+        intensities=tuple(predicted.intensities.tolist()),
+        formulas=predicted.formulas,
+        formula=molecule.formula,
+        adduct=ion.name,
+        precursor_mz=calculated,
+        collision_energy=conditions.collision_energy,
+        version=model.version,
+        version_hash=model.version_hash,
+        notes=tuple(notes),
+    )
+
+
+def _parse_all(texts: list[str], many: bool) -> list[Molecule]:
+    molecules = []
+    for index, text in enumerate(texts):
+        try:
+            molecules.append(parse_smiles(text))
+        except MoleculeError as error:
+            if not many:
+                raise
+            raise MoleculeError(f"structure {index + 1} of {len(texts)}: {error}") from error
+    return molecules
+
+
+def _is_nested(values: Any) -> TypeGuard[Sequence[ArrayLike]]:
+    if hasattr(values, "ndim"):
+        return bool(values.ndim > 1)
+    return (
+        isinstance(values, Sequence)
+        and not isinstance(values, str)
+        and len(values) > 0
+        and (hasattr(values[0], "__len__") and not isinstance(values[0], str))
+    )
+
+
+def _pairwise(
+    model: LoadedModel,
+    molecules: list[Molecule],
+    mzs: list[Any],
+    intensities: list[Any],
+    many: bool,
+    context: dict[str, Any],
+) -> list[Match]:
+    if len(mzs) != len(intensities):
+        raise ConfigError(f"{len(mzs)} lists of mzs but {len(intensities)} of intensities.")
+    if many and len(molecules) != len(mzs):
+        raise ConfigError(
+            f"{len(molecules)} SMILES but {len(mzs)} spectra. Give one spectrum to rank the "
+            "structures, or one for each; spectra of one compound go into spectra=."
+        )
+    matches = []
+    for index, (own_mzs, own_intensities) in enumerate(zip(mzs, intensities, strict=True)):
+        spectrum = Spectrum(
+            own_mzs, own_intensities, identifier=f"spectrum {index + 1} of {len(mzs)}", **context
+        )
+        matches += judge(model, [molecules[index if many else 0]], [spectrum])
+    return matches
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run as a script; see the module's text. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description="Match or rank structures with a spectrum, or simulate one from SMILES alone."
+    )
+    parser.add_argument("--smiles", nargs="+", required=True, help="one structure, or several")
+    parser.add_argument("--mzs", nargs="+", type=float, help="m/z of the peaks")
+    parser.add_argument("--intensities", nargs="+", type=float, help="in any positive unit")
+    parser.add_argument("--version", help="v0.2; the latest by default")
+    parser.add_argument("--adduct", help="[M+H]+ and the like; by ion mode and charge by default")
+    parser.add_argument("--precursor_mz", type=float)
+    parser.add_argument("--collision_energy", help="as the instrument writes it: 35 eV")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    parser.add_argument("--root", default="checkpoints", help="folder of the versions")
+    given = parser.parse_args(arguments)
+    try:
+        model = load_model(given.version, device=given.device, root=given.root)
+        answers = infer(
+            model,
+            model.tokenizer,
+            given.smiles if len(given.smiles) > 1 else given.smiles[0],
+            given.mzs,
+            given.intensities,
+            adduct=given.adduct,
+            precursor_mz=given.precursor_mz,
+            collision_energy=given.collision_energy,
+        )
+    except Team5Error as error:
+        if os.environ.get("TEAM5_DEBUG"):
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+    for answer in answers if isinstance(answers, list) else [answers]:
+        print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

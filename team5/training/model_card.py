@@ -1,0 +1,82 @@
+"""The model card that lies in a version's folder: what it learned from, its limits, its licence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_HEADER = """\
+---
+license: cc-by-sa-4.0
+library_name: team5
+tags: [mass-spectrometry, ms-ms, structure-annotation]
+---
+"""
+
+
+def write_model_card(facts: Mapping[str, Any]) -> str:
+    """Return the card of a version, in Markdown, from the facts of its training."""
+    data = facts["data"]
+    parts = [_HEADER, _what(data), _data(data, facts.get("parent_version")), _LIMITS, _license(data)]
+    return "\n".join(parts)
+
+
+def _what(data: Mapping[str, Any]) -> str:
+    notice = (
+        "\n**It learned from computed spectra, not measured ones: good for trying the machinery, "
+        "not for identifying molecules.**\n"
+        if data["computed"]
+        else ""
+    )
+    return f"""\
+# A team5 model
+
+Says whether a tandem mass spectrum (MS/MS) is of a structure, ranks candidate structures for a
+spectrum, and predicts the spectrum of a structure. One network gives a distribution over the
+fragments of a structure; its likelihood of the measured peaks answers the first two questions, the
+distribution itself is the third.
+{notice}
+Use: `python predict.py smiles=... mzs=[...] intensities=[...]`, or `team5.inference.inference`.
+Its figures stand in `checkpoint_tracker.json` beside the versions.
+"""
+
+
+def _data(data: Mapping[str, Any], parent: str | None) -> str:
+    before = f" It started from the weights of {parent}." if parent else ""
+    return f"""\
+## What it learned from
+
+{data["train_spectra"]:,} spectra of {data["train_compounds"]:,} compounds from {data["source"]}; the
+best epoch and the match probability were chosen on {data["val_pairs"]:,} pairs of
+{data["val_compounds"]:,} other compounds.{before}
+
+{_table("Licence of the records", data["licenses"])}
+{_table("Contributor", data["contributors"])}"""
+
+
+def _table(title: str, counts: Mapping[str, int]) -> str:
+    rows = "\n".join(f"| {name} | {count:,} |" for name, count in counts.items())
+    return f"| {title} | Spectra |\n|---|---:|\n{rows}\n"
+
+
+_LIMITS = """\
+## Limits
+
+- Singly charged ions of one molecule; organic molecules of up to 128 heavy atoms.
+- Stereo is ignored: stereoisomers get the same answer.
+- Electrospray with collision-induced dissociation; other ways of fragmenting were not seen.
+- A high match probability among candidates of the same formula is evidence, not identification:
+  isomers that differ in the place of one substituent often give the same fragments.
+"""
+
+
+def _license(data: Mapping[str, Any]) -> str:
+    if data["computed"]:
+        return "## Licence\n\nWeights: CC BY-SA 4.0, as those they started from.\n"
+    return """\
+## Licence
+
+Weights: CC BY-SA 4.0 (https://creativecommons.org/licenses/by-sa/4.0/), as some of the records are.
+The spectra are those of MassBank (https://massbank.eu) where the source above is a MassBank
+release, by the contributors listed, each under the licence its record states.
+"""

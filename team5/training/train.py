@@ -1,0 +1,184 @@
+"""train(cfg): seed, build, fit, report."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import tempfile
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from team5.callbacks.checkpoint_export import CheckpointExport
+from team5.data.datamodule import SpectrumDataModule
+from team5.errors import CheckpointError, ConfigError
+from team5.models.lightning_module import Team5LightningModule
+from team5.registry.export import StoredVersion, read_optimizer, read_version
+from team5.training.model_card import write_model_card
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_log = logging.getLogger(__name__)
+
+# Packages whose versions can change a figure.
+_RECORDED_PACKAGES = ("lightning", "numba", "numpy", "rdkit", "torch", "torchmetrics")
+_PATHS = ("path", "archive", "folds", "pool", "cache_dir")
+
+
+def train(cfg: DictConfig) -> str | None:
+    """Train as configured and return the exported version, None if nothing was exported.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+        ``configs/train.yaml``, composed.
+
+    Raises
+    ------
+    ConfigError
+        If settings contradict each other.
+    Team5Error
+        Whatever reading data, versions or writing them raises.
+    """
+    parent: StoredVersion | None = None
+    if cfg.resume is not None:
+        parent = read_version(cfg.checkpoints_root, cfg.resume)
+        cfg = _resumed_config(cfg, parent)
+    elif cfg.from_version is not None:
+        parent = read_version(cfg.checkpoints_root, cfg.from_version)
+    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+
+    if parent is not None:
+        _take_sizes(cfg, parent)
+    module: Team5LightningModule = instantiate(cfg.model)
+    data: SpectrumDataModule = instantiate(cfg.data)
+    data.tokenizer = module.model.tokenizer
+    data.prepare_data()
+    data.setup("fit")
+    if parent is not None:
+        module.take_weights(parent.weights, f"{parent.folder}/model.safetensors")
+    module.export_facts = _facts(cfg, parent, data.facts)
+    module.model_card = write_model_card(module.export_facts)
+
+    callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values()]
+    for callback in callbacks:
+        if isinstance(callback, CheckpointExport):
+            callback.description = cfg.description or _description(data.facts, parent, cfg)
+            if data.is_computed:
+                # Computed spectra teach the machinery, not chemistry.
+                callback.set_as_latest = "never"
+    loggers = [instantiate(logger) for logger in (cfg.logger or {}).values()]
+    trainer: lightning.Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
+    if cfg.resume is None:
+        trainer.fit(module, datamodule=data)
+    else:
+        state = read_optimizer(cfg.checkpoints_root, cfg.resume)
+        _own(callbacks, parent)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "state.ckpt"
+            torch.save(state, path)
+            trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    version = _exported(callbacks)
+    _report(trainer, version, cfg)
+    return version
+
+
+def _resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
+    """Return the config of the run that wrote a version, with what was typed now put over it."""
+    stored = parent.config.get("training_config")
+    if stored is None:
+        raise CheckpointError(
+            f"{parent.folder}/config.json holds no training config, so {parent.version} cannot "
+            f"be resumed. Start from its weights: from_version={parent.version}."
+        )
+    resumed = OmegaConf.create(stored)
+    assert isinstance(resumed, DictConfig)  # noqa: S101 - a dict becomes a DictConfig
+    for key in ("resume", "checkpoints_root", "output_dir"):
+        resumed[key] = cfg[key]
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    typed = [override.partition("=")[0].lstrip("+~") for override in overrides]
+    # Raw arguments never reach Hydra; they stand in the config where they were put.
+    typed += [f"data.{name}" for name in _PATHS if cfg.data.get(name) is not None]
+    for key in typed:
+        if key == "experiment":
+            raise ConfigError(
+                "experiment= and resume= exclude each other: a resumed run keeps its own settings."
+            )
+        OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False)
+    return resumed
+
+
+def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
+    """Use the network sizes and cutting limits of the version whose weights are taken."""
+    network, tokenizer = parent.config["model"], parent.config["tokenizer"]
+    cfg.model.network.update(network)
+    for key in ("max_depth", "max_fragments"):
+        cfg.model.tokenizer[key] = tokenizer[key]
+
+
+def _facts(
+    cfg: DictConfig, parent: StoredVersion | None, data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what config.json says of a training, without anything of the machine."""
+    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    plain.update(
+        (key, OmegaConf.select(cfg, key)) for key in ("seed", "from_version", "description")
+    )
+    plain.update({"output_dir": None, "checkpoints_root": None, "resume": None})
+    for name in _PATHS:
+        value = plain["data"].get(name)
+        if value is not None and PurePath(value).is_absolute():
+            plain["data"][name] = PurePath(value).name
+    return {
+        "training_config": plain,
+        "parent_version": parent.version if parent else None,
+        "parent_hash": parent.version_hash if parent else None,
+        "data": dict(data),
+        "packages": {name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES},
+    }
+
+
+def _description(data: Mapping[str, Any], parent: StoredVersion | None, cfg: DictConfig) -> str:
+    begun = (
+        f"Resumed {parent.version}"
+        if parent and cfg.resume
+        else f"Fine-tuned {parent.version}"
+        if parent
+        else "Trained"
+    )
+    measured = "computed spectra, not measured ones" if data["computed"] else "spectra"
+    return (
+        f"{begun} on {data['train_spectra']:,} {measured} of {data['train_compounds']:,} "
+        f"compounds ({'built-in demo set' if data['computed'] else data['source']})"
+    )
+
+
+def _own(callbacks: list[lightning.Callback], parent: StoredVersion | None) -> None:
+    """Let a resumed run go on with its version: the state within it was taken before its export."""
+    for callback in callbacks:
+        if isinstance(callback, CheckpointExport) and parent is not None:
+            callback.resume_as(parent.version, parent.config["training"]["score"])
+
+
+def _exported(callbacks: list[lightning.Callback]) -> str | None:
+    exports = [c for c in callbacks if isinstance(c, CheckpointExport)]
+    return exports[0].version if exports else None
+
+
+def _report(trainer: lightning.Trainer, version: str | None, cfg: DictConfig) -> None:
+    if not trainer.is_global_zero:
+        return
+    if version is None:
+        _log.warning("Nothing was exported: no validation improved callbacks.export.monitor.")
+        return
+    _log.info("Exported %s to %s", version, Path(cfg.checkpoints_root) / version)
+    _log.info("Curves: tensorboard --logdir %s", cfg.output_dir)
+    _log.info('Try it: python predict.py version=%s smiles="CCO"', version)

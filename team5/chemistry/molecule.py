@@ -277,4 +277,3 @@ def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
 
 def _shorten(text: str, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
-

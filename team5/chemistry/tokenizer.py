@@ -8,7 +8,7 @@ enumeration belong to the vocabulary: a model's probabilities depend on them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -287,13 +287,8 @@ class MoleculeBatch:
 
     def to(self, device: torch.device | str) -> MoleculeBatch:
         """Return the same batch with its tensors on ``device``."""
-        import torch
-
-        moved = {
-            name: value.to(device) if isinstance(value, torch.Tensor) else value
-            for name, value in vars(self).items()
-        }
-        return MoleculeBatch(**moved)
+        tensors = {name: value.to(device) for name, value in vars(self).items() if name != "tokens"}
+        return replace(self, **tensors)
 
 
 def pad_molecules(tokens: Sequence[MoleculeTokens]) -> MoleculeBatch:
@@ -324,22 +319,17 @@ def pad_molecules(tokens: Sequence[MoleculeTokens]) -> MoleculeBatch:
         parents[i, :f], padding[i, :f] = t.fragments.parents, False
         masses[i, :f], hydrogens[i, :f] = t.fragments.masses, t.fragments.hydrogens
     return MoleculeBatch(
-        *(
-            torch.from_numpy(array)
-            for array in (
-                atoms,
-                atom_padding,
-                bonds,
-                bond_ends,
-                bond_padding,
-                inside,
-                features,
-                parents,
-                padding,
-                masses,
-                hydrogens,
-            )
-        ),
+        atoms=torch.from_numpy(atoms),
+        atom_padding_mask=torch.from_numpy(atom_padding),
+        bonds=torch.from_numpy(bonds),
+        bond_ends=torch.from_numpy(bond_ends),
+        bond_padding_mask=torch.from_numpy(bond_padding),
+        inside=torch.from_numpy(inside),
+        fragment_features=torch.from_numpy(features),
+        fragment_parents=torch.from_numpy(parents),
+        fragment_padding_mask=torch.from_numpy(padding),
+        fragment_masses=torch.from_numpy(masses),
+        fragment_hydrogens=torch.from_numpy(hydrogens),
         tokens=tuple(tokens),
     )
 

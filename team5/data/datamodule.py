@@ -15,7 +15,6 @@ from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer
 from team5.constants import CANDIDATE_TOLERANCE_PPM, MAX_HEAVY_ATOMS
-from team5.data.collate import Batch
 from team5.data.dataset import (
     Compound,
     CompoundBatchSampler,
@@ -100,6 +99,10 @@ class SpectrumDataModule(lightning.LightningDataModule):
             raise ConfigError(f"data.kind={kind!r} is unknown. Pass demo, file or massbank.")
         if kind == "file" and not path:
             raise ConfigError("data=file needs data.path=FILE: the spectra to learn from.")
+        if path and kind != "file":
+            raise ConfigError(f"data.path={path!r} needs data=file, not data={kind}.")
+        if archive and kind != "massbank":
+            raise ConfigError(f"data.archive={archive!r} needs data=massbank, not data={kind}.")
         self.kind = kind
         self.path = path
         self.archive = archive
@@ -116,6 +119,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         self.cache = Path(cache_dir) if cache_dir else cache_folder()
         self.tokenizer = MoleculeTokenizer()
         self.facts: dict[str, Any] = {}
+        self._prepared = False
         self._table_path: Path | None = None
 
     @property
@@ -125,7 +129,9 @@ class SpectrumDataModule(lightning.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Download and prepare the table, once on each machine."""
-        self._prepare(progress=True)
+        if not self._prepared:
+            self._prepare(progress=True)
+            self._prepared = True
 
     def _prepare(self, *, progress: bool) -> Path:
         if self.kind == "demo":
@@ -219,7 +225,9 @@ class SpectrumDataModule(lightning.LightningDataModule):
             if unknown:
                 _log.info("%d structures have no fold in %s: left out", len(unknown), self.folds)
         else:
-            structures = dict(zip(table["inchikey14"], table["smiles"], strict=True))
+            # One structure is written in several ways; which one is taken must not depend on order.
+            texts = table.group_by("inchikey14").agg(pl.col("smiles").min())
+            structures = dict(zip(texts["inchikey14"], texts["smiles"], strict=True))
             folds = assign_folds(structures, seed=self.seed)
         return table.with_columns(
             pl.col("inchikey14").replace_strict(folds, default=None).alias("fold")
@@ -267,7 +275,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
                 queries.append(Query(measurement, (compound.smiles, *others)))
         return queries
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[Any]:
         dataset = CompoundDataset(
             self.train, self.tokenizer, max_spectra=self.max_spectra, seed=self.seed
         )
@@ -287,7 +295,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             persistent_workers=self.num_workers > 0,
         )
 
-    def val_dataloader(self) -> list[DataLoader[Batch]]:
+    def val_dataloader(self) -> list[DataLoader[Any]]:
         pairs = QueryDataset(self.pairs, self.tokenizer)
         rankings = QueryDataset(self.rankings, self.tokenizer)
         return [

@@ -173,9 +173,7 @@ class CompoundBatchSampler(Sampler[list[tuple[int, int]]]):
         for start in range(0, len(order), window):
             part = order[start : start + window]
             part = part[np.argsort(self.sizes[part], kind="stable")]
-            batches += [
-                part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)
-            ]
+            batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
         shuffled = random.permutation(len(batches))
         mine = [batches[i] for i in shuffled[self.rank :: self.world_size]] or [batches[0]]
         for batch in mine[: len(self)]:

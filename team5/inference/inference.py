@@ -1,8 +1,8 @@
-"""load_model, load_tokenizer, infer: a version answers about structures and spectra.
+r"""load_model, load_tokenizer, infer: a version answers about structures and spectra.
 
 As a program, for one structure and one spectrum:
 
-    python team5/inference/inference.py --smiles "C1=CC=CC=C1" --mzs 100 200 300 \\
+    python team5/inference/inference.py --smiles "C1=CC=CC=C1" --mzs 100 200 300 \
         --intensities 0.5 0.7 0.9 --version v0.2
 """
 
@@ -13,9 +13,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
     # Run by path, this folder leads sys.path; the package is two folders up.
@@ -33,7 +33,7 @@ from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, DeviceError, MoleculeError, Team5Error
 from team5.inference.engine import Scored, adduct_of, iter_scores
 from team5.inference.explain import explain_peaks, predict_spectrum
-from team5.inference.results import Match, Simulation
+from team5.inference.results import ExplainedPeak, Match, Simulation
 from team5.models.model import Team5Model
 from team5.registry.export import read_version
 
@@ -44,6 +44,20 @@ if TYPE_CHECKING:
 _WRONG_PRECURSOR_PENALTY = 12.0
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """How a spectrum was, or is to be, measured."""
+
+    adduct: str | None = None
+    precursor_mz: float | None = None
+    collision_energy: str | float | None = None
+    instrument_type: str | None = None
+
+    def spectrum(self, mzs: Any, intensities: Any, identifier: str = "") -> Spectrum:
+        """Return peaks under these conditions, checked."""
+        return Spectrum(mzs, intensities, identifier=identifier, **vars(self))
+
+
 class LoadedModel(Team5Model):
     """A version's model, in eval mode on its device; safe to call from several threads.
 
@@ -52,15 +66,14 @@ class LoadedModel(Team5Model):
     version : str
     version_hash : str
         Short checksum of the version's configuration and weights.
-    threshold : float
-        Match probability from which on the label is positive.
     """
 
-    version: str = ""
-    version_hash: str = ""
+    version = ""
+    version_hash = ""
 
     @property
     def threshold(self) -> float:
+        """Match probability from which on the label is positive."""
         return float(self.match_head.threshold)
 
 
@@ -99,14 +112,17 @@ def load_model(
     model.load_weights(stored.weights, f"{stored.folder}/model.safetensors")
     model.version, model.version_hash = stored.version, stored.version_hash
     model.requires_grad_(False)
-    return model.to(place).eval()
+    model.to(place).eval()
+    return model
 
 
 def load_tokenizer(
     version: str | None = None, *, root: str | Path = "checkpoints", verify: bool = True
 ) -> MoleculeTokenizer:
     """Load a version's tokenizer; ``load_model(...).tokenizer`` is the same."""
-    return MoleculeTokenizer.from_config(read_version(root, version, verify=verify).config["tokenizer"])
+    return MoleculeTokenizer.from_config(
+        read_version(root, version, verify=verify).config["tokenizer"]
+    )
 
 
 def parse_device(device: str) -> torch.device:
@@ -133,7 +149,7 @@ def parse_device(device: str) -> torch.device:
 def infer(
     model: LoadedModel,
     tokenizer: MoleculeTokenizer | None,
-    smiles: str | Sequence[str],
+    smiles: str | Sequence[str] | None,
     mzs: ArrayLike | Sequence[ArrayLike] | None = None,
     intensities: ArrayLike | Sequence[ArrayLike] | None = None,
     *,
@@ -186,18 +202,13 @@ def infer(
             "learned. Pass model.tokenizer, or None."
         )
     many = not isinstance(smiles, str)
-    texts = list(smiles) if many else [smiles]
+    texts: list[str] = [smiles] if isinstance(smiles, str) else list(smiles or ())
     if not texts:
         raise ConfigError("no SMILES given. Give one, or a list of at least one.")
     molecules = _parse_all(texts, many)
-    context = {
-        "adduct": adduct,
-        "precursor_mz": precursor_mz,
-        "collision_energy": collision_energy,
-        "instrument_type": instrument_type,
-    }
+    conditions = Conditions(adduct, precursor_mz, collision_energy, instrument_type)
     if spectra is not None:
-        if mzs is not None or intensities is not None or any(v is not None for v in context.values()):
+        if mzs is not None or intensities is not None or conditions != Conditions():
             raise ConfigError(
                 "spectra= brings its own peaks and conditions. Give it alone, or mzs= and "
                 "intensities= with adduct= and the like."
@@ -208,17 +219,21 @@ def infer(
         matches = judge(model, molecules, together)
         return matches if many else matches[0]
     if mzs is None and intensities is None:
-        simulations = [_simulate(model, molecule, **context) for molecule in molecules]
+        simulations = [_simulate(model, molecule, conditions) for molecule in molecules]
         return simulations if many else simulations[0]
     if mzs is None or intensities is None:
-        missing, given = ("mzs", "intensities") if mzs is None else ("intensities", "mzs")
-        raise ConfigError(f"{given} without {missing}. Give both for a spectrum, neither to simulate.")
+        given, missing = ("intensities", "mzs") if mzs is None else ("mzs", "intensities")
+        raise ConfigError(
+            f"{given} without {missing}. Give both for a spectrum, neither to simulate."
+        )
     if _is_nested(mzs) != _is_nested(intensities):
-        raise ConfigError("mzs and intensities differ in shape: one is a list of lists.")
+        raise ConfigError(
+            "of mzs and intensities one is a list of lists, the other is not. Give both alike."
+        )
     if not _is_nested(mzs):
-        matches = judge(model, molecules, [Spectrum(mzs, intensities, **context)])  # type: ignore[arg-type]
+        matches = judge(model, molecules, [conditions.spectrum(mzs, intensities)])
         return matches if many else matches[0]
-    return _pairwise(model, molecules, list(mzs), list(intensities), many, context)  # type: ignore[arg-type]
+    return _pairwise(model, molecules, mzs, intensities, many, conditions)
 
 
 def judge(
@@ -248,7 +263,8 @@ def _to_match(
     molecule = scored.tokens.molecule
     notes = list(molecule.notes)
     logit, score, explained = 0.0, 0.0, 0.0
-    peaks, impossible = [], []
+    peaks: list[ExplainedPeak] = []
+    impossible: list[float] = []
     for row, pair, spectrum in zip(scored.rows, scored.pairs, spectra, strict=True):
         adduct = adduct_of(spectrum, molecule)
         if spectrum.adduct is None:
@@ -311,27 +327,18 @@ def _wrong_precursor(
     )
 
 
-def _simulate(
-    model: LoadedModel,
-    molecule: Molecule,
-    adduct: str | None,
-    precursor_mz: float | None,
-    collision_energy: str | float | None,
-    instrument_type: str | None,
-) -> Simulation:
+def _simulate(model: LoadedModel, molecule: Molecule, conditions: Conditions) -> Simulation:
     # One peak of no meaning: the prediction does not look at it.
-    conditions = Spectrum(
-        [100.0], [1.0], precursor_mz, adduct, collision_energy, instrument_type  # type: ignore[arg-type]
-    )
-    (scored,) = iter_scores(model, [molecule], [conditions])
-    ion = adduct_of(conditions, molecule)
+    asked = conditions.spectrum([100.0], [1.0])
+    (scored,) = iter_scores(model, [molecule], [asked])
+    ion = adduct_of(asked, molecule)
     notes = list(molecule.notes)
-    if adduct is None:
+    if asked.adduct is None:
         notes.append(f"adduct {ion.name} assumed")
-    if collision_energy is None:
+    if asked.collision_energy is None:
         notes.append("no collision energy given: predicted as for spectra that do not state one")
     calculated = scored.pairs[0].precursor_mz
-    if complaint := _wrong_precursor(conditions, molecule, ion, calculated):
+    if complaint := _wrong_precursor(asked, molecule, ion, calculated):
         notes.append(complaint)
     predicted = predict_spectrum(
         scored.tokens,
@@ -347,7 +354,7 @@ def _simulate(
         formula=molecule.formula,
         adduct=ion.name,
         precursor_mz=calculated,
-        collision_energy=conditions.collision_energy,
+        collision_energy=asked.collision_energy,
         version=model.version,
         version_hash=model.version_hash,
         notes=tuple(notes),
@@ -366,7 +373,7 @@ def _parse_all(texts: list[str], many: bool) -> list[Molecule]:
     return molecules
 
 
-def _is_nested(values: Any) -> TypeGuard[Sequence[ArrayLike]]:
+def _is_nested(values: Any) -> bool:
     if hasattr(values, "ndim"):
         return bool(values.ndim > 1)
     return (
@@ -380,23 +387,23 @@ def _is_nested(values: Any) -> TypeGuard[Sequence[ArrayLike]]:
 def _pairwise(
     model: LoadedModel,
     molecules: list[Molecule],
-    mzs: list[Any],
-    intensities: list[Any],
+    mzs: Any,
+    intensities: Any,
     many: bool,
-    context: dict[str, Any],
+    conditions: Conditions,
 ) -> list[Match]:
     if len(mzs) != len(intensities):
-        raise ConfigError(f"{len(mzs)} lists of mzs but {len(intensities)} of intensities.")
+        raise ConfigError(
+            f"{len(mzs)} lists of mzs but {len(intensities)} of intensities. Give as many."
+        )
     if many and len(molecules) != len(mzs):
         raise ConfigError(
             f"{len(molecules)} SMILES but {len(mzs)} spectra. Give one spectrum to rank the "
             "structures, or one for each; spectra of one compound go into spectra=."
         )
     matches = []
-    for index, (own_mzs, own_intensities) in enumerate(zip(mzs, intensities, strict=True)):
-        spectrum = Spectrum(
-            own_mzs, own_intensities, identifier=f"spectrum {index + 1} of {len(mzs)}", **context
-        )
+    for index, peaks in enumerate(zip(mzs, intensities, strict=True)):
+        spectrum = conditions.spectrum(*peaks, identifier=f"spectrum {index + 1} of {len(mzs)}")
         matches += judge(model, [molecules[index if many else 0]], [spectrum])
     return matches
 

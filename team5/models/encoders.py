@@ -17,6 +17,8 @@ from team5.models.layers import MessagePassing, ResidualBlock, gather_rows
 class TokenEmbedding(nn.Module):
     """Sum of one embedding per categorical column."""
 
+    starts: Tensor
+
     def __init__(self, vocabulary: dict[str, int], d_model: int) -> None:
         super().__init__()
         sizes = torch.tensor([0, *vocabulary.values()][:-1])

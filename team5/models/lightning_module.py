@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -178,7 +179,7 @@ class Team5LightningModule(lightning.LightningModule):
         head.fit(features, labels, ridge=self.match_ridge)
         return head
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer_factory(self.model.parameters())
         total = max(int(self.trainer.estimated_stepping_batches), self.warmup_steps + 1)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -204,7 +204,7 @@ class Team5Model(nn.Module):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Team5Model:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Build a model with untrained weights from :meth:`to_config`'s output.
 
         Raises

@@ -17,7 +17,13 @@ tags: [mass-spectrometry, ms-ms, structure-annotation]
 def write_model_card(facts: Mapping[str, Any]) -> str:
     """Return the card of a version, in Markdown, from the facts of its training."""
     data = facts["data"]
-    parts = [_HEADER, _what(data), _data(data, facts.get("parent_version")), _LIMITS, _license(data)]
+    parts = [
+        _HEADER,
+        _what(data),
+        _data(data, facts.get("parent_version")),
+        _LIMITS,
+        _license(data),
+    ]
     return "\n".join(parts)
 
 
@@ -46,9 +52,9 @@ def _data(data: Mapping[str, Any], parent: str | None) -> str:
     return f"""\
 ## What it learned from
 
-{data["train_spectra"]:,} spectra of {data["train_compounds"]:,} compounds from {data["source"]}; the
-best epoch and the match probability were chosen on {data["val_pairs"]:,} pairs of
-{data["val_compounds"]:,} other compounds.{before}
+{data["train_spectra"]:,} spectra of {data["train_compounds"]:,} compounds from
+{data["source"]}; the best epoch and the match probability were chosen on
+{data["val_pairs"]:,} pairs of {data["val_compounds"]:,} other compounds.{before}
 
 {_table("Licence of the records", data["licenses"])}
 {_table("Contributor", data["contributors"])}"""

@@ -134,7 +134,7 @@ class Fragments:
 
 
 def hill_formula(counts: dict[str, int]) -> str:
-    """Write element counts in Hill order: C and H first, then by letter; without C all by letter."""
+    """Write element counts in Hill order: C, H, the others by letter; without C all by letter."""
     first = ["C", "H"] if counts.get("C") else []
     order = first + sorted(set(counts) - set(first))
     return "".join(f"{e}{counts[e] if counts[e] > 1 else ''}" for e in order if counts[e] > 0)

@@ -6,6 +6,8 @@ import io
 import logging
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,9 +21,18 @@ from team5.errors import MoleculeError
 _POSITION = re.compile(r"position (\d+)")
 _VALENCE = re.compile(r"valence for atom # (\d+) (\w+)")
 _KEKULE = re.compile(r"[Uu]nkekulized atoms: ([\d ]+)")
+_RING_NUMBER = re.compile(r"\[[^\]]*\]|%(?P<two>\d\d)|%\((?P<any>\d+)\)|(?P<one>\d)")
 _PERIODIC_TABLE = Chem.GetPeriodicTable()
-# Where RDKit logs to is one setting of the whole process.
+# Whether and where RDKit logs is one setting of the whole process: a thread that blocks its logs
+# would take from another the complaint that an error's text is made of.
 _log_lock = threading.Lock()
+_STRUCTURE_BONDS = {
+    Chem.BondType.SINGLE,
+    Chem.BondType.DOUBLE,
+    Chem.BondType.TRIPLE,
+    Chem.BondType.AROMATIC,
+    Chem.BondType.DATIVE,
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class Molecule:
     @cached_property
     def inchikey14(self) -> str:
         """First block of the InChIKey: the same for all stereo and charge forms of a skeleton."""
-        with rdBase.BlockLogs():
+        with _quiet():
             key = str(Chem.MolToInchiKey(self.mol))
         if not key:
             raise MoleculeError(
@@ -140,17 +151,23 @@ def parse_smiles(smiles: str) -> Molecule:
     return Molecule(smiles, mol, atom_indices, tuple(notes))
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with _log_lock, rdBase.BlockLogs():
+        yield
+
+
 def _parse(text: str) -> Chem.Mol:
     params = Chem.SmilesParserParams()
     params.sanitize = False
     params.removeHs = False
     params.parseName = False
-    with rdBase.BlockLogs():
+    with _quiet():
         mol = Chem.MolFromSmiles(text, params)
     if mol is None:
         raise MoleculeError(_explain_syntax(text, _complaint(text, params)))
     try:
-        with rdBase.BlockLogs():
+        with _quiet():
             Chem.SanitizeMol(mol)
     except Chem.MolSanitizeException as error:
         raise MoleculeError(_explain_sanitization(text, mol, str(error))) from error
@@ -162,9 +179,22 @@ def _parse(text: str) -> Chem.Mol:
                 f"SMILES {_shorten(text)!r}: atom {atom.GetIdx() + 1} is a placeholder "
                 f"({atom.GetSmarts()}). Give a complete structure."
             )
+        number, isotope = atom.GetAtomicNum(), atom.GetIsotope()
+        if isotope and not _PERIODIC_TABLE.GetMassForIsotope(number, isotope):
+            raise MoleculeError(
+                f"SMILES {_shorten(text)!r}: atom {atom.GetIdx() + 1} is {isotope}"
+                f"{atom.GetSymbol()}, an isotope that is not known. Correct the number."
+            )
         atom.SetIntProp("_typed_index", atom.GetIdx())
         atom.SetAtomMapNum(0)
-    with rdBase.BlockLogs():
+    for bond in mol.GetBonds():
+        if bond.GetBondType() not in _STRUCTURE_BONDS:
+            ends = bond.GetBeginAtomIdx() + 1, bond.GetEndAtomIdx() + 1
+            raise MoleculeError(
+                f"SMILES {_shorten(text)!r}: the bond between atoms {ends[0]} and {ends[1]} is "
+                "neither single, double, triple nor aromatic. Give a complete structure."
+            )
+    with _quiet():
         mol = Chem.RemoveHs(mol)
         Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
     return mol
@@ -190,7 +220,8 @@ def _complaint(text: str, params: Chem.SmilesParserParams) -> str:
 
 def _explain_syntax(text: str, complaint: str) -> str:
     found = _POSITION.search(complaint)
-    where = f" at position {found.group(1)}" if found else ""
+    position = int(found.group(1)) if found else _unclosed_ring(text)
+    where = f" at position {position}" if position else ""
     lowered = complaint.lower()
     if "unclosed ring" in lowered:
         why = "a ring is opened and not closed"
@@ -204,6 +235,21 @@ def _explain_syntax(text: str, complaint: str) -> str:
         lines = [line for line in complaint.splitlines() if line.strip()]
         why = lines[0].split("SMILES Parse Error: ")[-1].strip() if lines else "not understood"
     return f"SMILES {_shorten(text)!r}: {why}{where}. Check the text around there."
+
+
+def _unclosed_ring(text: str) -> int | None:
+    """Return the position, from 1, of the first ring bond that has no second end."""
+    opened: dict[int, int] = {}
+    for match in _RING_NUMBER.finditer(text):
+        digits = match["two"] or match["any"] or match["one"]
+        if digits is None:  # within brackets a number is a count, a charge or an isotope
+            continue
+        number = int(digits)
+        if number in opened:
+            del opened[number]
+        else:
+            opened[number] = match.start() + 1
+    return min(opened.values(), default=None)
 
 
 def _explain_sanitization(text: str, mol: Chem.Mol, message: str) -> str:
@@ -266,7 +312,7 @@ def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
     if not moved:
         return mol
     try:
-        with rdBase.BlockLogs():
+        with _quiet():
             Chem.SanitizeMol(neutral)
     except Chem.MolSanitizeException:
         # An ion that owes its aromaticity to the charge, such as a cyclopentadienyl anion.

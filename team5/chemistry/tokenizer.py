@@ -210,8 +210,16 @@ class MoleculeTokenizer:
         return str(Chem.CanonSmiles(Chem.MolToSmiles(mol)))
 
     def __call__(self, smiles: str | Molecule | Sequence[str | Molecule]) -> MoleculeBatch:
-        """Tokenize one molecule or many and pad them into one batch of tensors."""
+        """Tokenize one molecule or many and pad them into one batch of tensors.
+
+        Raises
+        ------
+        MoleculeError
+            As `encode`; or if there are none.
+        """
         many = [smiles] if isinstance(smiles, str | Molecule) else list(smiles)
+        if not many:
+            raise MoleculeError("no SMILES to tokenize. Give at least one.")
         return pad_molecules([self.encode(one) for one in many])
 
     def to_config(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from team5.data.preprocess import (
     outcome_offsets,
     select_peaks,
 )
+from team5.errors import AdductError
 
 if TYPE_CHECKING:
     import torch
@@ -70,9 +71,20 @@ def make_pair(
     instrument_type: str | None,
     keep_impossible: bool = True,
 ) -> Pair:
-    """Hold one spectrum against one molecule; see ``select_peaks`` for ``keep_impossible``."""
+    """Hold one spectrum against one molecule; see ``select_peaks`` for ``keep_impossible``.
+
+    Raises
+    ------
+    AdductError
+        If the adduct loses more than the molecule weighs.
+    """
     fragments = tokens.fragments
     precursor_mz = adduct.precursor_mz(tokens.molecule.exact_mass)
+    if precursor_mz <= 0:
+        raise AdductError(
+            f"adduct {adduct.name} does not fit {tokens.molecule.smiles!r}: it loses more than the "
+            f"structure weighs ({tokens.molecule.exact_mass:.4f} u). Correct one of the two."
+        )
     offsets = outcome_offsets(*ion_offsets(adduct))
     peaks = select_peaks(mzs, intensities, precursor_mz, keep_impossible=keep_impossible)
     matched, outcomes = match_peaks(peaks.mzs, fragments.masses, fragments.hydrogens, offsets)

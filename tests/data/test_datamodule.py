@@ -1,0 +1,221 @@
+from collections import Counter
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from team5.chemistry.molecule import parse_smiles
+from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
+from team5.data.datamodule import SpectrumDataModule
+from team5.data.demo import demo_table
+from team5.errors import ConfigError, DataError, DataFileNotFoundError
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def module_of(cache, **arguments) -> SpectrumDataModule:
+    module = SpectrumDataModule(
+        **{"kind": "demo", "cache_dir": str(cache), "num_workers": 0, "seed": 1, **arguments}
+    )
+    module.tokenizer = MoleculeTokenizer(TokenizerConfig(max_depth=1, max_fragments=40))
+    return module
+
+
+@pytest.fixture(scope="module")
+def demo(cache) -> SpectrumDataModule:
+    module = module_of(cache)
+    module.prepare_data()
+    module.setup("fit")
+    return module
+
+
+@pytest.fixture(scope="module")
+def spectra_file(tmp_path_factory):
+    """A file of one's own: some of the demo set's spectra, without folds."""
+    path = tmp_path_factory.mktemp("own") / "spectra.parquet"
+    table = pl.from_arrow(demo_table(seed=3)).with_columns(pl.lit(None, pl.String).alias("fold"))
+    keep = sorted(set(table["inchikey14"]))[::2]
+    columns = ["identifier", "mzs", "intensities", "smiles", "adduct", "precursor_mz",
+               "instrument_type", "collision_energy"]  # fmt: skip
+    table.filter(pl.col("inchikey14").is_in(keep)).select(columns).write_parquet(path)
+    return path
+
+
+def blocks(smiles) -> set[str]:
+    return {parse_smiles(text).inchikey14 for text in smiles}
+
+
+def test_no_structure_is_trained_and_validated_on(demo):
+    train = {compound.inchikey14 for compound in demo.train}
+    for queries in (demo.pairs, demo.rankings):
+        assert not train & blocks(query.candidates[0] for query in queries)
+
+
+def test_a_pair_is_a_structure_and_a_decoy_of_its_mass(demo):
+    assert demo.pairs
+    for query in demo.pairs:
+        own, decoy = (parse_smiles(smiles) for smiles in query.candidates)
+        assert own.inchikey14 != decoy.inchikey14
+        assert abs(own.exact_mass - decoy.exact_mass) <= 10e-6 * own.exact_mass
+
+
+def test_candidates_of_a_ranking_are_of_one_mass_and_no_two_alike(demo):
+    assert demo.rankings
+    for query in demo.rankings:
+        candidates = [parse_smiles(smiles) for smiles in query.candidates]
+        assert 2 <= len(candidates) <= demo.n_candidates
+        assert len({c.inchikey14 for c in candidates}) == len(candidates)
+        assert np.ptp([c.exact_mass for c in candidates]) <= 21e-6 * candidates[0].exact_mass
+
+
+def test_facts_say_what_was_learned_from(demo):
+    facts = demo.facts
+    n_train = sum(len(compound.measurements) for compound in demo.train)
+    assert (facts["kind"], facts["source"], facts["computed"]) == ("demo", "demo", True)
+    assert facts["train_compounds"] == len(demo.train)
+    assert facts["train_spectra"] == n_train
+    assert facts["val_pairs"] == 2 * len(demo.pairs)
+    assert facts["licenses"] == {"CC0": n_train}
+    assert facts["contributors"] == {"team5 (computed)": n_train}
+    assert facts["left_out"] == {"several molecules or charges": 0, "too large": 0}
+
+
+def batches(module: SpectrumDataModule, epoch: int) -> list[list[str]]:
+    loader = module.train_dataloader()
+    loader.batch_sampler.set_epoch(epoch)
+    return [[tokens.molecule.smiles for tokens in batch.molecules.tokens] for batch in loader]
+
+
+def test_the_same_seed_gives_the_same_batches(cache, demo):
+    other = module_of(cache)
+    other.setup("fit")
+    one, two = list(demo.train_dataloader())[0], list(other.train_dataloader())[0]
+    torch.testing.assert_close(one.context, two.context, rtol=0, atol=0)
+    torch.testing.assert_close(one.weights, two.weights, rtol=0, atol=0)
+    assert [query.candidates for query in other.pairs] == [query.candidates for query in demo.pairs]
+    assert [q.candidates for q in other.rankings] == [q.candidates for q in demo.rankings]
+
+
+def test_epochs_differ_and_each_holds_every_compound_once(demo):
+    first, again, second = batches(demo, 0), batches(demo, 0), batches(demo, 1)
+    assert first == again
+    assert first != second
+    everything = Counter(compound.smiles for compound in demo.train)
+    assert Counter(smiles for batch in second for smiles in batch) == everything
+
+
+def test_another_seed_gives_other_decoys(cache, demo):
+    other = module_of(cache, seed=2)
+    other.prepare_data()
+    other.setup("fit")
+    decoys = {q.measurement.identifier: q.candidates[1] for q in demo.pairs}
+    changed = [q.candidates[1] != decoys.get(q.measurement.identifier) for q in other.pairs]
+    assert any(changed)
+
+
+def test_validation_batches_alternate_structure_and_decoy(demo):
+    pairs, rankings = demo.val_dataloader()
+    for batch in pairs:
+        assert batch.labels.tolist() == [1, 0] * (len(batch) // 2)
+    assert len(rankings) == len(demo.rankings)
+    for batch in rankings:
+        assert batch.labels.tolist() == [1] + [0] * (len(batch) - 1)
+
+
+def test_a_learning_curve_takes_fewer_compounds_to_train_and_the_same_to_validate(cache, demo):
+    few = module_of(cache, train_compounds=10)
+    few.setup("fit")
+    assert len(few.train) == few.facts["train_compounds"] == 10
+    assert {c.inchikey14 for c in few.train} < {c.inchikey14 for c in demo.train}
+    assert [q.candidates for q in few.pairs] == [q.candidates for q in demo.pairs]
+
+
+def test_a_file_of_ones_own_is_split_by_structure(cache, spectra_file):
+    module = module_of(cache, kind="file", path=str(spectra_file))
+    module.prepare_data()
+    module.setup("fit")
+    assert not module.is_computed
+    assert module.facts["source"] == "spectra.parquet"
+    train = {compound.inchikey14 for compound in module.train}
+    assert not train & blocks(query.candidates[0] for query in module.pairs)
+    again = module_of(cache, kind="file", path=str(spectra_file))
+    again.setup("fit")
+    assert [c.inchikey14 for c in again.train] == [c.inchikey14 for c in module.train]
+
+
+def test_given_folds_are_kept(cache, spectra_file, tmp_path):
+    keys = sorted(blocks(set(pl.read_parquet(spectra_file)["smiles"])))
+    folds = tmp_path / "folds.csv"
+    held_out = set(keys[::3])
+    folds.write_text(
+        "inchikey14,fold\n"
+        + "".join(f"{key},{'val' if key in held_out else 'train'}\n" for key in keys[:-1])
+    )
+    module = module_of(cache, kind="file", path=str(spectra_file), folds=str(folds))
+    module.setup("fit")
+    # The last structure has no fold, and so is in none.
+    assert {compound.inchikey14 for compound in module.train} == set(keys[:-1]) - held_out
+
+
+def test_folds_of_other_structures_are_an_error(cache, spectra_file, tmp_path):
+    folds = tmp_path / "folds.csv"
+    folds.write_text(f"inchikey14,fold\n{'A' * 14},train\n{'B' * 14},val\n")
+    module = module_of(cache, kind="file", path=str(spectra_file), folds=str(folds))
+    with pytest.raises(DataError, match="none of the data set's structures has a fold"):
+        module.setup("fit")
+
+
+def test_nothing_to_validate_on_is_an_error(cache, spectra_file, tmp_path):
+    keys = sorted(blocks(set(pl.read_parquet(spectra_file)["smiles"])))
+    folds = tmp_path / "folds.csv"
+    folds.write_text("inchikey14,fold\n" + "".join(f"{key},train\n" for key in keys))
+    module = module_of(cache, kind="file", path=str(spectra_file), folds=str(folds))
+    with pytest.raises(DataError, match="and 0 to validate on"):
+        module.setup("fit")
+
+
+def test_a_pool_that_cannot_be_read_is_an_error(cache):
+    with pytest.raises(DataFileNotFoundError, match=r"nowhere\.parquet"):
+        module_of(cache, pool="nowhere.parquet").setup("fit")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"kind": "file"}, r"data=file needs data\.path=FILE"),
+        ({"kind": "demo", "path": "a.mgf"}, r"data\.path='a\.mgf' needs data=file, not data=demo"),
+        ({"kind": "massbank", "path": "a.mgf"}, "needs data=file, not data=massbank"),
+        ({"kind": "demo", "archive": "a.tar.gz"}, "needs data=massbank, not data=demo"),
+        ({"kind": "gnps"}, "data.kind='gnps' is unknown. Pass demo, file or massbank"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_an_error(cache, arguments, said):
+    with pytest.raises(ConfigError, match=said):
+        module_of(cache, **arguments)
+
+
+def test_a_file_that_is_not_there_is_an_error(cache):
+    with pytest.raises(DataFileNotFoundError, match=r"nowhere\.mgf"):
+        module_of(cache, kind="file", path="nowhere.mgf").setup("fit")
+
+
+def test_ions_of_several_molecules_or_charges_are_counted_and_left_out(cache, tmp_path):
+    table = pl.from_arrow(demo_table(seed=4))
+    odd = table.head(2).with_columns(
+        pl.Series("adduct", ["[2M+H]+", "[M+2H]2+"]),
+        pl.lit(None, pl.Float64).alias("precursor_mz"),
+        pl.Series("identifier", ["dimer", "double"]),
+    )
+    path = tmp_path / "odd.parquet"
+    columns = ["identifier", "mzs", "intensities", "smiles", "adduct", "precursor_mz",
+               "instrument_type", "collision_energy", "fold"]  # fmt: skip
+    pl.concat([table, odd]).select(columns).write_parquet(path)
+    module = module_of(cache, kind="file", path=str(path))
+    module.setup("fit")
+    assert module.facts["left_out"]["several molecules or charges"] == 2
+    used = {m.identifier for c in module.train for m in c.measurements}
+    assert not used & {"dimer", "double"}

@@ -1,0 +1,240 @@
+"""Fine-tune the shipped model on the built-in demo set, export a version, and ask it.
+
+    python -m team5.cli.demo
+
+Works in a registry of its own under outputs/demo/, made anew each time, so that shipped versions
+stay as they are. Every command is printed as a user would type it, then run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from team5.cli.run import exit_code_of, wants_traceback
+from team5.errors import CheckpointError, StorageError
+from team5.registry.export import read_version
+from team5.registry.tracker import Tracker
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# A command ended by Ctrl-C gets so long to put its files in order.
+_GRACE_S = 30.0
+
+_CAFFEINE = "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"
+# Its main fragments of [M+H]+ as the literature has them; heights rounded.
+_SPECTRUM = """\
+mzs="[195.0877,138.0662,110.0713,83.0604,69.0447,56.0495]" \\
+    intensities="[100,60,20,8,10,3]" """.rstrip()
+# C8H10N4O2, each: enprofylline has caffeine's rings but not its methyl groups, the last neither.
+_CANDIDATES = (
+    _CAFFEINE,
+    "CCCN1C2=C(NC=N2)C(=O)NC1=O",
+    "CN=C(N)Nc1ccc(cc1)[N+](=O)[O-]",
+)
+
+
+class CommandError(Exception):
+    """A command of the demo did not end well; it has said itself why."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m team5.cli.demo",
+        description="Fine-tune the shipped model on the built-in demo set, then ask it.",
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path("checkpoints"), help="where the shipped versions lie"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path("outputs/demo"), help="made anew, for all it writes"
+    )
+    parser.add_argument("setting", nargs="*", help="further settings of train.py, key=value")
+    given = parser.parse_args(arguments)
+
+    def run() -> int:
+        try:
+            demo(given.root, given.folder, given.setting)
+        except CommandError as error:
+            return error.exit_code
+        return 0
+
+    return exit_code_of(run, debug=wants_traceback([]))
+
+
+def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
+    """Run the demo.
+
+    Parameters
+    ----------
+    root : path
+        The registry whose latest version is taken. Paths are relative to the repository.
+    folder : path
+        Made anew; holds the demo's registry.
+    train_settings : sequence of str
+        Further settings of ``train.py``.
+
+    Raises
+    ------
+    CommandError
+        If one of the commands fails.
+    VersionNotFoundError, CheckpointError, StorageError
+        If there is no version to start from, it is damaged, or the folder cannot be written.
+    """
+    started = time.monotonic()
+    registry = folder / "checkpoints"
+    shipped = copy_latest(REPOSITORY / root, REPOSITORY / registry)
+    where = f"checkpoints_root={registry}"
+
+    _heading("team5 demo")
+    print(
+        f"1. fine-tunes {shipped}, the version that ships with team5, on the built-in demo set\n"
+        "2. exports the result as a new version\n"
+        "3. asks it the three questions: match, rank, simulate\n"
+        f"All of it stays in {folder}/; {root}/ is only read."
+    )
+
+    _heading(f"1  Fine-tune {shipped}")
+    print(
+        "The demo set: 345 well-known molecules. Their spectra are COMPUTED from bond-\n"
+        "strength rules, not measured. They show how training works and teach the model\n"
+        "no chemistry; for better answers, train on measured spectra.\n"
+    )
+    settings = "".join(f" {shlex.quote(setting)}" for setting in train_settings)
+    _run(f"python train.py experiment=finetune {where}{settings}")
+
+    tracker = Tracker(REPOSITORY / registry)
+    entry = tracker.read().entries[-1]
+    if entry.version == shipped:
+        raise CheckpointError(
+            f"the training exported nothing to {registry}. Its messages above say why."
+        )
+    _heading(f"2  The new version: {entry.version}")
+    print(f"{registry}/{entry.version}/ holds it, {tracker.path.name} says of it:\n")
+    said = {
+        "version": entry.version,
+        "date": entry.date,
+        "description": entry.description,
+        "performance": {name: round(value, 3) for name, value in entry.performance.items()},
+    }
+    print(json.dumps(said, indent=2))
+    print(
+        "\nThe figures are those of computed spectra. They say nothing about measured ones,\n"
+        f"on which {entry.version} may well be worse than {shipped}: "
+        f"latest stays {tracker.latest()}."
+    )
+
+    ask = f"python predict.py {where} version={entry.version}"
+    _heading("3  Match: is this spectrum of caffeine?")
+    print("Caffeine's main fragments as measured (literature; heights rounded).\n")
+    _run(f'{ask} \\\n    smiles="{_CAFFEINE}" \\\n    {_SPECTRUM}')
+
+    _heading("4  Rank: which of these isomers is it?")
+    lines = ",\\\n".join(_CANDIDATES)
+    _run(f'{ask} \\\n    smiles="{lines}" \\\n    {_SPECTRUM}')
+
+    _heading("5  Simulate: what would its spectrum look like at 35 eV?")
+    _run(f'{ask} \\\n    smiles="{_CAFFEINE}" collision_energy="35 eV" top=8')
+
+    minutes, seconds = divmod(round(time.monotonic() - started), 60)
+    _heading(f"Done in {minutes} min {seconds} s. What to try next")
+    print(_next_steps(shipped))
+
+
+def copy_latest(root: Path, target: Path) -> str:
+    """Copy a registry's latest version into a registry made anew, and return its name.
+
+    Raises
+    ------
+    VersionNotFoundError, CheckpointError, TrackerError
+        If there is none, or it is damaged.
+    StorageError
+        If the folder cannot be written.
+    """
+    stored = read_version(root)
+    entry = Tracker(root).read().entry(stored.version)
+    figures = dict(entry.performance) if entry else {}
+    try:
+        if target.exists():
+            shutil.rmtree(target)
+        target.mkdir(parents=True)
+        shutil.copytree(stored.folder, target / stored.version)
+    except OSError as error:
+        raise StorageError(
+            f"{target} cannot be written ({error.strerror or error}). Make room there, or name "
+            "another folder: python -m team5.cli.demo --folder FOLDER."
+        ) from error
+    Tracker(target).add(
+        stored.version,
+        entry.description if entry else "",
+        accuracy=figures.pop("accuracy", 0.0),
+        f1_score=figures.pop("f1_score", 0.0),
+        date=entry.date or None if entry else None,
+        extra_performance=figures,
+        extra=entry.extra if entry else None,
+        set_as_latest=True,
+    )
+    return stored.version
+
+
+def _heading(text: str) -> None:
+    line = text if text.startswith("team5") else f"\n{text}"
+    bold, plain = ("\033[1m", "\033[0m") if _is_coloured() else ("", "")
+    print(f"{bold}{line}\n{'-' * len(text)}{plain}")
+
+
+def _is_coloured() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def _run(command: str) -> None:
+    """Print a command, run it, and wait for it."""
+    print(f"$ {command}\n", flush=True)
+    program, *words = shlex.split(command.replace("\\\n", ""))
+    program = sys.executable if program == "python" else program
+    with subprocess.Popen([program, *words], cwd=REPOSITORY) as process:  # noqa: S603
+        try:
+            exit_code = process.wait()
+        except KeyboardInterrupt:
+            # The terminal sent it to the command as well, which ends by itself.
+            try:
+                process.wait(timeout=_GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.terminate()
+            raise
+    if exit_code:
+        raise CommandError(exit_code)
+
+
+def _next_steps(shipped: str) -> str:
+    return f"""\
+source .venv/bin/activate              first, so that python is team5's
+
+Real work: the shipped {shipped}, trained on measured spectra (MassBank). Ask as
+above, without checkpoints_root= and version=:
+    python predict.py smiles="CC(=O)Oc1ccccc1C(=O)O"
+
+Spectra of your own (MGF, MSP, mzML, MassBank, Parquet, CSV):
+    python predict.py spectra=FILE candidates=FILE output=ranking.csv
+    python train.py experiment=finetune data=file data.path=FILE
+
+How good is a version:  python evaluate.py version={shipped} data.queries=FILE
+Step by step in Python: notebooks/01_first_steps.ipynb
+All there is:           README.md, or --help behind each program"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -93,6 +93,6 @@ $(STAMP): requirements.lock pyproject.toml
 	$(RUN) -m pip install -r requirements.lock
 	$(RUN) -m pip install --quiet --no-deps --no-build-isolation -e .
 	@echo "Compiling the fragment enumeration once ..."
-	@$(RUN) -m team5.chemistry.fragments
+	@$(RUN) -m team5.inference.warm_up
 	@printf '%s' "$(CURDIR)" > $(STAMP)
 	@echo "Done. Next: make demo"

@@ -380,10 +380,3 @@ def _cut(  # type: ignore[no-untyped-def]
         out_parents[:count],
         out_masses[:count],
     )
-
-
-if __name__ == "__main__":
-    # Compiles once into numba's cache, so that the first prediction does not wait for it.
-    from team5.chemistry.molecule import parse_smiles
-
-    print(len(enumerate_fragments(parse_smiles("CC(=O)Oc1ccccc1C(=O)O"))), "fragments of aspirin")

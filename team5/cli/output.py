@@ -120,6 +120,24 @@ def check_output_path(path: str | Path, read_from: Iterable[str | None] = ()) ->
     return Path(os.path.realpath(path))  # a link stays one, its target is replaced
 
 
+def write_json_file(value: object, path: str | Path) -> None:
+    """Write a value as a JSON file, whole or not at all.
+
+    Raises
+    ------
+    ConfigError
+        If the path is no file that can be written.
+    StorageError
+        If the folder cannot be written or the disk is full.
+    """
+    path = check_output_path(path)
+    with _staged(path) as (staged, keep), storage_errors(path):
+        with _open_text(staged) as file:
+            file.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+            _flush_to_disk(file)
+        keep()
+
+
 def format_answer(answer: Answer, top: int = 20, width: int | None = None) -> str:
     """Return an answer as text.
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from team5.chemistry.adducts import Adduct, default_adduct, parse_adduct
 from team5.chemistry.molecule import Molecule
 from team5.chemistry.tokenizer import MoleculeTokens, pad_molecules
 from team5.data.collate import Pair, collate_pairs, make_pair
+from team5.data.preprocess import N_OUTCOMES
 from team5.data.spectrum import Spectrum
 from team5.models.model import Scores, Team5Model
+
+Array = NDArray[Any]
 
 # Fragments of one batch: bounds memory (about 20 kB each with one spectrum) whatever comes in.
 _MAX_FRAGMENTS_PER_BATCH = 16_000
@@ -41,6 +47,11 @@ class Scored:
     pairs: tuple[Pair, ...]
     scores: Scores
     rows: tuple[int, ...]
+
+    def log_p_outcomes(self, spectrum: int) -> Array:
+        """Return log probabilities of the structure's ions, shape (F * K + 1,); last: none."""
+        padded = self.scores.log_p_outcomes[self.rows[spectrum]].double().cpu().numpy()
+        return np.append(padded[: len(self.tokens.fragments) * N_OUTCOMES], padded[-1])
 
 
 def adduct_of(spectrum: Spectrum, molecule: Molecule) -> Adduct:

@@ -265,18 +265,17 @@ def _to_match(
     logit, score, explained = 0.0, 0.0, 0.0
     peaks: list[ExplainedPeak] = []
     impossible: list[float] = []
-    for row, pair, spectrum in zip(scored.rows, scored.pairs, spectra, strict=True):
+    for i, (row, pair, spectrum) in enumerate(zip(scored.rows, scored.pairs, spectra, strict=True)):
         adduct = adduct_of(spectrum, molecule)
         if spectrum.adduct is None:
             notes.append(f"adduct {adduct.name} assumed")
-        log_p = scored.scores.log_p_outcomes[row].cpu().numpy()
         own_logit = float(scored.scores.logit[row])
         if complaint := _wrong_precursor(spectrum, molecule, adduct, pair.precursor_mz):
             own_logit -= _WRONG_PRECURSOR_PENALTY
             notes.append(complaint)
         logit += own_logit / len(spectra)
         score += float(scored.scores.score[row]) / len(spectra)
-        peaks += explain_peaks(scored.tokens, pair, adduct, log_p)
+        peaks += explain_peaks(scored.tokens, pair, adduct, scored.log_p_outcomes(i))
         matched = scored.scores.matched[row, : len(pair.peaks.mzs)].cpu().numpy()
         explained += float(
             (pair.peaks.intensities * matched).sum() / pair.peaks.intensities.sum()
@@ -344,7 +343,7 @@ def _simulate(model: LoadedModel, molecule: Molecule, conditions: Conditions) ->
         scored.tokens,
         scored.pairs[0].offsets,
         ion,
-        scored.scores.log_p_outcomes[scored.rows[0]].cpu().double().numpy(),
+        scored.log_p_outcomes(0),
     )
     return Simulation(
         smiles=molecule.smiles,

@@ -19,7 +19,11 @@ MATCH_FEATURES = (
     "cosine",
     "log number of peaks",
     "matched weight x predicted probability seen",
+    "mass error",
 )
+# Peaks above the precursor are too rare in training for a fitted weight; a spectrum of nothing else
+# is surely of another structure.
+IMPOSSIBLE_PENALTY = 12.0  # of the logit, when all peaks are
 
 
 class FragmentHead(nn.Module):
@@ -62,9 +66,17 @@ class MatchHead(nn.Module):
         self.register_buffer("bias", torch.zeros(()))
         self.register_buffer("threshold", torch.tensor(0.5))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return match logits (B,) of features (B, len(MATCH_FEATURES))."""
-        return ((features - self.mean) / self.scale) @ self.weight + self.bias
+    def forward(self, features: Tensor, impossible_weight: Tensor) -> Tensor:
+        """Return match logits (B,).
+
+        Parameters
+        ----------
+        features : tensor of shape (B, len(MATCH_FEATURES))
+        impossible_weight : tensor of shape (B,)
+            Share of the peaks' weight that lies above the precursor.
+        """
+        logits = ((features - self.mean) / self.scale) @ self.weight + self.bias
+        return logits - IMPOSSIBLE_PENALTY * impossible_weight
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, *, ridge: float = 1.0) -> None:

@@ -166,12 +166,13 @@ class Team5LightningModule(lightning.LightningModule):
         n_groups = int(groups.max()) + 1
         fold = torch.div(groups * _N_CALIBRATION_FOLDS, n_groups, rounding_mode="floor")
         probabilities = torch.empty_like(labels)
+        zero = torch.zeros_like(labels)
         for k in range(_N_CALIBRATION_FOLDS):
             held_out = fold == k
             if not held_out.any():
                 continue
             head = self._fitted_head(features[~held_out], labels[~held_out])
-            probabilities[held_out] = head(features[held_out]).sigmoid()
+            probabilities[held_out] = head(features[held_out], zero[held_out]).sigmoid()
         return probabilities
 
     def _fitted_head(self, features: Tensor, labels: Tensor) -> MatchHead:

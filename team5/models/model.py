@@ -152,7 +152,8 @@ class Team5Model(nn.Module):
         penalised = torch.where(matched, log_p, log_p + UNEXPLAINED_LOG_PENALTY)
         score = (penalised * batch.weights).sum(dim=-1)
         features = self._match_features(batch, log_p, matched, log_p_outcomes, score)
-        return Scores(log_p, matched, log_p_outcomes, score, features, self.match_head(features))
+        logit = self.match_head(features, batch.impossible_weight)
+        return Scores(log_p, matched, log_p_outcomes, score, features, logit)
 
     @staticmethod
     @torch.no_grad()
@@ -178,6 +179,13 @@ class Team5Model(nn.Module):
         missed = p_outcomes[:, :-1].square().masked_fill(seen_mask[:, :-1], 0.0).sum(dim=-1)
         norm = (p_peaks.square().sum(dim=-1) + missed).sqrt() * weights.norm(dim=-1)
         cosine = (p_peaks * weights).sum(dim=-1) / norm.clamp(min=1e-12)
+        # Of the ions near each peak, the likely ones say how far it is off.
+        found = p_outcomes[rows, batch.match_outcomes]
+        share = found / p_peaks.flatten()[batch.match_rows].clamp(min=1e-20)
+        errors = torch.zeros_like(weights).flatten()
+        errors = errors.index_add(0, batch.match_rows, share * batch.match_errors).view_as(weights)
+        mass_error = (weights * errors).sum(dim=-1) / matched_weight.clamp(min=1e-6)
+        mass_error = torch.where(matched_weight > 0, mass_error, mass_error.new_ones(()))
         return torch.stack(
             [
                 score,
@@ -190,6 +198,7 @@ class Team5Model(nn.Module):
                 cosine,
                 n_peaks.clamp(min=1).log(),
                 matched_weight * seen,
+                mass_error,
             ],
             dim=-1,
         ).detach()

@@ -1,0 +1,420 @@
+"""A version's metrics on a table of queries, for evaluate.py.
+
+Every figure stands beside what chance gives, and beside the same figure with spectra exchanged:
+each query takes the peaks of another query of its ion mode, so that a model which does not look at
+the spectrum keeps its figures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.data.spectrum import Spectrum
+from team5.errors import DataError, DataFileNotFoundError, Team5Error
+from team5.evaluation.bootstrap import bootstrap_interval
+from team5.evaluation.matching import accuracy, auroc, f1_score
+from team5.evaluation.retrieval import (
+    chance_hit_rate,
+    chance_mean_reciprocal_rank,
+    hit_probabilities,
+    reciprocal_ranks,
+)
+from team5.evaluation.simulation import cosine
+from team5.inference.engine import adduct_of, iter_scores
+from team5.inference.explain import predict_spectrum
+from team5.models.model import Team5Model
+
+Array = NDArray[Any]
+
+HIT_RATES = (1, 5, 20)
+LONG_LIST = 50  # candidates
+BIN_WIDTH = 0.01  # m/z, of the cosine
+_COLUMNS = (
+    *("identifier", "inchikey14", "smiles", "adduct", "precursor_mz", "instrument_type"),
+    *("collision_energy", "mzs", "intensities", "candidates", "candidate_inchikey14"),
+    "same_formula",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A spectrum with candidates of its mass, one of which is its structure.
+
+    Attributes
+    ----------
+    inchikey14 : str
+        Of the spectrum's structure.
+    truth : int
+        Its place among the candidates.
+    same_formula : array of shape (C,), bool
+        Candidates of the structure's own formula.
+    """
+
+    spectrum: Spectrum
+    inchikey14: str
+    candidates: tuple[str, ...]
+    truth: int
+    same_formula: Array
+
+
+@dataclass(frozen=True, eq=False)
+class QueryScores:
+    """What a model says of one query, with its own peaks and with exchanged ones.
+
+    Attributes
+    ----------
+    scores, exchanged_scores : array of shape (C,)
+        Match logits, higher is better.
+    cosine, exchanged_cosine : float
+        Of the spectrum predicted for the true structure.
+    """
+
+    query: Query
+    scores: Array
+    exchanged_scores: Array
+    cosine: float
+    exchanged_cosine: float
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure with its 95 % interval, chance, and the figure with exchanged spectra."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    chance: float | None
+    exchanged: float
+    n_queries: int
+
+
+def read_queries(path: str | Path) -> list[Query]:
+    """Read a table of queries.
+
+    Parameters
+    ----------
+    path : path
+        Parquet with the columns ``identifier, inchikey14, smiles, adduct, precursor_mz,
+        instrument_type, collision_energy, mzs, intensities, candidates, candidate_inchikey14,
+        same_formula``; the true structure stands among the candidates once.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or a row is no query; names the row.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    try:
+        present = pq.read_schema(path).names
+        missing = [name for name in _COLUMNS if name not in present]
+        if missing:
+            raise DataError(
+                f"{path}: no column {', '.join(missing)}; there are {', '.join(present)}."
+            )
+        rows = pq.read_table(path, columns=list(_COLUMNS)).to_pylist()
+    except FileNotFoundError as error:
+        raise DataFileNotFoundError(f"{path}: no such file. Give data.queries=FILE.") from error
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error}).") from error
+    if not rows:
+        raise DataError(f"{path}: no queries in this file.")
+    queries = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            queries.append(_to_query(row))
+        except Team5Error as error:
+            raise DataError(f"{path}, row {number}: {error}") from error
+    return queries
+
+
+def _to_query(row: dict[str, Any]) -> Query:
+    keys = row["candidate_inchikey14"]
+    if not len(keys) == len(row["candidates"]) == len(row["same_formula"]):
+        raise DataError("candidates, candidate_inchikey14 and same_formula differ in length.")
+    places = [i for i, key in enumerate(keys) if key == row["inchikey14"]]
+    if len(places) != 1:
+        raise DataError(
+            f"the true structure {row['inchikey14']} stands {len(places)} times among the "
+            "candidates. Give it once."
+        )
+    spectrum = Spectrum(
+        row["mzs"],
+        row["intensities"],
+        precursor_mz=row["precursor_mz"],
+        adduct=row["adduct"],
+        collision_energy=row["collision_energy"],
+        instrument_type=row["instrument_type"],
+        identifier=row["identifier"],
+    )
+    return Query(
+        spectrum,
+        row["inchikey14"],
+        tuple(row["candidates"]),
+        places[0],
+        np.array(row["same_formula"], dtype=bool),
+    )
+
+
+def exchange_spectra(queries: Sequence[Query], seed: int) -> list[Spectrum]:
+    """Give each query the peaks of another query of its ion mode and of another structure.
+
+    Adduct, energy and instrument stay the query's own. Fixed by seed; a query whose ion mode has
+    no other structure keeps its peaks.
+    """
+    random = np.random.default_rng(seed)
+    by_mode: dict[str | None, list[int]] = defaultdict(list)
+    for index, query in enumerate(queries):
+        by_mode[query.spectrum.ion_mode].append(index)
+    exchanged = [query.spectrum for query in queries]
+    for members in by_mode.values():
+        for index in members:
+            own = queries[index]
+            others = [i for i in members if queries[i].inchikey14 != own.inchikey14]
+            if others:
+                taken = queries[others[int(random.integers(len(others)))]].spectrum
+                exchanged[index] = Spectrum(
+                    taken.mzs,
+                    taken.intensities,
+                    precursor_mz=own.spectrum.precursor_mz,
+                    adduct=own.spectrum.adduct,
+                    collision_energy=own.spectrum.collision_energy,
+                    instrument_type=own.spectrum.instrument_type,
+                    identifier=own.spectrum.identifier,
+                )
+    return exchanged
+
+
+def score_queries(
+    model: Team5Model,
+    queries: Sequence[Query],
+    *,
+    seed: int = 0,
+    on_progress: Callable[[int], None] | None = None,
+) -> Iterator[QueryScores]:
+    """Score all candidates of all queries; those that share candidates share the work.
+
+    Parameters
+    ----------
+    on_progress : callable, optional
+        Called with the number of queries done since the last call.
+    """
+    exchanged = exchange_spectra(queries, seed)
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, query in enumerate(queries):
+        groups[query.candidates].append(index)
+    for candidates, members in groups.items():
+        molecules = [parse_smiles(smiles) for smiles in candidates]
+        spectra = [s for i in members for s in (queries[i].spectrum, exchanged[i])]
+        yield from _score_group(model, molecules, [queries[i] for i in members], spectra)
+        if on_progress:
+            on_progress(len(members))
+
+
+def _score_group(
+    model: Team5Model,
+    molecules: Sequence[Molecule],
+    queries: Sequence[Query],
+    spectra: Sequence[Spectrum],
+) -> Iterator[QueryScores]:
+    logits = np.full((len(molecules), len(spectra)), np.nan)
+    truths = {query.truth for query in queries}
+    cosines = np.zeros(len(spectra))
+    for scored in iter_scores(model, molecules, spectra):
+        logits[scored.index] = scored.scores.logit[list(scored.rows)].double().cpu().numpy()
+        if scored.index not in truths:
+            continue
+        for column, (pair, spectrum) in enumerate(zip(scored.pairs, spectra, strict=True)):
+            predicted = predict_spectrum(
+                scored.tokens,
+                pair.offsets,
+                adduct_of(spectrum, scored.tokens.molecule),
+                scored.log_p_outcomes(column),
+                with_formulas=False,
+            )
+            cosines[column] = cosine(
+                spectrum.mzs,
+                spectrum.intensities,
+                predicted.mzs,
+                predicted.intensities,
+                bin_width=BIN_WIDTH,
+            )
+    for i, query in enumerate(queries):
+        yield QueryScores(
+            query,
+            logits[:, 2 * i],
+            logits[:, 2 * i + 1],
+            float(cosines[2 * i]),
+            float(cosines[2 * i + 1]),
+        )
+
+
+def figures(
+    scored: Sequence[QueryScores], *, threshold: float, seed: int = 0
+) -> dict[str, list[Figure]]:
+    """Return the figures of the three tasks, by task.
+
+    Rankings leave out queries with one candidate, which say nothing. Matches take each query once
+    with its own structure and once with one other candidate, fixed by seed.
+    """
+    lists = {
+        "rank, all candidates": (scored, False),
+        f"rank, lists of {LONG_LIST} and more": (
+            [s for s in scored if len(s.query.candidates) >= LONG_LIST],
+            False,
+        ),
+        "rank, candidates of the same formula": (scored, True),
+    }
+    out = {
+        title: found
+        for title, (chosen, same_formula) in lists.items()
+        if (found := _ranking_figures(chosen, same_formula))
+    }
+    out["match, one decoy of the same mass"] = _match_figures(scored, threshold, seed)
+    out[f"simulate, bins of {BIN_WIDTH}"] = [
+        _figure(
+            "cosine",
+            np.array([s.cosine for s in scored]),
+            np.array([s.exchanged_cosine for s in scored]),
+            None,
+            scored,
+        )
+    ]
+    return out
+
+
+def _ranking_figures(scored: Sequence[QueryScores], same_formula: bool) -> list[Figure]:
+    kept, own, exchanged, truths = [], [], [], []
+    for s in scored:
+        chosen = s.query.same_formula if same_formula else np.ones(len(s.scores), dtype=bool)
+        if chosen.sum() < 2:
+            continue
+        kept.append(s)
+        own.append(s.scores[chosen])
+        exchanged.append(s.exchanged_scores[chosen])
+        truths.append(int(chosen[: s.query.truth].sum()))
+    if not kept:
+        return []
+    sizes = np.array([len(scores) for scores in own])
+    out = [
+        _figure(
+            f"hit@{k}",
+            hit_probabilities(own, truths, k),
+            hit_probabilities(exchanged, truths, k),
+            chance_hit_rate(sizes, k),
+            kept,
+        )
+        for k in HIT_RATES
+    ]
+    out.append(
+        _figure(
+            "MRR",
+            reciprocal_ranks(own, truths),
+            reciprocal_ranks(exchanged, truths),
+            chance_mean_reciprocal_rank(sizes),
+            kept,
+        )
+    )
+    return out
+
+
+def _match_figures(scored: Sequence[QueryScores], threshold: float, seed: int) -> list[Figure]:
+    pairs = [(s, decoy) for s in scored if (decoy := _decoy(s.query, seed)) is not None]
+    labels = np.tile([True, False], len(pairs))
+
+    def probabilities(get: Callable[[QueryScores], Array]) -> Array:
+        logits = np.array([get(s)[[s.query.truth, decoy]] for s, decoy in pairs])
+        return 1 / (1 + np.exp(-logits.ravel()))
+
+    own = probabilities(lambda s: s.scores)
+    exchanged = probabilities(lambda s: s.exchanged_scores)
+    kept = [s for s, _ in pairs]
+    structures = np.array([s.query.inchikey14 for s in kept])
+    return [
+        Figure(
+            name,
+            measure(own, labels),
+            *_resampled(measure, own, labels, structures, seed),
+            0.5,
+            measure(exchanged, labels),
+            len(kept),
+        )
+        for name, measure in (
+            ("accuracy", lambda p, y: accuracy(p, y, threshold)),
+            ("F1", lambda p, y: f1_score(p, y, threshold)),
+            ("AUROC", auroc),
+        )
+    ]
+
+
+def _decoy(query: Query, seed: int) -> int | None:
+    others = [i for i in range(len(query.candidates)) if i != query.truth]
+    if not others:
+        return None
+    text = f"{seed}:{query.spectrum.identifier}"
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return others[int.from_bytes(digest) % len(others)]
+
+
+def _resampled(
+    measure: Callable[[Array, Array], float],
+    probabilities: Array,
+    labels: Array,
+    structures: Array,
+    seed: int,
+    n: int = 500,
+) -> tuple[float, float]:
+    """Return the 95 % interval of a measure of pairs, resampling structures."""
+    random = np.random.default_rng(seed)
+    _, group = np.unique(structures, return_inverse=True)
+    members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
+    values = []
+    for _ in range(n):
+        drawn = np.concatenate(
+            [members[g] for g in random.integers(len(members), size=len(members))]
+        )
+        rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
+        values.append(measure(probabilities[rows], labels[rows]))
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _figure(
+    name: str,
+    values: Array,
+    exchanged: Array,
+    chance: float | None,
+    scored: Sequence[QueryScores],
+) -> Figure:
+    low, high = bootstrap_interval(values, np.array([s.query.inchikey14 for s in scored]))
+    return Figure(
+        name, float(values.mean()), low, high, chance, float(exchanged.mean()), len(values)
+    )
+
+
+def format_figures(found: dict[str, list[Figure]]) -> str:
+    """Return the figures as a table for people."""
+    lines = [
+        f"{'':<38}{'value':>7}  {'95 % interval':>15}  {'chance':>6}  {'exchanged':>9}  {'n':>5}"
+    ]
+    for title, rows in found.items():
+        lines.append(title)
+        for row in rows:
+            chance = "" if row.chance is None else f"{row.chance:.3f}"
+            lines.append(
+                f"  {row.name:<36}{row.value:>7.3f}  {row.low:>6.3f} to {row.high:.3f}  "
+                f"{chance:>6}  {row.exchanged:>9.3f}  {row.n_queries:>5}"
+            )
+    return "\n".join(lines)

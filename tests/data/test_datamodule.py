@@ -93,7 +93,7 @@ def batches(module: SpectrumDataModule, epoch: int) -> list[list[str]]:
 def test_the_same_seed_gives_the_same_batches(cache, demo):
     other = module_of(cache)
     other.setup("fit")
-    one, two = list(demo.train_dataloader())[0], list(other.train_dataloader())[0]
+    one, two = (next(iter(module.train_dataloader())) for module in (demo, other))
     torch.testing.assert_close(one.context, two.context, rtol=0, atol=0)
     torch.testing.assert_close(one.weights, two.weights, rtol=0, atol=0)
     assert [query.candidates for query in other.pairs] == [query.candidates for query in demo.pairs]

@@ -1,0 +1,88 @@
+import copy
+
+import pytest
+import torch
+
+from team5.errors import ConfigError
+from team5.models.heads import MATCH_FEATURES, MatchHead
+
+N = len(MATCH_FEATURES)
+
+
+def pairs_of(weight: torch.Tensor, bias: float, n: int, seed: int = 0):
+    """Draw features in units of their own and labels from a known logistic model."""
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(n, N, generator=generator, dtype=torch.double)
+    p = torch.sigmoid(z @ weight + bias)
+    labels = (torch.rand(n, generator=generator, dtype=torch.double) < p).float()
+    units = torch.logspace(-2, 2, N, dtype=torch.double)
+    return (z * units + 5).float(), labels, p
+
+
+def logits(head: MatchHead, features: torch.Tensor, impossible: float = 0.0) -> torch.Tensor:
+    return head(features, torch.full((len(features),), impossible))
+
+
+def test_a_known_logistic_is_recovered():
+    weight = torch.linspace(-1.5, 1.5, N, dtype=torch.double)
+    features, labels, p = pairs_of(weight, 0.3, 20_000)
+    head = MatchHead()
+    head.fit(features, labels)
+    torch.testing.assert_close(head.weight.double(), weight, atol=0.1, rtol=0.1)
+    assert (logits(head, features).sigmoid() - p).abs().mean() < 0.02
+    # Calibrated in the large: as many expected as there are.
+    assert logits(head, features).sigmoid().mean().item() == pytest.approx(
+        labels.mean().item(), abs=1e-3
+    )
+
+
+def test_few_pairs_leave_a_fitted_head_nearly_as_it_was():
+    weight = torch.linspace(-1.5, 1.5, N, dtype=torch.double)
+    head = MatchHead()
+    head.fit(*pairs_of(weight, 0.3, 5_000)[:2])
+    before = copy.deepcopy(head)
+    features, labels, _ = pairs_of(-weight, 0.0, 6, seed=1)
+    head.fit(features, labels, ridge=20.0)
+    assert torch.equal(head.mean, before.mean)
+    assert torch.equal(head.scale, before.scale)
+    assert (head.weight - before.weight).abs().max() < 0.5
+    many = copy.deepcopy(before)
+    many.fit(*pairs_of(-weight, 0.0, 20_000, seed=1)[:2], ridge=20.0)
+    torch.testing.assert_close(many.weight, -before.weight, atol=0.3, rtol=0.1)
+
+
+def test_a_feature_that_never_varies_does_no_harm():
+    features, labels, _ = pairs_of(torch.ones(N, dtype=torch.double), 0.0, 500)
+    features[:, 3] = 7.0
+    head = MatchHead()
+    head.fit(features, labels)
+    assert torch.isfinite(logits(head, features)).all()
+    assert head.weight[3].abs() < 1e-6
+
+
+def test_pairs_that_one_feature_tells_apart_keep_finite_weights():
+    features = torch.zeros(40, N)
+    features[:20, 0] = 1.0
+    labels = (features[:, 0] > 0).float()
+    head = MatchHead()
+    head.fit(features, labels)
+    assert torch.isfinite(head.weight).all()
+    assert ((logits(head, features) > 0) == (labels > 0)).all()
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_pairs_of_one_kind_are_an_error(label):
+    with pytest.raises(ConfigError, match="all of one kind"):
+        MatchHead().fit(torch.randn(5, N), torch.full((5,), label))
+
+
+def test_an_unfitted_head_says_a_half():
+    assert logits(MatchHead(), torch.randn(3, N)).sigmoid().tolist() == [0.5] * 3
+
+
+def test_peaks_above_the_precursor_make_a_match_unlikely():
+    features = torch.randn(3, N)
+    none, half, alone = (logits(MatchHead(), features, share).sigmoid() for share in (0, 0.5, 1))
+    assert (none > half).all()
+    assert (half > alone).all()
+    assert alone.max() < 1e-4

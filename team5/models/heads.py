@@ -106,13 +106,21 @@ class MatchHead(nn.Module):
         strength = torch.full_like(prior, ridge)
         if not fitted:
             strength[-1] = 1e-3
+
+        def loss(w: Tensor) -> Tensor:
+            pull: Tensor = 0.5 * (strength * (w - prior).square()).sum()
+            return nn.functional.softplus((1 - 2 * y) * (z @ w)).sum() + pull
+
         w = prior.clone()
-        for _ in range(50):
+        for _ in range(100):
             p = torch.sigmoid(z @ w)
             gradient = z.T @ (p - y) + strength * (w - prior)
             hessian = (z * (p * (1 - p)).unsqueeze(1)).T @ z + torch.diag(strength)
             step = torch.linalg.solve(hessian, gradient)
-            w -= step.clamp(-5, 5)
+            # A whole step overshoots where the prior is sure and the pairs say otherwise.
+            while loss(w - step) > loss(w) and step.abs().max() > 1e-8:
+                step = step / 2
+            w -= step
             if step.abs().max() < 1e-8:
                 break
         self.weight.copy_(w[:-1])

@@ -1,0 +1,194 @@
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from team5.chemistry.molecule import parse_smiles
+from team5.data.spectrum import Spectrum
+from team5.errors import AdductError, ConfigError, DeviceError, MoleculeError, SpectrumError
+from team5.inference.inference import infer, parse_device
+from team5.inference.results import Match, Simulation
+
+CAFFEINE = "Cn1cnc2c1c(=O)n(C)c(=O)n2C"
+ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
+MZS = [195.0877, 138.0662, 110.0713]
+INTENSITIES = [100.0, 60.0, 15.0]
+
+
+def close(a, b):
+    assert a.probability == pytest.approx(b.probability, abs=1e-5)
+    assert a.score == pytest.approx(b.score, abs=1e-4)
+
+
+def test_what_is_given_decides_what_comes_back(model):
+    assert isinstance(infer(model, None, CAFFEINE, MZS, INTENSITIES), Match)
+    assert isinstance(infer(model, None, CAFFEINE), Simulation)
+    ranked = infer(model, None, [ASPIRIN, CAFFEINE], MZS, INTENSITIES)
+    assert [match.smiles for match in ranked] == [ASPIRIN, CAFFEINE]
+    assert sorted(match.rank for match in ranked) == [1, 2]
+    paired = infer(model, None, [ASPIRIN, CAFFEINE], [MZS, MZS], [INTENSITIES, INTENSITIES])
+    assert [match.rank for match in paired] == [None, None]
+    simulated = infer(model, None, [CAFFEINE, ASPIRIN])
+    assert [s.smiles for s in simulated] == [CAFFEINE, ASPIRIN]
+
+
+def test_ranks_follow_probability_and_ties_keep_the_order_given(model):
+    ranked = infer(model, None, [ASPIRIN, CAFFEINE, CAFFEINE, "CCO"], MZS, INTENSITIES)
+    by_rank = sorted(ranked, key=lambda match: match.rank)
+    probabilities = [match.probability for match in by_rank]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert ranked[1].rank < ranked[2].rank
+
+
+def test_a_candidate_gets_the_same_answer_alone_and_among_others(model):
+    alone = infer(model, None, CAFFEINE, MZS, INTENSITIES)
+    among = infer(model, None, ["C" * 60, CAFFEINE, "c1ccccc1", ASPIRIN], MZS, INTENSITIES)[1]
+    close(alone, among)
+    assert [p.formula for p in alone.peaks] == [p.formula for p in among.peaks]
+
+
+def test_order_and_unit_of_peaks_do_not_matter(model):
+    plain = infer(model, None, CAFFEINE, MZS, INTENSITIES)
+    shuffled = infer(model, None, CAFFEINE, MZS[::-1], [1e6 * i for i in INTENSITIES[::-1]])
+    assert plain == shuffled
+    assert plain == infer(model, None, CAFFEINE, np.array(MZS), torch.tensor(INTENSITIES))
+
+
+def test_explained_peaks_agree_with_rdkit(model):
+    match = infer(model, None, CAFFEINE, MZS, INTENSITIES)
+    assert [peak.formula for peak in match.peaks] == ["C5H8N3+", "C6H8N3O+", "C8H11N4O2+"]
+    assert match.explained_intensity == pytest.approx(1.0)
+    mol = parse_smiles(CAFFEINE).mol
+    for peak in match.peaks:
+        assert abs(peak.error_ppm) < 10
+        for kept, lost in peak.broken_bonds:
+            assert kept in peak.atoms
+            assert lost not in peak.atoms
+            assert mol.GetBondBetweenAtoms(kept, lost) is not None
+
+
+def test_atoms_are_counted_in_the_smiles_as_typed(model):
+    salt = infer(model, None, f"[Na+].{CAFFEINE}", MZS, INTENSITIES)
+    plain = infer(model, None, CAFFEINE, MZS, INTENSITIES)
+    assert [tuple(i - 1 for i in p.atoms) for p in salt.peaks] == [p.atoms for p in plain.peaks]
+    assert any("largest organic component" in note for note in salt.notes)
+
+
+def test_peaks_above_the_precursor_lower_the_match_and_are_named(model):
+    benzene = infer(model, None, "C1=CC=CC=C1", [100, 200, 300], [0.5, 0.7, 0.9])
+    assert benzene.probability < 0.01
+    assert not benzene.label
+    assert benzene.impossible_mzs == (100.0, 200.0, 300.0)
+    assert any("above the precursor" in note for note in benzene.notes)
+
+
+def test_a_precursor_the_structure_cannot_have_does_not_match(model):
+    wrong = infer(model, None, CAFFEINE, MZS, INTENSITIES, precursor_mz=217.0696)
+    assert wrong.probability < 0.01
+    assert any("[M+Na]+" in note for note in wrong.notes)
+    right = infer(model, None, CAFFEINE, MZS, INTENSITIES, precursor_mz=195.0877)
+    assert right.probability == infer(model, None, CAFFEINE, MZS, INTENSITIES).probability
+
+
+def test_a_small_error_of_the_precursor_changes_nothing(model):
+    answers = {
+        infer(model, None, CAFFEINE, MZS, INTENSITIES, precursor_mz=mz).probability
+        for mz in (195.0860, 195.0877, 195.0890)
+    }
+    assert len(answers) == 1
+
+
+def test_a_permanent_charge_takes_the_molecule_as_it_is(model):
+    choline = infer(model, None, "C[N+](C)(C)CCO", [60.081, 104.107], [100, 50])
+    assert choline.adduct == "[M]+"
+    assert choline.precursor_mz == pytest.approx(104.1070, abs=1e-4)
+    assert choline.explained_intensity == pytest.approx(1.0)
+
+
+def test_stereo_and_ways_of_writing_do_not_matter(model):
+    one = infer(model, None, "C[C@@H](N)C(=O)O", [44.05, 90.055], [100, 10])
+    two = infer(model, None, "NC(C)C(O)=O", [44.05, 90.055], [100, 10])
+    close(one, two)
+    assert "stereo is kept in the text and ignored by the score" in one.notes
+
+
+def test_several_spectra_of_one_compound_are_judged_together(model):
+    spectra = [Spectrum(MZS, INTENSITIES), Spectrum(MZS[:2], [5, 100], collision_energy="40 eV")]
+    together = infer(model, None, [ASPIRIN, CAFFEINE], spectra=spectra)
+    assert {match.rank for match in together} == {1, 2}
+    assert len(together[1].peaks) == 5
+    one = infer(model, None, CAFFEINE, spectra=[spectra[0], spectra[0]])
+    close(one, infer(model, None, CAFFEINE, spectra=[spectra[0]]))
+
+
+def test_a_simulation_has_the_precursor_and_the_charge_of_its_adduct(model):
+    simulated = infer(model, None, CAFFEINE, adduct="[M+Na]+", collision_energy="20 eV")
+    assert max(simulated.intensities) == 1.0
+    assert list(simulated.mzs) == sorted(simulated.mzs)
+    assert simulated.precursor_mz == pytest.approx(217.0696, abs=1e-4)
+    assert any("Na" in formula for formula in simulated.formulas)
+    negative = infer(model, None, ASPIRIN, adduct="[M-H]-")
+    assert all(formula.endswith("-") for formula in negative.formulas)
+
+
+def test_threads_get_the_answers_of_one(model):
+    expected = [infer(model, None, s, MZS, INTENSITIES) for s in (CAFFEINE, ASPIRIN)]
+    answers = {}
+
+    def ask(number):
+        answers[number] = infer(model, None, (CAFFEINE, ASPIRIN)[number % 2], MZS, INTENSITIES)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(answers[number] == expected[number % 2] for number in range(8))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ((CAFFEINE, [1.0, 2.0], [1.0]), SpectrumError, "2 m/z values but 1 intensities"),
+        ((CAFFEINE, [], []), SpectrumError, "no peaks"),
+        ((CAFFEINE, [100.0], [-1.0]), SpectrumError, "negative"),
+        ((CAFFEINE, [float("nan")], [1.0]), SpectrumError, "finite"),
+        ((CAFFEINE, [100.0], [float("inf")]), SpectrumError, "finite"),
+        ((CAFFEINE, [0.0], [1.0]), SpectrumError, "above 0"),
+        ((CAFFEINE, [100.0], [0.0]), SpectrumError, "all intensities are 0"),
+        ((CAFFEINE, [100.0] * 2001, [1.0] * 2001), SpectrumError, "2001 peaks"),
+        ((CAFFEINE, [100.0], None), ConfigError, "mzs without intensities"),
+        ((CAFFEINE, None, [1.0]), ConfigError, "intensities without mzs"),
+        (("CC(=O", [100.0], [1.0]), MoleculeError, "position 3"),
+        (("C" * 129, [100.0], [1.0]), MoleculeError, "129 heavy atoms"),
+        (([CAFFEINE, "CCX"], [100.0], [1.0]), MoleculeError, "structure 2 of 2"),
+        (([], [100.0], [1.0]), ConfigError, "no SMILES"),
+        ((None, [100.0], [1.0]), ConfigError, "no SMILES"),
+        (([CAFFEINE] * 3, [[100.0]] * 2, [[1.0]] * 2), ConfigError, "3 SMILES but 2 spectra"),
+        ((CAFFEINE, [[100.0]], [1.0]), ConfigError, "list of lists"),
+    ],
+)
+def test_wrong_input_is_one_clear_error(model, arguments, error, says):
+    with pytest.raises(error, match=says) as caught:
+        infer(model, None, *arguments)
+    assert len(str(caught.value).splitlines()) == 1
+    assert caught.value.exit_code == 2
+
+
+def test_an_adduct_that_is_none_is_refused(model):
+    with pytest.raises(AdductError, match="not understood"):
+        infer(model, None, CAFFEINE, MZS, INTENSITIES, adduct="[X+Q]+")
+
+
+def test_another_models_tokenizer_is_refused(model):
+    from team5.chemistry.tokenizer import MoleculeTokenizer
+
+    with pytest.raises(ConfigError, match="tokenizer is not the model's"):
+        infer(model, MoleculeTokenizer(), CAFFEINE)
+
+
+def test_an_absent_device_is_an_error_that_names_those_there_are():
+    with pytest.raises(DeviceError, match=r"cuda:99.*There is: cpu"):
+        parse_device("cuda:99")
+    assert parse_device("cpu") == torch.device("cpu")

@@ -1,0 +1,175 @@
+"""README.md tells the truth: its commands run, and answer what it says they answer.
+
+A ``text`` block behind a ``bash`` or ``python`` block is what that block prints. With another
+shipped version the answers are others; this writes them anew:
+
+    python tests/test_readme.py
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from team5.cli.run import compose_config
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+README = REPOSITORY / "README.md"
+
+# What a test does not run, by the command's beginning.
+NOT_RUN = {
+    "make": "sets up, or is what is running this test",
+    "PIP_EXTRA_INDEX_URL=": "sets up",
+    "source": "chooses the Python this test already runs with",
+    "tensorboard": "serves until it is stopped",
+    "python train.py": "trains for minutes; that its settings exist is tested below",
+    "python evaluate.py": "measures for minutes; that its settings exist is tested below",
+    "python team5/training/update_checkpoint_tracker.py": "changes checkpoints/; runs below on "
+    "another folder",
+}
+# Answers are equal if their words are, and their numbers to this, absolute or relative: sums in
+# float32 depend on the machine.
+TOLERANCE = 0.02
+_NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:\.\d+)?")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code, the line it begins at, and the answer that follows it, if one does."""
+
+    language: str
+    code: str
+    line: int
+    answer: str | None
+
+    def __str__(self) -> str:
+        return f"README.md, line {self.line}"
+
+    @property
+    def commands(self) -> list[str]:
+        """The commands of a bash block, without comments; those over several lines in one."""
+        joined = re.sub(r"\\\n\s*", "", self.code)
+        return [line for line in joined.splitlines() if line.strip() and line[0] != "#"]
+
+
+def read_blocks(text: str) -> list[Block]:
+    found = re.finditer(
+        r"^```(bash|python)\n(.*?)^```\n(?:\n?```text\n(.*?)^```\n)?",
+        text,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    return [
+        Block(match[1], match[2], text.count("\n", 0, match.start()) + 1, match[3])
+        for match in found
+    ]
+
+
+BLOCKS = read_blocks(README.read_text(encoding="utf-8"))
+COMMANDS = [(block, command) for block in BLOCKS if block.language == "bash"
+            for command in block.commands]  # fmt: skip
+
+
+def is_run(command: str) -> bool:
+    return not command.startswith(tuple(NOT_RUN))
+
+
+def starting_with(start: str) -> list[str]:
+    """Return the words of all commands that begin so, without the beginning and comments."""
+    return [
+        shlex.split(command, comments=True)[len(start.split()) :]
+        for _, command in COMMANDS
+        if command.startswith(start)
+    ]
+
+
+def run_block(block: Block) -> str:
+    """Run a block in the repository root and return what it prints."""
+    code = "\n".join(filter(is_run, block.commands))
+    run = ["bash", "-ec", code] if block.language == "bash" else [sys.executable, "-c", block.code]
+    done = subprocess.run(
+        run,
+        cwd=REPOSITORY,
+        env={
+            **os.environ,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{block}: {done.stderr}"
+    return done.stdout
+
+
+def is_runnable(block: Block) -> bool:
+    return block.language == "python" or any(map(is_run, block.commands))
+
+
+@pytest.mark.parametrize("block", list(filter(is_runnable, BLOCKS)), ids=str)
+def test_code_runs_and_answers_as_shown(block):
+    if not (REPOSITORY / "checkpoints" / "v0.1").is_dir():
+        pytest.skip("checkpoints/ holds no v0.1 to ask")
+    printed = run_block(block)
+    if block.answer is None:
+        return
+    assert _NUMBER.sub("#", printed) == _NUMBER.sub("#", block.answer)
+    numbers = [list(map(float, _NUMBER.findall(text))) for text in (printed, block.answer)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=TOLERANCE, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("program", ["train", "evaluate"])
+def test_settings_of_long_commands_exist(program):
+    commands = starting_with(f"python {program}.py")
+    assert commands
+    for words in commands:
+        compose_config(program, words)
+
+
+def test_tracker_is_changed_by_hand_as_shown(tmp_path):
+    script = "python team5/training/update_checkpoint_tracker.py"
+    commands = starting_with(script)
+    assert commands
+    for words in commands:
+        done = subprocess.run(
+            [sys.executable, script.split()[1], *words, "--root", str(tmp_path)],
+            cwd=REPOSITORY, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+def test_make_targets_exist():
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    targets = [words[0] for words in starting_with("make")]
+    assert targets
+    for target in targets:
+        assert re.search(rf"^{re.escape(target)}:", makefile, flags=re.MULTILINE), target
+
+
+def test_files_it_points_to_are_there():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README.read_text(encoding="utf-8"))
+    assert links
+    missing = [link for link in links if not (REPOSITORY / link).exists()]
+    if missing and not (REPOSITORY / "checkpoints" / "v0.1").is_dir():
+        missing = [link for link in missing if not link.startswith("checkpoints/")]
+    assert missing == []
+
+
+def write_answers() -> None:
+    """Write the answers of the README anew."""
+    text = README.read_text(encoding="utf-8")
+    for block in BLOCKS:
+        if block.answer is not None and is_runnable(block):
+            before = f"{block.code}```\n"
+            place = text.index(block.answer, text.index(before) + len(before))
+            text = text[:place] + run_block(block) + text[place + len(block.answer) :]
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_answers()

@@ -46,6 +46,7 @@ class Block:
     code: str
     line: int
     answer: str | None
+    answer_span: tuple[int, int]
 
     def __str__(self) -> str:
         return f"README.md, line {self.line}"
@@ -64,7 +65,7 @@ def read_blocks(text: str) -> list[Block]:
         flags=re.MULTILINE | re.DOTALL,
     )
     return [
-        Block(match[1], match[2], text.count("\n", 0, match.start()) + 1, match[3])
+        Block(match[1], match[2], text.count("\n", 0, match.start()) + 1, match[3], match.span(3))
         for match in found
     ]
 
@@ -163,11 +164,10 @@ def test_files_it_points_to_are_there():
 def write_answers() -> None:
     """Write the answers of the README anew."""
     text = README.read_text(encoding="utf-8")
-    for block in BLOCKS:
+    for block in reversed(BLOCKS):
         if block.answer is not None and is_runnable(block):
-            before = f"{block.code}```\n"
-            place = text.index(block.answer, text.index(before) + len(before))
-            text = text[:place] + run_block(block) + text[place + len(block.answer) :]
+            start, end = block.answer_span
+            text = text[:start] + run_block(block) + text[end:]
     README.write_text(text, encoding="utf-8")
 
 

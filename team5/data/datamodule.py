@@ -119,7 +119,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         self.cache = Path(cache_dir) if cache_dir else cache_folder()
         self.tokenizer = MoleculeTokenizer()
         self.facts: dict[str, Any] = {}
-        self._prepared = False
+        self._prepared_path: Path | None = None
         self._table_path: Path | None = None
 
     @property
@@ -129,9 +129,8 @@ class SpectrumDataModule(lightning.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Download and prepare the table, once on each machine."""
-        if not self._prepared:
-            self._prepare(progress=True)
-            self._prepared = True
+        if self._prepared_path is None:
+            self._prepared_path = self._prepare(progress=True)
 
     def _prepare(self, *, progress: bool) -> Path:
         if self.kind == "demo":
@@ -159,7 +158,8 @@ class SpectrumDataModule(lightning.LightningDataModule):
 
         if self._table_path is not None:
             return
-        self._table_path = self._prepare(progress=False)
+        # Other processes of a distributed run find what the first one has prepared.
+        self._table_path = self._prepared_path or self._prepare(progress=False)
         table = self._with_folds(pl.read_parquet(self._table_path))
         check_folds(table["inchikey14"], table["fold"], source=str(self._table_path.name))
         table, left_out = _trainable(table)

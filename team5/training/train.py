@@ -12,6 +12,7 @@ import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf
 
 from team5.callbacks.checkpoint_export import CheckpointExport
@@ -47,9 +48,17 @@ def train(cfg: DictConfig) -> str | None:
         Whatever reading data, versions or writing them raises.
     """
     parent: StoredVersion | None = None
+    state: dict[str, Any] | None = None
     if cfg.resume is not None:
+        if cfg.from_version is not None:
+            raise ConfigError(
+                "from_version= and resume= exclude each other: a resumed run goes on with its own "
+                "weights."
+            )
         parent = read_version(cfg.checkpoints_root, cfg.resume)
         cfg = _resumed_config(cfg, parent)
+        state = read_optimizer(cfg.checkpoints_root, cfg.resume)
+        _check_epochs_left(cfg, parent, state)
     elif cfg.from_version is not None:
         parent = read_version(cfg.checkpoints_root, cfg.from_version)
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -75,10 +84,9 @@ def train(cfg: DictConfig) -> str | None:
                 callback.set_as_latest = "never"
     loggers = [instantiate(logger) for logger in (cfg.logger or {}).values()]
     trainer: lightning.Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
-    if cfg.resume is None:
+    if state is None:
         trainer.fit(module, datamodule=data)
     else:
-        state = read_optimizer(cfg.checkpoints_root, cfg.resume)
         _own(callbacks, parent)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "state.ckpt"
@@ -116,6 +124,15 @@ def _resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
     return resumed
 
 
+def _check_epochs_left(cfg: DictConfig, parent: StoredVersion, state: Mapping[str, Any]) -> None:
+    done, wanted = int(state["epoch"]) + 1, cfg.trainer.max_epochs
+    if wanted is not None and 0 <= wanted <= done:
+        raise ConfigError(
+            f"{parent.version} has been trained for {done} epochs, and trainer.max_epochs is "
+            f"{wanted}. Give more, trainer.max_epochs={2 * done}."
+        )
+
+
 def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
     """Use the network sizes and cutting limits of the version whose weights are taken."""
     network, tokenizer = parent.config["model"], parent.config["tokenizer"]
@@ -133,6 +150,8 @@ def _facts(
         (key, OmegaConf.select(cfg, key)) for key in ("seed", "from_version", "description")
     )
     plain.update({"output_dir": None, "checkpoints_root": None, "resume": None})
+    # Where this machine keeps prepared tables; a resumed run keeps them where its own does.
+    plain["data"]["cache_dir"] = None
     for name in _PATHS:
         value = plain["data"].get(name)
         if value is not None and PurePath(value).is_absolute():
@@ -154,7 +173,7 @@ def _description(data: Mapping[str, Any], parent: StoredVersion | None, cfg: Dic
         if parent
         else "Trained"
     )
-    measured = "computed spectra, not measured ones" if data["computed"] else "spectra"
+    measured = "computed spectra, not measured ones," if data["computed"] else "spectra"
     return (
         f"{begun} on {data['train_spectra']:,} {measured} of {data['train_compounds']:,} "
         f"compounds ({'built-in demo set' if data['computed'] else data['source']})"
@@ -166,6 +185,9 @@ def _own(callbacks: list[lightning.Callback], parent: StoredVersion | None) -> N
     for callback in callbacks:
         if isinstance(callback, CheckpointExport) and parent is not None:
             callback.resume_as(parent.version, parent.config["training"]["score"])
+        if isinstance(callback, EarlyStopping):
+            # The run begins at the end of an epoch whose validation was before.
+            callback.strict = False
 
 
 def _exported(callbacks: list[lightning.Callback]) -> str | None:

@@ -1,0 +1,266 @@
+"""train.py on the built-in demo set, in a registry of its own."""
+
+import json
+import logging
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+
+from team5.registry.export import export_version, read_optimizer, read_version
+from team5.registry.tracker import Tracker
+from team5.registry.tracker_format import TrackerEntryFields
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+QUICK = ("experiment=debug", "~callbacks.progress")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def train(cache, tmp_path_factory):
+    """Run train.py in this process, as Python runs a file, and return its exit code."""
+
+    def run(root: Path, *words: str) -> int:
+        root_logger = logging.getLogger()
+        before = root_logger.handlers[:], root_logger.level
+        argv, folder = sys.argv, Path.cwd()
+        sys.argv = ["train.py", f"checkpoints_root={root}", f"data.cache_dir={cache}", *words]
+        os.chdir(tmp_path_factory.mktemp("run"))
+        try:
+            runpy.run_path(str(REPOSITORY / "train.py"), run_name="__main__")
+        except SystemExit as exited:
+            return exited.code
+        finally:
+            sys.argv = argv
+            os.chdir(folder)
+            GlobalHydra.instance().clear()
+            for handler in set(root_logger.handlers) - set(before[0]):
+                handler.close()
+            root_logger.handlers, root_logger.level = before
+        raise AssertionError("train.py ended without an exit code")
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole_run(train, tmp_path_factory) -> Path:
+    """A registry with a version of each epoch of one run."""
+    root = tmp_path_factory.mktemp("whole") / "checkpoints"
+    words = (*QUICK, "trainer.max_epochs=3", "callbacks.export.every_best=true",
+             "model.optimizer.lr=0.003")  # fmt: skip
+    assert train(root, *words) == 0
+    assert [str(v) for v in Tracker(root).read().versions] == ["v0.1", "v0.2", "v0.3"]
+    return root
+
+
+@pytest.fixture
+def registry(whole_run, tmp_path) -> Path:
+    return Path(shutil.copytree(whole_run, tmp_path / "checkpoints"))
+
+
+def last_line(capfd) -> str:
+    return capfd.readouterr().err.strip().splitlines()[-1]
+
+
+def assert_same_weights(one, other) -> None:
+    assert one.weights.keys() == other.weights.keys()
+    for name, tensor in one.weights.items():
+        assert torch.equal(tensor, other.weights[name]), name
+
+
+def test_a_real_process_trains_exports_and_says_what_it_learned_from(tmp_path, cache):
+    root = tmp_path / "checkpoints"
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "train.py"), "experiment=debug",
+         f"checkpoints_root={root}", f"data.cache_dir={cache}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "computed from bond-strength rules with noise, not measured" in done.stderr
+    assert "Exported v0.1" in done.stderr
+
+    stored = read_version(root, "v0.1")
+    config = json.loads((stored.folder / "config.json").read_text())
+    assert config["training"]["epoch"] == 1
+    assert config["data"]["computed"] is True
+    # No path of this machine.
+    texts = re.findall(r'"((?:[^"\\]|\\.)*)"', (stored.folder / "config.json").read_text())
+    assert [text for text in texts if text.startswith(("/", "~")) or str(tmp_path) in text] == []
+    assert "It learned from computed spectra, not measured ones" in (
+        stored.folder / "README.md"
+    ).read_text().replace("\n", " ")
+
+    data = Tracker(root).read()
+    (entry,) = data.entries
+    assert "computed spectra" in entry.description
+    assert {"accuracy", "f1_score", "auroc", "mrr", "hit_rate@1"} <= set(entry.performance)
+    assert data.latest is None
+
+    (run_folder,) = (tmp_path / "outputs").glob("*/*")
+    assert (run_folder / ".hydra/config.yaml").is_file()
+    assert (run_folder / "train.log").is_file()
+    rows = (run_folder / "metrics/metrics.csv").read_text().splitlines()
+    assert {"train/loss", "val/accuracy", "val/loss"} <= set(rows[0].split(","))
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(train, whole_run, tmp_path):
+    words = (*QUICK, "trainer.max_epochs=3", "model.optimizer.lr=0.003")
+    assert train(tmp_path / "again", *words) == 0
+    assert_same_weights(read_version(tmp_path / "again", "v0.1"), read_version(whole_run, "v0.3"))
+    assert train(tmp_path / "other", *QUICK, "trainer.max_epochs=1", "seed=2") == 0
+    one, other = read_version(tmp_path / "other", "v0.1"), read_version(whole_run, "v0.1")
+    assert not torch.equal(
+        one.weights["fragment_head.none.weight"], other.weights["fragment_head.none.weight"]
+    )
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(train, registry, whole_run):
+    assert read_optimizer(registry, "v0.1")["epoch"] == 0
+    # What came after the version that is resumed is not there yet.
+    root = registry.parent / "broken"
+    shutil.copytree(registry / "v0.1", root / "v0.1")
+    tracker = json.loads((whole_run / "checkpoint_tracker.json").read_text())
+    tracker["checkpoints"] = tracker["checkpoints"][:1]
+    (root / "checkpoint_tracker.json").write_text(json.dumps(tracker))
+
+    assert train(root, "resume=v0.1", "callbacks.export.every_best=false") == 0
+    (version,) = Tracker(root).read().versions
+    assert str(version) == "v0.1"
+    resumed, unbroken = read_version(root, "v0.1"), read_version(whole_run, "v0.3")
+    assert resumed.config["training"]["epoch"] == 2
+    assert resumed.config["training"]["global_step"] == unbroken.config["training"]["global_step"]
+    assert_same_weights(resumed, unbroken)
+    assert read_optimizer(root, "v0.1")["global_step"] == 6
+    assert Tracker(root).read().entry("v0.1").description.startswith("Resumed v0.1")
+
+
+def test_more_epochs_go_on_with_the_version_that_is_resumed(train, registry):
+    before = read_version(registry, "v0.3")
+    # Early stopping at the end of the epoch, as Lightning does it, finds no validation in
+    # the epoch that a resumed run begins at the end of.
+    assert train(registry, "resume=v0.3", "trainer.max_epochs=4",
+                 "callbacks.export.every_best=false",
+                 "callbacks.early_stopping.check_on_train_epoch_end=true") == 0  # fmt: skip
+    after = read_version(registry, "v0.3")
+    assert [str(v) for v in Tracker(registry).read().versions] == ["v0.1", "v0.2", "v0.3"]
+    assert after.config["training"]["epoch"] == 3
+    assert after.config["training"]["score"] < before.config["training"]["score"]
+    assert after.config["model"] == before.config["model"]
+    # The run's own settings were kept.
+    assert after.config["training_config"]["model"]["optimizer"]["lr"] == 0.003
+    assert after.config["parent_version"] == "v0.3"
+
+
+def test_a_run_that_has_no_epoch_left_says_so(train, registry, capfd):
+    assert train(registry, "resume=v0.3") == 2
+    assert last_line(capfd) == (
+        "ConfigError: v0.3 has been trained for 3 epochs, and trainer.max_epochs is 3. "
+        "Give more, trainer.max_epochs=6."
+    )
+
+
+def test_from_version_takes_sizes_and_weights_and_leaves_latest(train, registry):
+    Tracker(registry).set_latest("v0.2")
+    assert train(registry, "experiment=finetune", "~callbacks.progress", "trainer.max_epochs=1",
+                 "data.train_compounds=12", "data.val_max_spectra=1",
+                 "data.n_candidates=2") == 0  # fmt: skip
+    new, parent = read_version(registry, "v0.4"), read_version(registry, "v0.2")
+    assert new.config["model"] == parent.config["model"]
+    assert new.config["tokenizer"] == parent.config["tokenizer"]
+    assert (new.config["parent_version"], new.config["parent_hash"]) == (
+        "v0.2", parent.version_hash,
+    )  # fmt: skip
+    # One short epoch: near where it started, but not there.
+    name = "fragment_head.none.weight"
+    step = (new.weights[name] - parent.weights[name]).abs().max()
+    assert 0 < step < 0.01
+    data = Tracker(registry).read()
+    assert data.latest == "v0.2"
+    assert data.entry("v0.4").description.startswith("Fine-tuned v0.2 on ")
+    assert "computed spectra" in data.entry("v0.4").description
+
+
+@pytest.fixture
+def without_optimizer(registry) -> Path:
+    (registry / "v0.2/optimizer.bin").unlink()
+    return registry
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("resume=v0.9",), 2, 'VersionNotFoundError: no version "v0.9" in '),
+        (("from_version=v0.9",), 2, 'VersionNotFoundError: no version "v0.9" in '),
+        (
+            ("experiment=finetune", "from_version=v7.1"),
+            2,
+            'VersionNotFoundError: no version "v7.1"',
+        ),
+        (("experiment=finetune",), 2, "VersionNotFoundError: "),
+        (("resume=newest",), 2, "VersionError: "),
+        (("from_version=../v0.1",), 2, "VersionError: "),
+        (("resume=v0.2",), 1, "CheckpointFileNotFoundError: "),
+        (("resume=v0.1", "experiment=debug"), 2, "ConfigError: experiment= and resume= exclude"),
+        (("resume=v0.1", "from_version=v0.2"), 2, "ConfigError: from_version= and resume= exclude"),
+        (("data=file",), 2, "ConfigError: data=file needs data.path=FILE"),
+        (("data=file", "data.path=nowhere.mgf"), 2, "DataFileNotFoundError: nowhere.mgf"),
+        (("data.path=a.mgf",), 2, "ConfigError: data.path='a.mgf' needs data=file"),
+        (("trainer.max_epoch=3",), 2, "ConfigError: "),
+        (("model.network.d_model=wide",), 2, "ConfigError: "),
+    ],
+)
+def test_a_wrong_call_gets_one_line_and_its_exit_code(
+    train, without_optimizer, capfd, words, code, said
+):
+    versions = Tracker(without_optimizer).read().versions
+    assert train(without_optimizer, *words) == code
+    error = capfd.readouterr().err.strip().splitlines()
+    assert error[-1].startswith(said)
+    assert not any("Traceback" in line for line in error)
+    assert Tracker(without_optimizer).read().versions == versions
+
+
+def test_a_version_that_was_not_trained_here_cannot_be_resumed(train, tmp_path, whole_run, capfd):
+    stored = read_version(whole_run, "v0.1")
+    config = {key: value for key, value in stored.config.items() if key != "training_config"}
+    root = tmp_path / "checkpoints"
+    export_version(
+        root, config=config, weights=stored.weights, optimizer={"epoch": 1},
+        entry=TrackerEntryFields(description="from elsewhere", accuracy=0.5, f1_score=0.5),
+    )  # fmt: skip
+    assert train(root, "resume=v0.1") == 1
+    assert "holds no training config" in (line := last_line(capfd))
+    assert line.endswith("Start from its weights: from_version=v0.1.")
+
+
+@pytest.mark.slow
+def test_two_processes_export_one_version(tmp_path, cache):
+    root = tmp_path / "checkpoints"
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "train.py"), *QUICK, "trainer=ddp",
+         "trainer.accelerator=cpu", f"checkpoints_root={root}", f"data.cache_dir={cache}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [str(v) for v in Tracker(root).read().versions] == ["v0.1"]
+    read_version(root, "v0.1")

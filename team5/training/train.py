@@ -12,7 +12,7 @@ import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 
 from team5.callbacks.checkpoint_export import CheckpointExport
@@ -83,6 +83,8 @@ def train(cfg: DictConfig) -> str | None:
                 # Computed spectra teach the machinery, not chemistry.
                 callback.set_as_latest = "never"
     loggers = [instantiate(logger) for logger in (cfg.logger or {}).values()]
+    if not loggers:  # without one Lightning refuses to watch the learning rate
+        callbacks = [c for c in callbacks if not isinstance(c, LearningRateMonitor)]
     trainer: lightning.Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
     if state is None:
         trainer.fit(module, datamodule=data)

@@ -1,0 +1,72 @@
+"""What train() writes about a run; that it trains is shown by tests/program/test_train.py."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from team5.cli.run import compose_config
+from team5.registry.export import read_version
+from team5.registry.tracker import Tracker
+from team5.training.train import train
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    return tmp_path_factory.mktemp("places")
+
+
+@pytest.fixture(scope="module")
+def run(places):
+    """Train in a registry that has no version yet; return the config and the version."""
+    cfg = compose_config(
+        "train",
+        ["experiment=debug", "trainer.max_epochs=1", "model.network.d_model=8",
+         "description=A trial",
+         f"checkpoints_root={places / 'checkpoints'}", f"output_dir={places / 'outputs'}",
+         f"data.cache_dir={places / 'cache'}"],
+    )  # fmt: skip
+    OmegaConf.set_struct(cfg, False)
+    del cfg.callbacks["progress"]
+    cfg.logger = {}
+    return cfg, train(cfg)
+
+
+def test_it_returns_the_version_it_exported(run, places):
+    _, version = run
+    assert version == "v0.1"
+    assert [str(v) for v in Tracker(places / "checkpoints").read().versions] == ["v0.1"]
+
+
+def test_a_given_description_is_kept(run, places):
+    assert Tracker(places / "checkpoints").read().entry("v0.1").description == "A trial"
+
+
+def test_latest_is_not_moved_by_computed_spectra(run, places):
+    assert Tracker(places / "checkpoints").read().latest is None
+
+
+def test_the_version_says_how_it_was_trained_and_not_where(run, places):
+    config = read_version(places / "checkpoints", "v0.1").config
+    training = config["training_config"]
+    assert training["model"]["network"]["d_model"] == config["model"]["d_model"] == 8
+    assert (training["seed"], training["trainer"]["max_epochs"]) == (1, 1)
+    assert training["output_dir"] is training["checkpoints_root"] is None
+    assert training["data"]["cache_dir"] is None
+    assert config["parent_version"] is None
+    assert {"torch", "lightning", "rdkit"} <= set(config["packages"])
+    # All of it can be composed again.
+    OmegaConf.create(training)
+
+
+def test_without_callbacks_and_loggers_nothing_is_exported(places, caplog):
+    cfg = compose_config(
+        "train",
+        ["experiment=debug", "trainer.max_epochs=1", "data.train_compounds=4",
+         f"checkpoints_root={places / 'none'}", f"output_dir={places / 'outputs'}",
+         f"data.cache_dir={places / 'cache'}"],
+    )  # fmt: skip
+    cfg.callbacks, cfg.logger = None, None
+    assert train(cfg) is None
+    assert not (places / "none").exists()
+    assert "Nothing was exported" in caplog.text

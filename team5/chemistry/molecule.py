@@ -148,7 +148,8 @@ def parse_smiles(smiles: str) -> Molecule:
             f"SMILES {_shorten(text)!r}: {mol.GetNumAtoms()} heavy atoms; "
             f"at most {MAX_HEAVY_ATOMS} can be fragmented."
         )
-    return Molecule(smiles, mol, atom_indices, tuple(notes))
+    mol, order = _in_canonical_order(mol)
+    return Molecule(smiles, mol, tuple(atom_indices[i] for i in order), tuple(notes))
 
 
 @contextmanager
@@ -319,6 +320,26 @@ def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
         return mol
     notes.append(f"judged as {Chem.MolToSmiles(neutral)}, with {moved} proton(s) moved")
     return neutral.GetMol()
+
+
+def _in_canonical_order(mol: Chem.Mol) -> tuple[Chem.Mol, list[int]]:
+    """Return a molecule with atoms and bonds in canonical order, and the old index of each atom.
+
+    Fragments cost the same in any order, but where a limit cuts them off, order decides: without
+    this, the same structure written in another way would score otherwise.
+    """
+    params = Chem.SmilesParserParams()
+    params.removeHs = False
+    canonical = Chem.MolToSmiles(mol)
+    order = list(mol.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"])
+    with _quiet():
+        rewritten = Chem.MolFromSmiles(canonical, params)
+    if rewritten is None:
+        raise MoleculeError(
+            f"SMILES {_shorten(canonical)!r}: the canonical form of this structure cannot be read "
+            "again. Write its charges and aromatic rings in another way."
+        )
+    return rewritten, order
 
 
 def _shorten(text: str, length: int = 60) -> str:

@@ -45,8 +45,6 @@ class Pair:
     peaks : ModelPeaks
     match_peaks, match_outcomes : arrays of shape (N,)
         Ions within the tolerance of a peak: index of the peak, ``fragment * K + k``.
-    match_errors : array of shape (N,)
-        Their distance from the peak, 0 to 1, in units of the tolerance.
     """
 
     molecule_index: int
@@ -56,7 +54,6 @@ class Pair:
     peaks: ModelPeaks
     match_peaks: Array
     match_outcomes: Array
-    match_errors: Array
 
     def moved(self, by: int) -> Pair:
         """Return the same pair for a batch in which ``by`` molecules come before."""
@@ -90,9 +87,7 @@ def make_pair(
         )
     offsets = outcome_offsets(*ion_offsets(adduct))
     peaks = select_peaks(mzs, intensities, precursor_mz, keep_impossible=keep_impossible)
-    matched, outcomes, errors = match_peaks(
-        peaks.mzs, fragments.masses, fragments.hydrogens, offsets
-    )
+    matched, outcomes = match_peaks(peaks.mzs, fragments.masses, fragments.hydrogens, offsets)
     return Pair(
         molecule_index=molecule_index,
         context=context_features(adduct, precursor_mz, collision_energy, instrument_type),
@@ -101,7 +96,6 @@ def make_pair(
         peaks=peaks,
         match_peaks=matched,
         match_outcomes=outcomes,
-        match_errors=errors,
     )
 
 
@@ -128,8 +122,6 @@ class Batch:
         ``spectrum * P + peak`` of each match.
     match_outcomes : (N,) long
         ``fragment * K + k`` of each match, within its spectrum's molecule.
-    match_errors : (N,) float
-        Distance of ion and peak, 0 to 1, in units of the tolerance.
     impossible_weight : (B,) float
         Of peaks above the precursor.
     labels : (B,) float
@@ -147,7 +139,6 @@ class Batch:
     peak_padding_mask: torch.Tensor
     match_rows: torch.Tensor
     match_outcomes: torch.Tensor
-    match_errors: torch.Tensor
     impossible_weight: torch.Tensor
     labels: torch.Tensor
 
@@ -205,9 +196,6 @@ def collate_pairs(
         peak_padding_mask=torch.from_numpy(padding),
         match_rows=torch.from_numpy(np.concatenate(rows)),
         match_outcomes=torch.from_numpy(np.concatenate([pair.match_outcomes for pair in pairs])),
-        match_errors=torch.from_numpy(
-            np.concatenate([pair.match_errors for pair in pairs]).astype(np.float32)
-        ),
         impossible_weight=torch.tensor(impossible, dtype=torch.float32),
         labels=torch.tensor([1.0] * n if labels is None else list(labels), dtype=torch.float32),
     )

@@ -115,7 +115,7 @@ def match_peaks(
     offsets: Array,
     tolerance_ppm: float = PEAK_TOLERANCE_PPM,
     tolerance_floor: float = PEAK_TOLERANCE_FLOOR,
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array]:
     """Find every ion within the tolerance of every peak.
 
     Parameters
@@ -130,8 +130,6 @@ def match_peaks(
     -------
     peaks, outcomes : arrays of shape (N,)
         Index of the peak; ``fragment * K + k`` of the ion. By peak, then k, then mass.
-    errors : array of shape (N,)
-        Distance of the peak from the ion, 0 to 1, in units of the tolerance.
     """
     order = np.argsort(fragment_masses, kind="stable")
     return _match(
@@ -152,7 +150,6 @@ def _match(mzs, masses, order, hydrogens, offsets, shifts, relative, floor):  # 
     size = 256
     peaks = np.empty(size, dtype=np.int64)
     outcomes = np.empty(size, dtype=np.int64)
-    errors = np.empty(size, dtype=np.float64)
     count = 0
     for p in range(len(mzs)):
         tolerance = max(mzs[p] * relative, floor)
@@ -163,7 +160,6 @@ def _match(mzs, masses, order, hydrogens, offsets, shifts, relative, floor):  # 
             i = np.searchsorted(masses, target - tolerance)
             while i < len(masses) and masses[i] <= target + tolerance:
                 fragment = order[i]
-                error = abs(masses[i] - target) / tolerance
                 i += 1
                 if hydrogens[fragment] + shifts[k] < 0:
                     continue
@@ -175,11 +171,7 @@ def _match(mzs, masses, order, hydrogens, offsets, shifts, relative, floor):  # 
                     wider = np.empty(size, dtype=np.int64)
                     wider[:count] = outcomes
                     outcomes = wider
-                    longer = np.empty(size, dtype=np.float64)
-                    longer[:count] = errors
-                    errors = longer
                 peaks[count] = p
-                errors[count] = error
                 outcomes[count] = fragment * n_outcomes + k
                 count += 1
-    return peaks[:count], outcomes[:count], errors[:count]
+    return peaks[:count], outcomes[:count]

@@ -20,8 +20,6 @@ Array = NDArray[Any]
 
 # Predicted ions closer than this are one peak: they have the same formula.
 _SAME_ION = 1e-4  # m/z
-# The network learns square roots of intensities.
-INTENSITY_EXPONENT = 2.0
 
 
 def explain_peaks(
@@ -55,7 +53,7 @@ def explain_peaks(
                 fragment_mz=fragment_mz,
                 error_ppm=(mz - fragment_mz) / fragment_mz * 1e6,
                 formula=ion_formula(tokens.fragments, fragment, k, adduct),
-                atoms=tuple(typed[i] for i in tokens.fragments.atoms(fragment)),
+                atoms=tuple(sorted(typed[i] for i in tokens.fragments.atoms(fragment))),
                 broken_bonds=tuple(
                     (typed[a], typed[b]) for a, b in tokens.fragments.cut_bonds(fragment)
                 ),
@@ -115,8 +113,9 @@ def predict_spectrum(
     peak_of = np.cumsum(new_peak) - 1
     n_peaks = int(peak_of[-1]) + 1 if len(order) else 0
     total = np.bincount(peak_of, weights=probability[order], minlength=n_peaks)
-    intensities = total**INTENSITY_EXPONENT
-    intensities = intensities / intensities.max() if n_peaks else intensities
+    # The network learns square roots of intensities; yet squaring what it is unsure of lowered the
+    # cosine to measured spectra (val fold: 0.53, from 0.55).
+    intensities = total / total.max() if n_peaks else total
     strongest = np.argsort(-intensities, kind="stable")[:max_peaks]
     chosen = np.sort(strongest[intensities[strongest] >= min_intensity])
     starts = np.flatnonzero(new_peak)

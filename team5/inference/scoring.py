@@ -73,7 +73,9 @@ class QueryScores:
     Attributes
     ----------
     scores, exchanged_scores : array of shape (C,)
-        Match logits, higher is better.
+        What candidates are ranked by, higher is better.
+    probabilities, exchanged_probabilities : array of shape (C,)
+        Of a match.
     cosine, exchanged_cosine : float
         Of the spectrum predicted for the true structure.
     """
@@ -81,6 +83,8 @@ class QueryScores:
     query: Query
     scores: Array
     exchanged_scores: Array
+    probabilities: Array
+    exchanged_probabilities: Array
     cosine: float
     exchanged_cosine: float
 
@@ -229,11 +233,14 @@ def _score_group(
     queries: Sequence[Query],
     spectra: Sequence[Spectrum],
 ) -> Iterator[QueryScores]:
-    logits = np.full((len(molecules), len(spectra)), np.nan)
+    scores = np.full((len(molecules), len(spectra)), np.nan)
+    probabilities = scores.copy()
     truths = {query.truth for query in queries}
     cosines = np.zeros(len(spectra))
     for scored in iter_scores(model, molecules, spectra):
-        logits[scored.index] = scored.scores.logit[list(scored.rows)].double().cpu().numpy()
+        rows = list(scored.rows)
+        scores[scored.index] = scored.scores.score[rows].double().cpu().numpy()
+        probabilities[scored.index] = scored.scores.probability[rows].double().cpu().numpy()
         if scored.index not in truths:
             continue
         for column, (pair, spectrum) in enumerate(zip(scored.pairs, spectra, strict=True)):
@@ -254,8 +261,10 @@ def _score_group(
     for i, query in enumerate(queries):
         yield QueryScores(
             query,
-            logits[:, 2 * i],
-            logits[:, 2 * i + 1],
+            scores[:, 2 * i],
+            scores[:, 2 * i + 1],
+            probabilities[:, 2 * i],
+            probabilities[:, 2 * i + 1],
             float(cosines[2 * i]),
             float(cosines[2 * i + 1]),
         )
@@ -335,11 +344,10 @@ def _match_figures(scored: Sequence[QueryScores], threshold: float, seed: int) -
     labels = np.tile([True, False], len(pairs))
 
     def probabilities(get: Callable[[QueryScores], Array]) -> Array:
-        logits = np.array([get(s)[[s.query.truth, decoy]] for s, decoy in pairs])
-        return 1 / (1 + np.exp(-logits.ravel()))
+        return np.array([get(s)[[s.query.truth, decoy]] for s, decoy in pairs]).ravel()
 
-    own = probabilities(lambda s: s.scores)
-    exchanged = probabilities(lambda s: s.exchanged_scores)
+    own = probabilities(lambda s: s.probabilities)
+    exchanged = probabilities(lambda s: s.exchanged_probabilities)
     kept = [s for s, _ in pairs]
     structures = np.array([s.query.inchikey14 for s in kept])
     return [

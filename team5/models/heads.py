@@ -19,7 +19,13 @@ MATCH_FEATURES = (
     "cosine",
     "log number of peaks",
     "matched weight x predicted probability seen",
-    "mass error",
+    "score x cosine",
+    "score squared",
+    "matched weight squared",
+    "predicted probability seen squared",
+    "explained intensity x predicted probability seen",
+    "entropy x score",
+    "entropy x mean log probability",
 )
 # Peaks above the precursor are too rare in training for a fitted weight; a spectrum of nothing else
 # is surely of another structure.

@@ -19,7 +19,7 @@ from team5.data.context import ADDUCTS, CONTEXT_FEATURES, INSTRUMENTS
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
 from team5.errors import CheckpointError, ConfigError
 from team5.models.encoders import ContextEncoder, MoleculeEncoder
-from team5.models.heads import FragmentHead, MatchHead
+from team5.models.heads import MATCH_FEATURES, FragmentHead, MatchHead
 
 # A peak that no ion of a structure explains counts as this much less likely than "none".
 UNEXPLAINED_LOG_PENALTY = math.log(1e-3)
@@ -179,13 +179,6 @@ class Team5Model(nn.Module):
         missed = p_outcomes[:, :-1].square().masked_fill(seen_mask[:, :-1], 0.0).sum(dim=-1)
         norm = (p_peaks.square().sum(dim=-1) + missed).sqrt() * weights.norm(dim=-1)
         cosine = (p_peaks * weights).sum(dim=-1) / norm.clamp(min=1e-12)
-        # Of the ions near each peak, the likely ones say how far it is off.
-        found = p_outcomes[rows, batch.match_outcomes]
-        share = found / p_peaks.flatten()[batch.match_rows].clamp(min=1e-20)
-        errors = torch.zeros_like(weights).flatten()
-        errors = errors.index_add(0, batch.match_rows, share * batch.match_errors).view_as(weights)
-        mass_error = (weights * errors).sum(dim=-1) / matched_weight.clamp(min=1e-6)
-        mass_error = torch.where(matched_weight > 0, mass_error, mass_error.new_ones(()))
         return torch.stack(
             [
                 score,
@@ -198,7 +191,13 @@ class Team5Model(nn.Module):
                 cosine,
                 n_peaks.clamp(min=1).log(),
                 matched_weight * seen,
-                mass_error,
+                score * cosine,
+                score.square(),
+                matched_weight.square(),
+                seen.square(),
+                explained * seen,
+                entropy * score,
+                entropy * mean_log_p,
             ],
             dim=-1,
         ).detach()
@@ -210,6 +209,7 @@ class Team5Model(nn.Module):
             "tokenizer": self.tokenizer.to_config(),
             "context": {"adducts": list(ADDUCTS), "instruments": list(INSTRUMENTS)},
             "hydrogen_shifts": list(HYDROGEN_SHIFTS),
+            "match_features": list(MATCH_FEATURES),
         }
 
     @classmethod
@@ -228,7 +228,7 @@ class Team5Model(nn.Module):
         except (KeyError, TypeError) as error:
             raise ConfigError(f"config.json does not describe a model: {error}.") from error
         here = model.to_config()
-        for part in ("context", "hydrogen_shifts"):
+        for part in ("context", "hydrogen_shifts", "match_features"):
             if config.get(part) != here[part]:
                 raise ConfigError(
                     f"the version's {part} differ from this release of team5. "

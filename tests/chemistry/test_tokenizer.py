@@ -1,4 +1,5 @@
 import json
+import random
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -161,3 +162,19 @@ def test_features_count_what_a_fragment_keeps_and_loses(name):
     np.testing.assert_allclose(depths, fragments.depths)
     n_rings = Chem.GetSSSR(tokens.molecule.mol)
     assert feature(tokens, "n_rings")[0] * 3 == pytest.approx(len(n_rings), abs=1e-5)
+
+
+def test_how_a_structure_is_written_changes_no_token():
+    tokenizer = MoleculeTokenizer()
+    shuffle = random.Random(1).shuffle
+    for smiles in [*SMILES.values(), *(molecule.smiles for molecule in demo_molecules())]:
+        mol = Chem.MolFromSmiles(max(smiles.split("."), key=len))
+        order = list(range(mol.GetNumAtoms()))
+        shuffle(order)
+        other = Chem.MolToSmiles(Chem.RenumberAtoms(mol, order), canonical=False)
+        one, two = tokenizer.encode(Chem.MolToSmiles(mol)), tokenizer.encode(other)
+        assert one.molecule.canonical_smiles == two.molecule.canonical_smiles
+        for name in ("atoms", "bonds", "bond_ends"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=smiles)
+        np.testing.assert_array_equal(one.fragments.masks, two.fragments.masks, err_msg=smiles)
+        np.testing.assert_array_equal(one.fragment_features(), two.fragment_features())

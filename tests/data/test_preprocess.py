@@ -46,14 +46,9 @@ def test_matching_equals_a_double_loop(data, adduct, ppm):
         lambda ion, off: ion + off, st.sampled_from(ions.tolist()), st.floats(-0.004, 0.004)
     )
     mzs = np.array(sorted(data.draw(st.lists(near | st.floats(0.5, 300), max_size=25))))
-    peaks, outcomes, errors = match_peaks(
+    peaks, outcomes = match_peaks(
         mzs, fragments.masses, fragments.hydrogens, offsets, tolerance_ppm=ppm
     )
-    tolerances = np.maximum(mzs[peaks] * ppm * 1e-6, 0.002)
-    distances = np.abs(
-        fragments.masses[outcomes // N_OUTCOMES] + offsets[outcomes % N_OUTCOMES] - mzs[peaks]
-    )
-    np.testing.assert_allclose(errors * tolerances, distances, atol=1e-9)
     found = list(zip(peaks.tolist(), outcomes.tolist(), strict=True))
     assert len(found) == len(set(found))
     naive = naive_matches(mzs, fragments.masses, fragments.hydrogens, offsets, ppm, 0.002)
@@ -73,14 +68,14 @@ def test_matching_equals_a_double_loop(data, adduct, ppm):
 def test_more_matches_than_the_first_buffer_holds_are_all_kept():
     masses, hydrogens = np.full(200, 100.0), np.full(200, 10)
     offsets = outcome_offsets(0.0, None)
-    peaks, outcomes, _ = match_peaks(np.full(20, 100.0), masses, hydrogens, offsets)
+    peaks, outcomes = match_peaks(np.full(20, 100.0), masses, hydrogens, offsets)
     assert len(peaks) == 4_000
     assert len(set(zip(peaks.tolist(), outcomes.tolist(), strict=True))) == 4_000
 
 
 def test_ions_with_fewer_hydrogens_than_none_match_nothing():
     mzs = 100.0 + HYDROGEN * np.arange(-4, 5)
-    _, outcomes, _ = match_peaks(
+    _, outcomes = match_peaks(
         mzs, np.array([100.0]), np.array([2]), outcome_offsets(0.0, None), tolerance_ppm=1.0
     )
     assert [HYDROGEN_SHIFTS[o] for o in outcomes] == [-2, -1, 0, 1, 2, 3, 4]
@@ -108,7 +103,7 @@ def test_the_whole_molecule_gives_the_precursor(adduct, precursor_mz):
     assert parsed.precursor_mz(molecule.exact_mass) == pytest.approx(precursor_mz, abs=1e-4)
     offsets = outcome_offsets(*ion_offsets(parsed))
     assert np.nanmin(np.abs(fragments.masses[0] + offsets - precursor_mz)) < 1e-4
-    _, outcomes, _ = match_peaks(
+    _, outcomes = match_peaks(
         np.array([precursor_mz]), fragments.masses, fragments.hydrogens, offsets
     )
     assert 0 in outcomes // N_OUTCOMES
@@ -120,7 +115,7 @@ def test_without_a_group_its_outcomes_are_not_there(adduct):
     assert np.isnan(offsets).tolist() == [False] * 9 + [True] * 5
     fragments = enumerate_fragments(parse_smiles("CCOC(C)=O"))
     mzs = np.sort(fragments.masses + 22.9892)
-    _, outcomes, _ = match_peaks(mzs, fragments.masses, fragments.hydrogens, offsets)
+    _, outcomes = match_peaks(mzs, fragments.masses, fragments.hydrogens, offsets)
     assert (outcomes % N_OUTCOMES < 9).all()
 
 
@@ -128,7 +123,7 @@ def test_a_sodium_that_stays_on_a_fragment_is_matched():
     fragments = enumerate_fragments(parse_smiles("CCOC(=O)c1ccccc1"))
     offsets = outcome_offsets(*ion_offsets(parse_adduct("[M+Na]+")))
     benzoic_acid = 122.03677943 + 22.98976928 - 0.00054858
-    _, outcomes, _ = match_peaks(
+    _, outcomes = match_peaks(
         np.array([benzoic_acid]), fragments.masses, fragments.hydrogens, offsets
     )
     assert len(outcomes) > 1

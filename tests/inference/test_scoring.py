@@ -66,8 +66,8 @@ def test_scores_are_those_of_infer(model, table):
     for scored in score_queries(model, read_queries(table)):
         spectrum = scored.query.spectrum
         matches = infer(model, None, list(scored.query.candidates), spectra=[spectrum])
-        probabilities = 1 / (1 + np.exp(-scored.scores))
-        assert [m.probability for m in matches] == pytest.approx(probabilities, abs=1e-5)
+        assert [m.probability for m in matches] == pytest.approx(scored.probabilities, abs=1e-5)
+        assert [m.score for m in matches] == pytest.approx(scored.scores, abs=1e-4)
 
 
 def test_exchanged_spectra_come_from_another_structure_and_are_fixed_by_seed(table):

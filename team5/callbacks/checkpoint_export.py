@@ -65,6 +65,9 @@ class CheckpointExport(Callback):
         Move ``latest`` when the run ends well, at each export, or not at all.
     description : str
         One line for the tracker.
+    save_optimizer : bool
+        Write ``optimizer.bin``, four times the size of the weights, without which a version cannot
+        be resumed.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class CheckpointExport(Callback):
         every_best: bool = False,
         set_as_latest: WhenLatest = "on_success",
         description: str = "",
+        save_optimizer: bool = True,
     ) -> None:
         super().__init__()
         _check_choice("mode", mode, get_args(Mode))
@@ -90,6 +94,7 @@ class CheckpointExport(Callback):
         self.every_best = every_best
         self.set_as_latest = set_as_latest
         self.description = description
+        self.save_optimizer = save_optimizer
         self.version: str | None = None
         self.best_score: float | None = None
         self._resumed: tuple[str, float] | None = None
@@ -177,7 +182,7 @@ class CheckpointExport(Callback):
             version=None if self.every_best else self.version,
             config={**config, "training": training},
             weights=model.export_weights(),
-            optimizer=model.optimizer_state(),
+            optimizer=model.optimizer_state() if self.save_optimizer else None,
             extra_files=model.export_files(),
             entry=TrackerEntryFields(
                 description=self.description,

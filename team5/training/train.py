@@ -219,5 +219,14 @@ def _report(trainer: lightning.Trainer, version: str | None, cfg: DictConfig) ->
         _log.warning("Nothing was exported: no validation improved callbacks.export.monitor.")
         return
     _log.info("Exported %s to %s", version, Path(cfg.checkpoints_root) / version)
-    _log.info("Curves: tensorboard --logdir %s", cfg.output_dir)
-    _log.info('Try it: python predict.py version=%s smiles="CCO"', version)
+    _log.info("Curves: tensorboard --logdir %s", _relative(cfg.output_dir))
+    root = (
+        "" if cfg.checkpoints_root == "checkpoints" else f" checkpoints_root={cfg.checkpoints_root}"
+    )
+    _log.info('Try it: python predict.py version=%s%s smiles="CCO"', version, root)
+
+
+def _relative(folder: str) -> Path:
+    """Return a folder as seen from here, where it lies below."""
+    path = Path(folder)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -2,6 +2,7 @@
 
     python evaluate.py version=v0.1 data.queries=retrieval_test.parquet
     python evaluate.py data.queries=retrieval_test.parquet output=figures.json
+    python evaluate.py version=v0.1 data.queries=retrieval_val.parquet record=true
 
 Prints hit@1/5/20 and MRR for all candidates, for long lists and for candidates of the same formula,
 match accuracy, F1 and AUROC, and the cosine of predicted spectra; each with its 95 % interval over

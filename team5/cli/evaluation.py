@@ -12,11 +12,19 @@ from team5.cli.output import check_output_path, write_json_file
 from team5.errors import ConfigError
 from team5.inference.inference import load_model
 from team5.inference.scoring import Figure, figures, format_figures, read_queries, score_queries
+from team5.registry.tracker import Tracker
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _log = logging.getLogger(__name__)
+
+# What the tracker keeps of the rankings, and under which names.
+_RECORDED_RANKINGS = {
+    "rank, all candidates": "",
+    "rank, candidates of the same formula": "same_formula_",
+}
+_NAMES = {"hit@1": "hit_rate@1", "hit@5": "hit_rate@5", "hit@20": "hit_rate@20", "MRR": "mrr"}
 
 
 def evaluate(cfg: DictConfig) -> int:
@@ -32,6 +40,8 @@ def evaluate(cfg: DictConfig) -> int:
     report = _report(cfg, model.version, model.version_hash, found)
     if cfg.output is not None:
         write_json_file(report, cfg.output)
+    if cfg.record:
+        _record(cfg, model.version, found, len(queries))
     if cfg.format == "json":
         print(json.dumps(report, indent=2))
     else:
@@ -39,6 +49,32 @@ def evaluate(cfg: DictConfig) -> int:
         print(f"{model.version} ({model.version_hash}) on {name}, {len(queries)} queries\n")
         print(format_figures(found))
     return 0
+
+
+def _record(cfg: DictConfig, version: str, found: dict[str, list[Figure]], n_queries: int) -> None:
+    """Put the figures into the version's entry of the tracker."""
+    rankings: dict[str, float] = {}
+    of_match: dict[str, float] = {}
+    of_simulation: dict[str, float] = {}
+    for title, rows in found.items():
+        values = {row.name: row.value for row in rows}
+        if title.startswith("match"):
+            of_match = values
+        elif title.startswith("simulate"):
+            of_simulation = values
+        elif title in _RECORDED_RANKINGS:
+            prefix = _RECORDED_RANKINGS[title]
+            rankings |= {f"{prefix}{_NAMES.get(k, k)}": value for k, value in values.items()}
+    Tracker(cfg.checkpoints_root).add(
+        version,
+        accuracy=of_match["accuracy"],
+        f1_score=of_match["F1"],
+        update=True,
+        extra_performance={"auroc": of_match["AUROC"], **rankings, **of_simulation},
+        extra={
+            "measured_on": f"{Path(cfg.data.queries).name}, {n_queries} queries, seed {cfg.seed}"
+        },
+    )
 
 
 def _with_progress(model: Any, queries: Any, seed: int) -> Any:

@@ -1,6 +1,7 @@
 """evaluate.py with the small version on a small table."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,10 @@ def table(tmp_path_factory) -> Path:
 
 
 def evaluate(*words: str) -> subprocess.CompletedProcess:
+    if not any(word.startswith("checkpoints_root=") for word in words):
+        words = (f"checkpoints_root={SHIPPED}", *words)
     return subprocess.run(
-        [sys.executable, "evaluate.py", f"checkpoints_root={SHIPPED}", *words],
+        [sys.executable, "evaluate.py", *words],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -82,3 +85,21 @@ def test_a_query_whose_truth_is_missing_is_named(table, tmp_path):
     done = evaluate(f"data.queries={path}")
     assert done.returncode == 2
     assert f"{path}, row 1" in done.stderr
+
+
+def test_record_puts_the_figures_into_the_tracker_and_nothing_else(table, tmp_path):
+    root = shutil.copytree(SHIPPED, tmp_path / "checkpoints")
+    before = json.loads((root / "checkpoint_tracker.json").read_text())
+    words = (f"checkpoints_root={root}", f"data.queries={table}", "record=true", "format=json")
+    done = evaluate(*words)
+    assert done.returncode == 0, done.stderr
+    match = json.loads(done.stdout)["figures"]["match, one decoy of the same mass"]
+    figures = {row["name"]: row["value"] for row in match}
+    after = json.loads((root / "checkpoint_tracker.json").read_text())
+    entry = after["checkpoints"][0]
+    assert entry["performance"]["accuracy"] == figures["accuracy"]
+    assert entry["performance"]["f1_score"] == figures["F1"]
+    assert {"hit_rate@1", "same_formula_hit_rate@1", "mrr", "cosine"} <= set(entry["performance"])
+    assert entry.pop("measured_on") == "queries.parquet, 6 queries, seed 0"
+    entry["performance"] = before["checkpoints"][0]["performance"]
+    assert after == before

@@ -21,7 +21,7 @@ from team5.registry.storage import storage_errors
 _ROWS_PER_GROUP = 50_000
 _MIN_SMILES_WIDTH = 8
 _RANKING_HEADER: tuple[str, ...] = (
-    "rank", "probability", "match", "explained", "formula", "name", "SMILES",
+    "rank", "score", "probability", "match", "explained", "formula", "name", "SMILES",
 )  # fmt: skip
 
 
@@ -437,6 +437,7 @@ def _format_ranking(ranking: Ranking, top: int, width: int | None) -> str:
     rows: list[tuple[str, ...]] = [
         (
             "-" if match.rank is None else str(match.rank),
+            f"{match.score:.2f}",
             f"{match.probability:.3f}",
             "yes" if match.label else "no",
             f"{match.explained_intensity:.0%}",

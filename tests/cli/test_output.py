@@ -266,7 +266,7 @@ def test_simulation_text_keeps_the_highest_peaks_in_order_of_mz():
     assert "1 more of 3 peaks" in text
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [72, 80, 120])
 def test_text_fits_the_terminal_by_cutting_smiles_only(width):
     ranking = Ranking("q", (make_match("C" * 200, 0.7, rank=1),), "v0.2")
     row = next(line for line in format_answer(ranking, width=width).splitlines() if "CCCC" in line)

@@ -18,14 +18,6 @@ MATCH_FEATURES = (
     "predicted probability seen",
     "cosine",
     "log number of peaks",
-    "matched weight x predicted probability seen",
-    "score x cosine",
-    "score squared",
-    "matched weight squared",
-    "predicted probability seen squared",
-    "explained intensity x predicted probability seen",
-    "entropy x score",
-    "entropy x mean log probability",
 )
 # Peaks above the precursor are too rare in training for a fitted weight; a spectrum of nothing else
 # is surely of another structure.
@@ -52,11 +44,16 @@ class FragmentHead(nn.Module):
 class MatchHead(nn.Module):
     """Logistic regression on features of one spectrum held against one structure.
 
-    It is fitted in closed iterations on validation pairs after each epoch, not by gradient steps
-    beside the likelihood, so that its probability is calibrated on structures that the fragment
-    network has not learned from.
+    It looks at the D features and all products of two, squares included: what a low score means
+    depends on how many peaks there are and how sure the prediction is. It is fitted in closed
+    iterations on validation pairs after each epoch, not by gradient steps beside the likelihood, so
+    that its probability is calibrated on structures that the fragment network has not learned from.
     """
 
+    first: Tensor
+    second: Tensor
+    low: Tensor
+    high: Tensor
     mean: Tensor
     scale: Tensor
     weight: Tensor
@@ -65,10 +62,15 @@ class MatchHead(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        n = len(MATCH_FEATURES)
-        self.register_buffer("mean", torch.zeros(n))
-        self.register_buffer("scale", torch.ones(n))
-        self.register_buffer("weight", torch.zeros(n))
+        d = len(MATCH_FEATURES)
+        first, second = torch.triu_indices(d, d)
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("second", second, persistent=False)
+        self.register_buffer("low", torch.full((d,), -torch.inf))
+        self.register_buffer("high", torch.full((d,), torch.inf))
+        self.register_buffer("mean", torch.zeros(d))
+        self.register_buffer("scale", torch.ones(d))
+        self.register_buffer("weight", torch.zeros(d + len(first)))
         self.register_buffer("bias", torch.zeros(()))
         self.register_buffer("threshold", torch.tensor(0.5))
 
@@ -81,12 +83,18 @@ class MatchHead(nn.Module):
         impossible_weight : tensor of shape (B,)
             Share of the peaks' weight that lies above the precursor.
         """
-        logits = ((features - self.mean) / self.scale) @ self.weight + self.bias
+        logits = self._with_products(features) @ self.weight + self.bias
         return logits - IMPOSSIBLE_PENALTY * impossible_weight
+
+    def _with_products(self, features: Tensor) -> Tensor:
+        # Products run away beyond what the head was fitted on.
+        kept = features.clamp(self.low.to(features.dtype), self.high.to(features.dtype))
+        z = (kept - self.mean) / self.scale
+        return torch.cat([z, z[..., self.first] * z[..., self.second]], dim=-1)
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, *, ridge: float = 1.0) -> None:
-        """Fit on pairs, shape (N, n_features) and (N,), by Newton steps with a ridge.
+        """Fit on pairs, shape (N, len(MATCH_FEATURES)) and (N,), by Newton steps with a ridge.
 
         The ridge pulls towards the weights there were before, so that few pairs change a fitted
         head little.
@@ -101,12 +109,14 @@ class MatchHead(nn.Module):
                 "the validation pairs are all of one kind, so no match probability can be fitted. "
                 "Give validation data with same-mass decoys."
             )
-        x, y = features.double(), labels.double()
+        y = labels.double()
         fitted = bool(self.weight.abs().sum() > 0)
         if not fitted:
-            self.mean.copy_(x.mean(dim=0))
-            self.scale.copy_(x.std(dim=0).clamp(min=1e-3))
-        z = (x - self.mean.double()) / self.scale.double()
+            self.low.copy_(features.amin(dim=0))
+            self.high.copy_(features.amax(dim=0))
+            self.mean.copy_(features.double().mean(dim=0))
+            self.scale.copy_(features.double().std(dim=0).clamp(min=1e-3))
+        z = self._with_products(features.double())
         z = torch.cat([z, torch.ones_like(z[:, :1])], dim=1)
         prior = torch.cat([self.weight.double(), self.bias.double().reshape(1)])
         strength = torch.full_like(prior, ridge)

@@ -19,7 +19,7 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
 
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.collate import Batch
-from team5.models.heads import MatchHead
+from team5.models.heads import MATCH_FEATURES, MatchHead
 from team5.models.losses import peak_likelihood_loss
 from team5.models.model import ModelConfig, Team5Model
 
@@ -137,7 +137,7 @@ class Team5LightningModule(lightning.LightningModule):
                 metric.update(positive, target, indexes=index)
 
     def on_validation_epoch_end(self) -> None:
-        width = self.scored.match_head.weight.numel()
+        width = len(MATCH_FEATURES)
         features = torch.as_tensor(self.val_features.compute()).view(-1, width)
         labels = torch.as_tensor(self.val_labels.compute())
         groups = torch.as_tensor(self.val_groups.compute())

@@ -28,12 +28,31 @@ def test_a_known_logistic_is_recovered():
     features, labels, p = pairs_of(weight, 0.3, 20_000)
     head = MatchHead()
     head.fit(features, labels)
-    torch.testing.assert_close(head.weight.double(), weight, atol=0.1, rtol=0.1)
+    torch.testing.assert_close(head.weight[:N].double(), weight, atol=0.1, rtol=0.1)
+    assert head.weight[N:].abs().max() < 0.1
     assert (logits(head, features).sigmoid() - p).abs().mean() < 0.02
     # Calibrated in the large: as many expected as there are.
     assert logits(head, features).sigmoid().mean().item() == pytest.approx(
         labels.mean().item(), abs=1e-3
     )
+
+
+def test_what_two_features_say_together_is_learned():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(4_000, N, generator=generator)
+    labels = (features[:, 0] * features[:, 1] > 0).float()
+    head = MatchHead()
+    head.fit(features[:2_000], labels[:2_000])
+    assert ((logits(head, features) > 0) == (labels > 0))[2_000:].float().mean() > 0.95
+
+
+def test_features_beyond_those_fitted_on_count_as_the_nearest():
+    features, labels, _ = pairs_of(torch.ones(N, dtype=torch.double), 0.0, 500)
+    head = MatchHead()
+    head.fit(features, labels)
+    beyond = torch.stack([features.amax(dim=0), 1e6 * features.abs().amax(dim=0)])
+    one, other = logits(head, beyond)
+    assert one == other
 
 
 def test_few_pairs_leave_a_fitted_head_nearly_as_it_was():

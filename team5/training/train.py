@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import tempfile
+import warnings
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -61,12 +62,15 @@ def train(cfg: DictConfig) -> str | None:
         _check_epochs_left(cfg, parent, state)
     elif cfg.from_version is not None:
         parent = read_version(cfg.checkpoints_root, cfg.from_version)
+    # Lightning 2.6 asks torch 2.13 for it in every run; nothing a user could change.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
 
     if parent is not None:
         _take_sizes(cfg, parent)
     cfg.trainer.precision = _precision(cfg.trainer)
     module: Team5LightningModule = instantiate(cfg.model)
+    _log.info("%s parameters", f"{sum(p.numel() for p in module.model.parameters()):,}")
     data: SpectrumDataModule = instantiate(cfg.data)
     data.tokenizer = module.model.tokenizer
     data.prepare_data()

@@ -91,7 +91,7 @@ def predict_spectrum(
     adduct: Adduct,
     log_p_outcomes: Array,
     *,
-    min_intensity: float = 0.001,
+    min_intensity: float = 0.01,
     max_peaks: int = 200,
     with_formulas: bool = True,
 ) -> PredictedSpectrum:

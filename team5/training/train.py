@@ -68,7 +68,7 @@ def train(cfg: DictConfig) -> str | None:
 
     if parent is not None:
         _take_sizes(cfg, parent)
-    cfg.trainer.precision = _precision(cfg.trainer)
+    cfg.trainer.precision = precision_of(cfg.trainer)
     module: Team5LightningModule = instantiate(cfg.model)
     _log.info("%s parameters", f"{sum(p.numel() for p in module.model.parameters()):,}")
     data: SpectrumDataModule = instantiate(cfg.data)
@@ -148,7 +148,7 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
         cfg.model.tokenizer[key] = tokenizer[key]
 
 
-def _precision(trainer: DictConfig) -> str:
+def precision_of(trainer: DictConfig) -> str:
     """Return the precision asked for; ``auto`` is bfloat16 where the device computes in it."""
     if trainer.precision != "auto":
         return str(trainer.precision)

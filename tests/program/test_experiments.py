@@ -4,10 +4,12 @@ from pathlib import Path
 
 import hydra
 import pytest
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from team5.cli.run import compose_config
 from team5.errors import ConfigError
+from team5.training.train import precision_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs"
@@ -35,6 +37,7 @@ def instantiate_all(cfg: DictConfig) -> None:
     loggers = [hydra.utils.instantiate(c) for c in cfg.logger.values()]
     module = hydra.utils.instantiate(cfg.model)
     data = hydra.utils.instantiate(cfg.data)
+    cfg.trainer.precision = precision_of(cfg.trainer)
     trainer = hydra.utils.instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
     assert trainer.max_epochs == cfg.trainer.max_epochs
     assert data.batch_size == cfg.data.batch_size
@@ -46,6 +49,18 @@ def test_every_experiment_composes_and_becomes_objects(compose, experiment):
     cfg = compose(f"experiment={experiment}")
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     instantiate_all(cfg)
+
+
+@pytest.mark.parametrize(
+    ("knows", "precision"),
+    [({"avx512_bf16": True}, "bf16-mixed"), ({"amx_bf16": True}, "bf16-mixed"), ({}, "32-true")],
+)
+def test_bfloat16_is_used_where_the_processor_computes_in_it(
+    compose, monkeypatch, knows, precision
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: knows)
+    assert precision_of(compose("trainer=cpu").trainer) == precision
+    assert precision_of(compose("trainer=cpu", "trainer.precision=64-true").trainer) == "64-true"
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

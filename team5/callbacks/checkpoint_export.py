@@ -122,7 +122,7 @@ class CheckpointExport(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move ``latest``; Lightning comes here only if the fit ended well."""
         if self.set_as_latest == "on_success" and self.version and trainer.is_global_zero:
-            Tracker(self.root).set_latest(self.version)
+            Tracker(self.root).set_latest(self.version, "its training ended well")
             _log.info("latest in %s is %s", self.root, self.version)
 
     def state_dict(self) -> dict[str, Any]:

@@ -25,14 +25,16 @@ from team5.registry.integrity import (
     sha256,
     write_checksums,
 )
+from team5.registry.migration import SCHEMA, migrated
 from team5.registry.staging import (
     is_moved_aside,
     known_sha256s,
+    present,
     read_tracker,
     registry_lock,
     stage,
 )
-from team5.registry.storage import write_flushed
+from team5.registry.storage import mark_as_read, write_flushed
 from team5.registry.strict_json import to_json
 from team5.registry.tracker import named_versions, unknown_version
 from team5.registry.tracker_format import TrackerData, TrackerEntryFields
@@ -41,7 +43,6 @@ from team5.registry.versions import Version, next_version
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCHEMA = 1  # of config.json; raised when an older team5 could no longer read it
 WEIGHTS_NAME = "model.safetensors"
 OPTIMIZER_NAME = "optimizer.bin"
 
@@ -151,20 +152,22 @@ def export_version(
     to_json(config, "config")
 
     with registry_lock(root) as data:
-        present = _present(root, data)
-        name = wanted or next_version(present)
-        if name in present and not replace:
+        there = present(root, data)
+        # The name of a deleted version is not given again: answers may still carry it.
+        name = wanted or next_version(there | set(data.deleted))
+        if name in there and not replace:
             raise VersionError(f"{root}/ has a {name} already. Replace it, or choose another.")
         with stage(root, name) as staging:
             staging.new.mkdir()
             for file_name, content in files.items():
                 write_flushed(staging.new / file_name, content)
             own = {"schema": SCHEMA, "version": str(name)}
-            complete = {**own, **config, **own}  # first in the file, and not the caller's
+            # First in the file, and not the caller's; the entry is what `repair` goes by.
+            complete = {**own, **config, **own, "entry": dict(changes)}
             (staging.new / CONFIG_NAME).write_bytes(to_json(complete, "config"))
             changes["sha256"] = write_checksums(staging.new)
             data = data.with_entry(name, changes, replace_figures=True)
-            staging.commit(data.with_latest(name) if set_as_latest else data)
+            staging.commit(data.with_latest(name, "exported") if set_as_latest else data)
     return str(name)
 
 
@@ -176,12 +179,12 @@ def resolve_version(root: str | Path, version: str | None = None) -> str:
     root : path
         The registry.
     version : str, optional
-        ``v<major>.<minor>``; None and "latest" mean the tracker's latest.
+        ``v<major>.<minor>``, or an alias; None and "latest" mean the tracker's latest.
 
     Raises
     ------
     VersionError
-        If it is not written as a version.
+        If it is not written as a version and is no alias.
     VersionNotFoundError
         If there is none of this name, or no latest. Both list those there are, closest first.
     TrackerError
@@ -189,18 +192,19 @@ def resolve_version(root: str | Path, version: str | None = None) -> str:
     """
     root = Path(root)
     data = read_tracker(root)
-    present = tuple(sorted(_present(root, data)))
+    there = tuple(sorted(present(root, data)))
     if version is None or version == "latest":
-        return _latest(root, data, present)
+        return _latest(root, data, there)
     try:
-        parsed = Version.parse(version)
+        parsed = Version.parse(data.aliases.get(version, version))
     except VersionError as error:
-        if not present:
+        if not there:
             raise
-        there = named_versions(str(version), present)
-        raise VersionError(f"{error} {root}/ has, closest first: {there}.") from error
-    if parsed not in present:
-        raise unknown_version(version, present, f"{root}/")
+        names = named_versions(str(version), there)
+        named = f", and the aliases {', '.join(sorted(data.aliases))}" if data.aliases else ""
+        raise VersionError(f"{error} {root}/ has, closest first: {names}{named}.") from error
+    if parsed not in there:
+        raise unknown_version(version, there, f"{root}/")
     return str(parsed)
 
 
@@ -256,23 +260,14 @@ def read_optimizer(root: str | Path, version: str | None = None) -> dict[str, An
     return _optimizer_from_bytes(root / str(name) / OPTIMIZER_NAME, content)
 
 
-def _latest(root: Path, data: TrackerData, present: tuple[Version, ...]) -> str:
-    if data.latest is not None and Version.parse(data.latest) in present:
+def _latest(root: Path, data: TrackerData, there: tuple[Version, ...]) -> str:
+    if data.latest is not None and Version.parse(data.latest) in there:
         return data.latest
     fault = (
         "names no latest version" if data.latest is None else f"has no {data.latest}, its latest"
     )
-    remedy = f"Pass one of {named_versions('', present)}" if present else "Train one"
+    remedy = f"Pass one of {named_versions('', there)}" if there else "Train one"
     raise VersionNotFoundError(f"{root}/ {fault}. {remedy}, or name another folder.")
-
-
-def _present(root: Path, data: TrackerData) -> set[Version]:
-    folders = {
-        Version.parse(path.name)
-        for path in (root.iterdir() if root.is_dir() else ())
-        if Version.is_version(path.name)
-    }
-    return folders | set(data.versions)
 
 
 def _read_files(
@@ -296,18 +291,14 @@ def _read_files_once(
     known = known_sha256s(root, version) if verify else None
     # Both are open before either is read: what is replaced afterwards stays readable.
     with _open(path) as config_file, _open(path.parent / file_name) as file:
+        mark_as_read(config_file)
         data, content = config_file.read(), file.read()
 
     if known is not None and sha256(data) not in known:
         known = known_sha256s(root, version) or known
         if sha256(data) not in known:
             check_sha256(path, sha256(data), min(known))
-    config = parse_config(path, data)
-    if isinstance(config.get("schema"), int) and config["schema"] > SCHEMA:
-        raise CheckpointError(
-            f"{path} is of schema {config['schema']}, this team5 reads up to {SCHEMA}. "
-            "Install a later team5."
-        )
+    config = migrated(path, parse_config(path, data))
     if verify:
         record = recorded_files(path, config).get(file_name)
         if record is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from team5.errors import CheckpointError, CheckpointFileNotFoundError
+from team5.registry.schemas import MAX_CONFIG_BYTES, ConfigSchema, fault_of
 from team5.registry.storage import write_flushed
 from team5.registry.strict_json import parse_json, to_json
 
@@ -40,7 +41,7 @@ def write_checksums(folder: str | Path) -> str:
         Holds ``config.json`` and the files to record; no reader may know of it yet.
     """
     path = Path(folder) / CONFIG_NAME
-    config = parse_config(path, path.read_bytes())
+    config = parse_json(path.read_bytes())
     config["files"] = {
         file.name: {"sha256": file_sha256(file), "size": file.stat().st_size}
         for file in sorted(path.parent.iterdir())
@@ -122,17 +123,21 @@ def parse_config(path: Path, data: bytes) -> dict[str, Any]:
     Raises
     ------
     CheckpointError
-        If it is not a JSON object.
+        If it is not a JSON object, is too large, or says something in a way it cannot.
     """
+    if len(data) > MAX_CONFIG_BYTES:
+        raise CheckpointError(
+            f"{path}: {len(data)} bytes; at most {MAX_CONFIG_BYTES} are read. {_REMEDY}"
+        )
     try:
         config = parse_json(data)
     except json.JSONDecodeError as error:
         raise CheckpointError(
             f"{path}, line {error.lineno}, column {error.colno}: {error.msg}. {_REMEDY}"
         ) from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} holds no JSON object. {_REMEDY}")
-    return config
+    if fault := fault_of(ConfigSchema, config):
+        raise CheckpointError(f"{path}: {fault}. {_REMEDY}")
+    return dict(config)
 
 
 def recorded_files(path: Path, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -141,15 +146,11 @@ def recorded_files(path: Path, config: Mapping[str, Any]) -> dict[str, dict[str,
     Raises
     ------
     CheckpointError
-        If there are none, or one is malformed or not of a file in the version's own folder.
+        If there are none.
     """
-    records = config.get("files")
-    if not isinstance(records, dict) or not records:
+    records: dict[str, dict[str, Any]] = config.get("files", {})
+    if not records:
         raise CheckpointError(f'{path} records no checksums under "files". {_REMEDY}')
-    for name, record in records.items():
-        plain = name not in ("", ".", "..") and not set(name) & set("/\\\0")
-        if not plain or not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
-            raise CheckpointError(f'{path}: malformed record {name!r} under "files". {_REMEDY}')
     return records
 
 

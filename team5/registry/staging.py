@@ -34,8 +34,8 @@ TRACKER_NAME = "checkpoint_tracker.json"
 LOCK_TIMEOUT_S = 120.0
 
 _LOCK_NAME = f"{TRACKER_NAME}.lock"
-_PREFIX = ".staging-"
-_VERSION_IN_NAME = re.compile(rf"{re.escape(_PREFIX)}(v[0-9.]+)-[0-9a-f]+")
+STAGING_PREFIX = ".staging-"
+_VERSION_IN_NAME = re.compile(rf"{re.escape(STAGING_PREFIX)}(v[0-9.]+)-[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Staging:
         # The tracker may have been edited by hand since; only this change is carried over to it.
         data = data.with_entry(self.version, entry, replace_figures=True)
         if staged.latest == self.target.name:
-            data = data.with_latest(self.version)
+            data = data.with_latest(self.version, "exported")
         write_tracker(self.root, data)
         self.tracker.unlink()
         return data
@@ -155,6 +155,23 @@ def registry_lock(root: Path) -> Iterator[TrackerData]:
     TrackerError
         If the tracker is not valid.
     """
+    with locked(root):
+        data = read_tracker(root)
+        for staging in list(_left_behind(root)):
+            data = staging.finish(data)
+            shutil.rmtree(staging.path, ignore_errors=True)
+        yield data
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold the registry alone, whatever its tracker says.
+
+    Raises
+    ------
+    StorageError
+        If the registry cannot be written, or another program holds it for long.
+    """
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(root / _LOCK_NAME, timeout=LOCK_TIMEOUT_S)
@@ -166,11 +183,7 @@ def registry_lock(root: Path) -> Iterator[TrackerData]:
                 "Wait for its export to end, or end that program."
             ) from error
         with held:
-            data = read_tracker(root)
-            for staging in list(_left_behind(root)):
-                data = staging.finish(data)
-                shutil.rmtree(staging.path, ignore_errors=True)
-            yield data
+            yield
 
 
 @contextmanager
@@ -180,7 +193,7 @@ def stage(root: Path, version: Version | None) -> Iterator[Staging]:
     The caller holds the lock.
     """
     name = f"{version or 'tracker'}-{secrets.token_hex(4)}"
-    staging = Staging(root / f"{_PREFIX}{name}", version)
+    staging = Staging(root / f"{STAGING_PREFIX}{name}", version)
     staging.path.mkdir()
     try:
         yield staging
@@ -215,6 +228,16 @@ def read_tracker(root: Path) -> TrackerData:
     return TrackerData.parse(data, str(path))
 
 
+def present(root: Path, data: TrackerData) -> set[Version]:
+    """Return all versions there are, by their folder or by their entry."""
+    folders = {
+        Version.parse(path.name)
+        for path in (root.iterdir() if root.is_dir() else ())
+        if Version.is_version(path.name)
+    }
+    return folders | set(data.versions)
+
+
 def known_sha256s(root: Path, version: Version) -> set[str] | None:
     """Return what config.json of a version may have as checksum; None if nothing is recorded.
 
@@ -238,7 +261,7 @@ def is_moved_aside(root: Path, version: Version) -> bool:
 
 
 def _left_behind(root: Path) -> Iterator[Staging]:
-    for path in sorted(root.glob(f"{_PREFIX}*")):
+    for path in sorted(root.glob(f"{STAGING_PREFIX}*")):
         match = _VERSION_IN_NAME.fullmatch(path.name)
         is_version = match is not None and Version.is_version(match[1])
         yield Staging(path, Version.parse(match[1]) if match and is_version else None)

@@ -2,11 +2,16 @@
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from team5.errors import StorageError, Team5Error
+
+if sys.platform != "win32":
+    import fcntl
 
 _AT_FDCWD = -100  # linux/fcntl.h: paths relative to the current folder
 _RENAME_EXCHANGE = 2  # linux/fs.h
@@ -61,6 +66,28 @@ def exchange(first: Path, second: Path) -> bool:
     if number in _NO_EXCHANGE:
         return False
     raise OSError(number, os.strerror(number), str(first), None, str(second))
+
+
+def mark_as_read(file: BinaryIO) -> None:
+    """Mark an open file as being read until it is closed, for :func:`is_being_read`."""
+    if sys.platform != "win32":
+        # A file system without locks has no marks; nothing depends on them but gc's patience.
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def is_being_read(path: Path) -> bool:
+    """Tell whether a program has marked a file as being read and still does."""
+    if sys.platform == "win32":
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 @contextmanager

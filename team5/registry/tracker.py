@@ -125,12 +125,19 @@ class Tracker:
                 changes.setdefault("sha256", file_sha256(config))
             data = data.with_entry(parsed, changes, replace_figures=False)
             if set_as_latest:
-                data = data.with_latest(parsed)
+                data = data.with_latest(parsed, "set with its entry")
             write_tracker(self.root, data)
         return data
 
-    def set_latest(self, version: str) -> None:
-        """Move ``latest`` to a version that has an entry.
+    def set_latest(self, version: str, reason: str = "promoted") -> None:
+        """Move ``latest`` to a version that has an entry, and record the move.
+
+        Parameters
+        ----------
+        version : str
+            ``v<major>.<minor>``.
+        reason : str
+            Why, for people who read the history.
 
         Raises
         ------
@@ -143,7 +150,49 @@ class Tracker:
         with registry_lock(self.root) as data:
             if data.entry(parsed) is None:
                 raise unknown_version(version, data.versions, str(self.path))
-            write_tracker(self.root, data.with_latest(parsed))
+            write_tracker(self.root, data.with_latest(parsed, reason))
+
+    def rollback(self) -> str:
+        """Move ``latest`` back to the version that was latest before, and return it.
+
+        Raises
+        ------
+        VersionNotFoundError
+            If no earlier latest is known, or none of them is there any more.
+        TrackerError, StorageError
+            If the tracker is not valid, cannot be written; it is left untouched.
+        """
+        with registry_lock(self.root) as data:
+            target = data.rollback_target()
+            if target is None:
+                raise VersionNotFoundError(
+                    f"{self.path} knows of no version that was latest before "
+                    f"{data.latest or 'now'} and is still there. Promote one by its name."
+                )
+            write_tracker(self.root, data.rolled_back(target))
+        return target
+
+    def set_alias(self, name: str, version: str | None) -> None:
+        """Give a version a further name, which works wherever a version does; None takes it away.
+
+        Raises
+        ------
+        ConfigError
+            If the name is no name for an alias, or is to be taken away and not there.
+        VersionError, VersionNotFoundError
+            If the version is malformed or has no entry.
+        TrackerError, StorageError
+            If the tracker is not valid, cannot be written; it is left untouched.
+        """
+        with registry_lock(self.root) as data:
+            if version is not None:
+                parsed = Version.parse(version)
+                if data.entry(parsed) is None:
+                    raise unknown_version(version, data.versions, str(self.path))
+            elif name not in data.aliases:
+                there = ", ".join(sorted(data.aliases)) or "none"
+                raise ConfigError(f"no alias {name!r} in {self.path}; there are: {there}.")
+            write_tracker(self.root, data.with_alias(name, version))
 
 
 def unknown_version(

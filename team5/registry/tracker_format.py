@@ -13,12 +13,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from team5.errors import ConfigError, TrackerError
+from team5.registry.schemas import (
+    MAX_TRACKER_BYTES,
+    MOMENT_FORMAT,
+    TrackerSchema,
+    fault_of,
+    is_alias,
+    parse_moment,
+)
 from team5.registry.strict_json import parse_json, to_json
 from team5.registry.versions import Version
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OWN_KEYS = ("version", "date", "description", "performance")
-_REMEDY = "Correct the file by hand; it was left untouched."
+_ROLLED_BACK = "rolled back"
+_REMEDY = (
+    "It was left untouched. Correct it by hand, or rebuild it: python -m team5.registry repair."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,26 @@ class TrackerEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """One time that ``latest`` moved.
+
+    Attributes
+    ----------
+    at : datetime
+        In UTC, to the second.
+    latest, previous : str or None
+        The version used by default from then on, and until then.
+    reason : str
+        Why, for people.
+    """
+
+    at: dt.datetime
+    latest: str | None
+    previous: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrackerData:
     """The tracker at one moment. Changes return a new one."""
 
@@ -95,13 +126,17 @@ class TrackerData:
         TrackerError
             If they are not JSON (names line and column) or not a tracker (names the place).
         """
+        if len(data) > MAX_TRACKER_BYTES:
+            raise TrackerError(
+                f"{where}: {len(data)} bytes; a tracker has at most {MAX_TRACKER_BYTES}. {_REMEDY}"
+            )
         try:
             raw = parse_json(data)
         except json.JSONDecodeError as error:
             raise TrackerError(
                 f"{where}, line {error.lineno}, column {error.colno}: {error.msg}. {_REMEDY}"
             ) from error
-        fault = _shape_fault(raw)
+        fault = fault_of(TrackerSchema, raw)
         if fault:
             raise TrackerError(f"{where}: {fault}. {_REMEDY}")
         return cls(raw)
@@ -165,9 +200,89 @@ class TrackerData:
         entry["performance"] = {**figures, **changes.get("performance", {})}
         return TrackerData(raw)
 
-    def with_latest(self, version: str | Version) -> "TrackerData":
-        """Return the tracker with ``latest`` moved."""
-        return TrackerData({**self.raw, "latest": str(version)})
+    @property
+    def history(self) -> tuple[Move, ...]:
+        """Every move of ``latest`` since moves are recorded, the oldest first."""
+        return tuple(
+            Move(parse_moment(raw["at"]), raw["latest"], raw["previous"], raw.get("reason", ""))
+            for raw in self.raw.get("history", [])
+        )
+
+    def latest_at(self, moment: dt.datetime) -> str | None:
+        """Return the version that was latest at a moment; None before the first move known."""
+        before = [move for move in self.history if move.at <= moment]
+        return before[-1].latest if before else None
+
+    def rollback_target(self) -> str | None:
+        """Return the version that was latest before the present one; None if none is left.
+
+        A move that was rolled back counts as not made, so that one rollback after another goes
+        further back.
+        """
+        moves = self.history
+        trail = [moves[0].previous] if moves else []
+        for move in moves:
+            if move.reason.startswith(_ROLLED_BACK):
+                while trail and trail[-1] != move.latest:
+                    trail.pop()
+            else:
+                trail.append(move.latest)
+        there = {str(version) for version in self.versions}
+        return next((v for v in reversed(trail[:-1]) if v in there and v != self.latest), None)
+
+    def with_latest(
+        self, version: str | Version, reason: str, at: dt.datetime | None = None
+    ) -> "TrackerData":
+        """Return the tracker with ``latest`` moved and the move recorded, now or ``at``."""
+        if self.latest == str(version):
+            return self
+        moment = at or dt.datetime.now(dt.UTC)
+        move = {
+            "at": moment.strftime(MOMENT_FORMAT),
+            "latest": str(version),
+            "previous": self.latest,
+            "reason": reason,
+        }
+        history = [*self.raw.get("history", []), move]
+        return TrackerData({**self.raw, "latest": str(version), "history": history})
+
+    def rolled_back(self, version: str | Version) -> "TrackerData":
+        """Return the tracker with ``latest`` back at a version."""
+        return self.with_latest(version, f"{_ROLLED_BACK} from {self.latest}")
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Versions by the further names they have."""
+        return dict(self.raw.get("aliases", {}))
+
+    def with_alias(self, name: str, version: str | Version | None) -> "TrackerData":
+        """Return the tracker with an alias set, or taken away for None.
+
+        Raises
+        ------
+        ConfigError
+            If the name could be taken for a version, or is "latest".
+        """
+        if not is_alias(name):
+            raise ConfigError(
+                f"{name!r} cannot be an alias. Write a word of small letters, digits, - and _, "
+                'as champion; "latest" moves by promote.'
+            )
+        aliases = {key: value for key, value in self.aliases.items() if key != name}
+        if version is not None:
+            aliases[name] = str(version)
+        return TrackerData({**self.raw, "aliases": aliases})
+
+    @property
+    def deleted(self) -> tuple[Version, ...]:
+        """Versions that were deleted; their names are not given again."""
+        return tuple(Version.parse(version) for version in self.raw.get("deleted", []))
+
+    def without_entry(self, version: str | Version) -> "TrackerData":
+        """Return the tracker without a version's entry, its name kept as one that was."""
+        entries = [raw for raw in self.raw.get("checkpoints", []) if raw["version"] != str(version)]
+        deleted = [*self.raw.get("deleted", []), str(version)]
+        return TrackerData({**self.raw, "checkpoints": entries, "deleted": deleted})
 
 
 def entry_changes(
@@ -233,32 +348,3 @@ def _checked_date(text: str) -> str:
     except (TypeError, ValueError) as error:
         raise ConfigError(f"date is {text!r}. Write YYYY-MM-DD, for example 2023-10-15.") from error
     return text
-
-
-def _shape_fault(raw: Any) -> str | None:
-    if not isinstance(raw, dict):
-        return "holds no JSON object"
-    if not isinstance(raw.get("latest"), str | None):
-        return '"latest" is not text'
-    if raw.get("latest") is not None and not Version.is_version(raw["latest"]):
-        return f'"latest" is {raw["latest"]!r}, not written v<major>.<minor>'
-    entries = raw.get("checkpoints", [])
-    if not isinstance(entries, list):
-        return '"checkpoints" is not a list'
-    seen: set[str] = set()
-    for index, entry in enumerate(entries):
-        where = f'"checkpoints"[{index}]'
-        if not isinstance(entry, dict):
-            return f"{where} is not an object"
-        version = entry.get("version")
-        if not isinstance(version, str) or not Version.is_version(version):
-            return f"{where} has the version {version!r}, not written v<major>.<minor>"
-        if version in seen:
-            return f"{where} is a second entry of {version}"
-        seen.add(version)
-        for key in ("date", "description", "sha256"):
-            if not isinstance(entry.get(key, ""), str):
-                return f'{where}: "{key}" is not text'
-        if not isinstance(entry.get("performance", {}), dict):
-            return f'{where}: "performance" is not an object'
-    return None

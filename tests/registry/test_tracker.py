@@ -61,7 +61,13 @@ def test_where_there_is_no_tracker_it_is_empty(tracker):
 def test_an_entry_is_written_in_the_fixed_format(tracker):
     tracker.add("v0.1", "Initial model", 0.85, 0.83, date="2023-10-15", set_as_latest=True)
     tracker.add("v0.2", "Improved", 0.88, 0.86, date="2023-10-20", set_as_latest=True)
-    assert read(tracker) == GUIDE
+    written = read(tracker)
+    moves = written.pop("history")
+    assert written == GUIDE
+    assert [(move["latest"], move["previous"]) for move in moves] == [
+        ("v0.1", None),
+        ("v0.2", "v0.1"),
+    ]
     assert list(read(tracker)["checkpoints"][0]) == list(GUIDE["checkpoints"][0])
 
 
@@ -83,7 +89,13 @@ def test_a_second_entry_of_a_version_needs_update(tracker):
     write(tracker, json.dumps(GUIDE))
     with pytest.raises(VersionError, match="--update"):
         tracker.add("v0.2", "Again", 0.9, 0.9)
-    assert read(tracker) == GUIDE
+    written = read(tracker)
+    moves = written.pop("history")
+    assert written == GUIDE
+    assert [(move["latest"], move["previous"]) for move in moves] == [
+        ("v0.1", None),
+        ("v0.2", "v0.1"),
+    ]
 
 
 def test_an_update_changes_what_is_given_and_keeps_the_rest(tracker):
@@ -101,7 +113,13 @@ def test_an_update_of_an_absent_version_names_the_closest(tracker):
         tracker.add("v0.21", accuracy=0.9, update=True)
     with pytest.raises(VersionNotFoundError, match=r"v0\.3"):
         tracker.set_latest("v0.3")
-    assert read(tracker) == GUIDE
+    written = read(tracker)
+    moves = written.pop("history")
+    assert written == GUIDE
+    assert [(move["latest"], move["previous"]) for move in moves] == [
+        ("v0.1", None),
+        ("v0.2", "v0.1"),
+    ]
 
 
 json_values = st.recursive(

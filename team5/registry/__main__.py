@@ -1,0 +1,248 @@
+"""The versions in ``checkpoints/`` from the command line.
+
+python -m team5.registry list
+"""
+
+import argparse
+import datetime as dt
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from team5.errors import ConfigError, Team5Error
+from team5.registry import report
+from team5.registry.gate import check_promotion
+from team5.registry.integrity import verify_folder
+from team5.registry.removal import collect_garbage, delete_version
+from team5.registry.repair import repair
+from team5.registry.staging import read_tracker
+from team5.registry.tracker import Tracker
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for.
+
+    Returns
+    -------
+    int
+        Exit code: 0 done, 1 it failed, 2 the call was wrong.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.act(options) or 0
+    except Team5Error as error:
+        if os.environ.get("TEAM5_DEBUG", "0") not in ("", "0"):
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _list(options: argparse.Namespace) -> None:
+    rows = report.version_rows(options.root)
+    if options.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif rows:
+        print(report.format_list(rows))
+    else:
+        print(f"{options.root}/ holds no version. Train one: python train.py", file=sys.stderr)
+
+
+def _show(options: argparse.Namespace) -> None:
+    version = report.check_there(options.root, options.version)
+    if options.json:
+        entry = read_tracker(options.root).entry(version)
+        config = report.read_config(options.root, version)
+        performance = dict(entry.performance) if entry else {}
+        print(json.dumps({"performance": performance, "config": config}, indent=2))
+    else:
+        print(report.format_version(options.root, version))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    first, second = (
+        report.check_there(options.root, version) for version in (options.first, options.second)
+    )
+    found = report.compare(options.root, first, second)
+    print(
+        json.dumps(found, indent=2)
+        if options.json
+        else report.format_comparison(first, second, found)
+    )
+
+
+def _verify(options: argparse.Namespace) -> int:
+    data = read_tracker(options.root)
+    chosen = (
+        [report.check_there(options.root, options.version)]
+        if options.version
+        else [row["version"] for row in report.version_rows(options.root)]
+    )
+    code = 0
+    for version in chosen:
+        entry = data.entry(version)
+        try:
+            verify_folder(options.root / version, entry.sha256 if entry else None)
+        except Team5Error as error:
+            code = error.exit_code
+            print(f"{version}: {type(error).__name__}: {error}", file=sys.stderr)
+        else:
+            print(f"{version}: every file is as it was exported")
+    return code
+
+
+def _promote(options: argparse.Namespace) -> None:
+    version = report.check_there(options.root, options.version)
+    if options.force is None:
+        said = check_promotion(options.root, version)
+        reason = f"promoted; {said}"
+    else:
+        said = f"forced: {options.force}"
+        reason = f"promoted, {said}"
+    verify_folder(options.root / version)
+    Tracker(options.root).set_latest(version, reason)
+    print(f"latest is {version} ({said})")
+
+
+def _rollback(options: argparse.Namespace) -> None:
+    print(f"latest is {Tracker(options.root).rollback()}")
+
+
+def _history(options: argparse.Namespace) -> int:
+    data = read_tracker(options.root)
+    if options.at is not None:
+        moment = _moment(options.at)
+        version = data.latest_at(moment)
+        if version is None:
+            print(f"no move of latest is recorded before {moment:%Y-%m-%d %H:%M} UTC")
+            return 1
+        print(version)
+    elif options.json:
+        print(json.dumps(list(data.raw.get("history", [])), indent=2))
+    else:
+        rows = [("when (UTC)", "latest", "before", "why")]
+        rows += [
+            (f"{move.at:%Y-%m-%d %H:%M:%S}", move.latest or "-", move.previous or "-", move.reason)
+            for move in data.history
+        ]
+        print(report.format_table(rows))
+    return 0
+
+
+def _moment(text: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"--at {text}: write 2026-11-01 (its end is meant) or 2026-11-01T12:00 (UTC)."
+        ) from error
+    if len(text) <= len("2026-11-01"):
+        moment += dt.timedelta(days=1, seconds=-1)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def _alias(options: argparse.Namespace) -> None:
+    if (options.version is None) != options.remove:
+        raise ConfigError("give the version the alias is for, or --remove.")
+    Tracker(options.root).set_alias(options.name, options.version)
+    print(
+        f"{options.name} is no alias any more"
+        if options.remove
+        else f"{options.name} is {options.version}"
+    )
+
+
+def _delete(options: argparse.Namespace) -> None:
+    n_bytes = delete_version(options.root, options.version)
+    print(f"{options.version} deleted, {n_bytes / 1e6:.1f} MB freed")
+
+
+def _gc(options: argparse.Namespace) -> None:
+    judged = collect_garbage(options.root, options.keep, dry_run=not options.yes)
+    for one in judged:
+        action = "deleted" if options.yes else "would go"
+        said = (
+            f"{action}, {one.n_bytes / 1e6:.1f} MB"
+            if one.kept_because is None
+            else (f"stays: it {one.kept_because}")
+        )
+        print(f"{one.version}  {said}")
+    if not options.yes and any(one.kept_because is None for one in judged):
+        print("Nothing was deleted. Add --yes to do it.")
+
+
+def _repair(options: argparse.Namespace) -> None:
+    found = repair(options.root, replace=options.replace)
+    print(found.difference or "the tracker needs no change")
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"written to {found.path}", file=sys.stderr)
+    if not options.replace:
+        print("Look it through, then put it in place: repair --replace", file=sys.stderr)
+
+
+def _selftest(options: argparse.Namespace) -> None:
+    from team5.registry.selftest import selftest
+
+    for line in selftest(options.folder, n_kills=options.kills):
+        print(line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m team5.registry",
+        description="The versions in checkpoints/: list, compare, promote, roll back, mend.",
+        allow_abbrev=False,
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--root", type=Path, default=Path("checkpoints"), help="default: %(default)s"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, act: object, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, parents=[common], help=text, description=text)
+        added.set_defaults(act=act)
+        return added
+
+    one = command("list", _list, "all versions, by number, with their figures")
+    one.add_argument("--json", action="store_true")
+    one = command("show", _show, "one version: figures, files, how it was made")
+    one.add_argument("version")
+    one.add_argument("--json", action="store_true")
+    one = command("compare", _compare, "two versions: figures, and what differs in data and config")
+    one.add_argument("first")
+    one.add_argument("second")
+    one.add_argument("--json", action="store_true")
+    one = command("verify", _verify, "compare every file with its checksum")
+    one.add_argument("version", nargs="?", help="all by default")
+    one = command("promote", _promote, "make a version latest, unless it is known to be worse")
+    one.add_argument("version")
+    one.add_argument("--force", metavar="REASON", help="even so; the reason is kept")
+    command("rollback", _rollback, "make the version latest that was so before")
+    one = command("history", _history, "which version was latest when")
+    one.add_argument("--at", metavar="DATE", help="the one at a day's end, or at a moment (UTC)")
+    one.add_argument("--json", action="store_true")
+    one = command("alias", _alias, "give a version a further name")
+    one.add_argument("name")
+    one.add_argument("version", nargs="?")
+    one.add_argument("--remove", action="store_true", help="take the name away")
+    one = command("delete", _delete, "delete a version that is not latest and has no alias")
+    one.add_argument("version")
+    one = command("gc", _gc, "delete old versions; without --yes only say which")
+    one.add_argument("--keep", type=int, required=True, metavar="N", help="the newest N stay")
+    one.add_argument("--yes", action="store_true", help="do it")
+    one = command("repair", _repair, "rebuild the tracker from the version folders")
+    one.add_argument("--replace", action="store_true", help="put it in the old one's place")
+    one = command("selftest", _selftest, "prove on this disk what the registry promises")
+    one.add_argument("--folder", type=Path, help="on the disk to be tried")
+    one.add_argument("--kills", type=int, default=40, help="default: %(default)s")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

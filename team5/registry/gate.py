@@ -1,0 +1,65 @@
+"""Whether a version may become latest: not if it is known to be worse than the present one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from team5.errors import CheckpointError, VersionError
+from team5.registry.report import read_config
+from team5.registry.staging import read_tracker
+
+_COMPARED = ("accuracy", "f1_score")
+# What both must share for their figures to say which is better.
+_SAME_DATA = ("source", "computed", "val_compounds", "val_pairs")
+
+
+def check_promotion(root: Path, version: str) -> str:
+    """Return in words what speaks for a version against the present latest.
+
+    Raises
+    ------
+    VersionError
+        If figures of the same data and fold say that it is worse; says by how much.
+    """
+    data = read_tracker(root)
+    if data.latest is None or data.latest == version:
+        return "there is no other version to compare with"
+    entries = data.entry(data.latest), data.entry(version)
+    figures = [dict(entry.performance) if entry else {} for entry in entries]
+    common = [name for name in _COMPARED if all(name in one for one in figures)]
+    if not common:
+        return f"not compared with {data.latest}: they have no figure in common"
+    difference = _data_difference(root, data.latest, version, entries)
+    if difference:
+        return f"not compared with {data.latest}: {difference}"
+    worse = [
+        f"{name} {figures[1][name]:.4f}, {data.latest} has {figures[0][name]:.4f}"
+        for name in common
+        if figures[1][name] < figures[0][name]
+    ]
+    if worse:
+        raise VersionError(
+            f"{version} is worse than {data.latest}, the present latest: {'; '.join(worse)}. "
+            'Promote it all the same with --force "REASON", which is kept in the history.'
+        )
+    return f"not worse than {data.latest} in {' and '.join(common)}"
+
+
+def _data_difference(root: Path, first: str, second: str, entries: Any) -> str | None:
+    measured = [entry.extra.get("measured_on") if entry else None for entry in entries]
+    if any(measured):
+        if measured[0] == measured[1]:
+            return None
+        first_on, second_on = (where or "validation in training" for where in measured)
+        return f"measured on {first_on}, and on {second_on}"
+    try:
+        configs = [read_config(root, version).get("data", {}) for version in (first, second)]
+    except CheckpointError as error:
+        return str(error)
+    one, other = (config if isinstance(config, Mapping) else {} for config in configs)
+    differing = [key for key in _SAME_DATA if one.get(key) != other.get(key)]
+    if differing:
+        return "other validation data, " + ", ".join(
+            f"{key} {one.get(key)} and {other.get(key)}" for key in differing
+        )
+    return None

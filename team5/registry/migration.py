@@ -1,0 +1,47 @@
+"""``config.json`` of every schema there has been, brought to the present one when it is read."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from team5.errors import CheckpointError
+
+SCHEMA = 1  # of config.json; raised when what it says is to be read in another way
+
+# What turns a config of one schema into one of the next, by the schema it takes. A step is never
+# changed once a version of its schema has been released.
+_STEPS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def migrated(
+    path: Path,
+    config: Mapping[str, Any],
+    *,
+    steps: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = _STEPS,
+    schema: int = SCHEMA,
+) -> dict[str, Any]:
+    """Return a config as the present schema has it; the file stays as it is.
+
+    Parameters
+    ----------
+    path : Path
+        Where it was read, for the error.
+    config : dict
+        As read.
+    steps, schema
+        The steps there are and the schema they lead to.
+
+    Raises
+    ------
+    CheckpointError
+        If it is of a later schema.
+    """
+    found = int(config.get("schema", 1))
+    if found > schema:
+        raise CheckpointError(
+            f"{path} is of schema {found}, this team5 reads up to {schema}. Install a later team5."
+        )
+    current = dict(config)
+    for step in range(found, schema):
+        current = {**steps[step](current), "schema": step + 1}
+    return current

@@ -1,0 +1,137 @@
+"""Versions taken away: one by its name, or the old ones together."""
+
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from team5.errors import ConfigError, StorageError, VersionError
+from team5.registry.integrity import CONFIG_NAME
+from team5.registry.staging import STAGING_PREFIX, present, registry_lock, write_tracker
+from team5.registry.storage import flush_folder, is_being_read
+from team5.registry.tracker import unknown_version
+from team5.registry.tracker_format import TrackerData
+from team5.registry.versions import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What gc makes of one version: ``kept_because`` is None for one that goes."""
+
+    version: Version
+    n_bytes: int
+    kept_because: str | None
+
+
+def delete_version(root: str | Path, version: str) -> int:
+    """Delete a version, its entry first, and return how many bytes that freed.
+
+    Its name is not given to another version again.
+
+    Raises
+    ------
+    VersionError, VersionNotFoundError
+        If it is malformed, not there, latest, or has an alias.
+    StorageError
+        If it is being read at this moment, or the folder cannot be written.
+    TrackerError
+        If the tracker is not valid; it is left untouched.
+    """
+    root = Path(root)
+    parsed = Version.parse(version)
+    with registry_lock(root) as data:
+        there = present(root, data)
+        if parsed not in there:
+            raise unknown_version(version, tuple(sorted(there)), f"{root}/")
+        reason = _reason_to_keep(root, data, parsed)
+        if reason is not None:
+            remedy = next(text for start, text in _REMEDIES.items() if reason.startswith(start))
+            kind = StorageError if reason == _BEING_READ else VersionError
+            raise kind(f"{root}/{parsed} stays: it {reason}. {remedy}")
+        return _delete(root, data, parsed)[1]
+
+
+def collect_garbage(root: str | Path, keep: int, *, dry_run: bool = True) -> list[Judged]:
+    """Delete all but the newest versions, by number; never latest, an alias, or one being read.
+
+    Parameters
+    ----------
+    root : path
+        The registry.
+    keep : int
+        How many of the newest stay whatever they are.
+    dry_run : bool
+        Only say what would go.
+
+    Returns
+    -------
+    list of Judged
+        All versions, the oldest first.
+
+    Raises
+    ------
+    ConfigError
+        If ``keep`` is negative.
+    TrackerError, StorageError
+        As :func:`delete_version`.
+    """
+    if keep < 0:
+        raise ConfigError(f"--keep {keep}: give 0 or more.")
+    root = Path(root)
+    judged = []
+    with registry_lock(root) as data:
+        versions = sorted(present(root, data))
+        newest = set(versions[len(versions) - keep :]) if keep else set()
+        for version in versions:
+            reason = (
+                f"is among the newest {keep}"
+                if version in newest
+                else _reason_to_keep(root, data, version)
+            )
+            judged.append(Judged(version, folder_size(root / str(version)), reason))
+            if reason is None and not dry_run:
+                data, _ = _delete(root, data, version)
+    return judged
+
+
+def folder_size(folder: Path) -> int:
+    """Return the bytes of a version's files; 0 where there is no folder."""
+    if not folder.is_dir():
+        return 0
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+_LATEST = "is latest"
+_ALIASED = "has the alias"
+_BEING_READ = "is being read"
+_REMEDIES = {
+    _LATEST: "Promote another version first.",
+    _ALIASED: "Give the alias to another version first.",
+    _BEING_READ: "Try again in a moment.",
+}
+
+
+def _reason_to_keep(root: Path, data: TrackerData, version: Version) -> str | None:
+    if data.latest == str(version):
+        return _LATEST
+    names = [name for name, target in data.aliases.items() if target == str(version)]
+    if names:
+        return f"{_ALIASED} {', '.join(sorted(names))}"
+    config = root / str(version) / CONFIG_NAME
+    if config.is_file() and is_being_read(config):
+        return _BEING_READ
+    return None
+
+
+def _delete(root: Path, data: TrackerData, version: Version) -> tuple[TrackerData, int]:
+    folder = root / str(version)
+    n_bytes = folder_size(folder)
+    # The tracker first: it never names a version that is not there.
+    data = data.without_entry(version)
+    write_tracker(root, data)
+    if folder.exists():
+        hidden = root / f"{STAGING_PREFIX}deleted-{secrets.token_hex(4)}"
+        folder.rename(hidden)
+        flush_folder(root)
+        shutil.rmtree(hidden, ignore_errors=True)  # what stays goes at the next change
+    return data, n_bytes

@@ -1,0 +1,157 @@
+"""A tracker that is damaged or lost, made anew from the versions' folders."""
+
+import datetime as dt
+import difflib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from team5.errors import CheckpointError, TrackerError
+from team5.registry.integrity import CONFIG_NAME, parse_config, sha256, verify_folder
+from team5.registry.schemas import Entry, RecordedMove, fault_of
+from team5.registry.staging import TRACKER_NAME, locked
+from team5.registry.storage import flush_folder, storage_errors, write_flushed
+from team5.registry.tracker_format import TrackerData
+from team5.registry.versions import Version
+
+REPAIRED_NAME = "checkpoint_tracker.repaired.json"
+
+_LATEST = re.compile(r'"latest"\s*:\s*"(v[0-9]+\.[0-9]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """A tracker made anew.
+
+    Attributes
+    ----------
+    data : TrackerData
+    path : Path
+        Where it lies now, beside the old one or in its place.
+    difference : str
+        Between the old text and the new, as ``diff -u`` shows it.
+    notes : tuple of str
+        What could not be carried over.
+    """
+
+    data: TrackerData
+    path: Path
+    difference: str
+    notes: tuple[str, ...]
+
+
+def repair(root: str | Path, *, replace: bool = False) -> Repaired:
+    """Rebuild the tracker from whole versions, keeping what the old text still says of them.
+
+    Figures come from the old text where an entry in it can be read, else from the version's own
+    config.json, which holds what was known at its export.
+
+    Parameters
+    ----------
+    root : path
+        The registry.
+    replace : bool
+        Put the new tracker in the old one's place, which is kept beside it; otherwise it is
+        written to ``checkpoint_tracker.repaired.json``.
+
+    Raises
+    ------
+    TrackerError
+        If there is no folder to repair.
+    StorageError
+        If the folder cannot be written.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise TrackerError(f"{root}/ is no folder. Name the one with the versions.")
+    with locked(root):
+        path = root / TRACKER_NAME
+        old = path.read_bytes() if path.is_file() else b""
+        data, notes = _rebuilt(root, old)
+        new = data.to_json()
+        difference = "".join(
+            difflib.unified_diff(
+                old.decode("utf-8", "replace").splitlines(keepends=True),
+                new.decode().splitlines(keepends=True),
+                str(path),
+                "repaired",
+            )
+        )
+        target = root / REPAIRED_NAME
+        with storage_errors(root):
+            write_flushed(target, new)
+            if replace:
+                if old:
+                    moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+                    write_flushed(root / f"checkpoint_tracker.damaged-{moment}.json", old)
+                target = target.replace(path)
+            flush_folder(root)
+    return Repaired(data, target, difference, tuple(notes))
+
+
+def _rebuilt(root: Path, old: bytes) -> tuple[TrackerData, list[str]]:
+    text = old.decode("utf-8", "replace")
+    objects = list(_readable_objects(text))
+    known = {raw["version"]: raw for raw in objects if _is(Entry, raw)}
+    notes: list[str] = []
+    entries = []
+    for name in sorted(Version.parse(p.name) for p in root.iterdir() if Version.is_version(p.name)):
+        folder = root / str(name)
+        try:
+            verify_folder(folder)
+            content = (folder / CONFIG_NAME).read_bytes()
+            own = parse_config(folder / CONFIG_NAME, content)
+        except CheckpointError as error:
+            notes.append(f"{name} is left out: {error}")
+            continue
+        entry = known.pop(str(name), None) or _own_entry(str(name), own)
+        if entry.get("sha256") not in (None, sha256(content)):
+            notes.append(f"{name}: config.json is not the one the old tracker knew")
+        entries.append({**entry, "sha256": sha256(content)})
+    notes += [f"{name} is left out: it has no folder" for name in sorted(known)]
+    raw: dict[str, Any] = {"latest": None, "checkpoints": entries}
+    versions = [entry["version"] for entry in entries]
+    found = _LATEST.search(text)
+    if found and found[1] in versions:
+        raw["latest"] = found[1]
+    elif versions:
+        raw["latest"] = versions[-1]
+        notes.append(f"latest could not be read: {versions[-1]}, the highest, takes its place")
+    moves = [raw for raw in objects if _is(RecordedMove, raw)]
+    if moves:
+        raw["history"] = moves
+    for key in ("aliases", "deleted"):
+        if f'"{key}"' in text:
+            notes.append(f'"{key}" is not carried over. Set it again.')
+    return TrackerData(raw), notes
+
+
+def _own_entry(version: str, config: dict[str, Any]) -> dict[str, Any]:
+    kept = config.get("entry")
+    entry = {**(kept if isinstance(kept, dict) else {}), "version": version}
+    return entry if _is(Entry, entry) else {"version": version}
+
+
+def _is(model: type[Entry] | type[RecordedMove], raw: dict[str, Any]) -> bool:
+    return fault_of(model, raw) is None
+
+
+def _readable_objects(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects within a damaged JSON text that can be read, outer ones first."""
+    decoder = json.JSONDecoder()
+    at = text.find("{")
+    while at >= 0:
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (json.JSONDecodeError, RecursionError):
+            at = text.find("{", at + 1)
+            continue
+        if isinstance(value.get("checkpoints"), list):  # the tracker itself can be read
+            inner = [*value["checkpoints"], *value.get("history", [])]
+            yield from (item for item in inner if isinstance(item, dict))
+        else:
+            yield value
+        at = text.find("{", end)

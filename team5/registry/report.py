@@ -1,0 +1,188 @@
+"""What people read about versions: tables, one version in full, two side by side."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from team5.errors import VersionNotFoundError
+from team5.registry.integrity import CONFIG_NAME, parse_config, read_file
+from team5.registry.migration import migrated
+from team5.registry.removal import folder_size
+from team5.registry.staging import present, read_tracker
+from team5.registry.tracker import unknown_version
+from team5.registry.tracker_format import TrackerData, TrackerEntry
+from team5.registry.versions import Version
+
+_MAIN_FIGURES = ("accuracy", "f1_score", "hit_rate@1", "cosine")
+# Parts of config.json that `compare` groups; the others are the network and its input.
+_DATA_PARTS = ("data", "training_config.data")
+_OF_ITS_OWN = ("version", "files", "entry", "training.date")
+
+
+def read_config(root: Path, version: str) -> dict[str, Any]:
+    """Return a version's config.json, of the present schema.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing or damaged.
+    """
+    path = root / version / CONFIG_NAME
+    return migrated(path, parse_config(path, read_file(path)))
+
+
+def version_rows(root: Path) -> list[dict[str, Any]]:
+    """Return all versions, by number: what ``list --json`` prints."""
+    data = read_tracker(root)
+    rows = []
+    for version in sorted(present(root, data)):
+        entry = data.entry(version) or TrackerEntry(str(version), "", "", {}, {})
+        folder = root / str(version)
+        rows.append(
+            {
+                "version": str(version),
+                "latest": data.latest == str(version),
+                "aliases": _aliases(data, version),
+                "date": entry.date,
+                "performance": dict(entry.performance),
+                "description": entry.description,
+                "bytes": folder_size(folder),
+                "is_there": folder.is_dir(),
+            }
+        )
+    return rows
+
+
+def format_list(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return versions as a table."""
+    figures = [name for name in _MAIN_FIGURES if any(name in row["performance"] for row in rows)]
+    table = [("version", "date", *figures, "MB", "description")]
+    for row in rows:
+        names = [*(["latest"] if row["latest"] else []), *row["aliases"]]
+        table.append(
+            (
+                row["version"] + (f" ({', '.join(names)})" if names else ""),
+                row["date"],
+                *(_number(row["performance"].get(name)) for name in figures),
+                f"{row['bytes'] / 1e6:.1f}" if row["is_there"] else "no folder",
+                row["description"],
+            )
+        )
+    return format_table(table)
+
+
+def format_version(root: Path, version: str) -> str:
+    """Return all there is to say of one version."""
+    data = read_tracker(root)
+    entry = data.entry(version)
+    config = read_config(root, version)
+    names = [*(["latest"] if data.latest == version else []), *_aliases(data, version)]
+    lines = [version + (f" ({', '.join(names)})" if names else "")]
+    if entry is not None:
+        lines += [f"  {entry.date}  {entry.description}", "", "  figures"]
+        lines += [f"    {name:<28} {_number(value)}" for name, value in entry.performance.items()]
+        lines += [
+            f"    {key}: {entry.extra[key]}" for key in ("measured_on",) if key in entry.extra
+        ]
+    lines += ["", "  files"]
+    lines += [
+        f"    {name:<28} {record.get('size', 0):>12,} bytes  {record['sha256'][:12]}"
+        for name, record in config.get("files", {}).items()
+    ]
+    lines += ["", "  how it was made"]
+    for key, value in flattened(config):
+        if not key.startswith(("files.", "entry.", "tokenizer.", "context.", "match_features")):
+            lines.append(f"    {key}: {value}")
+    return "\n".join(lines)
+
+
+def compare(root: Path, first: str, second: str) -> dict[str, list[tuple[str, Any, Any]]]:
+    """Return what differs between two versions: figures, data and config, by name."""
+    data = read_tracker(root)
+    figures = [dict(entry.performance) if (entry := data.entry(v)) else {} for v in (first, second)]
+    configs = [dict(flattened(read_config(root, version))) for version in (first, second)]
+    differing = [
+        (key, configs[0].get(key), configs[1].get(key))
+        for key in dict.fromkeys([*configs[0], *configs[1]])
+        if configs[0].get(key) != configs[1].get(key) and not _starts(key, _OF_ITS_OWN)
+    ]
+    return {
+        "figures": [
+            (name, figures[0].get(name), figures[1].get(name))
+            for name in dict.fromkeys([*figures[0], *figures[1]])
+        ],
+        "data": [row for row in differing if _starts(row[0], _DATA_PARTS)],
+        "config": [row for row in differing if not _starts(row[0], _DATA_PARTS)],
+    }
+
+
+def format_comparison(
+    first: str, second: str, found: Mapping[str, Sequence[tuple[str, Any, Any]]]
+) -> str:
+    """Return a comparison as text."""
+    lines = []
+    for title, rows in found.items():
+        lines.append(title if rows else f"{title}: no difference")
+        if title == "figures":
+            table = [("", first, second, "change")]
+            for name, one, other in rows:
+                both = isinstance(one, int | float) and isinstance(other, int | float)
+                change = f"{other - one:+.4f}" if both else ""
+                table.append((f"  {name}", _number(one), _number(other), change))
+            lines.append(format_table(table))
+        else:
+            lines += [f"  {key}\n    {first}: {one}\n    {second}: {two}" for key, one, two in rows]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def check_there(root: Path, version: str) -> str:
+    """Return the name of a version by its name or alias.
+
+    Raises
+    ------
+    VersionError, VersionNotFoundError
+        If it is malformed or not there.
+    """
+    data = read_tracker(root)
+    if version == "latest":
+        if data.latest is None:
+            raise VersionNotFoundError(f"{root}/ names no latest version. Promote one.")
+        version = data.latest
+    parsed = Version.parse(data.aliases.get(version, version))
+    there = present(root, data)
+    if parsed not in there:
+        raise unknown_version(version, tuple(sorted(there)), f"{root}/")
+    return str(parsed)
+
+
+def flattened(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested dicts with their keys joined by dots."""
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield from flattened(item, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", item
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as text, columns aligned, the first row their names."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _aliases(data: TrackerData, version: str | Version) -> list[str]:
+    return sorted(name for name, target in data.aliases.items() if target == str(version))
+
+
+def _starts(key: str, parts: Sequence[str]) -> bool:
+    return any(key == part or key.startswith(f"{part}.") for part in parts)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,187 @@
+"""What ``checkpoint_tracker.json`` and ``config.json`` must look like, as pydantic models.
+
+They only check: the parsed dicts stay as they are, so that keys this program does not know are
+kept when it writes.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from team5.registry.versions import Version
+
+MAX_TRACKER_BYTES = 16 * 2**20
+MAX_CONFIG_BYTES = 4 * 2**20
+MOMENT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"  # ISO 8601, in UTC
+
+# No dot, so that no alias looks like a version.
+_ALIAS = re.compile(r"(?!latest$)[a-z][a-z0-9_-]{0,39}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_IN_WORDS = {
+    "string_type": "is not text",
+    "list_type": "is not a list",
+    "dict_type": "is not an object",
+    "model_type": "is not an object",
+    "int_type": "is not a whole number",
+    "missing": "is missing",
+    "too_long": "holds too many",
+    "string_too_long": "is too long",
+}
+
+
+def is_alias(name: str) -> bool:
+    """Tell whether a name can be an alias: a word of small letters, digits, - and _."""
+    return _ALIAS.fullmatch(name) is not None
+
+
+def parse_moment(text: str) -> dt.datetime:
+    """Return a moment written as ``2026-11-01T12:00:00Z``.
+
+    Raises
+    ------
+    ValueError
+        If it is written otherwise.
+    """
+    return dt.datetime.strptime(text, MOMENT_FORMAT).replace(tzinfo=dt.UTC)
+
+
+def _version(text: str) -> str:
+    if not Version.is_version(text):
+        raise PydanticCustomError(
+            "version", "is {text}, not written v<major>.<minor>", _shown(text)
+        )
+    return text
+
+
+def _alias(text: str) -> str:
+    if not is_alias(text):
+        raise PydanticCustomError("alias", "{text} is no name of an alias", _shown(text))
+    return text
+
+
+def _moment(text: str) -> str:
+    try:
+        parse_moment(text)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "moment", "is {text}, not written as 2026-11-01T12:00:00Z", _shown(text)
+        ) from error
+    return text
+
+
+def _sha256(text: str) -> str:
+    if _SHA256.fullmatch(text) is None:
+        raise PydanticCustomError("sha256", "is {text}, not 64 hex digits", _shown(text))
+    return text
+
+
+def _file_name(text: str) -> str:
+    if text in ("", ".", "..") or set(text) & set("/\\\0"):
+        raise PydanticCustomError(
+            "file", "{text} is no file of the version's own folder", _shown(text)
+        )
+    return text
+
+
+def _shown(text: str) -> dict[str, Any]:
+    return {"text": repr(text[:60])}
+
+
+VersionName = Annotated[str, AfterValidator(_version)]
+Text = Annotated[str, Field(max_length=10_000)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Entry(_Part):
+    """One version."""
+
+    version: VersionName
+    date: Text = ""
+    description: Text = ""
+    performance: dict[str, Any] = Field(default_factory=dict, max_length=1_000)
+    sha256: Annotated[str, AfterValidator(_sha256)] | None = None
+
+
+class RecordedMove(_Part):
+    """One time that ``latest`` moved."""
+
+    at: Annotated[str, AfterValidator(_moment)]
+    latest: VersionName | None
+    previous: VersionName | None
+    reason: Text = ""
+
+
+class TrackerSchema(_Part):
+    """``checkpoint_tracker.json``."""
+
+    latest: VersionName | None = None
+    checkpoints: list[Entry] = Field(default_factory=list, max_length=100_000)
+    history: list[RecordedMove] = Field(default_factory=list, max_length=1_000_000)
+    aliases: dict[Annotated[str, AfterValidator(_alias)], VersionName] = Field(
+        default_factory=dict, max_length=1_000
+    )
+    deleted: list[VersionName] = Field(default_factory=list, max_length=1_000_000)
+
+    @model_validator(mode="after")
+    def _once_each(self) -> "TrackerSchema":
+        seen: set[str] = set()
+        for index, entry in enumerate(self.checkpoints):
+            if entry.version in seen:
+                raise PydanticCustomError(
+                    "twice",
+                    '"checkpoints"[{index}] is a second entry of {version}',
+                    {"index": index, "version": entry.version},
+                )
+            seen.add(entry.version)
+        return self
+
+
+class FileRecord(_Part):
+    """Checksum and size of one file."""
+
+    sha256: Annotated[str, AfterValidator(_sha256)]
+    size: int | None = None
+
+
+class ConfigSchema(_Part):
+    """``config.json``, as far as the registry reads it."""
+
+    schema_: int = Field(default=1, alias="schema", ge=1)
+    version: VersionName | None = None
+    files: dict[Annotated[str, AfterValidator(_file_name)], FileRecord] = Field(
+        default_factory=dict, max_length=1_000
+    )
+
+
+def fault_of(model: type[BaseModel], raw: Any) -> str | None:
+    """Return what is first wrong with a parsed JSON value, and where; None if nothing is."""
+    if not isinstance(raw, Mapping):
+        return "holds no JSON object"
+    try:
+        model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = _place(first["loc"])
+        said = _IN_WORDS.get(first["type"], first["msg"])
+        return f"{where} {said}".strip()
+    return None
+
+
+def _place(location: Sequence[str | int]) -> str:
+    """Return ``"checkpoints"[1]: "date"`` for a place in a JSON value."""
+    text = ""
+    for part in location:
+        if part == "[key]":
+            continue
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f': "{part}"' if text else f'"{part}"'
+    return text

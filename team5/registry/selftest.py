@@ -1,0 +1,195 @@
+"""Proofs that anyone can run: exports killed at random moments, and several writers at once.
+
+Real processes on a real, temporary folder; the first broken promise ends the test with an error.
+"""
+
+import functools
+import os
+import random
+import select
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from team5.errors import ConfigError, StorageError
+from team5.registry.integrity import verify_folder
+from team5.registry.staging import STAGING_PREFIX
+from team5.registry.tracker import Tracker, TrackerEntryFields
+from team5.registry.versions import Version
+
+_MAX_DELAY_S = 0.08  # within which a writer is killed
+
+
+def selftest(
+    folder: str | Path | None = None,
+    *,
+    n_kills: int = 40,
+    n_writers: int = 8,
+    n_updates: int = 25,
+    seed: int = 0,
+) -> Iterator[str]:
+    """Run the proofs and yield what each showed.
+
+    Parameters
+    ----------
+    folder : path, optional
+        On the disk to be tried; a temporary folder in it is used and removed. The system's by
+        default.
+    n_kills : int
+        Half of them hit exports, half tracker updates.
+    n_writers, n_updates : int
+        Processes at once, and updates of each.
+
+    Raises
+    ------
+    StorageError
+        If a promise does not hold here; says which.
+    """
+    if not hasattr(os, "fork"):
+        raise ConfigError("selftest needs processes that fork; this system has none.")
+    with tempfile.TemporaryDirectory(prefix="team5-selftest-", dir=folder) as name:
+        started = time.monotonic()
+        for kind, write in (("export", _export_for_ever), ("tracker update", _update_for_ever)):
+            n = n_kills // 2
+            n_versions = _killed(Path(name) / kind.replace(" ", "-"), write, n, seed)
+            yield (
+                f"{n} kills (SIGKILL) at random moments of {kind}: the tracker was valid every "
+                f"time, all {n_versions} versions it names load, nothing was left half done"
+            )
+        total = _many_writers(Path(name) / "writers", n_writers, n_updates)
+        yield f"{n_writers} processes with {n_updates} updates each: {total} entries"
+        n_versions = _exports_at_once(Path(name) / "at-once", n_writers)
+        yield f"{n_writers} exports at once: {n_versions} versions, each whole"
+        waited = _killed_holder(Path(name) / "holder")
+        yield f"a killed lock holder held up the next writer for {waited:.1f} s"
+        yield f"all promises hold on this disk ({time.monotonic() - started:.0f} s)"
+
+
+def _export(root: Path, version: str | None = None) -> str:
+    import torch
+
+    from team5.registry.export import export_version
+
+    return export_version(
+        root,
+        version=version,
+        config={"number": 1},
+        weights={"a": torch.ones(2_000)},
+        entry=TrackerEntryFields("selftest", 0.5, 0.5),
+        set_as_latest=True,
+        replace=version is not None,
+    )
+
+
+def _export_for_ever(root: Path, announce: Callable[[], object]) -> None:
+    version = None
+    while True:
+        version = _export(root, version)
+        announce()
+
+
+def _update_for_ever(root: Path, announce: Callable[[], object]) -> None:
+    _export(root)
+    tracker = Tracker(root)
+    while True:
+        tracker.add("v0.1", "updated", update=True, set_as_latest=True)
+        announce()
+
+
+def _killed(
+    root: Path, write: Callable[[Path, Callable[[], object]], None], n_kills: int, seed: int
+) -> int:
+    from team5.registry.export import read_version
+
+    moments = random.Random(seed)
+    for _ in range(n_kills):
+        reading, writing = os.pipe()
+
+        def act(writing: int = writing) -> None:
+            write(root, lambda: os.write(writing, b"."))
+
+        child = _fork(act)
+        os.close(writing)
+        os.read(reading, 1)  # it is writing by now, over and over
+        select.select([], [], [], moments.uniform(0, _MAX_DELAY_S))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reading)
+        for entry in Tracker(root).read().entries:
+            verify_folder(root / entry.version, entry.sha256)
+            read_version(root, entry.version)
+    Tracker(root).set_latest(_export(root))  # mends what the last kill left
+    left = [path.name for path in root.glob(f"{STAGING_PREFIX}*")]
+    folders = {Version.parse(path.name) for path in root.iterdir() if Version.is_version(path.name)}
+    data = Tracker(root).read()
+    if left or folders != set(data.versions):
+        raise StorageError(
+            f"{root}: left behind after a kill: {left or 'nothing staged'}; folders "
+            f"{sorted(map(str, folders))}, in the tracker {sorted(map(str, data.versions))}."
+        )
+    return len(data.versions)
+
+
+def _many_writers(root: Path, n_writers: int, n_updates: int) -> int:
+    def write(writer: int) -> None:
+        for number in range(n_updates):
+            Tracker(root).add(f"v{writer}.{number}", "selftest", 0.5, 0.5)
+
+    _all_of([_fork(functools.partial(write, i)) for i in range(n_writers)], root)
+    found = len(Tracker(root).read().entries)
+    if found != n_writers * n_updates:
+        raise StorageError(f"{root}: {found} entries of {n_writers * n_updates} stand.")
+    return found
+
+
+def _exports_at_once(root: Path, n_writers: int) -> int:
+    from team5.registry.export import read_version
+
+    _all_of([_fork(lambda: _export(root)) for _ in range(n_writers)], root)
+    versions = Tracker(root).read().versions
+    for version in versions:
+        read_version(root, str(version))
+    if len(set(versions)) != n_writers:
+        raise StorageError(f"{root}: {n_writers} exports gave {len(set(versions))} versions.")
+    return len(versions)
+
+
+def _killed_holder(root: Path) -> float:
+    from team5.registry.staging import registry_lock
+
+    reading, writing = os.pipe()
+
+    def hold() -> None:
+        with registry_lock(root):
+            os.write(writing, b".")
+            signal.pause()
+
+    child = _fork(hold)
+    os.read(reading, 1)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    started = time.monotonic()
+    Tracker(root).add("v0.1", "after the kill", 0.5, 0.5)
+    return time.monotonic() - started
+
+
+def _fork(act: Callable[[], object]) -> int:
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            act()
+            code = 0
+        finally:  # a child never returns to its caller
+            os._exit(code)
+    return child
+
+
+def _all_of(children: list[int], root: Path) -> None:
+    failed = sum(os.waitpid(child, 0)[1] != 0 for child in children)
+    if failed:
+        raise StorageError(f"{root}: {failed} of {len(children)} writers failed.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -119,6 +120,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         self.cache = Path(cache_dir) if cache_dir else cache_folder()
         self.tokenizer = MoleculeTokenizer()
         self.facts: dict[str, Any] = {}
+        self._source: Path | None = None
         self._prepared_path: Path | None = None
         self._table_path: Path | None = None
 
@@ -140,14 +142,14 @@ class SpectrumDataModule(lightning.LightningDataModule):
             write_demo_table(path, seed=self.seed)
             _log.info("Demo set: %s", COMPUTED_NOTICE)
             return path
-        source = (
+        self._source = (
             Path(self.archive)
             if self.archive
             else massbank_archive()
             if self.kind == "massbank"
             else Path(str(self.path))
         )
-        table = prepare_table(source, self.cache, licenses=self.licenses, progress=progress)
+        table = prepare_table(self._source, self.cache, licenses=self.licenses, progress=progress)
         if progress:
             _log.info("%s", format_skipped(table))
         return table.path
@@ -193,7 +195,9 @@ class SpectrumDataModule(lightning.LightningDataModule):
         sources = table.filter(pl.col("identifier").is_in(list(used)))
         self.facts = {
             "kind": self.kind,
-            "source": Path(self.archive or self.path or self.kind).name,
+            "source": self._source.name if self._source else self.kind,
+            "table_sha256": _table_hash(table),
+            "folds_sha256": _folds_hash(table),
             "computed": self.is_computed,
             "train_compounds": len(train),
             "train_spectra": sources.height,
@@ -351,6 +355,21 @@ def _is_cuttable(smiles: str) -> bool:
     except MoleculeError:
         return False
     return True
+
+
+def _table_hash(table: pl.DataFrame) -> str:
+    """Return a hash of which spectra there are, of what, whatever their order."""
+    rows = sorted(
+        "\t".join(map(str, row))
+        for row in table.select("identifier", "smiles", "adduct", "collision_energy").iter_rows()
+    )
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
+def _folds_hash(table: pl.DataFrame) -> str:
+    """Return a hash of which structure is in which fold."""
+    pairs = table.select("inchikey14", "fold").unique().sort("inchikey14", "fold").iter_rows()
+    return hashlib.sha256("\n".join("\t".join(row) for row in pairs).encode()).hexdigest()
 
 
 def _counts(table: pl.DataFrame, column: str) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import tempfile
 import warnings
@@ -21,6 +20,7 @@ from team5.data.datamodule import SpectrumDataModule
 from team5.errors import CheckpointError, ConfigError
 from team5.models.lightning_module import Team5LightningModule
 from team5.registry.export import StoredVersion, read_optimizer, read_version
+from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Packages whose versions can change a figure.
-_RECORDED_PACKAGES = ("lightning", "numba", "numpy", "rdkit", "torch", "torchmetrics")
 _PATHS = ("path", "archive", "folds", "pool", "cache_dir")
 
 
@@ -182,7 +180,8 @@ def _facts(
         "parent_version": parent.version if parent else None,
         "parent_hash": parent.version_hash if parent else None,
         "data": dict(data),
-        "packages": {name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES},
+        "code": code_state(),
+        "packages": package_versions(),
     }
 
 

@@ -1,5 +1,6 @@
 """Any sequence of changes leaves a registry whose every promise holds."""
 
+import itertools
 import shutil
 import tempfile
 from pathlib import Path
@@ -110,7 +111,7 @@ class Registry(RuleBasedStateMachine):
         moves = data.history
         assert len(moves) >= self.n_moves
         self.n_moves = len(moves)
-        for one, other in zip(moves, moves[1:], strict=False):
+        for one, other in itertools.pairwise(moves):
             assert other.previous == one.latest
         assert (moves[-1].latest if moves else None) == data.latest
 

@@ -185,6 +185,23 @@ def _repair(options: argparse.Namespace) -> None:
         print("Look it through, then put it in place: repair --replace", file=sys.stderr)
 
 
+def _push(options: argparse.Namespace) -> None:
+    from team5.registry.sharing import push
+
+    version = report.check_there(options.root, options.version)
+    push(options.root, version, options.repository, public=options.public)
+    print(f"{version} is in {options.repository}")
+
+
+def _pull(options: argparse.Namespace) -> None:
+    from team5.registry.sharing import pull
+
+    version = pull(
+        options.root, options.repository, revision=options.revision, version=options.version
+    )
+    print(f"{options.root}/{version} holds {options.repository}; promote it to make it latest")
+
+
 def _selftest(options: argparse.Namespace) -> None:
     from team5.registry.selftest import selftest
 
@@ -238,6 +255,14 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--yes", action="store_true", help="do it")
     one = command("repair", _repair, "rebuild the tracker from the version folders")
     one.add_argument("--replace", action="store_true", help="put it in the old one's place")
+    one = command("push", _push, "put a version into a repository of the Hugging Face Hub")
+    one.add_argument("version")
+    one.add_argument("repository", metavar="USER/NAME")
+    one.add_argument("--public", action="store_true", help="if it is made now; else it is private")
+    one = command("pull", _pull, "take a version from a repository of the Hugging Face Hub")
+    one.add_argument("repository", metavar="USER/NAME")
+    one.add_argument("--revision", help="a commit, branch or tag")
+    one.add_argument("--as", dest="version", metavar="VERSION", help="its name here")
     one = command("selftest", _selftest, "prove on this disk what the registry promises")
     one.add_argument("--folder", type=Path, help="on the disk to be tried")
     one.add_argument("--kills", type=int, default=40, help="default: %(default)s")

@@ -34,7 +34,7 @@ from team5.registry.staging import (
     registry_lock,
     stage,
 )
-from team5.registry.storage import mark_as_read, write_flushed
+from team5.registry.storage import as_root, mark_as_read, write_flushed
 from team5.registry.strict_json import to_json
 from team5.registry.tracker import named_versions, unknown_version
 from team5.registry.tracker_format import TrackerData, TrackerEntryFields
@@ -141,7 +141,7 @@ def export_version(
         If the tracker is not valid, the disk full or the folder unwritable. What was there before
         is untouched.
     """
-    root = Path(root)
+    root = as_root(root)
     wanted = None if version is None else Version.parse(version)
     changes = entry.to_entry()
     files = _encoded_files(extra_files or {})
@@ -190,7 +190,7 @@ def resolve_version(root: str | Path, version: str | None = None) -> str:
     TrackerError
         If the tracker is not valid.
     """
-    root = Path(root)
+    root = as_root(root)
     data = read_tracker(root)
     there = tuple(sorted(present(root, data)))
     if version is None or version == "latest":
@@ -233,7 +233,7 @@ def read_version(
         If a file is damaged (names it, expected and found checksum) or was written by a later
         team5.
     """
-    root = Path(root)
+    root = as_root(root)
     name = Version.parse(resolve_version(root, version))
     data, config, content = _read_files(root, name, WEIGHTS_NAME, verify)
     path = root / str(name) / WEIGHTS_NAME
@@ -254,7 +254,7 @@ def read_optimizer(root: str | Path, version: str | None = None) -> dict[str, An
     VersionError, VersionNotFoundError, TrackerError, CheckpointError
         As ``read_version``; CheckpointFileNotFoundError for a version without ``optimizer.bin``.
     """
-    root = Path(root)
+    root = as_root(root)
     name = Version.parse(resolve_version(root, version))
     _, _, content = _read_files(root, name, OPTIMIZER_NAME, verify=True)
     return _optimizer_from_bytes(root / str(name) / OPTIMIZER_NAME, content)

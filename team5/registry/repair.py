@@ -14,7 +14,7 @@ from team5.registry.integrity import CONFIG_NAME, parse_config, sha256, verify_f
 from team5.registry.schemas import Entry, RecordedMove, fault_of
 from team5.registry.staging import TRACKER_NAME, locked
 from team5.registry.storage import flush_folder, storage_errors, write_flushed
-from team5.registry.tracker_format import TrackerData
+from team5.registry.tracker_format import TrackerData, entry_of_export
 from team5.registry.versions import Version
 
 REPAIRED_NAME = "checkpoint_tracker.repaired.json"
@@ -107,7 +107,7 @@ def _rebuilt(root: Path, old: bytes) -> tuple[TrackerData, list[str]]:
         except CheckpointError as error:
             notes.append(f"{name} is left out: {error}")
             continue
-        entry = known.pop(str(name), None) or _own_entry(str(name), own)
+        entry = known.pop(str(name), None) or entry_of_export(str(name), own)
         if entry.get("sha256") not in (None, sha256(content)):
             notes.append(f"{name}: config.json is not the one the old tracker knew")
         entries.append({**entry, "sha256": sha256(content)})
@@ -127,12 +127,6 @@ def _rebuilt(root: Path, old: bytes) -> tuple[TrackerData, list[str]]:
         if f'"{key}"' in text:
             notes.append(f'"{key}" is not carried over. Set it again.')
     return TrackerData(raw), notes
-
-
-def _own_entry(version: str, config: dict[str, Any]) -> dict[str, Any]:
-    kept = config.get("entry")
-    entry = {**(kept if isinstance(kept, dict) else {}), "version": version}
-    return entry if _is(Entry, entry) else {"version": version}
 
 
 def _is(model: type[Entry] | type[RecordedMove], raw: dict[str, Any]) -> bool:

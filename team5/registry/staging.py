@@ -26,7 +26,13 @@ import filelock
 
 from team5.errors import StorageError, TrackerError
 from team5.registry.integrity import CONFIG_NAME, file_sha256
-from team5.registry.storage import exchange, flush_folder, storage_errors, write_flushed
+from team5.registry.storage import (
+    exchange,
+    flush_folder,
+    is_remote,
+    storage_errors,
+    write_flushed,
+)
 from team5.registry.tracker_format import TrackerData
 from team5.registry.versions import Version
 
@@ -172,6 +178,10 @@ def locked(root: Path) -> Iterator[None]:
     StorageError
         If the registry cannot be written, or another program holds it for long.
     """
+    if is_remote(root):
+        raise StorageError(
+            f"{root} can only be read. Work in a folder of this machine, and copy it there."
+        )
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(root / _LOCK_NAME, timeout=LOCK_TIMEOUT_S)

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from team5.errors import StorageError, Team5Error
+from team5.errors import MissingExtraError, StorageError, Team5Error
 
 if sys.platform != "win32":
     import fcntl
@@ -66,6 +66,32 @@ def exchange(first: Path, second: Path) -> bool:
     if number in _NO_EXCHANGE:
         return False
     raise OSError(number, os.strerror(number), str(first), None, str(second))
+
+
+def as_root(root: str | Path) -> Path:
+    """Return the folder of versions; ``s3://...`` and the like can be read, not written.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is on object storage and the extra that reads it is not installed.
+    """
+    if not is_remote(root):
+        return Path(root)
+    try:
+        from upath import UPath
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{root}: reading versions from object storage needs an extra: "
+            'pip install "team5[remote]"'
+        ) from error
+    # It has the methods of a Path that reading needs, though it is none.
+    return cast(Path, UPath(str(root)))
+
+
+def is_remote(root: str | Path) -> bool:
+    """Tell whether a folder of versions is on object storage."""
+    return "://" in str(root)
 
 
 def mark_as_read(file: BinaryIO) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from team5.errors import ConfigError, VersionError, VersionNotFoundError
 from team5.registry.integrity import CONFIG_NAME, file_sha256
 from team5.registry.staging import TRACKER_NAME, read_tracker, registry_lock, write_tracker
+from team5.registry.storage import as_root
 from team5.registry.tracker_format import (
     TrackerData,
     TrackerEntry,
@@ -34,7 +35,7 @@ class Tracker:
     """
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+        self.root = as_root(root)
 
     @property
     def path(self) -> Path:

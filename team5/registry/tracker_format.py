@@ -16,6 +16,7 @@ from team5.errors import ConfigError, TrackerError
 from team5.registry.schemas import (
     MAX_TRACKER_BYTES,
     MOMENT_FORMAT,
+    Entry,
     TrackerSchema,
     fault_of,
     is_alias,
@@ -283,6 +284,16 @@ class TrackerData:
         entries = [raw for raw in self.raw.get("checkpoints", []) if raw["version"] != str(version)]
         deleted = [*self.raw.get("deleted", []), str(version)]
         return TrackerData({**self.raw, "checkpoints": entries, "deleted": deleted})
+
+
+def entry_of_export(version: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry that a version had at its export, as its config.json keeps it.
+
+    Nothing but the name, where there is none or it is malformed.
+    """
+    kept = config.get("entry")
+    entry = {**(kept if isinstance(kept, dict) else {}), "version": version}
+    return entry if fault_of(Entry, entry) is None else {"version": version}
 
 
 def entry_changes(

@@ -1,0 +1,156 @@
+"""Versions to and from the Hugging Face Hub: a version's folder is a model repository as it is."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+from team5.errors import CheckpointError, MissingExtraError, VersionError
+from team5.registry.integrity import (
+    CONFIG_NAME,
+    file_sha256,
+    parse_config,
+    read_file,
+    recorded_files,
+    verify_folder,
+)
+from team5.registry.migration import migrated
+from team5.registry.staging import present, read_tracker, registry_lock, stage
+from team5.registry.storage import write_flushed
+from team5.registry.strict_json import to_json
+from team5.registry.tracker import unknown_version
+from team5.registry.tracker_format import entry_of_export
+from team5.registry.versions import Version, next_version
+
+
+class Hub(Protocol):
+    """What of ``huggingface_hub.HfApi`` is used."""
+
+    def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> Any:
+        """Make a repository, unless it is there."""
+
+    def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> Any:
+        """Put a folder's files into a repository in one commit."""
+
+    def snapshot_download(self, repo_id: str, *, revision: str | None, local_dir: str) -> Any:
+        """Fetch a repository's files into a folder."""
+
+
+def push(
+    root: str | Path, version: str, repository: str, *, public: bool = False, hub: Hub | None = None
+) -> None:
+    """Put a version into a repository of the Hub, one commit; its bytes are checked before.
+
+    Parameters
+    ----------
+    root : path
+        The registry.
+    version : str
+        ``v<major>.<minor>``.
+    repository : str
+        ``USER/NAME``; made, private unless ``public``, if it is not there.
+    hub : Hub, optional
+        In place of ``huggingface_hub.HfApi()``, which signs in as ``hf auth login`` left it.
+
+    Raises
+    ------
+    VersionError, VersionNotFoundError
+        If it is malformed or not there.
+    CheckpointError
+        If a file is damaged or missing.
+    MissingExtraError
+        If huggingface_hub is not installed.
+    """
+    root = Path(root)
+    parsed = Version.parse(version)
+    data = read_tracker(root)
+    there = present(root, data)
+    if parsed not in there:
+        raise unknown_version(version, tuple(sorted(there)), f"{root}/")
+    folder = root / str(parsed)
+    entry = data.entry(parsed)
+    verify_folder(folder, entry.sha256 if entry else None)
+    api = hub or _hub()
+    api.create_repo(repository, private=not public, exist_ok=True)
+    said = entry.description if entry else ""
+    api.upload_folder(
+        repo_id=repository, folder_path=str(folder), commit_message=f"{parsed}: {said}".rstrip(": ")
+    )
+
+
+def pull(
+    root: str | Path,
+    repository: str,
+    *,
+    revision: str | None = None,
+    version: str | None = None,
+    hub: Hub | None = None,
+) -> str:
+    """Take a version from a repository of the Hub into the registry and return its name.
+
+    Parameters
+    ----------
+    root : path
+        The registry. ``latest`` stays where it is.
+    repository : str
+        ``USER/NAME``.
+    revision : str, optional
+        A commit, branch or tag.
+    version : str, optional
+        The name to give it; its own by default.
+    hub : Hub, optional
+        In place of ``huggingface_hub.HfApi()``.
+
+    Raises
+    ------
+    VersionError
+        If the name is malformed, or taken by another version.
+    CheckpointError
+        If what was fetched is no version, or damaged.
+    StorageError, TrackerError
+        As an export.
+    """
+    root = Path(root)
+    wanted = None if version is None else Version.parse(version)
+    with tempfile.TemporaryDirectory(prefix="team5-pull-") as name:
+        folder = Path(name)
+        (hub or _hub()).snapshot_download(repository, revision=revision, local_dir=str(folder))
+        path = folder / CONFIG_NAME
+        config = migrated(path, parse_config(path, read_file(path)))
+        if not isinstance(config.get("version"), str):
+            raise CheckpointError(f"{repository} holds no team5 version. Name another repository.")
+        verify_folder(folder)
+        return _adopt(root, folder, config, wanted or Version.parse(config["version"]), repository)
+
+
+def _adopt(
+    root: Path, folder: Path, config: dict[str, Any], version: Version, repository: str
+) -> str:
+    entry = {**entry_of_export(str(version), config), "pulled_from": repository}
+    with registry_lock(root) as data:
+        if version in present(root, data) or version in data.deleted:
+            raise VersionError(
+                f"{root}/ has, or had, a {version} already. Give this one another name: "
+                f"--as {next_version(present(root, data) | set(data.deleted))}"
+            )
+        with stage(root, version) as staging:
+            staging.new.mkdir()
+            for name in recorded_files(folder / CONFIG_NAME, config):
+                shutil.copyfile(folder / name, staging.new / name)
+            content = (folder / CONFIG_NAME).read_bytes()
+            if config["version"] != str(version):
+                renamed = {**json.loads(content), "version": str(version)}
+                content = to_json(renamed, CONFIG_NAME)
+            write_flushed(staging.new / CONFIG_NAME, content)
+            entry["sha256"] = file_sha256(staging.new / CONFIG_NAME)
+            staging.commit(data.with_entry(version, entry, replace_figures=True))
+    return str(version)
+
+
+def _hub() -> Hub:
+    try:
+        from huggingface_hub import HfApi
+    except ImportError as error:
+        raise MissingExtraError('push and pull need an extra: pip install "team5[hub]"') from error
+    return HfApi()

@@ -13,6 +13,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from team5.callbacks.checkpoint_export import CheckpointExport
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# What a shell reports for a program that SIGTERM ended.
+_SIGTERM_EXIT = 143
 _PATHS = ("path", "archive", "folds", "pool", "cache_dir")
 
 
@@ -89,17 +92,22 @@ def train(cfg: DictConfig) -> str | None:
     if not loggers:  # without one Lightning refuses to watch the learning rate
         callbacks = [c for c in callbacks if not isinstance(c, LearningRateMonitor)]
     trainer: lightning.Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
-    if state is None:
-        trainer.fit(module, datamodule=data)
-    else:
-        _own(callbacks, parent)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "state.ckpt"
-            torch.save(state, path)
-            trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        if state is None:
+            trainer.fit(module, datamodule=data)
+        else:
+            _own(callbacks, parent)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "state.ckpt"
+                torch.save(state, path)
+                trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+    except SIGTERMException as stopped:
+        _say_how_to_go_on(trainer, _exported(callbacks), cfg)
+        raise SystemExit(_SIGTERM_EXIT) from stopped
     version = _exported(callbacks)
+    if trainer.interrupted:
+        _say_how_to_go_on(trainer, version, cfg)
+        raise KeyboardInterrupt
     _report(trainer, version, cfg)
     return version
 
@@ -223,10 +231,24 @@ def _report(trainer: lightning.Trainer, version: str | None, cfg: DictConfig) ->
         return
     _log.info("Exported %s to %s", version, Path(cfg.checkpoints_root) / version)
     _log.info("Curves: tensorboard --logdir %s", _relative(cfg.output_dir))
-    root = (
-        "" if cfg.checkpoints_root == "checkpoints" else f" checkpoints_root={cfg.checkpoints_root}"
-    )
-    _log.info('Try it: python predict.py version=%s%s smiles="CCO"', version, root)
+    _log.info('Try it: python predict.py version=%s%s smiles="CCO"', version, _root_argument(cfg))
+
+
+def _say_how_to_go_on(trainer: lightning.Trainer, version: str | None, cfg: DictConfig) -> None:
+    if not trainer.is_global_zero:
+        return
+    if version is None:
+        _log.warning("Stopped before the first export: nothing was kept.")
+    else:
+        _log.warning(
+            "Stopped. %s holds the best epoch so far; go on with: python train.py resume=%s%s",
+            version, version, _root_argument(cfg),
+        )  # fmt: skip
+
+
+def _root_argument(cfg: DictConfig) -> str:
+    root = cfg.checkpoints_root
+    return "" if root == "checkpoints" else f" checkpoints_root={root}"
 
 
 def _relative(folder: str) -> Path:

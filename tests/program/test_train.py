@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,42 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(train, registry, whole_ru
     assert_same_weights(resumed, unbroken)
     assert read_optimizer(root, "v0.1")["global_step"] == 6
     assert Tracker(root).read().entry("v0.1").description.startswith("Resumed v0.1")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+def test_a_run_that_sigterm_stopped_within_an_epoch_ends_as_an_unbroken_one(train, tmp_path, cache):
+    words = ("experiment=debug", "trainer.max_epochs=3", "model.optimizer.lr=0.003",
+             "data.train_compounds=150")  # fmt: skip
+    root = tmp_path / "checkpoints"
+    with subprocess.Popen(
+        [
+            sys.executable,
+            str(REPOSITORY / "train.py"),
+            f"checkpoints_root={root}",
+            f"data.cache_dir={cache}",
+            *words,
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        for line in process.stderr:
+            if "exported v0.1" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+    assert process.returncode == 143
+    assert "go on with: python train.py resume=v0.1" in said
+    assert read_optimizer(root, "v0.1")["epoch"] < 2
+
+    assert train(root, "resume=v0.1") == 0
+    assert train(tmp_path / "unbroken", *words, "~callbacks.progress") == 0
+    resumed, unbroken = (read_version(r, "v0.1") for r in (root, tmp_path / "unbroken"))
+    assert_same_weights(resumed, unbroken)
+    scores = [version.config["training"]["score"] for version in (resumed, unbroken)]
+    assert scores[0] == scores[1]
 
 
 def test_more_epochs_go_on_with_the_version_that_is_resumed(train, registry):

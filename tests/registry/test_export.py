@@ -36,6 +36,7 @@ from team5.registry.integrity import file_sha256, verify_folder, write_checksums
 from team5.registry.storage import exchange
 from team5.registry.tracker import Tracker, TrackerEntryFields
 
+FILES = Path(__file__).resolve().parents[1] / "files"
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool]
 
 
@@ -327,6 +328,19 @@ def test_a_checkpoint_with_valid_checksums_cannot_run_code(root, export, tmp_pat
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         read_version(root, folder.name)
     assert not (tmp_path / "attacked").exists()
+
+
+def test_the_hostile_file_that_is_kept_for_this_is_refused(root, export, tmp_path, monkeypatch):
+    """It opens a file named ``attacked`` for writing, where a pickle is trusted."""
+    monkeypatch.chdir(tmp_path)
+    folder = root / export(optimizer={"step": 1})
+    shutil.copyfile(FILES / "hostile_optimizer.bin", folder / "optimizer.bin")
+    reseal(folder)
+    with pytest.raises(CheckpointError, match=r"optimizer\.bin cannot be read as state dicts"):
+        read_optimizer(root, folder.name)
+    assert not (tmp_path / "attacked").exists()
+    torch.load(folder / "optimizer.bin", weights_only=False)["step"].close()
+    assert (tmp_path / "attacked").exists()  # the file is what it is said to be
 
 
 def with_changed_bytes(data: bytes, changes: dict[int, int]) -> bytes:

@@ -89,13 +89,7 @@ def test_a_second_entry_of_a_version_needs_update(tracker):
     write(tracker, json.dumps(GUIDE))
     with pytest.raises(VersionError, match="--update"):
         tracker.add("v0.2", "Again", 0.9, 0.9)
-    written = read(tracker)
-    moves = written.pop("history")
-    assert written == GUIDE
-    assert [(move["latest"], move["previous"]) for move in moves] == [
-        ("v0.1", None),
-        ("v0.2", "v0.1"),
-    ]
+    assert read(tracker) == GUIDE
 
 
 def test_an_update_changes_what_is_given_and_keeps_the_rest(tracker):
@@ -113,13 +107,7 @@ def test_an_update_of_an_absent_version_names_the_closest(tracker):
         tracker.add("v0.21", accuracy=0.9, update=True)
     with pytest.raises(VersionNotFoundError, match=r"v0\.3"):
         tracker.set_latest("v0.3")
-    written = read(tracker)
-    moves = written.pop("history")
-    assert written == GUIDE
-    assert [(move["latest"], move["previous"]) for move in moves] == [
-        ("v0.1", None),
-        ("v0.2", "v0.1"),
-    ]
+    assert read(tracker) == GUIDE
 
 
 json_values = st.recursive(

@@ -39,7 +39,6 @@ def test_every_module_imports_and_stays_silent():
                 "matplotlib",
                 "pandas",
                 "polars",
-                "pydantic",
                 "pytorch_lightning",
                 "team5.callbacks",
                 "team5.training",

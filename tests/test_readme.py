@@ -9,6 +9,7 @@ shipped version the answers are others; this writes them anew:
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from team5.cli.run import compose_config
+from team5.registry.export import export_version, read_version
+from team5.registry.tracker_format import TrackerEntryFields
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = REPOSITORY / "README.md"
@@ -31,6 +34,7 @@ NOT_RUN = {
     "python evaluate.py": "measures for minutes; that its settings exist is tested below",
     "python team5/training/update_checkpoint_tracker.py": "changes checkpoints/; runs below on "
     "another folder",
+    "python -m team5.registry": "some change checkpoints/; all run below on another folder",
 }
 # Answers are equal if their words are, and their numbers to this, absolute or relative: sums in
 # float32 depend on the machine.
@@ -142,6 +146,27 @@ def test_tracker_is_changed_by_hand_as_shown(tmp_path):
             cwd=REPOSITORY, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+
+
+def test_versions_are_kept_in_order_as_shown(tmp_path):
+    shipped = REPOSITORY / "tests/files/checkpoints"
+    root = Path(shutil.copytree(shipped, tmp_path / "checkpoints"))
+    state = read_version(root, "v0.1")
+    export_version(
+        root,
+        config={k: v for k, v in state.config.items() if k != "files"},
+        weights=state.weights,
+        entry=TrackerEntryFields("another", 1.0, 1.0),
+    )
+    commands = starting_with("python -m team5.registry")
+    assert commands
+    for words in commands:
+        place = ["--folder" if words[0] == "selftest" else "--root", str(root)]
+        done = subprocess.run(
+            [sys.executable, "-m", "team5.registry", *words, *place],
+            cwd=REPOSITORY, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, (words, done.stderr)
 
 
 def test_make_targets_exist():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from team5.chemistry.tokenizer import MoleculeTokenizer
 from team5.inference.inference import infer, load_model
 from team5.models.model import ModelConfig, Team5Model
 from team5.registry.export import export_version
+from team5.registry.tracker import Tracker
 from team5.registry.tracker_format import TrackerEntryFields
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -127,3 +129,12 @@ def test_files_are_ranked_from_another_folder(registry, tmp_path):
     assert rankings
     assert all(ranking["names"] == ["caffeine", ""] for ranking in rankings)
     assert all(sorted(m["rank"] for m in r["matches"]) == [1, 2] for r in rankings)
+
+
+def test_an_alias_is_a_version(registry, tmp_path):
+    root = Path(shutil.copytree(registry, tmp_path / "checkpoints"))
+    Tracker(root).set_alias("champion", "v0.1")
+    words = ("smiles=CCO", "format=json")
+    by_name, by_alias = (call(root, *words, f"version={v}") for v in ("v0.1", "champion"))
+    assert by_alias.returncode == 0, by_alias.stderr
+    assert by_alias.stdout == by_name.stdout

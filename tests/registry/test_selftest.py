@@ -17,6 +17,6 @@ def test_the_proofs_hold_for_a_few_kills(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_proofs_hold_for_two_hundred_kills_and_two_hundred_updates(tmp_path):
-    said = list(selftest(tmp_path, n_kills=200, seed=1))
+def test_the_proofs_hold_for_two_hundred_kills_of_each_kind_and_many_writers(tmp_path):
+    said = list(selftest(tmp_path, n_kills=400, seed=1))
     assert "200 entries" in " ".join(said)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from team5.errors import ConfigError, Team5Error
 from team5.registry import report
+from team5.registry.export import resolve_version
 from team5.registry.gate import check_promotion
 from team5.registry.integrity import verify_folder
 from team5.registry.removal import collect_garbage, delete_version
@@ -53,7 +54,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    version = report.check_there(options.root, options.version)
+    version = resolve_version(options.root, options.version)
     if options.json:
         entry = read_tracker(options.root).entry(version)
         config = report.read_config(options.root, version)
@@ -65,7 +66,7 @@ def _show(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     first, second = (
-        report.check_there(options.root, version) for version in (options.first, options.second)
+        resolve_version(options.root, version) for version in (options.first, options.second)
     )
     found = report.compare(options.root, first, second)
     print(
@@ -78,7 +79,7 @@ def _compare(options: argparse.Namespace) -> None:
 def _verify(options: argparse.Namespace) -> int:
     data = read_tracker(options.root)
     chosen = (
-        [report.check_there(options.root, options.version)]
+        [resolve_version(options.root, options.version)]
         if options.version
         else [row["version"] for row in report.version_rows(options.root)]
     )
@@ -96,7 +97,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _promote(options: argparse.Namespace) -> None:
-    version = report.check_there(options.root, options.version)
+    version = resolve_version(options.root, options.version)
     if options.force is None:
         said = check_promotion(options.root, version)
         reason = f"promoted; {said}"
@@ -188,7 +189,7 @@ def _repair(options: argparse.Namespace) -> None:
 def _push(options: argparse.Namespace) -> None:
     from team5.registry.sharing import push
 
-    version = report.check_there(options.root, options.version)
+    version = resolve_version(options.root, options.version)
     push(options.root, version, options.repository, public=options.public)
     print(f"{version} is in {options.repository}")
 

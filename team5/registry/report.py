@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from team5.errors import VersionNotFoundError
 from team5.registry.integrity import CONFIG_NAME, parse_config, read_file
 from team5.registry.migration import migrated
 from team5.registry.removal import folder_size
 from team5.registry.staging import present, read_tracker
-from team5.registry.tracker import unknown_version
 from team5.registry.tracker_format import TrackerData, TrackerEntry
 from team5.registry.versions import Version
 
@@ -134,26 +132,6 @@ def format_comparison(
             lines += [f"  {key}\n    {first}: {one}\n    {second}: {two}" for key, one, two in rows]
         lines.append("")
     return "\n".join(lines).rstrip()
-
-
-def check_there(root: Path, version: str) -> str:
-    """Return the name of a version by its name or alias.
-
-    Raises
-    ------
-    VersionError, VersionNotFoundError
-        If it is malformed or not there.
-    """
-    data = read_tracker(root)
-    if version == "latest":
-        if data.latest is None:
-            raise VersionNotFoundError(f"{root}/ names no latest version. Promote one.")
-        version = data.latest
-    parsed = Version.parse(data.aliases.get(version, version))
-    there = present(root, data)
-    if parsed not in there:
-        raise unknown_version(version, tuple(sorted(there)), f"{root}/")
-    return str(parsed)
 
 
 def flattened(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

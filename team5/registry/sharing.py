@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from team5.errors import CheckpointError, MissingExtraError, VersionError
+from team5.registry.export import resolve_version
 from team5.registry.integrity import (
     CONFIG_NAME,
     file_sha256,
@@ -19,7 +20,6 @@ from team5.registry.migration import migrated
 from team5.registry.staging import present, read_tracker, registry_lock, stage
 from team5.registry.storage import write_flushed
 from team5.registry.strict_json import to_json
-from team5.registry.tracker import unknown_version
 from team5.registry.tracker_format import entry_of_export
 from team5.registry.versions import Version, next_version
 
@@ -47,7 +47,7 @@ def push(
     root : path
         The registry.
     version : str
-        ``v<major>.<minor>``.
+        ``v<major>.<minor>``, or an alias.
     repository : str
         ``USER/NAME``; made, private unless ``public``, if it is not there.
     hub : Hub, optional
@@ -63,19 +63,15 @@ def push(
         If huggingface_hub is not installed.
     """
     root = Path(root)
-    parsed = Version.parse(version)
-    data = read_tracker(root)
-    there = present(root, data)
-    if parsed not in there:
-        raise unknown_version(version, tuple(sorted(there)), f"{root}/")
-    folder = root / str(parsed)
-    entry = data.entry(parsed)
+    name = resolve_version(root, version)
+    folder = root / name
+    entry = read_tracker(root).entry(name)
     verify_folder(folder, entry.sha256 if entry else None)
     api = hub or _hub()
     api.create_repo(repository, private=not public, exist_ok=True)
     said = entry.description if entry else ""
     api.upload_folder(
-        repo_id=repository, folder_path=str(folder), commit_message=f"{parsed}: {said}".rstrip(": ")
+        repo_id=repository, folder_path=str(folder), commit_message=f"{name}: {said}".rstrip(": ")
     )
 
 

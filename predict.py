@@ -49,7 +49,11 @@ def main(cfg: DictConfig) -> int:
     check_settings(settings)
     output = settings["output"]
     if output is not None:
-        check_output_path(output, read_from=[settings["spectra"], settings["candidates"]])
+        check_output_path(
+            output,
+            read_from=[settings["spectra"], settings["candidates"]],
+            versions=settings["checkpoints_root"],
+        )
 
     from team5.inference.inference import load_model
 

@@ -116,6 +116,15 @@ class Fragments:
         """Return the atoms that a fragment keeps, as indices into the judged component."""
         return tuple(int(i) for i in np.flatnonzero(self.inside[index]))
 
+    def element_counts(self, index: int) -> dict[str, int]:
+        """Return the atoms that a fragment keeps by element, hydrogens included."""
+        table = Chem.GetPeriodicTable()
+        counts: dict[str, int] = {"H": int(self.hydrogens[index])}
+        for atom in self.atoms(index):
+            symbol = table.GetElementSymbol(int(self.graph.elements[atom]))
+            counts[symbol] = counts.get(symbol, 0) + 1
+        return counts
+
     def cut_bonds(self, index: int) -> tuple[tuple[int, int], ...]:
         """Return the bonds with one end in the fragment, kept end first."""
         inside = self.inside[index]

@@ -134,6 +134,12 @@ def parse_smiles(smiles: str) -> Molecule:
             f"SMILES {_shorten(text)!r}: a blank at position {blank.start() + 1}. "
             "Give the SMILES alone, without a name after it."
         )
+    if not text.isascii():
+        place = next(i for i, character in enumerate(text) if not character.isascii())
+        raise MoleculeError(
+            f"SMILES {_shorten(text)!a}: character {text[place]!a} at position "
+            f"{place + 1} is not ASCII. Type it anew; look-alikes come from word processors."
+        )
     whole = _parse(text)
     notes: list[str] = []
     if any(a.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED for a in whole.GetAtoms()) or any(

@@ -31,7 +31,8 @@ def evaluate(cfg: DictConfig) -> int:
     """Measure a version as ``configs/evaluate.yaml`` says; figures go to standard output."""
     if cfg.format not in ("text", "json"):
         raise ConfigError(f"format={cfg.format}: choose text or json.")
-    if cfg.output is not None and check_output_path(cfg.output).suffix != ".json":
+    output = cfg.output and check_output_path(cfg.output, versions=cfg.checkpoints_root)
+    if output is not None and output.suffix != ".json":
         raise ConfigError(f"output={cfg.output}: the figures are written as .json.")
     queries = read_queries(cfg.data.queries)
     model = load_model(cfg.version, device=cfg.device, root=cfg.checkpoints_root, verify=cfg.verify)

@@ -96,14 +96,16 @@ def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
     return count
 
 
-def check_output_path(path: str | Path, read_from: Iterable[str | None] = ()) -> Path:
+def check_output_path(
+    path: str | Path, read_from: Iterable[str | None] = (), versions: str | None = None
+) -> Path:
     """Return the path of an output file, sure of its ending and its folder.
 
     Raises
     ------
     ConfigError
         If its ending is not one of those that can be written, there is no such folder, or it is
-        one of the files that are read.
+        one of the files that are read, or lies among the ``versions``.
     """
     path = Path(path)
     endings = ", ".join(_WRITERS)
@@ -117,7 +119,12 @@ def check_output_path(path: str | Path, read_from: Iterable[str | None] = ()) ->
     for source in read_from:
         if source is not None and os.path.realpath(source) == os.path.realpath(path):
             raise ConfigError(f"output={path} is also read from. Choose another name.")
-    return Path(os.path.realpath(path))  # a link stays one, its target is replaced
+    real = Path(os.path.realpath(path))
+    if versions is not None and real.is_relative_to(os.path.realpath(versions)):
+        raise ConfigError(
+            f"output={path} lies in {versions}/, where versions are kept. Choose another folder."
+        )
+    return real  # a link stays one, its target is replaced
 
 
 def write_json_file(value: object, path: str | Path) -> None:

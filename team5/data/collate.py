@@ -85,6 +85,7 @@ def make_pair(
             f"adduct {adduct.name} does not fit {tokens.molecule.smiles!r}: it loses more than the "
             f"structure weighs ({tokens.molecule.exact_mass:.4f} u). Correct one of the two."
         )
+    _check_atoms_lost(tokens, adduct)
     offsets = outcome_offsets(*ion_offsets(adduct))
     peaks = select_peaks(mzs, intensities, precursor_mz, keep_impossible=keep_impossible)
     matched, outcomes = match_peaks(peaks.mzs, fragments.masses, fragments.hydrogens, offsets)
@@ -97,6 +98,23 @@ def make_pair(
         match_peaks=matched,
         match_outcomes=outcomes,
     )
+
+
+def _check_atoms_lost(tokens: MoleculeTokens, adduct: Adduct) -> None:
+    present = tokens.fragments.element_counts(0)
+    for symbol, count in adduct.composition:
+        there = adduct.n_molecules * present.get(symbol, 0)
+        if count < -there:
+            raise AdductError(
+                f"adduct {adduct.name} does not fit {tokens.molecule.smiles!r}: it loses {-count} "
+                f"{symbol}, the structure has {there}. Correct one of the two."
+            )
+    lost = sum(-count for symbol, count in adduct.composition if count < 0 and symbol != "H")
+    if lost >= adduct.n_molecules * tokens.molecule.n_heavy_atoms:
+        raise AdductError(
+            f"adduct {adduct.name} does not fit {tokens.molecule.smiles!r}: it leaves nothing of "
+            "it. Correct one of the two."
+        )
 
 
 @dataclass(frozen=True)

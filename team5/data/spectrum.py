@@ -141,7 +141,7 @@ def _to_array(values: Any, name: str, where: str) -> NDArray[np.float64]:
         raise SpectrumError(f"{where}{name} must be numbers, not {values!r}.")
     try:
         array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SpectrumError(f"{where}{name} must be numbers in one flat list: {error}.") from error
     if array.ndim != 1:
         raise SpectrumError(

@@ -65,15 +65,27 @@ def explain_peaks(
 
 def ion_formula(fragments: Fragments, fragment: int, k: int, adduct: Adduct) -> str:
     """Return the formula of an ion, its charge at the end: ``C6H7O+``."""
-    table = Chem.GetPeriodicTable()
-    counts: dict[str, int] = {"H": int(fragments.hydrogens[fragment]) + HYDROGEN_SHIFTS[k]}
-    for atom in fragments.atoms(fragment):
-        symbol = table.GetElementSymbol(int(fragments.graph.elements[atom]))
-        counts[symbol] = counts.get(symbol, 0) + 1
+    counts = fragments.element_counts(fragment)
+    counts["H"] += HYDROGEN_SHIFTS[k]
     if k >= len(BARE_SHIFTS):
         for symbol, count in adduct.composition:
             counts[symbol] = counts.get(symbol, 0) + count
     return hill_formula(counts) + ("+" if adduct.charge > 0 else "-")
+
+
+def _lost_from_nothing(fragments: Fragments, adduct: Adduct) -> Array:
+    """Return the outcomes, as flat indices, that lose atoms with the adduct they do not have."""
+    symbols = {symbol for symbol, count in adduct.composition if count < 0 and symbol != "H"}
+    lacking = np.zeros((len(fragments), N_OUTCOMES), dtype=bool)
+    lost = dict(adduct.composition)
+    for symbol in symbols:
+        number = Chem.GetPeriodicTable().GetAtomicNumber(symbol)
+        kept = fragments.inside @ (fragments.graph.elements == number).astype(np.int64)
+        lacking[:, len(BARE_SHIFTS) :] |= (kept < -lost[symbol])[:, None]
+    hydrogens = fragments.hydrogens + min(lost.get("H", 0), 0)
+    shifts = np.array(HYDROGEN_SHIFTS[len(BARE_SHIFTS) :])
+    lacking[:, len(BARE_SHIFTS) :] |= hydrogens[:, None] + shifts < 0
+    return np.flatnonzero(lacking.ravel())
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,7 @@ def predict_spectrum(
         Weaker peaks, relative to the highest, are left out.
     """
     probability = np.exp(log_p_outcomes[:-1])
+    probability[_lost_from_nothing(tokens.fragments, adduct)] = 0.0
     mzs = (tokens.fragments.masses[:, None] + pair_offsets).ravel()
     possible = np.flatnonzero(probability > 1e-9)
     order = possible[np.argsort(mzs[possible], kind="stable")]

@@ -28,6 +28,7 @@ from team5.chemistry.adducts import Adduct, parse_adduct
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer
 from team5.constants import PRECURSOR_TOLERANCE
+from team5.data.collision_energy import parse_collision_energy
 from team5.data.context import ADDUCTS
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, DeviceError, MoleculeError, Team5Error
@@ -202,7 +203,10 @@ def infer(
             "learned. Pass model.tokenizer, or None."
         )
     many = not isinstance(smiles, str)
-    texts: list[str] = [smiles] if isinstance(smiles, str) else list(smiles or ())
+    if smiles is not None and not hasattr(smiles, "__iter__"):
+        raise ConfigError(f"smiles must be text or a list of texts, not {smiles!r}.")
+    listed: list[Any] = [smiles] if isinstance(smiles, str) else [] if smiles is None else [*smiles]
+    texts = [str(text) if isinstance(text, np.str_) else text for text in listed]
     if not texts:
         raise ConfigError("no SMILES given. Give one, or a list of at least one.")
     molecules = _parse_all(texts, many)
@@ -214,6 +218,11 @@ def infer(
                 "intensities= with adduct= and the like."
             )
         together = [spectra] if isinstance(spectra, Spectrum) else list(spectra)
+        if not all(isinstance(spectrum, Spectrum) for spectrum in together):
+            raise ConfigError(
+                "spectra= takes Spectrum objects: Spectrum(mzs, intensities, adduct=...), from "
+                "team5.data.spectrum."
+            )
         if not together:
             raise ConfigError("spectra= is empty. Give at least one Spectrum.")
         matches = judge(model, molecules, together)
@@ -271,6 +280,7 @@ def _to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -
         adduct = adduct_of(spectrum, molecule)
         if spectrum.adduct is None:
             notes.append(f"adduct {adduct.name} assumed")
+        notes += _energy_notes(spectrum)
         own_logit = float(scored.scores.logit[row])
         if complaint := _wrong_precursor(spectrum, molecule, adduct, pair.precursor_mz):
             own_logit -= _WRONG_PRECURSOR_PENALTY
@@ -310,6 +320,15 @@ def _to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -
     return match, n_wrong
 
 
+def _energy_notes(spectrum: Spectrum) -> list[str]:
+    if spectrum.collision_energy is None:
+        return []
+    if parse_collision_energy(spectrum.collision_energy).value is not None:
+        return []
+    said = f"collision energy {spectrum.collision_energy!r} is not understood"
+    return [f"{said}: answered as if none were given"]
+
+
 def _wrong_precursor(
     spectrum: Spectrum, molecule: Molecule, adduct: Adduct, calculated: float
 ) -> str | None:
@@ -339,6 +358,7 @@ def _simulate(model: LoadedModel, molecule: Molecule, conditions: Conditions) ->
         notes.append(f"adduct {ion.name} assumed")
     if asked.collision_energy is None:
         notes.append("no collision energy given: predicted as for spectra that do not state one")
+    notes += _energy_notes(asked)
     calculated = scored.pairs[0].precursor_mz
     if complaint := _wrong_precursor(asked, molecule, ion, calculated):
         notes.append(complaint)
@@ -442,8 +462,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return error.exit_code
-    for answer in answers if isinstance(answers, list) else [answers]:
-        print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    try:
+        for answer in answers if isinstance(answers, list) else [answers]:
+            print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
+        sys.stdout.flush()
+    except OSError as error:
+        print(f"StorageError: standard output cannot be written: {error}.", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -32,7 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return options.act(options) or 0
+        code: int = options.act(options) or 0
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
     except Team5Error as error:
         if os.environ.get("TEAM5_DEBUG", "0") not in ("", "0"):
             raise
@@ -40,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"StorageError: {error}. Check the disk and your rights.", file=sys.stderr)
         return 1
 
 

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from team5.errors import CheckpointError, ConfigError, VersionError, VersionNotFoundError
+from team5.errors import (
+    CheckpointError,
+    CheckpointFileNotFoundError,
+    ConfigError,
+    VersionError,
+    VersionNotFoundError,
+)
 from team5.registry.integrity import (
     CONFIG_NAME,
     HASH_LENGTH,
@@ -256,6 +262,13 @@ def read_optimizer(root: str | Path, version: str | None = None) -> dict[str, An
     """
     root = as_root(root)
     name = Version.parse(resolve_version(root, version))
+    if (root / str(name) / WEIGHTS_NAME).exists() and not (
+        root / str(name) / OPTIMIZER_NAME
+    ).exists():
+        raise CheckpointFileNotFoundError(
+            f"{root / str(name) / OPTIMIZER_NAME}: no such file; {name} does not hold the state of "
+            f"its training. Start from its weights instead: from_version={name}."
+        )
     _, _, content = _read_files(root, name, OPTIMIZER_NAME, verify=True)
     return _optimizer_from_bytes(root / str(name) / OPTIMIZER_NAME, content)
 

@@ -81,7 +81,8 @@ def collect_garbage(root: str | Path, keep: int, *, dry_run: bool = True) -> lis
     judged = []
     with registry_lock(root) as data:
         versions = sorted(present(root, data))
-        newest = set(versions[len(versions) - keep :]) if keep else set()
+        usable = [version for version in versions if (root / str(version) / CONFIG_NAME).is_file()]
+        newest = set(usable[len(usable) - keep :]) if keep < len(usable) else set(usable)
         for version in versions:
             reason = (
                 f"is among the newest {keep}"
@@ -129,7 +130,9 @@ def _delete(root: Path, data: TrackerData, version: Version) -> tuple[TrackerDat
     # The tracker first: it never names a version that is not there.
     data = data.without_entry(version)
     write_tracker(root, data)
-    if folder.exists():
+    if folder.is_symlink():  # what it points to is not the registry's
+        folder.unlink()
+    elif folder.exists():
         hidden = root / f"{STAGING_PREFIX}deleted-{secrets.token_hex(4)}"
         folder.rename(hidden)
         flush_folder(root)

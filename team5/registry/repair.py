@@ -144,7 +144,8 @@ def _readable_objects(text: str) -> Iterator[dict[str, Any]]:
             at = text.find("{", at + 1)
             continue
         if isinstance(value.get("checkpoints"), list):  # the tracker itself can be read
-            inner = [*value["checkpoints"], *value.get("history", [])]
+            moves = value.get("history")
+            inner = [*value["checkpoints"], *(moves if isinstance(moves, list) else [])]
             yield from (item for item in inner if isinstance(item, dict))
         else:
             yield value

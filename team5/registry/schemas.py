@@ -19,7 +19,7 @@ MAX_CONFIG_BYTES = 4 * 2**20
 MOMENT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"  # ISO 8601, in UTC
 
 # No dot, so that no alias looks like a version.
-_ALIAS = re.compile(r"(?!latest$)[a-z][a-z0-9_-]{0,39}")
+_ALIAS = re.compile(r"(?!(latest|null|none|true|false)$|v[0-9])[a-z][a-z0-9_-]{0,39}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _IN_WORDS = {
     "string_type": "is not text",

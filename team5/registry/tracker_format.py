@@ -143,8 +143,20 @@ class TrackerData:
         return cls(raw)
 
     def to_json(self) -> bytes:
-        """Return the tracker's bytes."""
-        return to_json(self.raw, "the tracker")
+        """Return the tracker's bytes.
+
+        Raises
+        ------
+        ConfigError
+            If it holds what could not be read again: nothing of it is written.
+        """
+        data = to_json(self.raw, "the tracker")
+        fault = fault_of(TrackerSchema, self.raw)
+        if fault is None and len(data) > MAX_TRACKER_BYTES:
+            fault = f"would have {len(data)} bytes; at most {MAX_TRACKER_BYTES} are read"
+        if fault:
+            raise ConfigError(f"the tracker cannot be written: {fault}. Give another value.")
+        return data
 
     @property
     def latest(self) -> str | None:

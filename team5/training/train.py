@@ -101,13 +101,12 @@ def train(cfg: DictConfig) -> str | None:
                 path = Path(folder) / "state.ckpt"
                 torch.save(state, path)
                 trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
-    except SIGTERMException as stopped:
+    except SystemExit as stopped:  # how Lightning ends after SIGTERM and after Ctrl-C
         _say_how_to_go_on(trainer, _exported(callbacks), cfg)
-        raise SystemExit(_SIGTERM_EXIT) from stopped
+        if isinstance(stopped, SIGTERMException):
+            raise SystemExit(_SIGTERM_EXIT) from stopped
+        raise KeyboardInterrupt from stopped
     version = _exported(callbacks)
-    if trainer.interrupted:
-        _say_how_to_go_on(trainer, version, cfg)
-        raise KeyboardInterrupt
     _report(trainer, version, cfg)
     return version
 

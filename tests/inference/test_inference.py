@@ -192,3 +192,41 @@ def test_an_absent_device_is_an_error_that_names_those_there_are():
     with pytest.raises(DeviceError, match=r"cuda:99.*There is: cpu"):
         parse_device("cuda:99")
     assert parse_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("smiles", "adduct", "says"),
+    [
+        ("CC(=O)O", "[M-3H2O+H]+", "loses 5 H, the structure has 4"),
+        ("CCO", "[M-CO2-H]-", "loses 2 O, the structure has 1"),
+        ("CCO", "[M-C2H6O+H]+", "leaves nothing"),
+    ],
+)
+def test_an_adduct_that_loses_what_is_not_there_is_refused(model, smiles, adduct, says):
+    with pytest.raises(AdductError, match=says):
+        infer(model, None, smiles, adduct=adduct)
+
+
+def test_no_predicted_ion_lacks_the_atoms_it_loses(model):
+    for smiles, adduct in ((ASPIRIN, "[M-H2O+H]+"), ("CC(=O)O", "[M-CH3]-"), ("CCO", "[M-H2O+H]+")):
+        predicted = infer(model, None, smiles, adduct=adduct)
+        assert min(predicted.mzs) > 1
+        assert all(formula[0].isalpha() for formula in predicted.formulas)
+
+
+def test_an_energy_that_is_not_understood_is_said_to_be_left_out(model):
+    without = infer(model, None, CAFFEINE, MZS, INTENSITIES)
+    unknown = infer(model, None, CAFFEINE, MZS, INTENSITIES, collision_energy="abc")
+    assert unknown.probability == without.probability
+    assert any("'abc' is not understood" in note for note in unknown.notes)
+
+
+@pytest.mark.parametrize("spectra", ["abc", [1]])
+def test_spectra_must_be_spectra(model, spectra):
+    with pytest.raises(ConfigError, match="Spectrum objects"):
+        infer(model, None, CAFFEINE, spectra=spectra)
+
+
+def test_an_array_of_smiles_is_a_list_of_them(model):
+    ranked = infer(model, None, np.array([ASPIRIN, CAFFEINE]), MZS, INTENSITIES)
+    assert [match.smiles for match in ranked] == [ASPIRIN, CAFFEINE]

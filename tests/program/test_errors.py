@@ -115,6 +115,7 @@ def test_tracker_that_is_not_json_is_left_untouched(predict, registry):
         ("C(C)(C)(C)(C)C", "atom 1 (C) has more bonds"),
         ("c1cccc1", "aromatic"),
         ("C*", "atom 2 is a placeholder"),
+        ("CC\u0421", "position 3 is not ASCII"),
         ("C" * 129, "129 heavy atoms; at most 128"),
     ],
 )
@@ -215,6 +216,15 @@ def test_same_text_from_the_inference_script(predict, registry):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == printed
+
+
+@pytest.mark.parametrize("name", ["checkpoint_tracker.json", "v0.1/config.json", "new.json"])
+def test_an_answer_is_never_written_among_the_versions(predict, registry, name):
+    before = {path: path.read_bytes() for path in registry.rglob("*") if path.is_file()}
+    code, out, err = predict(f"smiles={SMILES}", f"output={registry}/{name}")
+    assert (code, out) == (2, "")
+    assert "where versions are kept" in err
+    assert {path: path.read_bytes() for path in registry.rglob("*") if path.is_file()} == before
 
 
 def test_nothing_was_written_to_the_registry(predict, registry):

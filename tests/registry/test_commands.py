@@ -217,3 +217,13 @@ def test_the_program_starts_without_torch_and_tells_errors_in_one_line(root, exp
     assert done.returncode == 2
     assert done.stderr.startswith('VersionNotFoundError: no version "v0.7"')
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("history", [3, None, True, {"a": 1}])
+def test_a_history_that_is_none_is_repaired_too(call, root, export, history):
+    export(set_as_latest=True)
+    path = root / "checkpoint_tracker.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "history": history}))
+    assert call("list")[0] == 1
+    assert call("repair", "--replace")[0] == 0
+    assert call("list")[0] == 0

@@ -81,3 +81,24 @@ def test_a_version_that_another_process_reads_stays(root, export):
     ]  # fmt: skip
     reader.communicate()
     assert delete_version(root, "v0.1") > 0
+
+
+def test_gc_counts_only_what_can_be_used(root, export):
+    for _ in range(3):
+        export()
+    Tracker(root).set_latest("v0.1")
+    (root / "v0.9").mkdir()
+    judged = {str(one.version): one.kept_because for one in collect_garbage(root, 1)}
+    assert judged["v0.3"] == "is among the newest 1"
+    assert judged["v0.2"] is None
+    assert all(one.kept_because for one in collect_garbage(root, 4)[:3])
+
+
+def test_a_linked_version_is_unlinked_and_its_target_stays(root, export, tmp_path):
+    export()
+    export(set_as_latest=True)
+    (root / "v0.1").rename(tmp_path / "elsewhere")
+    (root / "v0.1").symlink_to(tmp_path / "elsewhere")
+    delete_version(root, "v0.1")
+    assert folders(root) == ["v0.2"]
+    assert (tmp_path / "elsewhere/config.json").is_file()

@@ -273,3 +273,16 @@ def test_the_registry_starts_without_torch():
         [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_what_could_not_be_read_again_is_not_written(tracker, snapshot):
+    tracker.add("v0.1", "First", 0.8, 0.8, set_as_latest=True)
+    tracker.add("v0.2", "Second", 0.8, 0.8)
+    before = snapshot()
+    for act in (
+        lambda: tracker.add("v0.3", "x" * 20_000, 0.8, 0.8),
+        lambda: tracker.set_latest("v0.2", "x" * 20_000),
+    ):
+        with pytest.raises(ConfigError, match="too long"):
+            act()
+    assert snapshot() == before

@@ -171,9 +171,9 @@ def terminal_width() -> int | None:
 def table_rows(answer: Answer) -> Iterator[dict[str, Any]]:
     """Yield an answer as flat rows: one per candidate, or per peak of a simulated spectrum."""
     if isinstance(answer, Ranking):
-        names = answer.names or ("",) * len(answer.matches)
-        for match, name in zip(answer.matches, names, strict=True):
-            yield _match_row(match, answer.identifier, name)
+        names = dict(zip(map(id, answer.matches), answer.names, strict=False))
+        for match in answer.best_first:
+            yield _match_row(match, answer.identifier, names.get(id(match), ""))
     elif isinstance(answer, Match):
         yield _match_row(answer)
     else:
@@ -210,6 +210,7 @@ def _match_row(match: Match, identifier: str = "", name: str = "") -> dict[str, 
         "formula": match.formula,
         "adduct": match.adduct,
         "precursor_mz": match.precursor_mz,
+        "precursor_fits": match.precursor_fits,
         "collision_energy": match.collision_energy,
         "version": match.version,
         "version_hash": match.version_hash,
@@ -219,7 +220,7 @@ def _match_row(match: Match, identifier: str = "", name: str = "") -> dict[str, 
 
 # What is neither text nor a 64-bit float in these rows.
 _WHOLE_NUMBERS = {"rank"}
-_TRUTHS = {"label"}
+_TRUTHS = {"label", "precursor_fits"}
 _TEXTS = {
     "identifier",
     "smiles",
@@ -461,12 +462,22 @@ def _format_ranking(ranking: Ranking, top: int, width: int | None) -> str:
         taken = 2 + sum(max(map(len, column)) + 2 for column in columns)
         space = max(width - taken, _MIN_SMILES_WIDTH)
         rows = [(*row[:-1], _cut(row[-1], space)) for row in rows]
-    lines = [title, f"  {_conditions(best_first[0])}", ""]
+    lines = [title, f"  {_conditions_of_all(best_first)}", ""]
     lines += _indent(_table(header, rows, left={"match", "formula", "name", "SMILES"}))
     lines += _left_out(count, top, "candidates")
     # What is said of all; what is said of one candidate stands in its own row of a file.
     notes = [note for note in shown[0].notes if all(note in match.notes for match in shown)]
+    notes += _misfits(best_first)
     return "\n".join(lines + _closing(best_first[0], notes))
+
+
+def _misfits(best_first: Sequence[Match]) -> list[str]:
+    count = sum(match.precursor_fits is False for match in best_first)
+    if count == 0:
+        return []
+    if count == len(best_first):
+        return ["no candidate has the mass of the measured precursor"]
+    return [f"ranked last: {count} without the mass of the measured precursor"]
 
 
 def _without_name(row: tuple[str, ...]) -> tuple[str, ...]:
@@ -494,6 +505,14 @@ def _conditions(answer: Match | Simulation) -> str:
         f"{answer.formula}, {answer.adduct}, precursor m/z {answer.precursor_mz:.4f}, "
         f"collision energy {energy}"
     )
+
+
+def _conditions_of_all(matches: Sequence[Match]) -> str:
+    """Return the conditions; formula and precursor only where all candidates share them."""
+    if len({(match.formula, match.adduct) for match in matches}) == 1:
+        return _conditions(matches[0])
+    adducts = " or ".join(dict.fromkeys(match.adduct for match in matches))
+    return f"{adducts}, collision energy {matches[0].collision_energy or 'not given'}"
 
 
 def _closing(answer: Match | Simulation, notes: Sequence[str] | None = None) -> list[str]:

@@ -280,7 +280,7 @@ def _to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -
         adduct = adduct_of(spectrum, molecule)
         if spectrum.adduct is None:
             notes.append(f"adduct {adduct.name} assumed")
-        notes += _energy_notes(spectrum)
+        notes += _unusual(adduct, molecule) + _energy_notes(spectrum)
         own_logit = float(scored.scores.logit[row])
         if complaint := _wrong_precursor(spectrum, molecule, adduct, pair.precursor_mz):
             own_logit -= _WRONG_PRECURSOR_PENALTY
@@ -312,12 +312,25 @@ def _to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -
         formula=molecule.formula,
         adduct=adduct_of(spectra[0], molecule).name,
         precursor_mz=scored.pairs[0].precursor_mz,
+        precursor_fits=(
+            None if all(spectrum.precursor_mz is None for spectrum in spectra) else n_wrong == 0
+        ),
         collision_energy=spectra[0].collision_energy,
         version=model.version,
         version_hash=model.version_hash,
         notes=tuple(dict.fromkeys(notes)),
     )
     return match, n_wrong
+
+
+def _unusual(adduct: Adduct, molecule: Molecule) -> list[str]:
+    if adduct.n_molecules > 1 or abs(adduct.charge) > 1:
+        learned = "the model learned from singly charged ions of one molecule"
+        return [f"{adduct.name}: {learned}; do not rely on it here"]
+    gained = [symbol for symbol, count in adduct.composition if count > 0]
+    if adduct.charge < 0 <= molecule.charge and gained == ["H"]:
+        return [f"{adduct.name} is unusual; the deprotonated molecule is [M-H]-"]
+    return []
 
 
 def _energy_notes(spectrum: Spectrum) -> list[str]:
@@ -358,7 +371,7 @@ def _simulate(model: LoadedModel, molecule: Molecule, conditions: Conditions) ->
         notes.append(f"adduct {ion.name} assumed")
     if asked.collision_energy is None:
         notes.append("no collision energy given: predicted as for spectra that do not state one")
-    notes += _energy_notes(asked)
+    notes += _unusual(ion, molecule) + _energy_notes(asked)
     calculated = scored.pairs[0].precursor_mz
     if complaint := _wrong_precursor(asked, molecule, ion, calculated):
         notes.append(complaint)

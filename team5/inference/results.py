@@ -73,6 +73,9 @@ class Match:
         Of the judged component.
     adduct : str
     precursor_mz : float
+        Calculated.
+    precursor_fits : bool or None
+        Whether the measured precursor is this one; None where none was measured.
     collision_energy : str or None
         As given.
     version, version_hash : str
@@ -93,6 +96,7 @@ class Match:
     formula: str
     adduct: str
     precursor_mz: float
+    precursor_fits: bool | None
     collision_energy: str | None
     version: str
     version_hash: str

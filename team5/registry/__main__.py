@@ -225,9 +225,11 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--root", type=Path, default=Path("checkpoints"), help="default: %(default)s"
-    )
+    # Taken before the command as well as after it, where one that is not given changes nothing.
+    for taker, default in ((parser, Path("checkpoints")), (common, argparse.SUPPRESS)):
+        taker.add_argument(
+            "--root", type=Path, default=default, help="folder of the versions, or checkpoints"
+        )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, act: object, text: str) -> argparse.ArgumentParser:

@@ -40,7 +40,7 @@ from team5.registry.staging import (
     registry_lock,
     stage,
 )
-from team5.registry.storage import as_root, mark_as_read, write_flushed
+from team5.registry.storage import as_root, is_remote, mark_as_read, write_flushed
 from team5.registry.strict_json import to_json
 from team5.registry.tracker import named_versions, unknown_version
 from team5.registry.tracker_format import TrackerData, TrackerEntryFields
@@ -280,7 +280,10 @@ def _latest(root: Path, data: TrackerData, there: tuple[Version, ...]) -> str:
         "names no latest version" if data.latest is None else f"has no {data.latest}, its latest"
     )
     remedy = f"Pass one of {named_versions('', there)}" if there else "Train one"
-    raise VersionNotFoundError(f"{root}/ {fault}. {remedy}, or name another folder.")
+    raise VersionNotFoundError(
+        f"{root if is_remote(root) else root.absolute()}/ {fault}. {remedy}, or name the folder "
+        'of versions: checkpoints_root=FOLDER, in Python load_model(root="FOLDER").'
+    )
 
 
 def _read_files(

@@ -10,6 +10,7 @@ from team5.registry.staging import read_tracker
 
 _COMPARED = ("accuracy", "f1_score")
 # What both must share for their figures to say which is better.
+_BY_FORCE = 'Promote it all the same with --force "REASON", which is kept in the history.'
 _SAME_DATA = ("source", "computed", "val_compounds", "val_pairs")
 
 
@@ -19,11 +20,17 @@ def check_promotion(root: Path, version: str) -> str:
     Raises
     ------
     VersionError
-        If figures of the same data and fold say that it is worse; says by how much.
+        If figures of the same data and fold say that it is worse (says by how much), or it
+        learned from computed spectra and the present latest from measured ones.
     """
     data = read_tracker(root)
     if data.latest is None or data.latest == version:
         return "there is no other version to compare with"
+    if _is_computed(root, version) and not _is_computed(root, data.latest):
+        raise VersionError(
+            f"{version} learned from computed spectra, {data.latest}, the present latest, from "
+            f"measured ones. {_BY_FORCE}"
+        )
     entries = data.entry(data.latest), data.entry(version)
     figures = [dict(entry.performance) if entry else {} for entry in entries]
     common = [name for name in _COMPARED if all(name in one for one in figures)]
@@ -40,9 +47,17 @@ def check_promotion(root: Path, version: str) -> str:
     if worse:
         raise VersionError(
             f"{version} is worse than {data.latest}, the present latest: {'; '.join(worse)}. "
-            'Promote it all the same with --force "REASON", which is kept in the history.'
+            f"{_BY_FORCE}"
         )
     return f"not worse than {data.latest} in {' and '.join(common)}"
+
+
+def _is_computed(root: Path, version: str) -> bool:
+    try:
+        facts = read_config(root, version).get("data")
+    except CheckpointError:
+        return False
+    return isinstance(facts, Mapping) and facts.get("computed") is True
 
 
 def _data_difference(root: Path, first: str, second: str, entries: Any) -> str | None:

@@ -108,7 +108,10 @@ class Tracker:
             needed = {"description": description, "accuracy": accuracy, "f1_score": f1_score}
             missing = [name for name, value in needed.items() if value is None]
             if missing:
-                raise ConfigError(f"a new entry needs {', '.join(missing)}. Give every one.")
+                raise ConfigError(
+                    f"a new entry needs {', '.join(missing)}. Give every one, or change an entry "
+                    "there is with --update."
+                )
             date = date if date is not None else dt.date.today().isoformat()
         changes = entry_changes(description, accuracy, f1_score, date, extra_performance, extra)
 
@@ -206,7 +209,7 @@ def unknown_version(
         )
     return VersionNotFoundError(
         f'no version "{version}" in {where}; closest: {named_versions(version, existing)}. '
-        "Pass one of these, or omit version= for the latest."
+        "Pass one of these."
     )
 
 

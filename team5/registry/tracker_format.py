@@ -29,7 +29,8 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OWN_KEYS = ("version", "date", "description", "performance")
 _ROLLED_BACK = "rolled back"
 _REMEDY = (
-    "It was left untouched. Correct it by hand, or rebuild it: python -m team5.registry repair."
+    "It was left untouched. Correct it by hand, or rebuild it: "
+    "python -m team5.registry repair --root {}"
 )
 
 
@@ -127,19 +128,20 @@ class TrackerData:
         TrackerError
             If they are not JSON (names line and column) or not a tracker (names the place).
         """
+        remedy = _REMEDY.format(where.rpartition("/")[0] or ".")
         if len(data) > MAX_TRACKER_BYTES:
             raise TrackerError(
-                f"{where}: {len(data)} bytes; a tracker has at most {MAX_TRACKER_BYTES}. {_REMEDY}"
+                f"{where}: {len(data)} bytes; a tracker has at most {MAX_TRACKER_BYTES}. {remedy}"
             )
         try:
             raw = parse_json(data)
         except json.JSONDecodeError as error:
             raise TrackerError(
-                f"{where}, line {error.lineno}, column {error.colno}: {error.msg}. {_REMEDY}"
+                f"{where}, line {error.lineno}, column {error.colno}: {error.msg}. {remedy}"
             ) from error
         fault = fault_of(TrackerSchema, raw)
         if fault:
-            raise TrackerError(f"{where}: {fault}. {_REMEDY}")
+            raise TrackerError(f"{where}: {fault}. {remedy}")
         return cls(raw)
 
     def to_json(self) -> bytes:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from team5.callbacks.checkpoint_export import CheckpointExport
 from team5.data.datamodule import SpectrumDataModule
-from team5.errors import CheckpointError, ConfigError
+from team5.errors import CheckpointError, ConfigError, DeviceError
 from team5.models.lightning_module import Team5LightningModule
 from team5.registry.export import StoredVersion, read_optimizer, read_version
 from team5.training.lineage import code_state, package_versions
@@ -63,6 +63,7 @@ def train(cfg: DictConfig) -> str | None:
         _check_epochs_left(cfg, parent, state)
     elif cfg.from_version is not None:
         parent = read_version(cfg.checkpoints_root, cfg.from_version)
+    _check_accelerator(cfg.trainer.accelerator)
     # Lightning 2.6 asks torch 2.13 for it in every run; nothing a user could change.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -151,6 +152,14 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
     cfg.model.network.update(network)
     for key in ("max_depth", "max_fragments"):
         cfg.model.tokenizer[key] = tokenizer[key]
+
+
+def _check_accelerator(name: str) -> None:
+    absent = (name in ("gpu", "cuda") and not torch.cuda.is_available()) or (
+        name == "mps" and not torch.backends.mps.is_available()
+    )
+    if absent:
+        raise DeviceError(f"trainer={name}: this machine has none. Train with trainer=cpu.")
 
 
 def precision_of(trainer: DictConfig) -> str:

@@ -18,6 +18,7 @@ from team5.errors import Team5Error
 from team5.registry.tracker import Tracker
 
 _WEIGHTS_NAME = "model.safetensors"
+_HOW_BACK = " It is latest now; the one before: python -m team5.registry rollback --root {}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (tracker.root / options.version / _WEIGHTS_NAME).is_file():
         print(
             f"warning: {tracker.root / options.version} holds no {_WEIGHTS_NAME}; {options.version}"
-            " is recorded, and cannot be loaded until the file is there.",
+            " is recorded, and cannot be loaded until the file is there."
+            + _HOW_BACK.format(tracker.root)
+            * (data.latest == options.version),
             file=sys.stderr,
         )
     done = "updated" if options.update else "added"

@@ -26,6 +26,7 @@ def make_match(smiles: str, probability: float, rank: int | None = None, **chang
         formula="C9H8O4",
         adduct="[M+H]+",
         precursor_mz=181.0495,
+        precursor_fits=None,
         collision_energy=None,
         version="v0.2",
         version_hash="0123456789ab",
@@ -102,11 +103,11 @@ def test_table_has_a_row_per_candidate(tmp_path, ending):
     write_answers(iter(rankings), path)
     rows = read_rows(path)
     assert [row["identifier"] for row in rows] == ["query 1"] * 3 + ["query 2"] * 2
-    assert [row["smiles"] for row in rows[:3]] == [m.smiles for m in rankings[0].matches]
-    assert [float(row["probability"]) for row in rows[:3]] == [
-        m.probability for m in rankings[0].matches
-    ]
-    assert [str(row["label"]).lower() for row in rows[:3]] == ["false", "false", "true"]
+    best_first = rankings[0].best_first
+    assert [int(row["rank"]) for row in rows[:3]] == [1, 2, 3]
+    assert [row["smiles"] for row in rows[:3]] == [m.smiles for m in best_first]
+    assert [float(row["probability"]) for row in rows[:3]] == [m.probability for m in best_first]
+    assert [str(row["label"]).lower() for row in rows[:3]] == ["true", "false", "false"]
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
@@ -249,7 +250,7 @@ def test_names_of_candidates_are_shown_and_written(tmp_path):
     rows = [line.split() for line in format_answer(ranking).splitlines() if "%" in line]
     assert [row[-2:] for row in rows] == [["ethylamine", "CCN"], ["ethanol", "CCO"]]
     write_answers(ranking, tmp_path / "a.csv")
-    assert [row["name"] for row in read_rows(tmp_path / "a.csv")] == ["ethanol", "ethylamine"]
+    assert [row["name"] for row in read_rows(tmp_path / "a.csv")] == ["ethylamine", "ethanol"]
 
 
 def test_several_structures_of_one_spectrum_are_shown_as_a_ranking(capsys):
@@ -273,3 +274,13 @@ def test_text_fits_the_terminal_by_cutting_smiles_only(width):
     assert len(row) <= width
     assert row.endswith("...")
     assert "C" * 200 in format_answer(ranking)
+
+
+def test_a_ranking_says_how_many_cannot_have_the_precursor():
+    fitting = make_match("CCO", 0.7, rank=1, precursor_fits=True)
+    other = make_match("CCN", 0.2, rank=2, precursor_fits=False, formula="C2H7N")
+    text = format_answer(Ranking("q", (fitting, other), "v0.1"))
+    assert "ranked last: 1 without" in text
+    assert "precursor m/z" not in text  # each has its own
+    none = Ranking("q", (dataclasses.replace(fitting, precursor_fits=False), other), "v0.1")
+    assert "no candidate has the mass" in format_answer(none)

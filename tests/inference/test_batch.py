@@ -26,7 +26,7 @@ def judge(smiles: str, spectrum) -> Match:
     return Match(
         smiles, 1 / (1 + distance), distance < 1, 0.5, None, -distance, 0.5, (), (),
         molecule.formula, spectrum.adduct or "[M+H]+", spectrum.precursor_mz or 0.0,
-        spectrum.collision_energy, "v0.1", "", (),
+        None, spectrum.collision_energy, "v0.1", "", (),
     )  # fmt: skip
 
 

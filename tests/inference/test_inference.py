@@ -230,3 +230,18 @@ def test_spectra_must_be_spectra(model, spectra):
 def test_an_array_of_smiles_is_a_list_of_them(model):
     ranked = infer(model, None, np.array([ASPIRIN, CAFFEINE]), MZS, INTENSITIES)
     assert [match.smiles for match in ranked] == [ASPIRIN, CAFFEINE]
+
+
+@pytest.mark.parametrize(
+    ("adduct", "says"), [("[M+2H]2+", "singly charged"), ("[2M+H]+", "one molecule"),
+                         ("[M+H]-", "[M-H]-")]
+)  # fmt: skip
+def test_an_ion_that_the_model_has_not_learned_is_said_to_be_unusual(model, adduct, says):
+    assert any(says in note for note in infer(model, None, CAFFEINE, adduct=adduct).notes)
+
+
+def test_a_match_says_whether_the_measured_precursor_fits(model):
+    def fits(**known):
+        return infer(model, None, CAFFEINE, MZS, INTENSITIES, **known).precursor_fits
+
+    assert [fits(), fits(precursor_mz=195.0877), fits(precursor_mz=200.1)] == [None, True, False]

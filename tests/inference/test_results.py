@@ -20,6 +20,7 @@ MATCH = Match(
     formula="C9H8O4",
     adduct="[M+H]+",
     precursor_mz=181.0495,
+    precursor_fits=None,
     collision_energy="35 eV",
     version="v0.2",
     version_hash="0123456789ab",

@@ -227,3 +227,19 @@ def test_a_history_that_is_none_is_repaired_too(call, root, export, history):
     assert call("list")[0] == 1
     assert call("repair", "--replace")[0] == 0
     assert call("list")[0] == 0
+
+
+def test_what_learned_from_computed_spectra_is_not_promoted_over_the_measured(call, root, export):
+    export(config={"data": {"computed": False}}, set_as_latest=True)
+    export(config={"data": {"computed": True}})
+    code, _, err = call("promote", "v0.2")
+    assert code == 2
+    assert "computed spectra" in err
+    assert call("promote", "v0.2", "--force", "to try it")[0] == 0
+
+
+def test_the_folder_is_named_before_the_command_or_after_it(root, export, capsys):
+    export(set_as_latest=True)
+    for words in (["--root", str(root), "list"], ["list", "--root", str(root)]):
+        assert main(words) == 0
+        assert "v0.1" in capsys.readouterr().out

@@ -45,6 +45,8 @@ class Pair:
     peaks : ModelPeaks
     match_peaks, match_outcomes : arrays of shape (N,)
         Ions within the tolerance of a peak: index of the peak, ``fragment * K + k``.
+    spectrum_index : int
+        Which spectrum of the batch; the same for all molecules it is held against.
     """
 
     molecule_index: int
@@ -54,10 +56,15 @@ class Pair:
     peaks: ModelPeaks
     match_peaks: Array
     match_outcomes: Array
+    spectrum_index: int = 0
 
-    def moved(self, by: int) -> Pair:
-        """Return the same pair for a batch in which ``by`` molecules come before."""
-        return replace(self, molecule_index=self.molecule_index + by)
+    def moved(self, molecules: int, spectra: int) -> Pair:
+        """Return the same pair for a batch in which so many molecules and spectra come before."""
+        return replace(
+            self,
+            molecule_index=self.molecule_index + molecules,
+            spectrum_index=self.spectrum_index + spectra,
+        )
 
 
 def make_pair(
@@ -144,6 +151,8 @@ class Batch:
         Of peaks above the precursor.
     labels : (B,) float
         1 where the spectrum is of its molecule, 0 for decoys.
+    spectrum_index : (B,) long
+        The same for all rows that hold one spectrum against several molecules.
     """
 
     molecules: MoleculeBatch
@@ -159,6 +168,7 @@ class Batch:
     match_outcomes: torch.Tensor
     impossible_weight: torch.Tensor
     labels: torch.Tensor
+    spectrum_index: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.molecule_index)
@@ -216,4 +226,5 @@ def collate_pairs(
         match_outcomes=torch.from_numpy(np.concatenate([pair.match_outcomes for pair in pairs])),
         impossible_weight=torch.tensor(impossible, dtype=torch.float32),
         labels=torch.tensor([1.0] * n if labels is None else list(labels), dtype=torch.float32),
+        spectrum_index=torch.tensor([pair.spectrum_index for pair in pairs], dtype=torch.long),
     )

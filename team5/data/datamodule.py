@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,8 +22,7 @@ from team5.data.dataset import (
     CompoundDataset,
     Query,
     QueryDataset,
-    collate_compounds,
-    collate_queries,
+    collate_held,
     read_compounds,
 )
 from team5.data.decoys import CandidatePool, choose_decoys
@@ -40,6 +39,7 @@ Kind = Literal["demo", "file", "massbank"]
 _log = logging.getLogger(__name__)
 # Of one validation query's candidates, how many of the pool are looked at.
 _MAX_NEAR = 2_000
+_DECOYS_PER_DRAWN = 3
 
 
 class SpectrumDataModule(lightning.LightningDataModule):
@@ -71,6 +71,9 @@ class SpectrumDataModule(lightning.LightningDataModule):
         Candidates of a validation ranking, the own structure included.
     train_compounds : int, optional
         Learn from this many compounds only, drawn by seed: for learning curves.
+    train_decoys : int
+        Other structures of its mass that each compound's spectra are to be told from in an epoch,
+        none of them of a held-out fold; 0 to learn from the likelihood of the peaks alone.
     seed : int
         Of splits, decoys and draws.
     num_workers : int
@@ -91,6 +94,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         val_max_spectra: int = 4,
         n_candidates: int = 16,
         train_compounds: int | None = None,
+        train_decoys: int = 0,
         seed: int = 0,
         num_workers: int = 1,
         cache_dir: str | None = None,
@@ -115,6 +119,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         self.val_max_spectra = val_max_spectra
         self.n_candidates = n_candidates
         self.train_compounds = train_compounds
+        self.train_decoys = train_decoys
         self.seed = seed
         self.num_workers = num_workers
         self.cache = Path(cache_dir) if cache_dir else cache_folder()
@@ -184,6 +189,10 @@ class SpectrumDataModule(lightning.LightningDataModule):
             chosen = random.permutation(len(train))[: self.train_compounds]
             train = [train[i] for i in sorted(chosen)]
         self.train = train
+        held_out = set(table.filter(pl.col("fold") != "train")["inchikey14"])
+        self.decoys = (
+            self._training_decoys(train, pool, held_out) if self.train_decoys > 0 else None
+        )
         self.pairs, n_without = self._pair_queries(val, pool)
         self.rankings = self._ranking_queries(val, pool)
         if not self.pairs:
@@ -201,6 +210,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             "computed": self.is_computed,
             "train_compounds": len(train),
             "train_spectra": sources.height,
+            "train_decoys": self.train_decoys,
             "val_compounds": len(val),
             "val_pairs": 2 * len(self.pairs),
             "val_spectra_without_decoy": n_without,
@@ -262,26 +272,59 @@ class SpectrumDataModule(lightning.LightningDataModule):
     def _ranking_queries(self, compounds: Sequence[Compound], pool: CandidatePool) -> list[Query]:
         queries = []
         for position, compound in enumerate(compounds):
-            near = pool.near(compound.exact_mass, CANDIDATE_TOLERANCE_PPM)
-            n_near = min(len(near.smiles), _MAX_NEAR)
-            random = np.random.default_rng((self.seed, position))
-            # Those of the same formula first: the others can be told by mass alone.
-            rows = [
-                (near.formulas[i].as_py() != compound.formula, k, near.smiles[i].as_py())
-                for k, i in enumerate(random.permutation(n_near).tolist())
-                if near.inchikey14s[i].as_py() != compound.inchikey14
-            ]
-            others = [smiles for *_, smiles in sorted(rows) if _is_cuttable(smiles)]
-            others = others[: self.n_candidates - 1]
+            others = self._others(compound, pool, (self.seed, position), self.n_candidates - 1)
             if others:
                 (chosen,) = _draw(len(compound.measurements), 1, self.seed, position)
                 measurement = compound.measurements[chosen]
                 queries.append(Query(measurement, (compound.smiles, *others)))
         return queries
 
+    def _training_decoys(
+        self, compounds: Sequence[Compound], pool: CandidatePool, held_out: Set[str]
+    ) -> list[list[str]]:
+        # More than one epoch takes, so that epochs differ.
+        n = _DECOYS_PER_DRAWN * self.train_decoys
+        return [
+            self._others(compound, pool, (self.seed, position, 2), n, held_out)
+            for position, compound in enumerate(compounds)
+        ]
+
+    @staticmethod
+    def _others(
+        compound: Compound,
+        pool: CandidatePool,
+        key: tuple[int, ...],
+        n: int,
+        held_out: Set[str] = frozenset(),
+    ) -> list[str]:
+        """Return other structures of the mass: those of the same formula first, drawn by key.
+
+        Structures of other formulas can be told by mass alone.
+        """
+        near = pool.near(compound.exact_mass, CANDIDATE_TOLERANCE_PPM)
+        n_near = min(len(near), _MAX_NEAR)
+        keys = near.inchikey14s.slice(0, n_near).to_pylist()
+        formulas = near.formulas.slice(0, n_near).to_pylist()
+        order = np.random.default_rng(key).permutation(n_near).tolist()
+        order.sort(key=lambda i: formulas[i] != compound.formula)
+        others: list[str] = []
+        for i in order:
+            if len(others) == n:
+                break
+            if keys[i] != compound.inchikey14 and keys[i] not in held_out:
+                smiles = near.smiles[i].as_py()
+                if _is_cuttable(smiles):
+                    others.append(smiles)
+        return others
+
     def train_dataloader(self) -> DataLoader[Any]:
         dataset = CompoundDataset(
-            self.train, self.tokenizer, max_spectra=self.max_spectra, seed=self.seed
+            self.train,
+            self.tokenizer,
+            max_spectra=self.max_spectra,
+            decoys=self.decoys,
+            n_decoys=self.train_decoys,
+            seed=self.seed,
         )
         trainer = self.trainer
         sampler = CompoundBatchSampler(
@@ -294,7 +337,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         return DataLoader(
             dataset,
             batch_sampler=sampler,
-            collate_fn=collate_compounds,
+            collate_fn=collate_held,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )
@@ -306,13 +349,13 @@ class SpectrumDataModule(lightning.LightningDataModule):
             DataLoader(
                 pairs,
                 batch_size=self.batch_size,
-                collate_fn=collate_queries,
+                collate_fn=collate_held,
                 num_workers=self.num_workers,
             ),
             DataLoader(
                 rankings,
                 batch_size=1,
-                collate_fn=collate_queries,
+                collate_fn=collate_held,
                 num_workers=self.num_workers,
             ),
         ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,16 @@ from torch.utils.data import Dataset, Sampler
 from team5.chemistry.adducts import Adduct, parse_adduct
 from team5.chemistry.tokenizer import MoleculeTokenizer, MoleculeTokens
 from team5.data.collate import Batch, Pair, collate, make_pair
+from team5.errors import AdductError
 
 if TYPE_CHECKING:
     import polars as pl
 
 Array = NDArray[Any]
+T = TypeVar("T")
+
+# Structures, the spectra held against them, and which of these pairs belong together (1: own).
+Held = tuple[list[MoleculeTokens], list[Pair], list[int]]
 
 
 @dataclass(frozen=True)
@@ -33,10 +39,15 @@ class Measurement:
     instrument_type: str | None
 
     def pair(
-        self, tokens: MoleculeTokens, molecule_index: int, *, keep_impossible: bool = True
+        self,
+        tokens: MoleculeTokens,
+        molecule_index: int,
+        spectrum_index: int = 0,
+        *,
+        keep_impossible: bool = True,
     ) -> Pair:
         """Hold the spectrum against a molecule."""
-        return make_pair(
+        pair = make_pair(
             tokens,
             molecule_index,
             mzs=self.mzs,
@@ -46,6 +57,7 @@ class Measurement:
             instrument_type=self.instrument_type,
             keep_impossible=keep_impossible,
         )
+        return replace(pair, spectrum_index=spectrum_index)
 
 
 @dataclass
@@ -89,11 +101,23 @@ def read_compounds(table: pl.DataFrame) -> list[Compound]:
     return list(compounds.values())
 
 
-class CompoundDataset(Dataset[tuple[MoleculeTokens, list[Pair]]]):
-    """Compounds with a draw of their spectra, for likelihood training.
+class CompoundDataset(Dataset[Held]):
+    """Compounds with a draw of their spectra and, if asked for, of decoys of the same mass.
 
-    Indices are pairs (compound, epoch): the draw depends on seed, epoch and compound alone, so
+    Indices are pairs (compound, epoch): the draws depend on seed, epoch and compound alone, so
     that a resumed run sees what an unbroken one would have seen.
+
+    Parameters
+    ----------
+    compounds : sequence of Compound
+    tokenizer : MoleculeTokenizer
+    max_spectra : int
+        Of a compound in one epoch.
+    decoys : sequence of sequences of str, optional
+        SMILES of other structures for each compound.
+    n_decoys : int
+        That each spectrum is held against in one epoch, at most.
+    seed : int
     """
 
     def __init__(
@@ -102,31 +126,57 @@ class CompoundDataset(Dataset[tuple[MoleculeTokens, list[Pair]]]):
         tokenizer: MoleculeTokenizer,
         *,
         max_spectra: int,
+        decoys: Sequence[Sequence[str]] | None = None,
+        n_decoys: int = 0,
         seed: int,
     ) -> None:
         self.compounds = compounds
         self.tokenizer = tokenizer
         self.max_spectra = max_spectra
+        self.decoys = decoys
+        self.n_decoys = n_decoys
         self.seed = seed
-        # Parsing and cutting costs more than looking up; a few kilobytes a molecule.
+        # Parsing and cutting costs more than looking up; a few kilobytes a molecule. Decoys are
+        # too many to be kept.
         self._tokens: dict[int, MoleculeTokens] = {}
 
     def __len__(self) -> int:
         return len(self.compounds)
 
-    def __getitem__(self, index: tuple[int, int]) -> tuple[MoleculeTokens, list[Pair]]:
+    def __getitem__(self, index: tuple[int, int]) -> Held:
         position, epoch = index
         compound = self.compounds[position]
         if position not in self._tokens:
             self._tokens[position] = self.tokenizer.encode(compound.smiles)
-        tokens = self._tokens[position]
-        chosen: Sequence[Measurement] = compound.measurements
-        if len(chosen) > self.max_spectra:
-            random = np.random.default_rng((self.seed, epoch, position))
-            drawn = random.choice(len(chosen), self.max_spectra, replace=False)
-            chosen = [chosen[i] for i in np.sort(drawn)]
-        pairs = [measurement.pair(tokens, 0, keep_impossible=False) for measurement in chosen]
-        return tokens, pairs
+        chosen = _drawn(compound.measurements, self.max_spectra, (self.seed, epoch, position))
+        own = self._tokens[position]
+        pairs = [m.pair(own, 0, i, keep_impossible=False) for i, m in enumerate(chosen)]
+        tokens, labels = [own], [1] * len(pairs)
+        for smiles in self._decoys(position, epoch):
+            decoy = self.tokenizer.encode(smiles)
+            held = []
+            for i, measurement in enumerate(chosen):
+                # A decoy that lacks the atoms the adduct loses needs no telling apart.
+                with contextlib.suppress(AdductError):
+                    held.append(measurement.pair(decoy, len(tokens), i, keep_impossible=False))
+            if held:
+                tokens.append(decoy)
+                pairs += held
+                labels += [0] * len(held)
+        return tokens, pairs, labels
+
+    def _decoys(self, position: int, epoch: int) -> Sequence[str]:
+        if self.decoys is None:
+            return ()
+        return _drawn(self.decoys[position], self.n_decoys, (self.seed, epoch, position, 1))
+
+
+def _drawn(items: Sequence[T], at_most: int, key: tuple[int, ...]) -> Sequence[T]:
+    """Return so many of the items, drawn by key, in their order."""
+    if len(items) <= at_most:
+        return items
+    drawn = np.random.default_rng(key).choice(len(items), at_most, replace=False)
+    return [items[i] for i in np.sort(drawn)]
 
 
 class CompoundBatchSampler(Sampler[list[tuple[int, int]]]):
@@ -188,7 +238,7 @@ class Query:
     candidates: tuple[str, ...]
 
 
-class QueryDataset(Dataset[tuple[list[MoleculeTokens], list[Pair], list[int]]]):
+class QueryDataset(Dataset[Held]):
     """Validation queries as batches: molecules, pairs and labels (1: own structure)."""
 
     def __init__(self, queries: Sequence[Query], tokenizer: MoleculeTokenizer) -> None:
@@ -198,31 +248,22 @@ class QueryDataset(Dataset[tuple[list[MoleculeTokens], list[Pair], list[int]]]):
     def __len__(self) -> int:
         return len(self.queries)
 
-    def __getitem__(self, index: int) -> tuple[list[MoleculeTokens], list[Pair], list[int]]:
+    def __getitem__(self, index: int) -> Held:
         query = self.queries[index]
         tokens = [self.tokenizer.encode(smiles) for smiles in query.candidates]
         pairs = [query.measurement.pair(t, i) for i, t in enumerate(tokens)]
         return tokens, pairs, [int(i == 0) for i in range(len(pairs))]
 
 
-def collate_compounds(items: Sequence[tuple[MoleculeTokens, list[Pair]]]) -> Batch:
-    """Join compounds with their spectra into one batch."""
-    return _join([([tokens], pairs, [1] * len(pairs)) for tokens, pairs in items])
-
-
-def collate_queries(
-    items: Sequence[tuple[list[MoleculeTokens], list[Pair], list[int]]],
-) -> Batch:
-    """Join validation queries into one batch."""
-    return _join(items)
-
-
-def _join(items: Sequence[tuple[list[MoleculeTokens], list[Pair], list[int]]]) -> Batch:
+def collate_held(items: Sequence[Held]) -> Batch:
+    """Join spectra and the structures they are held against into one batch."""
     tokens: list[MoleculeTokens] = []
     pairs: list[Pair] = []
     labels: list[int] = []
+    n_spectra = 0
     for item_tokens, item_pairs, item_labels in items:
-        pairs += [pair.moved(len(tokens)) for pair in item_pairs]
+        pairs += [pair.moved(len(tokens), n_spectra) for pair in item_pairs]
         tokens += item_tokens
         labels += item_labels
+        n_spectra += 1 + max(pair.spectrum_index for pair in item_pairs)
     return collate(tokens, pairs, labels)

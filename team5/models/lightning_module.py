@@ -20,7 +20,7 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.collate import Batch
 from team5.models.heads import MATCH_FEATURES, MatchHead
-from team5.models.losses import peak_likelihood_loss
+from team5.models.losses import contrastive_loss, peak_likelihood_loss
 from team5.models.model import ModelConfig, Team5Model
 
 OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], Optimizer]
@@ -49,6 +49,11 @@ class Team5LightningModule(lightning.LightningModule):
         Of the exponential moving average of weights, per step.
     match_ridge : float
         Strength of the pull of the match head's weights towards what they were.
+    contrast_weight : float
+        Of telling the own structure from decoys, beside the likelihood of its peaks, where the
+        data have decoys to train with.
+    contrast_scale : float
+        Of scores in that loss.
     """
 
     def __init__(
@@ -60,6 +65,8 @@ class Team5LightningModule(lightning.LightningModule):
         final_lr_share: float = 0.02,
         averaging_decay: float = 0.998,
         match_ridge: float = 1.0,
+        contrast_weight: float = 1.0,
+        contrast_scale: float = 4.0,
     ) -> None:
         super().__init__()
         self.model = Team5Model(network, MoleculeTokenizer(tokenizer))
@@ -71,6 +78,8 @@ class Team5LightningModule(lightning.LightningModule):
         self.warmup_steps = warmup_steps
         self.final_lr_share = final_lr_share
         self.match_ridge = match_ridge
+        self.contrast_weight = contrast_weight
+        self.contrast_scale = contrast_scale
         # Every fit starts from here: untrained, or the head of the version trained on from.
         self.prior_head = MatchHead()
         # Facts for config.json that only the caller knows, such as the data set.
@@ -103,9 +112,16 @@ class Team5LightningModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         scores = self.model(batch)
-        loss = peak_likelihood_loss(scores.log_p, batch.weights)
-        self.log("train/loss", loss, batch_size=len(batch), prog_bar=True)
-        return loss
+        own = batch.labels > 0
+        loss = peak_likelihood_loss(scores.log_p[own], batch.weights[own])
+        self.log("train/loss", loss, batch_size=int(own.sum()), prog_bar=True)
+        if own.all():
+            return loss
+        contrast = contrastive_loss(
+            scores.score, batch.labels, batch.spectrum_index, self.contrast_scale
+        )
+        self.log("train/contrast", contrast, batch_size=int(own.sum()), prog_bar=True)
+        return loss + self.contrast_weight * contrast
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         self.averaged.update_parameters(self.model)

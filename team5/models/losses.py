@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -17,3 +18,32 @@ def peak_likelihood_loss(log_p: Tensor, weights: Tensor) -> Tensor:
         Add up to 1 in each row; 0 where padded.
     """
     return -(log_p * weights).sum(dim=-1).mean()
+
+
+def contrastive_loss(
+    scores: Tensor, labels: Tensor, spectrum_index: Tensor, scale: float
+) -> Tensor:
+    """Return the mean over spectra of ``-log softmax(scale * scores)`` at the own structure.
+
+    Parameters
+    ----------
+    scores : tensor of shape (B,)
+        Of spectra held against structures, higher is better.
+    labels : tensor of shape (B,)
+        1 for a spectrum's own structure, once for each spectrum; 0 for others.
+    spectrum_index : long tensor of shape (B,)
+        Which spectrum, from 0; the softmax is over the rows of one spectrum.
+    scale : float
+        How much better a structure has to score to be sure.
+    """
+    logits = scale * scores
+    n = int(spectrum_index.max()) + 1
+    highest = logits.new_full((n,), -torch.inf).scatter_reduce(
+        0, spectrum_index, logits.detach(), "amax"
+    )
+    sums = logits.new_zeros(n).index_add(
+        0, spectrum_index, (logits - highest[spectrum_index]).exp()
+    )
+    own = labels > 0
+    at = spectrum_index[own]
+    return (sums.log()[at] + highest[at] - logits[own]).mean()

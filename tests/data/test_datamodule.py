@@ -219,3 +219,19 @@ def test_ions_of_several_molecules_or_charges_are_counted_and_left_out(cache, tm
     assert module.facts["left_out"]["several molecules or charges"] == 2
     used = {m.identifier for c in module.train for m in c.measurements}
     assert not used & {"dimer", "double"}
+
+
+def test_decoys_to_train_with_are_of_the_mass_and_of_no_held_out_fold(cache):
+    module = module_of(cache, train_decoys=2)
+    module.prepare_data()
+    module.setup("fit")
+    assert module.facts["train_decoys"] == 2
+    assert any(module.decoys)
+    held_out = blocks(query.candidates[0] for query in (*module.pairs, *module.rankings))
+    for compound, decoys in zip(module.train, module.decoys, strict=True):
+        assert not blocks(decoys) & {compound.inchikey14, *held_out}
+        for smiles in decoys:
+            mass = parse_smiles(smiles).exact_mass
+            assert mass == pytest.approx(compound.exact_mass, rel=1.1e-5)
+    (batch, *_) = module.train_dataloader()
+    assert 0 < batch.labels.sum() <= len(batch)

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -6,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.dataset import (
     CompoundBatchSampler,
     CompoundDataset,
     Query,
     QueryDataset,
-    collate_compounds,
-    collate_queries,
+    collate_held,
     read_compounds,
 )
 
@@ -77,7 +78,7 @@ def test_draws_depend_on_seed_epoch_and_compound_alone(compounds):
     # Others before it or a second look change nothing.
     dataset = CompoundDataset(compounds, TOKENIZER, max_spectra=2, seed=1)
     for _ in range(2):
-        _, pairs = dataset[5, 4]
+        _, pairs, _ = dataset[5, 4]
         assert [p.peaks.mzs[0] for p in pairs] == drawn(compounds, seed=1, epoch=4)[5]
 
 
@@ -148,7 +149,7 @@ def test_batches_of_queries_keep_molecules_and_labels_together(compounds):
         Query(compounds[6].measurements[k], (compounds[6].smiles, "CCN", "CCS")) for k in range(2)
     ]
     dataset = QueryDataset(queries, TOKENIZER)
-    batch = collate_queries([dataset[0], dataset[1]])
+    batch = collate_held([dataset[0], dataset[1]])
     assert len(dataset) == 2
     assert batch.labels.tolist() == [1, 0, 0, 1, 0, 0]
     assert batch.molecule_index.tolist() == [0, 1, 2, 3, 4, 5]
@@ -157,7 +158,38 @@ def test_batches_of_queries_keep_molecules_and_labels_together(compounds):
 
 def test_batches_of_compounds_give_each_spectrum_its_molecule(compounds):
     dataset = CompoundDataset(compounds, TOKENIZER, max_spectra=2, seed=0)
-    batch = collate_compounds([dataset[0, 0], dataset[3, 0], dataset[1, 0]])
+    batch = collate_held([dataset[0, 0], dataset[3, 0], dataset[1, 0]])
     assert batch.molecule_index.tolist() == [0, 1, 1, 2, 2]
     assert batch.slot.tolist() == [0, 0, 1, 0, 1]
     assert batch.labels.tolist() == [1] * 5
+
+
+def test_each_spectrum_is_held_against_its_compound_and_the_decoys_drawn(compounds):
+    decoys = [["CCN", "CCS", "CCF"]] * len(compounds)
+    dataset = CompoundDataset(
+        compounds, TOKENIZER, max_spectra=2, decoys=decoys, n_decoys=2, seed=0
+    )
+    batch = collate_held([dataset[3, 0], dataset[1, 0]])
+    n = batch.spectrum_index.max() + 1
+    assert n == 4
+    for spectrum in range(n):
+        rows = (batch.spectrum_index == spectrum).nonzero().ravel()
+        assert batch.labels[rows].tolist() == [1, 0, 0]
+        assert (batch.context[rows, 0] == batch.context[rows[0], 0]).all()
+    drawn = [{t.molecule.smiles for t in dataset[3, epoch][0][1:]} for epoch in range(8)]
+    assert len(set(map(frozenset, drawn))) > 1
+    assert [t.molecule.smiles for t in dataset[3, 5][0]] == [
+        t.molecule.smiles for t in dataset[3, 5][0]
+    ]
+
+
+def test_decoys_that_lack_what_the_adduct_loses_are_passed_over(compounds):
+    water_lost = replace(compounds[3].measurements[0], adduct=parse_adduct("[M-H2O+H]+"))
+    alcohol = replace(compounds[3], smiles="CCCO", measurements=[water_lost])
+    dataset = CompoundDataset(
+        [alcohol], TOKENIZER, max_spectra=2, decoys=[["CCN", "CCCCO"]], n_decoys=2, seed=0
+    )
+    tokens, pairs, labels = dataset[0, 0]
+    assert [t.molecule.smiles for t in tokens] == ["CCCO", "CCCCO"]
+    assert [pair.molecule_index for pair in pairs] == [0, 1]
+    assert labels == [1, 0]

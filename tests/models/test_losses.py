@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from team5.models.losses import peak_likelihood_loss
+from team5.models.losses import contrastive_loss, peak_likelihood_loss
 
 
 def test_loss_is_the_mean_of_weighted_log_probabilities():
@@ -18,3 +18,27 @@ def test_the_best_prediction_of_a_spectrum_is_the_spectrum():
     assert best.item() == pytest.approx(-sum(w * math.log(w) for w in (0.7, 0.2, 0.1)))
     for other in ([0.6, 0.3, 0.1], [0.8, 0.1, 0.1], [1 / 3] * 3):
         assert peak_likelihood_loss(torch.tensor([other]).log(), weights) > best
+
+
+def test_contrast_is_the_mean_surprise_at_the_own_structure():
+    # Spectrum 0 has three structures, spectrum 1 two, in any order.
+    scores = torch.tensor([-1.0, -3.0, -2.0, -1.5, -2.5], requires_grad=True)
+    index = torch.tensor([0, 1, 0, 0, 1])
+    labels = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0])
+    loss = contrastive_loss(scores, labels, index, scale=2.0)
+
+    def surprise(own, others):
+        return math.log(sum(math.exp(2 * s) for s in (own, *others))) - 2 * own
+
+    expected = (surprise(-1.0, [-2.0, -1.5]) + surprise(-3.0, [-2.5])) / 2
+    assert loss.item() == pytest.approx(expected)
+    loss.backward()
+    assert (scores.grad[labels > 0] < 0).all()
+    assert (scores.grad[labels == 0] > 0).all()
+
+
+def test_contrast_stands_any_scores():
+    scores = torch.tensor([-1e4, 1e4])
+    own, index = torch.tensor([1.0, 0.0]), torch.tensor([0, 0])
+    assert contrastive_loss(scores, own, index, 4.0).item() == pytest.approx(8e4)
+    assert contrastive_loss(scores.flip(0), own, index, 4.0).item() == 0

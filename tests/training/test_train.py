@@ -70,3 +70,23 @@ def test_without_callbacks_and_loggers_nothing_is_exported(places, caplog):
     assert train(cfg) is None
     assert not (places / "none").exists()
     assert "Nothing was exported" in caplog.text
+
+
+def test_ranking_goes_on_from_a_version_and_tells_it_from_decoys(run, places, tmp_path):
+    cfg = compose_config(
+        "train",
+        ["experiment=rank", "data=demo", "from_version=v0.1", "trainer.max_epochs=1",
+         "data.train_compounds=24", "data.train_decoys=2", "model=tiny",
+         "trainer.log_every_n_steps=1",
+         f"checkpoints_root={places / 'checkpoints'}", f"output_dir={tmp_path}",
+         f"data.cache_dir={places / 'cache'}"],
+    )  # fmt: skip
+    OmegaConf.set_struct(cfg, False)
+    del cfg.callbacks["progress"]
+    cfg.logger = {"csv": {"_target_": "lightning.pytorch.loggers.CSVLogger",
+                          "save_dir": str(tmp_path)}}  # fmt: skip
+    version = train(cfg)
+    config = read_version(places / "checkpoints", version).config
+    assert (config["parent_version"], config["data"]["train_decoys"]) == ("v0.1", 2)
+    (curves,) = tmp_path.rglob("metrics.csv")
+    assert "train/contrast" in curves.read_text().splitlines()[0]

@@ -1,0 +1,59 @@
+"""What is said of a peak, held against RDKit's own atoms, bonds and masses."""
+
+import itertools
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from team5.constants import ELECTRON_MASS
+from team5.inference.inference import infer
+from tests.chemistry.structures import SMILES
+
+NEUTRAL = ("aspirin", "caffeine", "halogens", "spiro")
+ADDUCTS = ("[M+H]+", "[M-H]-", "[M+Na]+", "[M+NH4]+", "[M+HCOO]-")
+CASES = [*itertools.product(NEUTRAL, ADDUCTS), ("cation", None)]
+
+
+def ion_mz(formula: str) -> float:
+    """m/z of ``C6H7O+`` from RDKit's periodic table."""
+    table = Chem.GetPeriodicTable()
+    atoms, sign = formula[:-1], formula[-1]
+    mass = sum(
+        table.GetMostCommonIsotopeMass(symbol) * int(count or 1)
+        for symbol, count in re.findall(r"([A-Z][a-z]?)(\d*)", atoms)
+    )
+    return mass - ELECTRON_MASS if sign == "+" else mass + ELECTRON_MASS
+
+
+@pytest.mark.parametrize(("name", "adduct"), CASES)
+def test_every_explained_peak_is_a_piece_of_the_structure_with_its_mass(model, name, adduct):
+    smiles = SMILES[name]
+    predicted = infer(model, None, smiles, adduct=adduct)
+    random = np.random.default_rng(0)
+    mzs = np.array(predicted.mzs) * (1 + random.normal(0, 2e-6, len(predicted.mzs)))
+    match = infer(model, None, smiles, mzs, predicted.intensities, adduct=predicted.adduct)
+    assert match.peaks
+    mol = Chem.MolFromSmiles(smiles)
+    peaks = (mzs, predicted.intensities)
+    ranked, _ = infer(model, None, [smiles, smiles], *peaks, adduct=predicted.adduct)
+    assert ranked.peaks == match.peaks
+    for peak in match.peaks:
+        assert peak.fragment_mz == pytest.approx(ion_mz(peak.formula), abs=1e-4)
+        assert peak.error_ppm == pytest.approx((peak.mz / peak.fragment_mz - 1) * 1e6, abs=1e-3)
+        kept = set(peak.atoms)
+        heavy = Counter(mol.GetAtomWithIdx(i).GetSymbol() for i in kept)
+        said = {s: int(n or 1) for s, n in re.findall(r"([A-Z][a-z]?)(\d*)", peak.formula)}
+        gained = {s for s in said if said[s] > heavy[s]} - {"H"}
+        # What the fragment has beyond its atoms is what the adduct brought.
+        assert gained <= {"Na", "N", "C", "O"}
+        if not gained:
+            assert all(heavy[s] == n for s, n in said.items() if s != "H")
+        cut = {
+            frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()))
+            for bond in mol.GetBonds()
+            if (bond.GetBeginAtomIdx() in kept) != (bond.GetEndAtomIdx() in kept)
+        }
+        assert {frozenset(bond) for bond in peak.broken_bonds} == cut

@@ -1,0 +1,138 @@
+"""Isomers of a structure by small random changes: what it is compared with when nothing else is."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from rdkit import Chem
+
+from team5.chemistry.molecule import Molecule, parse_smiles
+
+_MAX_CHANGES = 3  # of one isomer, one after the other
+_ATTEMPTS_PER_ISOMER = 12
+
+
+def make_isomers(molecule: Molecule, n: int, *, seed: int = 0) -> list[str]:
+    """Return other structures of the same formula, the same ones for a structure and a seed.
+
+    Each differs by one to three changes: a part that hangs on one single bond moves to another
+    atom, or two atoms of different elements change places. They are what a chemist would call
+    related, though not always stable.
+
+    Parameters
+    ----------
+    molecule : Molecule
+        Its judged component is changed.
+    n : int
+        At most so many; small or symmetric structures may have fewer.
+    seed : int
+
+    Returns
+    -------
+    list of str
+        Canonical SMILES without stereo, no two alike and none the structure itself.
+    """
+    own = _canonical(molecule.mol)
+    digest = hashlib.blake2b(f"{seed}:{molecule.inchikey14}".encode(), digest_size=8).digest()
+    random = np.random.default_rng(int.from_bytes(digest))
+    found: dict[str, None] = {}
+    for _ in range(_ATTEMPTS_PER_ISOMER * n):
+        if len(found) == n:
+            break
+        mol = _with_written_hydrogens(molecule.mol)
+        for _ in range(int(random.integers(1, _MAX_CHANGES + 1))):
+            change = _move_part if random.random() < 0.6 else _swap_atoms
+            mol = change(mol, random) or mol
+        smiles = _checked(mol)
+        # A tautomer is written otherwise, and is the same structure.
+        if smiles in (None, own) or smiles in found:
+            continue
+        if parse_smiles(smiles).inchikey14 != molecule.inchikey14:
+            found[smiles] = None
+    return list(found)
+
+
+def _with_written_hydrogens(mol: Chem.Mol) -> Chem.RWMol:
+    """Return a Kekulé copy whose atoms all say their hydrogens, so that changes can count them."""
+    copy = Chem.RWMol(mol)
+    Chem.RemoveStereochemistry(copy)
+    Chem.Kekulize(copy, clearAromaticFlags=True)
+    for atom in copy.GetAtoms():
+        n = atom.GetTotalNumHs()
+        atom.SetNoImplicit(True)
+        atom.SetNumExplicitHs(n)
+    return copy
+
+
+def _move_part(mol: Chem.RWMol, random: np.random.Generator) -> Chem.RWMol | None:
+    bonds = [
+        bond
+        for bond in mol.GetBonds()
+        if bond.GetBondType() == Chem.BondType.SINGLE
+        and not bond.IsInRing()
+        and _is_plain(bond.GetBeginAtom())
+        and _is_plain(bond.GetEndAtom())
+    ]
+    if not bonds:
+        return None
+    bond = bonds[int(random.integers(len(bonds)))]
+    ends = [bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()]
+    left, moved = ends if random.random() < 0.5 else ends[::-1]
+    changed = Chem.RWMol(mol)
+    changed.RemoveBond(left, moved)
+    (stays,) = (part for part in Chem.GetMolFrags(changed) if left in part)
+    places = [i for i in stays if i != left and changed.GetAtomWithIdx(i).GetNumExplicitHs() > 0]
+    if not places:
+        return None
+    place = places[int(random.integers(len(places)))]
+    changed.AddBond(place, moved, Chem.BondType.SINGLE)
+    _add_hydrogens(changed, left, 1)
+    _add_hydrogens(changed, place, -1)
+    changed.UpdatePropertyCache(strict=False)
+    Chem.FastFindRings(changed)
+    return changed
+
+
+def _swap_atoms(mol: Chem.RWMol, random: np.random.Generator) -> Chem.RWMol | None:
+    one, other = (int(i) for i in random.integers(mol.GetNumAtoms(), size=2))
+    a, b = mol.GetAtomWithIdx(one), mol.GetAtomWithIdx(other)
+    if a.GetAtomicNum() == b.GetAtomicNum() or not (_is_plain(a) and _is_plain(b)):
+        return None
+    bonded = [round(sum(bond.GetBondTypeAsDouble() for bond in x.GetBonds())) for x in (a, b)]
+    hydrogens = [x.GetNumExplicitHs() for x in (a, b)]
+    # Each keeps its valence: what it has too few of bonds at the new place, it takes as hydrogens.
+    wanted = [bonded[1] + hydrogens[1] - bonded[0], bonded[0] + hydrogens[0] - bonded[1]]
+    if min(wanted) < 0:
+        return None
+    changed = Chem.RWMol(mol)
+    numbers = b.GetAtomicNum(), a.GetAtomicNum()
+    for index, number, n_hydrogens in zip((one, other), numbers, wanted, strict=True):
+        atom = changed.GetAtomWithIdx(index)
+        atom.SetAtomicNum(number)
+        atom.SetNumExplicitHs(n_hydrogens)
+    return changed
+
+
+def _is_plain(atom: Chem.Atom) -> bool:
+    return not (atom.GetFormalCharge() or atom.GetIsotope())
+
+
+def _add_hydrogens(mol: Chem.RWMol, index: int, n: int) -> None:
+    atom = mol.GetAtomWithIdx(index)
+    atom.SetNumExplicitHs(atom.GetNumExplicitHs() + n)
+
+
+def _checked(mol: Chem.RWMol) -> str | None:
+    """Return canonical SMILES, or None where the atoms have more bonds than they can have."""
+    if Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+        return None
+    return _canonical(mol)
+
+
+def _canonical(mol: Chem.Mol) -> str:
+    """Return SMILES with isotopes and without stereo."""
+    plain = Chem.Mol(mol)
+    Chem.RemoveStereochemistry(plain)
+    text: str = Chem.MolToSmiles(plain)
+    return text

@@ -1,0 +1,128 @@
+"""Answering only where the error rate one can live with holds."""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from team5.errors import ConfigError, DataError
+
+# How many confidences are tried, from the surest down, and from how many starts.
+_N_TRIED = 50
+_N_STARTS = 5
+
+
+def confidence_needed(
+    confidences: ArrayLike,
+    wrong: ArrayLike,
+    groups: ArrayLike,
+    max_error: float,
+    *,
+    level: float = 0.95,
+) -> float | None:
+    """Return the confidence from which on at most ``max_error`` of the answers are wrong.
+
+    It is the lowest that the calibration answers speak for: from a few starts, confidences are
+    tried one below the other as long as each shows an error of at most ``max_error`` beyond doubt.
+    The doubt allowed in all, ``1 - level``, is shared among the starts. Were new structures drawn
+    like those of the calibration, ``level`` of all calibrations would so give a confidence that
+    keeps the promise. Every structure counts the same, however many spectra it has.
+
+    Parameters
+    ----------
+    confidences : array of shape (N,)
+        How sure each calibration answer was; higher is surer.
+    wrong : array of shape (N,), bool
+        Whether it was wrong.
+    groups : array of shape (N,)
+        Its structure: answers of one structure are right or wrong together.
+    max_error : float
+        Share of wrong answers, between 0 and 1.
+    level : float
+        Sureness of the promise.
+
+    Returns
+    -------
+    float or None
+        None where the calibration answers cannot show so low an error at any confidence.
+
+    Raises
+    ------
+    ConfigError
+        If ``max_error`` or ``level`` is not between 0 and 1.
+    DataError
+        If lengths differ, there are no answers, or a confidence is NaN.
+
+    References
+    ----------
+    Fixed-sequence testing: Angelopoulos et al., Learn then Test, arXiv 2110.01052. The bound for
+    means of values between 0 and 1 (Hoeffding and Bentkus): Bates et al., Distribution-Free,
+    Risk-Controlling Prediction Sets, arXiv 2101.02703.
+    """
+    for name, value in (("max_error", max_error), ("level", level)):
+        if not 0 < value < 1:
+            raise ConfigError(f"{name}={value}: give a share between 0 and 1, as 0.1.")
+    sure = np.asarray(confidences, dtype=np.float64)
+    failed = np.asarray(wrong, dtype=bool)
+    members = np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
+    if not (sure.ndim == 1 and sure.shape == failed.shape == members.shape and sure.size):
+        raise DataError(
+            f"confidences, wrong and groups of shapes {sure.shape}, {failed.shape} and "
+            f"{members.shape}; give sequences of one length, with at least one answer."
+        )
+    if np.isnan(sure).any():
+        raise DataError("a confidence is NaN; give one for every answer.")
+    allowed = (1 - level) / _N_STARTS
+    tried = _tried(sure, members, max_error, allowed)
+    doubts = []
+    for confidence in tried:
+        answered = sure >= confidence
+        errors = _errors_by_group(failed[answered], members[answered])
+        doubts.append(_doubt(float(errors.mean()), len(errors), max_error))
+    needed = None
+    for start in range(0, len(tried), max(1, len(tried) // _N_STARTS)):
+        for confidence, doubt in zip(tried[start:], doubts[start:], strict=True):
+            if doubt > allowed:
+                break
+            needed = min(float(confidence), math.inf if needed is None else needed)
+    return needed
+
+
+def _tried(
+    sure: NDArray[np.float64], members: NDArray[np.intp], max_error: float, allowed: float
+) -> NDArray[np.float64]:
+    """Return confidences to try, falling; before the first no number of right answers proves it."""
+    order = np.argsort(-sure, kind="stable")
+    _, first_seen = np.unique(members[order], return_index=True)
+    n_groups = np.zeros(len(sure), dtype=np.int64)
+    n_groups[first_seen] = 1
+    n_groups = n_groups.cumsum()
+    fewest = math.ceil(math.log(allowed) / math.log(1 - max_error))
+    enough = np.flatnonzero(n_groups >= fewest)
+    if not len(enough):
+        return np.empty(0)
+    places = np.linspace(enough[0], len(sure) - 1, _N_TRIED).round().astype(int)
+    return np.unique(sure[order][places])[::-1]
+
+
+def _errors_by_group(failed: NDArray[np.bool_], members: NDArray[np.intp]) -> NDArray[np.float64]:
+    n = np.bincount(members)
+    there = n > 0
+    shares: NDArray[np.float64] = np.bincount(members, failed)[there] / n[there]
+    return shares
+
+
+def _doubt(error: float, n: int, max_error: float) -> float:
+    """Return how likely so low a mean of n values is, were the true one above ``max_error``."""
+    if error >= max_error:
+        return 1.0
+    divergence = (1 - error) * math.log((1 - error) / (1 - max_error))
+    if error > 0:
+        divergence += error * math.log(error / max_error)
+    hoeffding = math.exp(-n * divergence)
+    bentkus = math.e * _binomial_cdf(math.ceil(n * error - 1e-9), n, max_error)
+    return min(1.0, hoeffding, bentkus)
+
+
+def _binomial_cdf(k: int, n: int, p: float) -> float:
+    return math.fsum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k + 1))

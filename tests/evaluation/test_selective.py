@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from team5.errors import ConfigError, DataError
+from team5.evaluation.selective import confidence_needed
+
+
+def drawn(random, n_groups, *, per_group=3):
+    """Answers that are wrong as often as 1 - confidence; those of a structure go together."""
+    groups = np.repeat(np.arange(n_groups), per_group)
+    easy = np.repeat(random.uniform(0.5, 1.0, n_groups), per_group)
+    wrong = np.repeat(random.random(n_groups), per_group) > easy
+    return easy, wrong, groups
+
+
+def test_the_promise_holds_for_new_structures_in_95_of_100_calibrations():
+    random = np.random.default_rng(0)
+    new_confidences, new_wrong, _ = drawn(random, 100_000)
+    kept = []
+    for _ in range(200):
+        needed = confidence_needed(*drawn(random, 300), max_error=0.15)
+        answered = new_confidences >= (np.inf if needed is None else needed)
+        kept.append(not answered.any() or new_wrong[answered].mean() <= 0.15)
+    assert np.mean(kept) >= 0.95
+
+
+def test_more_answers_are_given_the_more_error_is_allowed():
+    answers = drawn(np.random.default_rng(1), 1_000)
+    needed = [confidence_needed(*answers, max_error=e) for e in (0.15, 0.2, 0.25, 0.3)]
+    assert None not in needed
+    assert needed == sorted(needed, reverse=True)
+    # With a thousand structures it comes near what is possible: 2 * (1 - 0.8) = 0.4 of the range.
+    assert 0.6 <= needed[1] <= 0.75
+
+
+def test_where_all_are_right_all_are_answered():
+    n = 60
+    assert confidence_needed(np.linspace(0, 1, n), np.zeros(n), np.arange(n), 0.1) == 0
+
+
+@pytest.mark.parametrize("n", [1, 20])
+def test_too_few_structures_prove_nothing(n):
+    # At an error of 0.1, 28 answers in a row are right by luck one time in twenty.
+    assert confidence_needed(np.ones(n), np.zeros(n), np.arange(n), 0.1) is None
+    many_spectra = np.repeat(np.arange(n), 50)
+    assert confidence_needed(np.ones(50 * n), np.zeros(50 * n), many_spectra, 0.1) is None
+
+
+def test_answers_that_are_often_wrong_are_never_given():
+    random = np.random.default_rng(2)
+    n = 500
+    assert confidence_needed(random.random(n), random.random(n) < 0.5, np.arange(n), 0.1) is None
+
+
+@pytest.mark.parametrize("max_error", [0, 1, -0.1, 1.5])
+def test_an_error_rate_is_a_share(max_error):
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        confidence_needed([0.5], [False], ["a"], max_error)
+
+
+@pytest.mark.parametrize(
+    ("confidences", "wrong", "groups"),
+    [([], [], []), ([0.5], [True, False], ["a"]), ([float("nan")], [True], ["a"])],
+)
+def test_answers_that_do_not_fit_together_are_an_error(confidences, wrong, groups):
+    with pytest.raises(DataError):
+        confidence_needed(confidences, wrong, groups, 0.1)

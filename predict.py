@@ -109,10 +109,18 @@ def answer(
     from team5.inference.inference import infer
 
     context = {key: settings[key] for key in CONTEXT}
+    max_error = settings["max_error"]
     peaks = settings["mzs"], settings["intensities"]
     if settings["spectra"] is None and settings["candidates"] is None:
         # Without a structure, infer says what it misses.
-        return infer(model, model.tokenizer, settings["smiles"] or [], *peaks, **context)
+        return infer(
+            model,
+            model.tokenizer,
+            settings["smiles"] or [],
+            *peaks,
+            **context,
+            max_error=max_error,
+        )
 
     from team5.data.spectrum import Spectrum
     from team5.inference import batch
@@ -121,11 +129,17 @@ def answer(
     if settings["spectra"] is None:
         spectrum = Spectrum(*peaks, **context)
         structures = batch.read_candidates(candidates, report=report)
-        return batch.rank_candidates(model, spectrum, structures, report=report)
-    measured = batch.Context(**context)
+        return batch.rank_candidates(
+            model, spectrum, structures, max_error=max_error, report=report
+        )
+    how: dict[str, Any] = {
+        "context": batch.Context(**context),
+        "max_error": max_error,
+        "report": report,
+    }
     if candidates is None:
-        return batch.match_file(model, settings["spectra"], context=measured, report=report)
-    return batch.rank_file(model, settings["spectra"], candidates, context=measured, report=report)
+        return batch.match_file(model, settings["spectra"], **how)
+    return batch.rank_file(model, settings["spectra"], candidates, **how)
 
 
 if __name__ == "__main__":

@@ -215,6 +215,7 @@ def _match_row(match: Match, identifier: str = "", name: str = "") -> dict[str, 
         "version": match.version,
         "version_hash": match.version_hash,
         "notes": "; ".join(match.notes),
+        "abstained": match.abstained,
     }
 
 
@@ -233,6 +234,7 @@ _TEXTS = {
     "version",
     "version_hash",
     "notes",
+    "abstained",
 }
 
 
@@ -517,6 +519,8 @@ def _conditions_of_all(matches: Sequence[Match]) -> str:
 
 def _closing(answer: Match | Simulation, notes: Sequence[str] | None = None) -> list[str]:
     said = answer.notes if notes is None else notes
+    if isinstance(answer, Match) and answer.abstained:
+        said = [f"ABSTAINED: {answer.abstained}", *said]
     model = f"{answer.version} ({answer.version_hash})" if answer.version_hash else answer.version
     return ["", *(f"  Note: {note}" for note in said), f"  Model: {model}"]
 

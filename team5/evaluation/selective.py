@@ -1,6 +1,7 @@
 """Answering only where the error rate one can live with holds."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,35 @@ from team5.errors import ConfigError, DataError
 # How many confidences are tried, from the surest down, and from how many starts.
 _N_TRIED = 50
 _N_STARTS = 5
+
+
+# Of scores, so that their softmax over the candidates says how sure the first place is.
+_SCORE_SCALE = 4.0
+
+
+def match_confidence(probability: float) -> float:
+    """Return how sure the label of a match is, 0.5 to 1: it may be sure that there is none."""
+    return max(probability, 1 - probability)
+
+
+def ranking_confidence(scores: ArrayLike) -> float:
+    """Return how sure the first place is: its share in the softmax of the candidates' scores."""
+    values = np.asarray(scores, dtype=np.float64)
+    return float(1 / np.exp(_SCORE_SCALE * (values - values.max())).sum())
+
+
+def to_calibration(answers: Sequence[tuple[float, bool, int]]) -> dict[str, list[float]]:
+    """Return calibration answers as what a version stores and `confidence_needed` takes.
+
+    Parameters
+    ----------
+    answers : sequence of (confidence, wrong, structure)
+    """
+    return {
+        "confidences": [round(confidence, 5) for confidence, _, _ in answers],
+        "wrong": [int(wrong) for _, wrong, _ in answers],
+        "groups": [structure for _, _, structure in answers],
+    }
 
 
 def confidence_needed(

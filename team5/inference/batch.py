@@ -118,6 +118,7 @@ def rank_file(
     candidates_path: str | Path,
     *,
     context: Context | None = None,
+    max_error: float | None = None,
     report: Report = log.warning,
 ) -> Iterator[Ranking]:
     """Rank all candidates of one file for each spectrum of another.
@@ -129,6 +130,8 @@ def rank_file(
         What `team5.data.readers.iter_spectra` and `read_candidates` read.
     context : Context, optional
         For spectra that do not say how they were measured.
+    max_error : float, optional
+        As for `infer`.
     report : callable, default logs a warning
         Gets a line of text for each spectrum or candidate that is left out.
 
@@ -146,7 +149,9 @@ def rank_file(
     for where, record in _numbered_records(spectra_path, report):
         try:
             spectrum = (context or Context()).fill(record.spectrum)
-            yield rank_candidates(model, spectrum, candidates, report=_prefixed(where, report))
+            yield rank_candidates(
+                model, spectrum, candidates, max_error=max_error, report=_prefixed(where, report)
+            )
         except _UNANSWERABLE as error:
             report(f"{where}: {error} Left out.")
 
@@ -156,6 +161,7 @@ def match_file(
     spectra_path: str | Path,
     *,
     context: Context | None = None,
+    max_error: float | None = None,
     report: Report = log.warning,
 ) -> Iterator[Ranking]:
     """Match each spectrum of a file with the structure its record carries.
@@ -166,6 +172,8 @@ def match_file(
     spectra_path : str or Path
     context : Context, optional
         For spectra that do not say how they were measured.
+    max_error : float, optional
+        As for `infer`.
     report : callable, default logs a warning
         Gets a line of text for each spectrum that is left out.
 
@@ -182,7 +190,9 @@ def match_file(
             continue
         try:
             spectrum = (context or Context()).fill(record.spectrum)
-            answer = infer(model, model.tokenizer, record.smiles, spectra=[spectrum])
+            answer = infer(
+                model, model.tokenizer, record.smiles, spectra=[spectrum], max_error=max_error
+            )
         except _UNANSWERABLE as error:
             report(f"{where}: {error} Left out.")
             continue
@@ -195,9 +205,12 @@ def rank_candidates(
     spectrum: Spectrum,
     candidates: Sequence[Candidate],
     *,
+    max_error: float | None = None,
     report: Report = log.warning,
 ) -> Ranking:
     """Rank candidates for one spectrum; those that cannot be judged are reported and left out.
+
+    ``max_error`` is that of `infer`.
 
     Raises
     ------
@@ -207,7 +220,7 @@ def rank_candidates(
     from team5.inference.inference import infer
 
     def judge(smiles: list[str]) -> tuple[Match, ...]:
-        matches = infer(model, model.tokenizer, smiles, spectra=[spectrum])
+        matches = infer(model, model.tokenizer, smiles, spectra=[spectrum], max_error=max_error)
         return tuple(cast("list[Match]", matches))
 
     kept = list(candidates)

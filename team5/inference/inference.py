@@ -12,8 +12,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from team5.data.collision_energy import parse_collision_energy
 from team5.data.context import ADDUCTS
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, DeviceError, MoleculeError, Team5Error
+from team5.inference.abstain import Calibration, check_max_error, hold_back
 from team5.inference.engine import Scored, adduct_of, iter_scores
 from team5.inference.explain import explain_peaks, predict_spectrum
 from team5.inference.results import ExplainedPeak, Match, Simulation
@@ -67,10 +69,14 @@ class LoadedModel(Team5Model):
     version : str
     version_hash : str
         Short checksum of the version's configuration and weights.
+    calibration : mapping or None
+        How sure the version was of its validation answers and which were wrong, by question;
+        None for versions that do not store it.
     """
 
     version = ""
     version_hash = ""
+    calibration: Calibration | None = None
 
     @property
     def threshold(self) -> float:
@@ -112,6 +118,7 @@ def load_model(
     model = LoadedModel.from_config(stored.config)
     model.load_weights(stored.weights, f"{stored.folder}/model.safetensors")
     model.version, model.version_hash = stored.version, stored.version_hash
+    model.calibration = stored.config.get("calibration")
     model.requires_grad_(False)
     model.to(place).eval()
     return model
@@ -159,6 +166,7 @@ def infer(
     precursor_mz: float | None = None,
     collision_energy: str | float | None = None,
     instrument_type: str | None = None,
+    max_error: float | None = None,
 ) -> Match | Simulation | list[Match] | list[Simulation]:
     """Answer one of the three questions, by what is given.
 
@@ -189,6 +197,9 @@ def infer(
     collision_energy : str or float, optional
         Text as instruments write it; a number is in eV.
     instrument_type : str, optional
+    max_error : float, optional
+        Share of wrong answers to accept: matches and rankings that are not sure enough for it
+        carry the reason in ``abstained``.
 
     Raises
     ------
@@ -211,6 +222,9 @@ def infer(
         raise ConfigError("no SMILES given. Give one, or a list of at least one.")
     molecules = _parse_all(texts, many)
     conditions = Conditions(adduct, precursor_mz, collision_energy, instrument_type)
+    if max_error is not None:
+        check_max_error(model.calibration, max_error, model.version)
+    answer = partial(judge, model, max_error=max_error)
     if spectra is not None:
         if mzs is not None or intensities is not None or conditions != Conditions():
             raise ConfigError(
@@ -225,9 +239,11 @@ def infer(
             )
         if not together:
             raise ConfigError("spectra= is empty. Give at least one Spectrum.")
-        matches = judge(model, molecules, together)
+        matches = answer(molecules, together)
         return matches if many else matches[0]
     if mzs is None and intensities is None:
+        if max_error is not None:
+            raise ConfigError("max_error= is for matches and rankings. Leave it out to simulate.")
         simulations = [_simulate(model, molecule, conditions) for molecule in molecules]
         return simulations if many else simulations[0]
     if mzs is None or intensities is None:
@@ -240,13 +256,16 @@ def infer(
             "of mzs and intensities one is a list of lists, the other is not. Give both alike."
         )
     if not _is_nested(mzs):
-        matches = judge(model, molecules, [conditions.spectrum(mzs, intensities)])
+        matches = answer(molecules, [conditions.spectrum(mzs, intensities)])
         return matches if many else matches[0]
-    return _pairwise(model, molecules, mzs, intensities, many, conditions)
+    return _pairwise(answer, molecules, mzs, intensities, many, conditions)
 
 
 def judge(
-    model: LoadedModel, molecules: Sequence[Molecule], spectra: Sequence[Spectrum]
+    model: LoadedModel,
+    molecules: Sequence[Molecule],
+    spectra: Sequence[Spectrum],
+    max_error: float | None = None,
 ) -> list[Match]:
     """Match structures with the spectra of one compound; several structures are ranked.
 
@@ -260,13 +279,15 @@ def judge(
     for scored in iter_scores(model, molecules, spectra):
         matches[scored.index], n_wrong[scored.index] = _to_match(model, scored, spectra)
     done = [match for match in matches if match is not None]
-    if len(done) == 1:
-        return done
-    # Stable, so that equal scores keep the order given.
-    order = np.lexsort((np.array([-match.score for match in done]), n_wrong))
-    ranks = np.empty(len(order), dtype=int)
-    ranks[order] = np.arange(1, len(order) + 1)
-    return [replace(match, rank=int(rank)) for match, rank in zip(done, ranks, strict=True)]
+    if len(done) > 1:
+        # Stable, so that equal scores keep the order given.
+        order = np.lexsort((np.array([-match.score for match in done]), n_wrong))
+        ranks = np.empty(len(order), dtype=int)
+        ranks[order] = np.arange(1, len(order) + 1)
+        done = [replace(match, rank=int(rank)) for match, rank in zip(done, ranks, strict=True)]
+    if max_error is not None and model.calibration is not None:
+        return hold_back(done, model.calibration, max_error)
+    return done
 
 
 def _to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -> tuple[Match, int]:
@@ -420,7 +441,7 @@ def _is_nested(values: Any) -> bool:
 
 
 def _pairwise(
-    model: LoadedModel,
+    answer: Callable[[Sequence[Molecule], Sequence[Spectrum]], list[Match]],
     molecules: list[Molecule],
     mzs: Any,
     intensities: Any,
@@ -439,7 +460,7 @@ def _pairwise(
     matches = []
     for index, peaks in enumerate(zip(mzs, intensities, strict=True)):
         spectrum = conditions.spectrum(*peaks, identifier=f"spectrum {index + 1} of {len(mzs)}")
-        matches += judge(model, [molecules[index if many else 0]], [spectrum])
+        matches += answer([molecules[index if many else 0]], [spectrum])
     return matches
 
 

@@ -82,6 +82,9 @@ class Match:
         The model's version and the short checksum of its configuration.
     notes : tuple of str
         What was assumed or left out, in words.
+    abstained : str or None
+        Why the answer is held back, where an error rate was asked for (``max_error``) that it
+        would not keep.
     """
 
     smiles: str
@@ -101,6 +104,7 @@ class Match:
     version: str
     version_hash: str
     notes: tuple[str, ...]
+    abstained: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return _to_dict(self)
@@ -112,6 +116,7 @@ class Match:
             f"{self.smiles} ({self.formula}, {self.adduct}): {place}probability "
             f"{self.probability:.3f}, {verdict} at {self.threshold:.3f}; "
             f"{self.explained_intensity:.0%} of the intensity explained ({self.version})"
+            + (f"; abstained: {self.abstained}" if self.abstained else "")
         )
 
 

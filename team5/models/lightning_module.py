@@ -19,6 +19,7 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
 
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.collate import Batch
+from team5.evaluation.selective import match_confidence, ranking_confidence, to_calibration
 from team5.models.heads import MATCH_FEATURES, MatchHead
 from team5.models.losses import contrastive_loss, peak_likelihood_loss
 from team5.models.model import ModelConfig, Team5Model
@@ -127,7 +128,8 @@ class Team5LightningModule(lightning.LightningModule):
         self.averaged.update_parameters(self.model)
 
     def on_validation_epoch_start(self) -> None:
-        self._query = 0
+        self._structures: dict[str, int] = {}
+        self._answers: dict[str, list[tuple[float, bool, int]]] = {"match": [], "rank": []}
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         scores = self.scored.eval()(batch)
@@ -135,15 +137,16 @@ class Team5LightningModule(lightning.LightningModule):
             own = batch.labels > 0
             loss = peak_likelihood_loss(scores.log_p[own], batch.weights[own])
             self.val_loss.update(loss, weight=float(own.sum()))
-            # A spectrum and its decoy follow each other: pairs stay together in a fold.
-            first = self._query
-            self._query += int(own.sum())
-            groups = first + torch.div(
-                torch.arange(len(batch), device=self.device), 2, rounding_mode="floor"
-            )
+            # A spectrum's decoy stays with its structure, as do all spectra of a structure.
+            by_spectrum = {
+                int(spectrum): self._structure(batch, row)
+                for row, spectrum in enumerate(batch.spectrum_index)
+                if own[row]
+            }
+            groups = [by_spectrum[int(spectrum)] for spectrum in batch.spectrum_index]
             self.val_features.update(scores.features)
             self.val_labels.update(batch.labels)
-            self.val_groups.update(groups.float())
+            self.val_groups.update(torch.tensor(groups, dtype=torch.float, device=self.device))
         else:
             index = torch.full_like(batch.labels, batch_idx, dtype=torch.long)
             target = batch.labels > 0
@@ -151,6 +154,14 @@ class Team5LightningModule(lightning.LightningModule):
             positive = scores.score.softmax(dim=0)
             for metric in (self.val_mrr, self.val_hit_rate_1, self.val_hit_rate_5):
                 metric.update(positive, target, indexes=index)
+            best, truth = int(scores.score.argmax()), int(batch.labels.argmax())
+            confidence = ranking_confidence(scores.score.float().cpu().numpy())
+            self._answers["rank"].append((confidence, best != truth, self._structure(batch, truth)))
+
+    def _structure(self, batch: Batch, row: int) -> int:
+        """Return a number for a row's structure, the same in all batches of this validation."""
+        tokens = batch.molecules.tokens[int(batch.molecule_index[row])]
+        return self._structures.setdefault(tokens.molecule.smiles, len(self._structures))
 
     def on_validation_epoch_end(self) -> None:
         width = len(MATCH_FEATURES)
@@ -163,6 +174,12 @@ class Team5LightningModule(lightning.LightningModule):
         self.model.match_head.load_state_dict(fitted)
         for metric in (self.val_accuracy, self.val_f1_score, self.val_auroc):
             metric.update(probabilities, labels.long())
+        self._answers["match"] = [
+            (match_confidence(p), (p >= float(self.scored.match_head.threshold)) != bool(y), int(g))
+            for p, y, g in zip(
+                probabilities.tolist(), labels.tolist(), groups.tolist(), strict=True
+            )
+        ]
         self.log("val/loss", self.val_loss, prog_bar=True)
         self.log("val/accuracy", self.val_accuracy, prog_bar=True)
         self.log("val/f1_score", self.val_f1_score)
@@ -175,10 +192,7 @@ class Team5LightningModule(lightning.LightningModule):
             collected.reset()
 
     def _cross_fitted(self, features: Tensor, labels: Tensor, groups: Tensor) -> Tensor:
-        """Return match probabilities, each from a head that has not seen its structure.
-
-        Neighbouring queries are mostly of one compound, so folds are runs of queries.
-        """
+        """Return match probabilities, each from a head that has not seen its structure."""
         n_groups = int(groups.max()) + 1
         fold = torch.div(groups * _N_CALIBRATION_FOLDS, n_groups, rounding_mode="floor")
         probabilities = torch.empty_like(labels)
@@ -221,8 +235,14 @@ class Team5LightningModule(lightning.LightningModule):
         }
 
     def export_config(self) -> dict[str, Any]:
-        """Return what rebuilds model and tokenizer, and the facts of this training."""
-        return {**self.scored.to_config(), **self.export_facts}
+        """Return what rebuilds model and tokenizer, its calibration, and the training's facts."""
+        return {
+            **self.scored.to_config(),
+            "calibration": {
+                question: to_calibration(answers) for question, answers in self._answers.items()
+            },
+            **self.export_facts,
+        }
 
     def export_files(self) -> dict[str, str]:
         """Return the model card."""

@@ -30,7 +30,7 @@ def judge(smiles: str, spectrum) -> Match:
     )  # fmt: skip
 
 
-def infer(model, tokenizer, smiles, *, spectra):
+def infer(model, tokenizer, smiles, *, spectra, max_error=None):
     (spectrum,) = spectra
     if isinstance(smiles, str):
         return judge(smiles, spectrum)

@@ -1,6 +1,8 @@
 import functools
+import json
 
 import lightning
+import numpy as np
 import pytest
 import torch
 
@@ -83,6 +85,24 @@ def test_an_export_rebuilds_the_model_that_was_validated(fitted, data):
     batch = next(iter(data.val_dataloader()[0]))
     with torch.no_grad():
         torch.testing.assert_close(model(batch).logit, module.scored.eval()(batch).logit)
+
+
+def test_an_export_holds_how_sure_each_validation_answer_was(fitted, data):
+    module, trainer = fitted
+    calibration = json.loads(json.dumps(module.export_config()["calibration"]))
+    match, rank = calibration["match"], calibration["rank"]
+    assert len(match["wrong"]) == 2 * len(data.pairs)
+    assert 1 - np.mean(match["wrong"]) == pytest.approx(
+        float(trainer.callback_metrics["val/accuracy"])
+    )
+    assert min(match["confidences"]) >= 0.5
+    assert len(rank["wrong"]) == len(data.rankings)
+    assert 1 - np.mean(rank["wrong"]) == pytest.approx(
+        float(trainer.callback_metrics["val/hit_rate@1"])
+    )
+    # Spectra of one structure are right or wrong together, in both questions.
+    assert len(set(match["groups"])) == len({q.candidates[0] for q in data.pairs})
+    assert set(rank["groups"]) <= set(range(len({*match["groups"], *rank["groups"]})))
 
 
 def test_no_pair_is_judged_by_a_head_that_has_seen_it():

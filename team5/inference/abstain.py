@@ -1,0 +1,57 @@
+"""Answers held back where a chosen error rate would not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from team5.errors import ConfigError
+from team5.evaluation.selective import confidence_needed, match_confidence, ranking_confidence
+from team5.inference.results import Match
+
+Calibration = Mapping[str, Mapping[str, Any]]
+
+
+def check_max_error(calibration: Calibration | None, max_error: float, version: str) -> None:
+    """Refuse an error rate that is none, or a version that cannot speak of any.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not isinstance(max_error, int | float) or not 0 < max_error < 1:
+        raise ConfigError(f"max_error={max_error}: give a share between 0 and 1, as 0.1.")
+    if not calibration or not all(calibration.get(q) for q in ("match", "rank")):
+        raise ConfigError(
+            f"max_error= needs a version that stores how sure it was on validation spectra; "
+            f"{version} does not. Use a later one, or train one."
+        )
+
+
+def hold_back(matches: Sequence[Match], calibration: Calibration, max_error: float) -> list[Match]:
+    """Return the matches of one question; ``abstained`` says why where none should be relied on.
+
+    A single match is held back by how sure its label is, a ranking as a whole by how sure its
+    first place is. At most ``max_error`` of the answers given are wrong, for spectra and
+    structures drawn like those of the version's validation (for rankings: with the true structure
+    among the candidates).
+    """
+    if len(matches) == 1:
+        question, answer = "match", "the label"
+        confidence = match_confidence(matches[0].probability)
+    else:
+        question, answer = "rank", "the first place"
+        fitting = [match.score for match in matches if match.precursor_fits is not False]
+        confidence = ranking_confidence(fitting or [match.score for match in matches])
+    needed = confidence_needed(**calibration[question], max_error=max_error)
+    if needed is None:
+        reason = f"no answer of this version is sure enough for an error of {max_error:g}"
+    elif confidence < needed:
+        reason = (
+            f"{answer} is {confidence:.2f} sure; an error of at most {max_error:g} needs "
+            f"{needed:.2f}"
+        )
+    else:
+        return list(matches)
+    return [replace(match, abstained=reason) for match in matches]

@@ -19,6 +19,7 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
 
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.collate import Batch
+from team5.errors import ConfigError
 from team5.evaluation.selective import match_confidence, ranking_confidence, to_calibration
 from team5.models.heads import MATCH_FEATURES, MatchHead
 from team5.models.losses import contrastive_loss, peak_likelihood_loss
@@ -55,6 +56,10 @@ class Team5LightningModule(lightning.LightningModule):
         data have decoys to train with.
     contrast_scale : float
         Of scores in that loss.
+    parent_share : float
+        What is validated and exported is the average of the weights with so much of the version
+        that was trained on from: it keeps more of what that knew (Wortsman et al., Robust
+        fine-tuning of zero-shot models, arXiv 2109.01903).
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class Team5LightningModule(lightning.LightningModule):
         match_ridge: float = 1.0,
         contrast_weight: float = 1.0,
         contrast_scale: float = 4.0,
+        parent_share: float = 0.0,
     ) -> None:
         super().__init__()
         self.model = Team5Model(network, MoleculeTokenizer(tokenizer))
@@ -81,6 +87,11 @@ class Team5LightningModule(lightning.LightningModule):
         self.match_ridge = match_ridge
         self.contrast_weight = contrast_weight
         self.contrast_scale = contrast_scale
+        if not 0 <= parent_share < 1:
+            raise ConfigError(f"model.parent_share={parent_share}: give 0 or more, below 1.")
+        self.parent_share = parent_share
+        self.parent: Team5Model | None = None
+        self.mixed: Team5Model | None = None
         # Every fit starts from here: untrained, or the head of the version trained on from.
         self.prior_head = MatchHead()
         # Facts for config.json that only the caller knows, such as the data set.
@@ -103,10 +114,17 @@ class Team5LightningModule(lightning.LightningModule):
         self.model.load_weights(weights, source)
         self.averaged.module.load_state_dict(self.model.state_dict())
         self.prior_head.load_state_dict(self.model.match_head.state_dict())
+        if self.parent_share > 0:
+            self.parent = copy.deepcopy(self.model).requires_grad_(False)
+            self.mixed = copy.deepcopy(self.parent)
 
     @property
     def scored(self) -> Team5Model:
-        """The averaged model: what is validated and exported."""
+        """What is validated and exported: the averaged model, with a share of its parent if asked."""
+        return self.mixed or self._averaged_model
+
+    @property
+    def _averaged_model(self) -> Team5Model:
         module = self.averaged.module
         assert isinstance(module, Team5Model)  # noqa: S101 - for the type checker
         return module
@@ -127,7 +145,24 @@ class Team5LightningModule(lightning.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         self.averaged.update_parameters(self.model)
 
+    def on_fit_start(self) -> None:
+        if self.parent_share > 0 and self.parent is None:
+            raise ConfigError(
+                f"model.parent_share={self.parent_share} needs a parent. Give from_version=, or "
+                "model.parent_share=0."
+            )
+
+    @torch.no_grad()
     def on_validation_epoch_start(self) -> None:
+        if self.parent is not None and self.mixed is not None:
+            weights = zip(
+                self.mixed.parameters(),
+                self._averaged_model.parameters(),
+                self.parent.parameters(),
+                strict=True,
+            )
+            for mixed, averaged, parent in weights:
+                mixed.copy_(averaged.lerp(parent, self.parent_share))
         self._structures: dict[str, int] = {}
         self._answers: dict[str, list[tuple[float, bool, int]]] = {"match": [], "rank": []}
 

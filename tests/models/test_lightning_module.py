@@ -8,6 +8,7 @@ import torch
 
 from team5.chemistry.tokenizer import TokenizerConfig
 from team5.data.datamodule import SpectrumDataModule
+from team5.errors import ConfigError
 from team5.models.heads import MATCH_FEATURES
 from team5.models.lightning_module import Team5LightningModule
 from team5.models.model import ModelConfig, Team5Model
@@ -168,3 +169,28 @@ def test_nothing_of_the_averaged_copy_is_optimised():
     module = module_of()
     assert not any(p.requires_grad for p in module.averaged.parameters())
     assert all(p.requires_grad for p in module.model.parameters())
+
+
+def test_a_share_of_the_parent_stays_in_what_is_exported(data, tmp_path):
+    module = module_of(parent_share=0.25)
+    parent = module_of().export_weights()
+    module.take_weights(parent, "a version")
+    trainer_of(tmp_path, max_epochs=1).fit(module, datamodule=data)
+    exported, averaged = module.export_weights(), module.averaged.module.state_dict()
+    name = "fragment_head.none.weight"
+    assert not torch.equal(averaged[name], parent[name])
+    expected = 0.75 * averaged[name] + 0.25 * parent[name]
+    torch.testing.assert_close(exported[name], expected)
+    assert exported.keys() == parent.keys()
+    # A run that goes on has the parent in its state.
+    again = module_of(parent_share=0.25)
+    again.take_weights(exported, "a version")
+    again.load_state_dict(module.state_dict())
+    torch.testing.assert_close(again.parent.state_dict()[name], parent[name])
+
+
+def test_a_share_of_no_parent_is_an_error(data, tmp_path):
+    with pytest.raises(ConfigError, match="needs a parent"):
+        trainer_of(tmp_path, max_epochs=1).fit(module_of(parent_share=0.5), datamodule=data)
+    with pytest.raises(ConfigError, match="below 1"):
+        module_of(parent_share=1.0)

@@ -120,7 +120,7 @@ class Team5LightningModule(lightning.LightningModule):
 
     @property
     def scored(self) -> Team5Model:
-        """What is validated and exported: the averaged model, with a share of its parent if asked."""
+        """What is validated and exported: averaged weights, with a share of the parent if asked."""
         return self.mixed or self._averaged_model
 
     @property

@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ from team5.errors import ConfigError, Team5Error
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+TERMINATED = 143  # and for one that SIGTERM ended
 
 Task = Callable[[DictConfig], int | None]
 Program = Callable[[], int]
@@ -61,6 +63,8 @@ def program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[Task],
                 if _answer_flags(entry_point, line, task, config_dir):
                     return 0
                 _log_to_stderr(wants_traceback(argv))
+                # Ends as an exception does, so that a file half written is taken away.
+                signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
                 return task(_compose(entry_point, line, config_dir))
 
             return exit_code_of(run, debug=wants_traceback(argv))
@@ -130,7 +134,7 @@ def compose_config(
 def exit_code_of(run: Callable[[], int | None], *, debug: bool = False) -> int:
     """Call a function and return the exit code; errors become one or two lines on stderr.
 
-    0 done, 1 the run failed, 2 the call was wrong, 130 ended by Ctrl-C. Whatever is no error that
+    0 done, 1 the run failed, 2 the call was wrong, 130 ended by Ctrl-C, 143 by SIGTERM. Whatever is no error that
     team5, Hydra or the system raises on purpose is a mistake of ours and keeps its traceback.
     """
     try:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,23 @@ def test_an_alias_is_a_version(registry, tmp_path):
     by_name, by_alias = (call(root, *words, f"version={v}") for v in ("v0.1", "champion"))
     assert by_alias.returncode == 0, by_alias.stderr
     assert by_alias.stdout == by_name.stdout
+
+
+def test_what_sigterm_ends_leaves_no_half_written_file(registry, tmp_path):
+    one = (REPOSITORY / "tests/files/massspecgym.mgf").read_text()
+    (tmp_path / "many.mgf").write_text(f"{one}\n" * 5_000)
+    (tmp_path / "structures.smi").write_text("CCO\nCCN\n")
+    running = subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "predict.py"), f"checkpoints_root={registry}",
+         "spectra=many.mgf", "candidates=structures.smi", "output=ranking.csv"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    begun = time.monotonic()
+    while not list(tmp_path.glob(".ranking*")):
+        assert running.poll() is None
+        assert time.monotonic() - begun < 120
+        time.sleep(0.05)
+    running.terminate()
+    assert running.wait(timeout=60) == 143
+    assert {path.name for path in tmp_path.iterdir()} == {"many.mgf", "structures.smi"}

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from team5.cli.output import check_output_path, write_json_file
+from team5.data.queries import read_queries
 from team5.errors import ConfigError
 from team5.inference.inference import load_model
-from team5.inference.scoring import Figure, figures, format_figures, read_queries, score_queries
+from team5.inference.scoring import Figure, figures, format_figures, score_queries
 from team5.registry.tracker import Tracker
 
 if TYPE_CHECKING:

@@ -1,0 +1,157 @@
+"""Queries: spectra of known structure with candidates of their mass, as evaluate.py reads them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from team5.data.spectrum import Spectrum
+from team5.errors import DataError, DataFileNotFoundError, Team5Error
+
+Array = NDArray[Any]
+
+_COLUMNS = (
+    *("identifier", "inchikey14", "smiles", "adduct", "precursor_mz", "instrument_type"),
+    *("collision_energy", "mzs", "intensities", "candidates", "candidate_inchikey14"),
+    "same_formula",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A spectrum with candidates of its mass, one of which is its structure.
+
+    Attributes
+    ----------
+    inchikey14 : str
+        Of the spectrum's structure.
+    truth : int
+        Its place among the candidates.
+    same_formula : array of shape (C,), bool
+        Candidates of the structure's own formula.
+    """
+
+    spectrum: Spectrum
+    inchikey14: str
+    candidates: tuple[str, ...]
+    truth: int
+    same_formula: Array
+
+
+def read_queries(path: str | Path) -> list[Query]:
+    """Read a table of queries.
+
+    Parameters
+    ----------
+    path : path
+        Parquet with the columns ``identifier, inchikey14, smiles, adduct, precursor_mz,
+        instrument_type, collision_energy, mzs, intensities, candidates, candidate_inchikey14,
+        same_formula``; the true structure stands among the candidates once.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or a row is no query; names the row.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    try:
+        present = pq.read_schema(path).names
+        missing = [name for name in _COLUMNS if name not in present]
+        if missing:
+            raise DataError(
+                f"{path}: no column {', '.join(missing)}; there are {', '.join(present)}."
+            )
+        rows = pq.read_table(path, columns=list(_COLUMNS)).to_pylist()
+    except FileNotFoundError as error:
+        raise DataFileNotFoundError(f"{path}: no such file. Give data.queries=FILE.") from error
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error}).") from error
+    if not rows:
+        raise DataError(f"{path}: no queries in this file.")
+    queries = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            queries.append(_to_query(row))
+        except Team5Error as error:
+            raise DataError(f"{path}, row {number}: {error}") from error
+    return queries
+
+
+def _to_query(row: dict[str, Any]) -> Query:
+    keys = row["candidate_inchikey14"]
+    if not len(keys) == len(row["candidates"]) == len(row["same_formula"]):
+        raise DataError("candidates, candidate_inchikey14 and same_formula differ in length.")
+    places = [i for i, key in enumerate(keys) if key == row["inchikey14"]]
+    if len(places) != 1:
+        raise DataError(
+            f"the true structure {row['inchikey14']} stands {len(places)} times among the "
+            "candidates. Give it once."
+        )
+    spectrum = Spectrum(
+        row["mzs"],
+        row["intensities"],
+        precursor_mz=row["precursor_mz"],
+        adduct=row["adduct"],
+        collision_energy=row["collision_energy"],
+        instrument_type=row["instrument_type"],
+        identifier=row["identifier"],
+    )
+    return Query(
+        spectrum,
+        row["inchikey14"],
+        tuple(row["candidates"]),
+        places[0],
+        np.array(row["same_formula"], dtype=bool),
+    )
+
+
+def exchange_spectra(queries: Sequence[Query], seed: int) -> list[Spectrum]:
+    """Give each query the peaks of another query of its ion mode and of another structure.
+
+    Adduct, energy and instrument stay the query's own. Fixed by seed; a query whose ion mode has
+    no other structure keeps its peaks.
+    """
+    random = np.random.default_rng(seed)
+    by_mode: dict[str | None, list[int]] = defaultdict(list)
+    for index, query in enumerate(queries):
+        by_mode[query.spectrum.ion_mode].append(index)
+    exchanged = [query.spectrum for query in queries]
+    for members in by_mode.values():
+        for index in members:
+            own = queries[index]
+            others = [i for i in members if queries[i].inchikey14 != own.inchikey14]
+            if others:
+                taken = queries[others[int(random.integers(len(others)))]].spectrum
+                exchanged[index] = Spectrum(
+                    taken.mzs,
+                    taken.intensities,
+                    precursor_mz=own.spectrum.precursor_mz,
+                    adduct=own.spectrum.adduct,
+                    collision_energy=own.spectrum.collision_energy,
+                    instrument_type=own.spectrum.instrument_type,
+                    identifier=own.spectrum.identifier,
+                )
+    return exchanged
+
+
+def choose_decoy(query: Query, seed: int) -> int | None:
+    """Return the place of one candidate that is not the truth, fixed by seed and identifier.
+
+    None where there is no other candidate.
+    """
+    others = [i for i in range(len(query.candidates)) if i != query.truth]
+    if not others:
+        return None
+    text = f"{seed}:{query.spectrum.identifier}"
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return others[int.from_bytes(digest) % len(others)]

@@ -12,8 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from team5.data.collision_energy import (
+    NCE_REFERENCE_MZ,
+    parse_collision_energy,
+    to_electronvolt,
+)
 from team5.data.spectrum import Spectrum
 from team5.errors import DataError, DataFileNotFoundError, Team5Error
+from team5.evaluation.bands import (
+    ADDUCT,
+    COLLISION_ENERGY,
+    ION_MODE,
+    UNKNOWN,
+    collision_energy_band,
+)
 
 Array = NDArray[Any]
 
@@ -155,3 +167,23 @@ def choose_decoy(query: Query, seed: int) -> int | None:
     text = f"{seed}:{query.spectrum.identifier}"
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return others[int.from_bytes(digest) % len(others)]
+
+
+def conditions_of(query: Query) -> dict[str, str]:
+    """Return what figures are broken down by: adduct, ion mode and band of collision energy.
+
+    Energies are compared at m/z 500 (``eV * 500 / precursor m/z``, which is NCE); of steps and
+    ramps the middle counts, and a number without a unit is NCE on an Orbitrap, else eV.
+    """
+    spectrum = query.spectrum
+    energy = parse_collision_energy(spectrum.collision_energy)
+    normalised = None
+    if spectrum.precursor_mz is not None:
+        electronvolt = to_electronvolt(energy, spectrum.precursor_mz, spectrum.instrument_type)
+        if electronvolt is not None:
+            normalised = electronvolt * NCE_REFERENCE_MZ / spectrum.precursor_mz
+    return {
+        ADDUCT: spectrum.adduct or UNKNOWN,
+        ION_MODE: spectrum.ion_mode or UNKNOWN,
+        COLLISION_ENERGY: collision_energy_band(normalised),
+    }

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem, DataStructs, rdBase
-from rdkit.Chem import rdFingerprintGenerator
 
+from team5.chemistry.fingerprints import morgan_bits
 from team5.errors import ConfigError, DataError, DataFileNotFoundError
 
 FOLDS = ("train", "val", "test")
@@ -226,7 +226,6 @@ def _neighbours(
 def _fingerprints(
     smiles: Sequence[str], inchikey14s: Sequence[str]
 ) -> list[DataStructs.ExplicitBitVect]:
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     with rdBase.BlockLogs():
         mols = [Chem.MolFromSmiles(text) for text in smiles]
     faults = [
@@ -239,7 +238,7 @@ def _fingerprints(
             f"{len(faults)} structures to be split have no readable SMILES ({_some(faults)}). "
             "Leave them out or correct them."
         )
-    return [generator.GetFingerprint(mol) for mol in mols]
+    return [morgan_bits(mol) for mol in mols]
 
 
 def _read_rows(path: Path) -> list[tuple[str, str]]:

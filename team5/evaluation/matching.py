@@ -1,11 +1,31 @@
 """How well match probabilities tell true pairs of spectrum and structure from false ones."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from team5.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ReliabilityBin:
+    """Pairs whose probabilities lie from ``low`` to ``high``.
+
+    Attributes
+    ----------
+    mean_probability, share_true : float
+        What the pairs' probabilities say, and the share that is true.
+    members : array of shape (N,)
+        Which of the pairs.
+    """
+
+    low: float
+    high: float
+    mean_probability: float
+    share_true: float
+    members: NDArray[np.intp]
 
 
 def _checked(
@@ -120,13 +140,40 @@ def expected_calibration_error(
     Guo et al., On calibration of modern neural networks, ICML (2017); here with the
     probability of a match in place of the confidence of the label.
     """
-    if n_bins < 1:
-        raise ConfigError(f"n_bins={n_bins}; give at least 1.")
     values, truths = _checked(probabilities, labels)
-    bins = np.minimum((values * n_bins).astype(np.int64), n_bins - 1)
+    bins = _bins(values, n_bins)
     # Bin size x |mean probability - share of true pairs| is the absolute sum of differences.
     gaps = np.bincount(bins, weights=values - truths, minlength=n_bins)
     return float(np.abs(gaps).sum() / values.size)
+
+
+def reliability(
+    probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 10
+) -> list[ReliabilityBin]:
+    """Return what a reliability diagram shows: in each bin that has pairs, said and true shares.
+
+    Parameters are those of `expected_calibration_error`, which is the mean distance of the two
+    over the pairs.
+    """
+    values, truths = _checked(probabilities, labels)
+    bins = _bins(values, n_bins)
+    return [
+        ReliabilityBin(
+            low=b / n_bins,
+            high=(b + 1) / n_bins,
+            mean_probability=float(values[members].mean()),
+            share_true=float(truths[members].mean()),
+            members=members,
+        )
+        for b in range(n_bins)
+        if (members := np.flatnonzero(bins == b)).size
+    ]
+
+
+def _bins(values: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:
+    if n_bins < 1:
+        raise ConfigError(f"n_bins={n_bins}; give at least 1.")
+    return np.minimum((values * n_bins).astype(np.int64), n_bins - 1)
 
 
 def best_threshold(

@@ -121,6 +121,44 @@ def spectral_entropy_similarity(
     return float(np.clip(1 - distance / np.log(4), 0.0, 1.0))
 
 
+def without_precursor(
+    mzs: ArrayLike, intensities: ArrayLike, precursor_mz: float, tolerance: float = 0.02
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the peaks further from the precursor than a tolerance in m/z, by default 0.02.
+
+    The precursor peak is easily predicted and can outweigh all others.
+    """
+    mz_array, intensity_array = _peaks(mzs, intensities)
+    kept = np.abs(mz_array - precursor_mz) > tolerance
+    return mz_array[kept], intensity_array[kept]
+
+
+def merge_close_peaks(
+    mzs: ArrayLike, intensities: ArrayLike, distance: float = 0.04
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Merge every peak with those within a distance in m/z, the highest peaks first.
+
+    Spectral entropy similarity asks for it, at twice its tolerance.
+
+    Returns
+    -------
+    mzs, intensities : arrays of shape (R,)
+        Ascending in m/z; intensities added up, m/z their weighted means.
+    """
+    mz_array, intensity_array = _peaks(mzs, intensities)
+    left = intensity_array > 0
+    merged = []
+    for peak in np.argsort(-intensity_array, kind="stable"):
+        if not left[peak]:
+            continue
+        members = left & (np.abs(mz_array - mz_array[peak]) <= distance)
+        left &= ~members
+        total = intensity_array[members].sum()
+        merged.append(((mz_array[members] * intensity_array[members]).sum() / total, total))
+    ordered = np.array(sorted(merged), dtype=np.float64).reshape(-1, 2)
+    return ordered[:, 0], ordered[:, 1]
+
+
 def _stacked(
     mzs_a: ArrayLike, intensities_a: ArrayLike, mzs_b: ArrayLike, intensities_b: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:

@@ -2,7 +2,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from team5.data.queries import choose_decoy, exchange_spectra, read_queries
+from team5.data.queries import (
+    Query,
+    choose_decoy,
+    conditions_of,
+    exchange_spectra,
+    read_queries,
+)
+from team5.data.spectrum import Spectrum
 from team5.errors import DataError, DataFileNotFoundError
 from tests.inference.queries import write_queries
 
@@ -52,3 +59,31 @@ def test_decoy_is_another_candidate_fixed_by_seed_and_identifier(table):
     for query, decoy in zip(queries, chosen[0], strict=True):
         assert decoy != query.truth
         assert 0 <= decoy < len(query.candidates)
+
+
+@pytest.mark.parametrize(
+    ("energy", "instrument", "precursor_mz", "band"),
+    [
+        ("20 eV", "LC-ESI-QTOF", 200.0, "high, from 50"),  # 50 at m/z 500
+        ("20 eV", "LC-ESI-QTOF", 250.0, "medium, 25 to 50"),
+        ("20 eV", "LC-ESI-QTOF", 600.0, "low, below 25"),
+        ("30 % (nominal)", "LC-ESI-QFT", 1000.0, "medium, 25 to 50"),
+        ("30", "LC-ESI-QFT", 1000.0, "medium, 25 to 50"),  # Orbitraps write NCE
+        ("30", "LC-ESI-QTOF", 1000.0, "low, below 25"),
+        ("Ramp 10-30 eV", "LC-ESI-QTOF", 500.0, "low, below 25"),
+        (None, "LC-ESI-QTOF", 500.0, "unknown"),
+        ("30 eV", "LC-ESI-QTOF", None, "unknown"),
+    ],
+)
+def test_energies_are_compared_at_one_mass(energy, instrument, precursor_mz, band):
+    spectrum = Spectrum(
+        [100.0], [1.0], adduct="[M+H]+", collision_energy=energy, instrument_type=instrument,
+        precursor_mz=precursor_mz,
+    )  # fmt: skip
+    query = Query(spectrum, "A", ("CCO",), 0, np.array([True]))
+
+    assert conditions_of(query) == {
+        "adduct": "[M+H]+",
+        "ion mode": "positive",
+        "collision energy": band,
+    }

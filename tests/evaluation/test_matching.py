@@ -11,6 +11,7 @@ from team5.evaluation.matching import (
     brier_score,
     expected_calibration_error,
     f1_score,
+    reliability,
 )
 
 # Few distinct values, so that ties are common.
@@ -137,3 +138,24 @@ def test_auroc_of_one_kind_is_an_error():
 def test_unknown_metric_names_the_choices():
     with pytest.raises(ConfigError, match="accuracy or f1_score"):
         best_threshold([0.1], [1], metric="auc")
+
+
+def test_reliability_says_and_shows_the_share_of_each_bin():
+    first, last = reliability([0.05, 0.95, 1.0, 0.93], [0, 1, 1, 0])
+
+    assert (first.low, first.high, first.mean_probability, first.share_true) == (0, 0.1, 0.05, 0)
+    assert (last.low, last.high, last.share_true) == (0.9, 1.0, pytest.approx(2 / 3))
+    assert last.members.tolist() == [1, 2, 3]
+
+
+@given(pairs, st.integers(1, 30))
+def test_calibration_error_is_the_mean_gap_of_the_reliability_diagram(rows, n_bins):
+    probabilities, labels = columns(rows)
+    gaps = [
+        len(b.members) * abs(b.mean_probability - b.share_true)
+        for b in reliability(probabilities, labels, n_bins)
+    ]
+
+    assert sum(gaps) / len(rows) == pytest.approx(
+        expected_calibration_error(probabilities, labels, n_bins)
+    )

@@ -4,7 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from team5.errors import ConfigError, SpectrumError
-from team5.evaluation.simulation import cosine, spectral_entropy_similarity
+from team5.evaluation.simulation import (
+    cosine,
+    merge_close_peaks,
+    spectral_entropy_similarity,
+    without_precursor,
+)
 
 
 @st.composite
@@ -144,3 +149,26 @@ def test_impossible_widths_are_refused():
         cosine([100.0], [1.0], [100.0], [1.0], bin_width=0.0)
     with pytest.raises(ConfigError, match="tolerance=-1"):
         spectral_entropy_similarity([100.0], [1.0], [100.0], [1.0], tolerance=-1.0)
+
+
+def test_peaks_near_the_precursor_are_left_out():
+    mzs, intensities = without_precursor([80.0, 194.99, 195.07, 195.1], [1, 2, 3, 4], 195.0877)
+
+    assert mzs.tolist() == [80.0, 194.99]
+    assert intensities.tolist() == [1.0, 2.0]
+
+
+def test_close_peaks_become_one_at_their_weighted_mean_the_highest_first():
+    # 100.03 goes to the highest peak, so that 100.06 is left alone.
+    mzs, intensities = merge_close_peaks([100.06, 100.0, 100.03, 50.0], [1.0, 6.0, 2.0, 0.0])
+
+    assert mzs == pytest.approx([100.0075, 100.06])
+    assert intensities.tolist() == [8.0, 1.0]
+
+
+@given(spectra())
+def test_merged_peaks_keep_their_intensity_and_are_apart(spectrum):
+    mzs, intensities = merge_close_peaks(*spectrum)
+
+    assert intensities.sum() == pytest.approx(spectrum[1].sum())
+    assert (np.diff(mzs) >= 0).all()

@@ -153,6 +153,20 @@ class CandidatePool:
             self.formulas.slice(start, length),
         )
 
+    def without(self, inchikey14s: Iterable[str]) -> CandidatePool:
+        """Return the candidates that are none of these structures."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        unwanted = pa.array(sorted(inchikey14s), type=self.inchikey14s.type)
+        kept = pc.invert(pc.is_in(self.inchikey14s, value_set=unwanted))
+        return CandidatePool(
+            self.exact_masses[kept.to_numpy(zero_copy_only=False)],
+            self.smiles.filter(kept),
+            self.inchikey14s.filter(kept),
+            self.formulas.filter(kept),
+        )
+
 
 def choose_decoys(
     inchikey14s: Sequence[str],

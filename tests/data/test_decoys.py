@@ -171,3 +171,15 @@ def test_the_large_pool_gives_decoys_of_the_same_mass(shared_data):
             position = near.smiles.to_pylist().index(decoy)
             assert near.inchikey14s[position].as_py() != inchikey14
             assert abs(near.exact_masses[position] - exact_mass) <= exact_mass * 10e-6
+
+
+def test_pool_without_some_structures_keeps_the_others_in_order():
+    pool = CandidatePool.from_structures(
+        ["CCO", "COC", "CCN"], ["A", "B", "C"], ["C2H6O", "C2H6O", "C2H7N"], [46.04, 46.04, 45.06]
+    )
+    left = pool.without({"A", "elsewhere"})
+
+    assert left.smiles.to_pylist() == ["CCN", "COC"]
+    assert left.formulas.to_pylist() == ["C2H7N", "C2H6O"]
+    assert left.exact_masses.tolist() == [45.06, 46.04]
+    assert len(pool) == 3

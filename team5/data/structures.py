@@ -1,0 +1,134 @@
+"""Tables of structures: those a version was trained on, for evaluate.py's controls."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.data.splits import check_folds
+from team5.errors import DataError, DataFileNotFoundError, MoleculeError
+
+_COLUMNS = ("smiles", "fold", "inchikey14")
+_PARQUET_MAGIC = b"PAR1"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingStructures:
+    """Structures of the train fold, and which others are kept from training.
+
+    Attributes
+    ----------
+    molecules : dict of str to Molecule
+        Of the train fold, by InChIKey first block.
+    held_out : frozenset of str
+        InChIKey first blocks of structures in another fold.
+    unreadable : tuple of str
+        Why SMILES cannot be used, one text each.
+    """
+
+    molecules: Mapping[str, Molecule]
+    held_out: frozenset[str]
+    unreadable: tuple[str, ...]
+
+
+def read_training_structures(path: str | Path) -> TrainingStructures:
+    """Read which structures were trained on.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV or Parquet with the column ``smiles``; with ``fold``, the rows of fold ``train`` count;
+        ``inchikey14`` is computed where it is not given. Structures may repeat.
+
+    Raises
+    ------
+    DataError
+        If the file is neither, has no such column or no readable structure of the train fold, or
+        a structure stands in two folds.
+    """
+    path = Path(path)
+    columns = _read_columns(path)
+    n_rows = len(columns["smiles"])
+    folds = [fold or None for fold in columns.get("fold", ["train"] * n_rows)]
+    given_keys = columns.get("inchikey14", [""] * n_rows)
+    molecules: dict[str, Molecule] = {}
+    all_keys: list[str] = []
+    all_folds: list[str] = []
+    unreadable: list[str] = []
+    # One row per spectrum repeats its structure; sorted, the way of writing that stays is fixed.
+    for smiles, fold, key in sorted({
+        (smiles, fold, key)
+        for smiles, fold, key in zip(columns["smiles"], folds, given_keys, strict=True)
+        if fold is not None
+    }):  # fmt: skip
+        if fold == "train" or not key:
+            try:
+                molecule = parse_smiles(smiles)
+                key = key or molecule.inchikey14
+            except MoleculeError as error:
+                unreadable.append(str(error))
+                continue
+            if fold == "train":
+                molecules.setdefault(key, molecule)
+        all_keys.append(key)
+        all_folds.append(fold)
+    check_folds(all_keys, all_folds, source=str(path))
+    if not molecules:
+        raise DataError(
+            f"{path}: no readable structure of the train fold among {n_rows} rows. Give smiles, "
+            "and fold=train where there is a fold."
+        )
+    held_out = {key for key, fold in zip(all_keys, all_folds, strict=True) if fold != "train"}
+    return TrainingStructures(molecules, frozenset(held_out), tuple(unreadable))
+
+
+def _read_columns(path: Path) -> dict[str, list[str]]:
+    try:
+        with path.open("rb") as file:
+            is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+    except FileNotFoundError as error:
+        raise DataFileNotFoundError(
+            f"{path}: no such file. Give data.train=FILE, a CSV or Parquet table with smiles."
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    return _read_parquet(path) if is_parquet else _read_csv(path)
+
+
+def _read_parquet(path: Path) -> dict[str, list[str]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = _known(path, pq.read_schema(path).names)
+        table = pq.read_table(path, columns=names)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error}).") from error
+    return {
+        name: ["" if value is None else str(value) for value in table[name].to_pylist()]
+        for name in names
+    }
+
+
+def _read_csv(path: Path) -> dict[str, list[str]]:
+    try:
+        # utf-8-sig: spreadsheets put a byte order mark before the first column's name.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            names = _known(path, reader.fieldnames or ())
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: neither CSV (UTF-8) nor Parquet ({error}).") from error
+    return {name: [(row[name] or "").strip() for row in rows] for name in names}
+
+
+def _known(path: Path, present: Sequence[str]) -> list[str]:
+    if "smiles" not in present:
+        raise DataError(
+            f"{path}: no column smiles; there are {', '.join(present) or 'none'}. "
+            "Give smiles, and fold where only some of the rows were trained on."
+        )
+    return [name for name in _COLUMNS if name in present]

@@ -1,12 +1,13 @@
 """Measure a version on spectra whose structure is known, with candidates of the same mass.
 
-    python evaluate.py version=v0.1 data.queries=retrieval_test.parquet
-    python evaluate.py data.queries=retrieval_test.parquet output=figures.json
-    python evaluate.py version=v0.1 data.queries=retrieval_val.parquet record=true
+    python evaluate.py version=v0.1 data.queries=test.parquet
+    python evaluate.py data.queries=test.parquet output=report.html
+    python evaluate.py data.queries=val.parquet data.train=folds.csv data.pool=pool.parquet
+    python evaluate.py version=v0.1 data.queries=val.parquet record=true
 
-Prints hit@1/5/20 and MRR for all candidates, for long lists and for candidates of the same formula,
-match accuracy, F1 and AUROC, and the cosine of predicted spectra; each with its 95 % interval over
-structures, beside chance and beside the same model with spectra exchanged between queries.
+Prints accuracy, F1, AUROC and calibration of matches, hit@1/5/20 and MRR for all candidates, long
+lists and candidates of the same formula, and how like measured spectra the simulated ones are; each
+with its 95 % interval over structures, beside controls that see less than the model.
 """
 
 from __future__ import annotations

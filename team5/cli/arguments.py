@@ -129,7 +129,8 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
     "evaluate": (
         *_VERSION,
         RawArgument("data.queries"),
-        RawArgument("data.path"),
+        RawArgument("data.train"),
+        RawArgument("data.pool"),
         RawArgument("output"),
     ),
     "train": (

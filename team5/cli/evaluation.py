@@ -1,108 +1,181 @@
-"""evaluate(cfg): load a version, score queries with a progress bar, print and write the figures."""
+"""evaluate(cfg): load a version, score queries with a progress bar, print and write the report."""
 
 from __future__ import annotations
 
 import json
-import logging
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from team5.cli.output import check_output_path, write_json_file
-from team5.data.queries import read_queries
+from team5.cli.output import check_output_path, write_json_file, write_text_file
+from team5.data.decoys import CandidatePool
+from team5.data.queries import Query, read_queries
+from team5.data.structures import TrainingStructures, read_training_structures
 from team5.errors import ConfigError
-from team5.inference.inference import load_model
-from team5.inference.scoring import Figure, figures, format_figures, score_queries
+from team5.evaluation.figures import ALL, COSINE, MATCH, SAME_FORMULA, SIMULATE, Figure, ScoredQuery
+from team5.evaluation.report import Report
+from team5.evaluation.tasks import breakdowns, figures, reliability_diagram
+from team5.inference.inference import LoadedModel, load_model
+from team5.inference.molecule_only import MoleculeOnly, fit_molecule_only, training_similarities
+from team5.inference.scoring import score_queries
 from team5.registry.tracker import Tracker
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-_log = logging.getLogger(__name__)
+    from rich.console import Console
 
 # What the tracker keeps of the rankings, and under which names.
-_RECORDED_RANKINGS = {
-    "rank, all candidates": "",
-    "rank, candidates of the same formula": "same_formula_",
-}
+_RECORDED_RANKINGS = {ALL: "", SAME_FORMULA: "same_formula_"}
 _NAMES = {"hit@1": "hit_rate@1", "hit@5": "hit_rate@5", "hit@20": "hit_rate@20", "MRR": "mrr"}
+_ENDINGS = (".json", ".html")
+_HOW_TO_GET_IT = (
+    "data.train=FILE (CSV or Parquet with smiles, and fold where not all rows were trained on)"
+)
 
 
 def evaluate(cfg: DictConfig) -> int:
     """Measure a version as ``configs/evaluate.yaml`` says; figures go to standard output."""
     if cfg.format not in ("text", "json"):
         raise ConfigError(f"format={cfg.format}: choose text or json.")
-    output = cfg.output and check_output_path(cfg.output, versions=cfg.checkpoints_root)
-    if output is not None and output.suffix != ".json":
-        raise ConfigError(f"output={cfg.output}: the figures are written as .json.")
+    write = _writer(cfg)
     queries = read_queries(cfg.data.queries)
+    console = _console()
+    controls = _Controls(cfg, queries, console)
     model = load_model(cfg.version, device=cfg.device, root=cfg.checkpoints_root, verify=cfg.verify)
-    scored = list(_with_progress(model, queries, cfg.seed))
-    found = figures(scored, threshold=model.threshold, seed=cfg.seed)
-    report = _report(cfg, model.version, model.version_hash, found)
-    if cfg.output is not None:
-        write_json_file(report, cfg.output)
+    scored = list(_with_progress(model, queries, cfg.seed, controls, console))
+    report = Report(
+        model.version,
+        model.version_hash,
+        Path(cfg.data.queries).name,
+        len(queries),
+        len({query.inchikey14 for query in queries}),
+        cfg.seed,
+        model.threshold,
+        figures(scored, threshold=model.threshold, seed=cfg.seed),
+        breakdowns(scored, seed=cfg.seed),
+        reliability_diagram(scored, seed=cfg.seed),
+        tuple(controls.notes),
+    )
+    write(report)
     if cfg.record:
-        _record(cfg, model.version, found, len(queries))
-    if cfg.format == "json":
-        print(json.dumps(report, indent=2))
-    else:
-        name = Path(cfg.data.queries).name
-        print(f"{model.version} ({model.version_hash}) on {name}, {len(queries)} queries\n")
-        print(format_figures(found))
+        _record(cfg, model.version, report.figures, len(queries))
+    print(json.dumps(report.to_dict(), indent=2) if cfg.format == "json" else report.to_text())
     return 0
+
+
+class _Controls:
+    """What is made of data.train and data.pool before anything is scored."""
+
+    def __init__(self, cfg: DictConfig, queries: Sequence[Query], console: Console) -> None:
+        self.molecule_only: MoleculeOnly | None = None
+        self.training_similarity: dict[str, float] | None = None
+        self.notes: list[str] = []
+        if cfg.data.train is None:
+            self.notes.append(
+                "no molecule-only control and no similarity to training structures; give "
+                f"{_HOW_TO_GET_IT} for both, and data.pool=FILE (Parquet with smiles, inchikey14, "
+                "formula, exact_mass) for the control."
+            )
+            return
+        with console.status("Reading and comparing structures"):
+            training = read_training_structures(cfg.data.train)
+            self.notes += _notes_on(training, queries, Path(cfg.data.train).name)
+            self.training_similarity = training_similarities(
+                {query.inchikey14: query.candidates[query.truth] for query in queries}, training
+            )
+        if cfg.data.pool is None:
+            self.notes.append(
+                "no molecule-only control; give data.pool=FILE (Parquet with smiles, inchikey14, "
+                "formula, exact_mass) beside data.train."
+            )
+            return
+        with console.status("Fitting the molecule-only control"):
+            self.molecule_only = fit_molecule_only(
+                training, CandidatePool.read(cfg.data.pool), seed=cfg.seed
+            )
+        self.notes.append(
+            f"the molecule-only control was fitted on {self.molecule_only.n_positive} structures "
+            f"of {Path(cfg.data.train).name} and {self.molecule_only.n_negative} of "
+            f"{Path(cfg.data.pool).name}."
+        )
+
+
+def _notes_on(training: TrainingStructures, queries: Sequence[Query], name: str) -> list[str]:
+    notes = []
+    if training.unreadable:
+        notes.append(
+            f"structures of {name} left out: {len(training.unreadable)}; the first: "
+            f"{training.unreadable[0]}"
+        )
+    structures = {query.inchikey14 for query in queries}
+    known = structures & training.molecules.keys()
+    if known:
+        notes.append(
+            f"of the {len(structures)} structures measured here {len(known)} stand in the train "
+            f"fold of {name}: the model may know them, and the molecule-only control does."
+        )
+    return notes
+
+
+def _writer(cfg: DictConfig) -> Callable[[Report], None]:
+    """Return what writes the report; an output that cannot be written is told before any work."""
+    if cfg.output is None:
+        return lambda report: None
+    if Path(cfg.output).suffix.lower() not in _ENDINGS:
+        raise ConfigError(f"output={cfg.output}: the report is written as {' or '.join(_ENDINGS)}.")
+    read_from = (cfg.data.queries, cfg.data.train, cfg.data.pool)
+    path = check_output_path(cfg.output, read_from, cfg.checkpoints_root, endings=_ENDINGS)
+    if path.suffix.lower() == ".json":
+        return lambda report: write_json_file(report.to_dict(), path)
+    from team5.viz.report import to_html  # needs an extra, and says so
+
+    return lambda report: write_text_file(to_html(report), path, endings=_ENDINGS)
 
 
 def _record(cfg: DictConfig, version: str, found: dict[str, list[Figure]], n_queries: int) -> None:
     """Put the figures into the version's entry of the tracker."""
-    rankings: dict[str, float] = {}
-    of_match: dict[str, float] = {}
-    of_simulation: dict[str, float] = {}
-    for title, rows in found.items():
-        values = {row.name: row.value for row in rows}
-        if title.startswith("match"):
-            of_match = values
-        elif title.startswith("simulate"):
-            of_simulation = values
-        elif title in _RECORDED_RANKINGS:
-            prefix = _RECORDED_RANKINGS[title]
-            rankings |= {f"{prefix}{_NAMES.get(k, k)}": value for k, value in values.items()}
+    values = {title: {row.name: row.value for row in rows} for title, rows in found.items()}
+    rankings = {
+        f"{prefix}{_NAMES[name]}": value
+        for title, prefix in _RECORDED_RANKINGS.items()
+        for name, value in values.get(title, {}).items()
+    }
     Tracker(cfg.checkpoints_root).add(
         version,
-        accuracy=of_match["accuracy"],
-        f1_score=of_match["F1"],
+        accuracy=values[MATCH]["accuracy"],
+        f1_score=values[MATCH]["F1"],
         update=True,
-        extra_performance={"auroc": of_match["AUROC"], **rankings, **of_simulation},
+        extra_performance={
+            "auroc": values[MATCH]["AUROC"],
+            **rankings,
+            "cosine": values[SIMULATE][COSINE],
+        },
         extra={
             "measured_on": f"{Path(cfg.data.queries).name}, {n_queries} queries, seed {cfg.seed}"
         },
     )
 
 
-def _with_progress(model: Any, queries: Any, seed: int) -> Any:
+def _console() -> Console:
     from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _with_progress(
+    model: LoadedModel, queries: Sequence[Query], seed: int, controls: _Controls, console: Any
+) -> Iterator[ScoredQuery]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     with Progress(
-        "Scoring",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
+        "Scoring", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
     ) as bar:
         task = bar.add_task("", total=len(queries))
         yield from score_queries(
-            model, queries, seed=seed, on_progress=lambda n: bar.advance(task, n)
+            model,
+            queries,
+            seed=seed,
+            molecule_only=controls.molecule_only,
+            training_similarity=controls.training_similarity,
+            on_progress=lambda n: bar.advance(task, n),
         )
-
-
-def _report(
-    cfg: DictConfig, version: str, version_hash: str, found: dict[str, list[Figure]]
-) -> dict[str, Any]:
-    return {
-        "version": version,
-        "version_hash": version_hash,
-        "queries": Path(cfg.data.queries).name,
-        "seed": cfg.seed,
-        "figures": {title: [asdict(row) for row in rows] for title, rows in found.items()},
-    }

@@ -97,23 +97,28 @@ def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
 
 
 def check_output_path(
-    path: str | Path, read_from: Iterable[str | None] = (), versions: str | None = None
+    path: str | Path,
+    read_from: Iterable[str | None] = (),
+    versions: str | None = None,
+    endings: Iterable[str] | None = None,
 ) -> Path:
     """Return the path of an output file, sure of its ending and its folder.
 
     Raises
     ------
     ConfigError
-        If its ending is not one of those that can be written, there is no such folder, or it is
-        one of the files that are read, or lies among the ``versions``.
+        If its ending is none of ``endings`` (by default those that answers are written with),
+        there is no such folder, or it is one of the files that are read, or lies among the
+        ``versions``.
     """
     path = Path(path)
-    endings = ", ".join(_WRITERS)
-    if path.suffix.lower() not in _WRITERS:
+    allowed = tuple(_WRITERS if endings is None else endings)
+    choices = ", ".join(allowed)
+    if path.suffix.lower() not in allowed:
         ending = f"ending {path.suffix!r}" if path.suffix else "no ending"
-        raise ConfigError(f"output={path} has {ending}. Choose one of {endings}.")
+        raise ConfigError(f"output={path} has {ending}. Choose one of {choices}.")
     if path.is_dir():
-        raise ConfigError(f"output={path} is a folder. Name a file, ending in one of {endings}.")
+        raise ConfigError(f"output={path} is a folder. Name a file, ending in one of {choices}.")
     if not path.parent.is_dir():
         raise ConfigError(f"output={path}: there is no folder {path.parent}. Make it first.")
     for source in read_from:
@@ -128,19 +133,25 @@ def check_output_path(
 
 
 def write_json_file(value: object, path: str | Path) -> None:
-    """Write a value as a JSON file, whole or not at all.
+    """Write a value as a JSON file, whole or not at all; errors are those of `write_text_file`."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    write_text_file(text, path, endings=(".json",))
+
+
+def write_text_file(text: str, path: str | Path, *, endings: Iterable[str]) -> None:
+    """Write a text file, whole or not at all.
 
     Raises
     ------
     ConfigError
-        If the path is no file that can be written.
+        If the path is no file that can be written, or has another ending.
     StorageError
         If the folder cannot be written or the disk is full.
     """
-    path = check_output_path(path)
+    path = check_output_path(path, endings=endings)
     with _staged(path) as (staged, keep), storage_errors(path):
         with _open_text(staged) as file:
-            file.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+            file.write(text)
             _flush_to_disk(file)
         keep()
 

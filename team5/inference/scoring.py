@@ -1,77 +1,52 @@
-"""A version's metrics on a table of queries, for evaluate.py.
+"""What a version says of queries, beside what tells candidates apart without it; for evaluate.py.
 
-Every figure stands beside what chance gives, and beside the same figure with spectra exchanged:
-each query takes the peaks of another query of its ion mode, so that a model which does not look at
-the spectrum keeps its figures.
+Every figure stands beside the same figure with spectra exchanged: each query takes the peaks of
+another query of its ion mode, so that a model which does not look at the spectrum keeps its
+figures.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from team5.chemistry.molecule import Molecule, parse_smiles
-from team5.data.queries import Query, choose_decoy, exchange_spectra
+from team5.chemistry.tokenizer import MoleculeTokens
+from team5.data.collate import Pair
+from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
+from team5.data.queries import Query, choose_decoy, conditions_of, exchange_spectra
 from team5.data.spectrum import Spectrum
-from team5.evaluation.bootstrap import bootstrap_interval
-from team5.evaluation.matching import accuracy, auroc, f1_score
-from team5.evaluation.retrieval import (
-    chance_hit_rate,
-    chance_mean_reciprocal_rank,
-    hit_probabilities,
-    reciprocal_ranks,
+from team5.evaluation.bands import SIMILARITY, similarity_band
+from team5.evaluation.controls import HYDROGEN_COST, bond_breaking_score, mass_error_scores
+from team5.evaluation.figures import (
+    BIN_WIDTH,
+    COSINE,
+    COSINE_WITHOUT,
+    ENTROPY,
+    ENTROPY_WITHOUT,
+    MODEL,
+    ScoredQuery,
 )
-from team5.evaluation.simulation import cosine
-from team5.inference.engine import adduct_of, iter_scores
+from team5.evaluation.logistic import sigmoid
+from team5.evaluation.simulation import (
+    cosine,
+    merge_close_peaks,
+    spectral_entropy_similarity,
+    without_precursor,
+)
+from team5.inference.engine import Scored, adduct_of, iter_scores
 from team5.inference.explain import predict_spectrum
+from team5.inference.molecule_only import MoleculeOnly
 from team5.models.model import Team5Model
 
 Array = NDArray[Any]
+Similarities = dict[str, float | None]
 
-HIT_RATES = (1, 5, 20)
-LONG_LIST = 50  # candidates
-BIN_WIDTH = 0.01  # m/z, of the cosine
-
-
-@dataclass(frozen=True, eq=False)
-class QueryScores:
-    """What a model says of one query, with its own peaks and with exchanged ones.
-
-    Attributes
-    ----------
-    scores, exchanged_scores : array of shape (C,)
-        What candidates are ranked by, higher is better.
-    probabilities, exchanged_probabilities : array of shape (C,)
-        Of a match.
-    cosine, exchanged_cosine : float
-        Of the spectrum predicted for the true structure.
-    """
-
-    query: Query
-    scores: Array
-    exchanged_scores: Array
-    probabilities: Array
-    exchanged_probabilities: Array
-    cosine: float
-    exchanged_cosine: float
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure with its 95 % interval, chance, and the figure with exchanged spectra."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    chance: float | None
-    exchanged: float
-    n_queries: int
+_HYDROGEN_COSTS = HYDROGEN_COST * np.abs(HYDROGEN_SHIFTS)
 
 
 def score_queries(
@@ -79,12 +54,20 @@ def score_queries(
     queries: Sequence[Query],
     *,
     seed: int = 0,
+    molecule_only: MoleculeOnly | None = None,
+    training_similarity: Mapping[str, float] | None = None,
     on_progress: Callable[[int], None] | None = None,
-) -> Iterator[QueryScores]:
+) -> Iterator[ScoredQuery]:
     """Score all candidates of all queries; those that share candidates share the work.
 
     Parameters
     ----------
+    seed : int
+        Of exchanged spectra and decoys.
+    molecule_only : MoleculeOnly, optional
+        The control that sees only the structure.
+    training_similarity : mapping of str to float, optional
+        Of each query's structure, by InChIKey first block, to the nearest one trained on.
     on_progress : callable, optional
         Called with the number of queries done since the last call.
     """
@@ -94,199 +77,147 @@ def score_queries(
         groups[query.candidates].append(index)
     for candidates, members in groups.items():
         molecules = [parse_smiles(smiles) for smiles in candidates]
-        spectra = [s for i in members for s in (queries[i].spectrum, exchanged[i])]
-        yield from _score_group(model, molecules, [queries[i] for i in members], spectra)
+        blind = None if molecule_only is None else molecule_only.log_odds(molecules)
+        scores = _Scores(model, molecules, queries, exchanged, members)
+        for column, index in enumerate(members):
+            query = queries[index]
+            conditions = conditions_of(query)
+            if training_similarity is not None:
+                similarity = training_similarity[query.inchikey14]
+                conditions[SIMILARITY] = similarity_band(similarity)
+            yield scores.of(column, query, choose_decoy(query, seed), blind, conditions)
         if on_progress:
             on_progress(len(members))
 
 
-def _score_group(
-    model: Team5Model,
-    molecules: Sequence[Molecule],
-    queries: Sequence[Query],
-    spectra: Sequence[Spectrum],
-) -> Iterator[QueryScores]:
-    scores = np.full((len(molecules), len(spectra)), np.nan)
-    probabilities = scores.copy()
-    truths = {query.truth for query in queries}
-    cosines = np.zeros(len(spectra))
-    for scored in iter_scores(model, molecules, spectra):
-        rows = list(scored.rows)
-        scores[scored.index] = scored.scores.score[rows].double().cpu().numpy()
-        probabilities[scored.index] = scored.scores.probability[rows].double().cpu().numpy()
-        if scored.index not in truths:
-            continue
-        for column, (pair, spectrum) in enumerate(zip(scored.pairs, spectra, strict=True)):
-            predicted = predict_spectrum(
-                scored.tokens,
-                pair.offsets,
-                adduct_of(spectrum, scored.tokens.molecule),
-                scored.log_p_outcomes(column),
-                with_formulas=False,
-            )
-            cosines[column] = cosine(
-                spectrum.mzs,
-                spectrum.intensities,
-                predicted.mzs,
-                predicted.intensities,
-                bin_width=BIN_WIDTH,
-            )
-    for i, query in enumerate(queries):
-        yield QueryScores(
-            query,
-            scores[:, 2 * i],
-            scores[:, 2 * i + 1],
-            probabilities[:, 2 * i],
-            probabilities[:, 2 * i + 1],
-            float(cosines[2 * i]),
-            float(cosines[2 * i + 1]),
-        )
+class _Scores:
+    """Scores of one list of candidates (C) against the spectra of its queries (Q).
 
-
-def figures(
-    scored: Sequence[QueryScores], *, threshold: float, seed: int = 0
-) -> dict[str, list[Figure]]:
-    """Return the figures of the three tasks, by task.
-
-    Rankings leave out queries with one candidate, which say nothing. Matches take each query once
-    with its own structure and once with one other candidate, fixed by seed.
+    Attributes
+    ----------
+    scores, probabilities : array of shape (C, 2 Q)
+        Of the model; each query's own spectrum, then the exchanged one.
+    calculated_mzs, bond_breaking : array of shape (C, Q)
+    similarities : dict of column to dict of measure to dict of source to float or None
     """
-    lists = {
-        "rank, all candidates": (scored, False),
-        f"rank, lists of {LONG_LIST} and more": (
-            [s for s in scored if len(s.query.candidates) >= LONG_LIST],
-            False,
-        ),
-        "rank, candidates of the same formula": (scored, True),
-    }
-    out = {
-        title: found
-        for title, (chosen, same_formula) in lists.items()
-        if (found := _ranking_figures(chosen, same_formula))
-    }
-    out["match, one decoy of the same mass"] = _match_figures(scored, threshold, seed)
-    out[f"simulate, bins of {BIN_WIDTH}"] = [
-        _figure(
-            "cosine",
-            np.array([s.cosine for s in scored]),
-            np.array([s.exchanged_cosine for s in scored]),
-            None,
-            scored,
-        )
-    ]
-    return out
 
-
-def _ranking_figures(scored: Sequence[QueryScores], same_formula: bool) -> list[Figure]:
-    kept, own, exchanged, truths = [], [], [], []
-    for s in scored:
-        chosen = s.query.same_formula if same_formula else np.ones(len(s.scores), dtype=bool)
-        if chosen.sum() < 2:
-            continue
-        kept.append(s)
-        own.append(s.scores[chosen])
-        exchanged.append(s.exchanged_scores[chosen])
-        truths.append(int(chosen[: s.query.truth].sum()))
-    if not kept:
-        return []
-    sizes = np.array([len(scores) for scores in own])
-    out = [
-        _figure(
-            f"hit@{k}",
-            hit_probabilities(own, truths, k),
-            hit_probabilities(exchanged, truths, k),
-            chance_hit_rate(sizes, k),
-            kept,
-        )
-        for k in HIT_RATES
-    ]
-    out.append(
-        _figure(
-            "MRR",
-            reciprocal_ranks(own, truths),
-            reciprocal_ranks(exchanged, truths),
-            chance_mean_reciprocal_rank(sizes),
-            kept,
-        )
-    )
-    return out
-
-
-def _match_figures(scored: Sequence[QueryScores], threshold: float, seed: int) -> list[Figure]:
-    pairs = [(s, decoy) for s in scored if (decoy := choose_decoy(s.query, seed)) is not None]
-    labels = np.tile([True, False], len(pairs))
-
-    def probabilities(get: Callable[[QueryScores], Array]) -> Array:
-        return np.array([get(s)[[s.query.truth, decoy]] for s, decoy in pairs]).ravel()
-
-    own = probabilities(lambda s: s.probabilities)
-    exchanged = probabilities(lambda s: s.exchanged_probabilities)
-    kept = [s for s, _ in pairs]
-    structures = np.array([s.query.inchikey14 for s in kept])
-    return [
-        Figure(
-            name,
-            measure(own, labels),
-            *_resampled(measure, own, labels, structures, seed),
-            0.5,
-            measure(exchanged, labels),
-            len(kept),
-        )
-        for name, measure in (
-            ("accuracy", lambda p, y: accuracy(p, y, threshold)),
-            ("F1", lambda p, y: f1_score(p, y, threshold)),
-            ("AUROC", auroc),
-        )
-    ]
-
-
-def _resampled(
-    measure: Callable[[Array, Array], float],
-    probabilities: Array,
-    labels: Array,
-    structures: Array,
-    seed: int,
-    n: int = 500,
-) -> tuple[float, float]:
-    """Return the 95 % interval of a measure of pairs, resampling structures."""
-    random = np.random.default_rng(seed)
-    _, group = np.unique(structures, return_inverse=True)
-    members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
-    values = []
-    for _ in range(n):
-        drawn = np.concatenate(
-            [members[g] for g in random.integers(len(members), size=len(members))]
-        )
-        rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
-        values.append(measure(probabilities[rows], labels[rows]))
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _figure(
-    name: str,
-    values: Array,
-    exchanged: Array,
-    chance: float | None,
-    scored: Sequence[QueryScores],
-) -> Figure:
-    low, high = bootstrap_interval(values, np.array([s.query.inchikey14 for s in scored]))
-    return Figure(
-        name, float(values.mean()), low, high, chance, float(exchanged.mean()), len(values)
-    )
-
-
-def format_figures(found: dict[str, list[Figure]]) -> str:
-    """Return the figures as a table for people."""
-    lines = [
-        f"{'':<38}{'value':>7}  {'95 % interval':>15}  {'chance':>6}  {'exchanged':>9}  {'n':>5}"
-    ]
-    for title, rows in found.items():
-        lines.append(title)
-        for row in rows:
-            chance = "" if row.chance is None else f"{row.chance:.3f}"
-            lines.append(
-                f"  {row.name:<36}{row.value:>7.3f}  {row.low:>6.3f} to {row.high:.3f}  "
-                f"{chance:>6}  {row.exchanged:>9.3f}  {row.n_queries:>5}"
+    def __init__(
+        self,
+        model: Team5Model,
+        molecules: Sequence[Molecule],
+        queries: Sequence[Query],
+        exchanged: Sequence[Spectrum],
+        members: Sequence[int],
+    ) -> None:
+        spectra = [s for i in members for s in (queries[i].spectrum, exchanged[i])]
+        self.scores = np.full((len(molecules), len(spectra)), np.nan)
+        self.probabilities = self.scores.copy()
+        self.calculated_mzs = np.zeros((len(molecules), len(members)))
+        self.bond_breaking = self.calculated_mzs.copy()
+        self.similarities: dict[int, dict[str, Similarities]] = {}
+        for scored in iter_scores(model, molecules, spectra):
+            rows = list(scored.rows)
+            self.scores[scored.index] = scored.scores.score[rows].double().cpu().numpy()
+            self.probabilities[scored.index] = (
+                scored.scores.probability[rows].double().cpu().numpy()
             )
-    return "\n".join(lines)
+            for column, index in enumerate(members):
+                pair = scored.pairs[2 * column]
+                self.calculated_mzs[scored.index, column] = pair.precursor_mz
+                self.bond_breaking[scored.index, column] = _bond_breaking(scored.tokens, pair)
+                if queries[index].truth == scored.index:
+                    self.similarities[column] = _simulated(
+                        scored, 2 * column, queries[index].spectrum, exchanged[index]
+                    )
+
+    def of(
+        self,
+        column: int,
+        query: Query,
+        decoy: int | None,
+        blind: Array | None,
+        conditions: Mapping[str, str],
+    ) -> ScoredQuery:
+        own, other = 2 * column, 2 * column + 1
+        scores = {
+            MODEL: self.scores[:, own],
+            "exchanged": self.scores[:, other],
+            "mass_error": mass_error_scores(
+                self.calculated_mzs[:, column], query.spectrum.precursor_mz
+            ),
+            "bond_breaking": self.bond_breaking[:, column],
+        }
+        probabilities = {
+            MODEL: self.probabilities[:, own],
+            "exchanged": self.probabilities[:, other],
+        }
+        if blind is not None:
+            scores["molecule_only"] = blind
+            probabilities["molecule_only"] = sigmoid(blind)
+        return ScoredQuery(
+            query.spectrum.identifier,
+            query.inchikey14,
+            query.truth,
+            decoy,
+            query.same_formula,
+            scores,
+            probabilities,
+            self.similarities[column],
+            conditions,
+        )
+
+
+def _bond_breaking(tokens: MoleculeTokens, pair: Pair) -> float:
+    fragment, k = np.divmod(pair.match_outcomes, N_OUTCOMES)
+    costs = tokens.fragments.costs[fragment] + _HYDROGEN_COSTS[k]
+    return bond_breaking_score(pair.peaks.mzs, pair.peaks.intensities, pair.match_peaks, costs)
+
+
+def _simulated(
+    scored: Scored, column: int, own: Spectrum, exchanged: Spectrum
+) -> dict[str, Similarities]:
+    """Return how like simulated spectra are, by measure, then by model and controls."""
+    precursor_mz = scored.pairs[column].precursor_mz
+    precursor = (np.array([precursor_mz]), np.array([1.0]))
+    by_source = {
+        MODEL: _similarities(own, _predicted(scored, column, own), precursor_mz),
+        "exchanged": _similarities(
+            exchanged, _predicted(scored, column + 1, exchanged), precursor_mz
+        ),
+        "precursor_alone": _similarities(own, precursor, precursor_mz),
+    }
+    measures = by_source[MODEL]
+    return {name: {source: s[name] for source, s in by_source.items()} for name in measures}
+
+
+def _predicted(scored: Scored, column: int, spectrum: Spectrum) -> tuple[Array, Array]:
+    predicted = predict_spectrum(
+        scored.tokens,
+        scored.pairs[column].offsets,
+        adduct_of(spectrum, scored.tokens.molecule),
+        scored.log_p_outcomes(column),
+        with_formulas=False,
+    )
+    return predicted.mzs, predicted.intensities
+
+
+def _similarities(
+    spectrum: Spectrum, predicted: tuple[Array, Array], precursor_mz: float
+) -> Similarities:
+    measured = (spectrum.mzs, spectrum.intensities)
+    found: Similarities = {
+        COSINE: cosine(*measured, *predicted, bin_width=BIN_WIDTH),
+        COSINE_WITHOUT: None,
+        ENTROPY: _entropy_similarity(measured, predicted),
+        ENTROPY_WITHOUT: None,
+    }
+    measured = without_precursor(*measured, precursor_mz)
+    if measured[0].size:
+        predicted = without_precursor(*predicted, precursor_mz)
+        found[COSINE_WITHOUT] = cosine(*measured, *predicted, bin_width=BIN_WIDTH)
+        found[ENTROPY_WITHOUT] = _entropy_similarity(measured, predicted)
+    return found
+
+
+def _entropy_similarity(a: tuple[Array, Array], b: tuple[Array, Array]) -> float:
+    return spectral_entropy_similarity(*merge_close_peaks(*a), *merge_close_peaks(*b))

@@ -1,36 +1,102 @@
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from team5.data.queries import read_queries
+from team5.chemistry.adducts import parse_adduct
+from team5.chemistry.molecule import parse_smiles
+from team5.data.queries import exchange_spectra, read_queries
+from team5.evaluation.figures import COSINE, COSINE_WITHOUT, SAME_FORMULA, SIMILARITIES
+from team5.evaluation.tasks import figures
 from team5.inference.inference import infer
-from team5.inference.scoring import figures, format_figures, score_queries
+from team5.inference.molecule_only import fit_molecule_only
+from team5.inference.scoring import score_queries
 from tests.inference.queries import write_queries
+from tests.inference.test_molecule_only import ETHERS, pool, training
 
 
 @pytest.fixture
-def table(tmp_path):
-    return write_queries(tmp_path / "queries.parquet")
+def queries(tmp_path):
+    return read_queries(write_queries(tmp_path / "queries.parquet"))
 
 
-def test_scores_are_those_of_infer(model, table):
-    for scored in score_queries(model, read_queries(table)):
-        spectrum = scored.query.spectrum
-        matches = infer(model, None, list(scored.query.candidates), spectra=[spectrum])
-        assert [m.probability for m in matches] == pytest.approx(scored.probabilities, abs=1e-5)
-        assert [m.score for m in matches] == pytest.approx(scored.scores, abs=1e-4)
+def in_pairs(model, queries, **settings):
+    by_identifier = {query.spectrum.identifier: query for query in queries}
+    return [(by_identifier[s.identifier], s) for s in score_queries(model, queries, **settings)]
 
 
-def test_figures_are_the_same_each_time_and_stand_beside_chance(model, table):
-    queries = read_queries(table)
+def test_scores_are_those_of_infer(model, queries):
+    exchanged = {spectrum.identifier: spectrum for spectrum in exchange_spectra(queries, seed=0)}
+    for query, scored in in_pairs(model, queries):
+        for source, spectrum in (
+            ("model", query.spectrum),
+            ("exchanged", exchanged[query.spectrum.identifier]),
+        ):
+            matches = infer(model, None, list(query.candidates), spectra=[spectrum])
+            assert [m.probability for m in matches] == pytest.approx(
+                scored.probabilities[source], abs=1e-5
+            )
+            assert [m.score for m in matches] == pytest.approx(scored.scores[source], abs=1e-4)
+
+
+def test_mass_errors_are_those_of_the_calculated_precursors(model, queries):
+    for query, scored in in_pairs(model, queries):
+        calculated = [
+            parse_adduct("[M+H]+").precursor_mz(parse_smiles(smiles).exact_mass)
+            for smiles in query.candidates
+        ]
+        errors = np.abs(np.array(calculated) - query.spectrum.precursor_mz)
+        assert -scored.scores["mass_error"] == pytest.approx(errors, abs=6e-5)
+        assert len(set(scored.scores["mass_error"].tolist())) == 1  # one formula
+
+
+def test_bond_breaking_score_does_not_depend_on_the_weights(model, queries):
+    scores = [s.scores["bond_breaking"] for _, s in in_pairs(model, queries)]
+    before = model.match_head.bias.clone()
+    model.match_head.bias.add_(3.0)
+    try:
+        again = [s.scores["bond_breaking"] for _, s in in_pairs(model, queries)]
+    finally:
+        model.match_head.bias.copy_(before)
+    assert all(np.array_equal(a, b) for a, b in zip(scores, again, strict=True))
+    assert all(((s > 0) & (s <= 1)).all() for s in scores)
+
+
+def test_simulated_spectra_are_compared_with_and_without_the_precursor(model, queries):
+    for _, scored in in_pairs(model, queries):
+        assert set(scored.similarities) == set(SIMILARITIES)
+        for by_source in scored.similarities.values():
+            assert set(by_source) == {"model", "exchanged", "precursor_alone"}
+            assert all(0 <= value <= 1 for value in by_source.values())
+        assert scored.similarities[COSINE]["precursor_alone"] > 0
+        assert scored.similarities[COSINE_WITHOUT]["precursor_alone"] == 0
+
+
+def test_molecule_only_control_and_similarities_join_where_they_are_given(model, queries):
+    plain = [s for _, s in in_pairs(model, queries)]
+    assert "molecule_only" not in plain[0].scores
+    assert set(plain[0].conditions) == {"adduct", "ion mode", "collision energy"}
+
+    blind = fit_molecule_only(training(), pool(ETHERS))
+    similarities = {query.inchikey14: 0.5 for query in queries}
+    for query, scored in in_pairs(
+        model, queries, molecule_only=blind, training_similarity=similarities
+    ):
+        log_odds = blind.log_odds([parse_smiles(smiles) for smiles in query.candidates])
+        assert np.array_equal(scored.scores["molecule_only"], log_odds)
+        assert scored.probabilities["molecule_only"] == pytest.approx(1 / (1 + np.exp(-log_odds)))
+        assert scored.conditions["similarity to the nearest training structure"] == "0.45 to 0.55"
+
+
+def test_figures_are_the_same_each_time_and_stand_beside_chance(model, queries):
     found = [figures(list(score_queries(model, queries)), threshold=0.5) for _ in range(2)]
     assert found[0] == found[1]
-    same_formula = found[0]["rank, candidates of the same formula"]
+    same_formula = found[0][SAME_FORMULA]
     assert [row.name for row in same_formula] == ["hit@1", "hit@5", "hit@20", "MRR"]
     assert same_formula[0].chance == pytest.approx(np.mean([1 / 3, 1 / 3, 1 / 4]))
+    assert same_formula[0].mass_error == pytest.approx(same_formula[0].chance)
     for rows in found[0].values():
         for row in rows:
-            assert math.isfinite(row.value)
+            assert all(math.isfinite(v) for v in asdict(row).values() if isinstance(v, float))
             assert row.low <= row.value <= row.high or row.low == row.high
-    assert "hit@1" in format_figures(found[0])

@@ -9,10 +9,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from team5.chemistry.molecule import parse_smiles
 from tests.inference.queries import write_queries
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = REPOSITORY / "tests/files/checkpoints"
+# Isomers that are no candidates.
+POOL = ["CCCN1C2=C(NC=N2)C(=O)NC1=O", "COC(=O)c1cccc(C(=O)O)c1", "NC(=O)c1ccc(OC)cc1"]
 
 
 @pytest.fixture(scope="module")
@@ -32,33 +35,125 @@ def evaluate(*words: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_figures_stand_beside_chance_and_exchanged_spectra(table, tmp_path):
+@pytest.fixture(scope="module")
+def structures(table) -> tuple[str, ...]:
+    """What the molecule-only control is fitted on: isomers of the queries' structures."""
+    rows = pl.read_parquet(table)
+    of_queries = set(rows["smiles"])
+    others = sorted({s for row in rows["candidates"] for s in row} - of_queries)
+    train, pool = table.with_name("folds.csv"), table.with_name("pool.parquet")
+    pl.DataFrame(
+        {
+            "smiles": [*others, *sorted(of_queries)],
+            "fold": ["train"] * len(others) + ["val"] * len(of_queries),
+        }
+    ).write_csv(train)
+    molecules = [parse_smiles(smiles) for smiles in ["CNC(=O)c1cccc(O)c1", *POOL, *of_queries]]
+    pl.DataFrame(
+        {
+            "smiles": [m.smiles for m in molecules],
+            "inchikey14": [m.inchikey14 for m in molecules],
+            "formula": [m.formula for m in molecules],
+            "exact_mass": [m.exact_mass for m in molecules],
+        }
+    ).write_parquet(pool)
+    return f"data.train={train}", f"data.pool={pool}"
+
+
+def test_figures_stand_beside_their_controls(table, structures, tmp_path):
     output = tmp_path / "figures.json"
-    done = evaluate("version=v0.1", f"data.queries={table}", f"output={output}", "format=json")
+    words = ("version=v0.1", f"data.queries={table}", f"output={output}", "format=json")
+    done = evaluate(*words, *structures)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report == json.loads(output.read_text())
     assert report["version"] == "v0.1"
     assert len(report["version_hash"]) == 12
-    assert set(report["figures"]) == {
-        "rank, all candidates",
-        "rank, candidates of the same formula",
-        "match, one decoy of the same mass",
-        "simulate, bins of 0.01",
-    }
+    assert {title: [row["name"] for row in rows] for title, rows in report["figures"].items()} == {
+        "rank, all candidates": ["hit@1", "hit@5", "hit@20", "MRR"],
+        "rank, candidates of the same formula": ["hit@1", "hit@5", "hit@20", "MRR"],
+        "match, one decoy of the same mass": [
+            "accuracy", "F1", "AUROC", "Brier score", "calibration error",
+        ],
+        "simulate, bins of 0.01": [
+            "cosine", "cosine, precursor left out",
+            "entropy similarity", "entropy similarity, precursor left out",
+        ],
+    }  # fmt: skip
     for rows in report["figures"].values():
         for row in rows:
             assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
-            assert 0 <= row["exchanged"] <= 1
             assert row["n_queries"] == 6
+            assert isinstance(row["not_above_blind"], bool)
+            blind = [row[name] for name in ("chance", "exchanged", "mass_error", "molecule_only")]
+            assert all(value is None or 0 <= value <= 1 for value in blind)
+            assert any(value is not None for value in blind) == (row["name"] != "calibration error")
+    by_condition = report["breakdowns"]["rank, candidates of the same formula"]
+    assert set(by_condition) == {
+        "number of candidates", "adduct", "ion mode", "collision energy",
+        "similarity to the nearest training structure",
+    }  # fmt: skip
+    for rows in by_condition.values():
+        assert sum(row["n_queries"] for row in rows) == 6
+        assert all(row["molecule_only"] is not None for row in rows)
+    assert sum(row["n_pairs"] for row in report["reliability"]) == 12
+    assert "fitted on 4 structures of folds.csv and 4 of pool.parquet" in report["notes"][-1]
 
 
-def test_the_same_call_prints_the_same_figures(table):
-    first, second = (evaluate(f"data.queries={table}") for _ in range(2))
-    assert first.returncode == second.returncode == 0
-    assert first.stdout == second.stdout
-    assert "hit@1" in first.stdout
-    assert "exchanged" in first.stdout
+def test_the_same_call_gives_the_same_figures_to_the_last_digit(table, structures, tmp_path):
+    outputs = [tmp_path / f"{name}.json" for name in ("first", "second")]
+    runs = [evaluate(f"data.queries={table}", *structures, f"output={o}") for o in outputs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    assert runs[0].stdout == runs[1].stdout
+    assert "molecule only" in runs[0].stdout
+
+
+def test_without_structures_the_control_is_left_out_and_the_report_says_how_to_get_it(table):
+    done = evaluate(f"data.queries={table}")
+    assert done.returncode == 0, done.stderr
+    assert "exchanged" in done.stdout
+    assert "hit@1, candidates of the same formula, by adduct" in done.stdout
+    assert "nearest training structure" not in done.stdout
+    (note,) = [line for line in done.stdout.splitlines() if line.startswith("Note: ")]
+    assert "no molecule-only control" in note
+    assert "data.train=FILE" in note
+    assert "data.pool=FILE" in note
+
+
+def test_training_structures_alone_give_similarities(table, structures):
+    done = evaluate(f"data.queries={table}", structures[0], "format=json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["figures"]["rank, all candidates"][0]["molecule_only"] is None
+    assert (
+        "similarity to the nearest training structure"
+        in (report["breakdowns"]["rank, all candidates"])
+    )
+    assert "no molecule-only control; give data.pool=FILE" in report["notes"][-1]
+
+
+def test_structures_that_were_trained_on_are_told(table, tmp_path):
+    train = tmp_path / "train.csv"
+    pl.read_parquet(table).select("smiles").write_csv(train)
+    done = evaluate(f"data.queries={table}", f"data.train={train}")
+    assert done.returncode == 0, done.stderr
+    assert "of the 6 structures measured here 6 stand in the train fold" in done.stdout
+
+
+def test_page_is_one_file_with_all_figures(table, structures, tmp_path):
+    output = tmp_path / "report.html"
+    done = evaluate(f"data.queries={table}", *structures, f"output={output}", "format=json")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    page = output.read_text(encoding="utf-8")
+    assert "http" not in page
+    report = json.loads(done.stdout)
+    for rows in report["figures"].values():
+        for row in rows:
+            assert row["name"] in page
+            assert f"{row['low']:.3f} to {row['high']:.3f}" in page
+    assert page.count("<svg") == page.count("</svg>") == len(report["figures"]) + 1 + 2 * 5
 
 
 @pytest.mark.parametrize(
@@ -69,10 +164,31 @@ def test_the_same_call_prints_the_same_figures(table):
         (("data.queries=README.md",), "DataError: README.md: not a readable Parquet file"),
         (("data.queries=README.md", "output=figures.csv"), "ConfigError: output=figures.csv"),
         (("data.querys=README.md",), "ConfigError: no setting"),
+        (("data.queries=README.md", "output=none/a.html"), "ConfigError: output=none/a.html"),
+        (("data.queries=a.html", "output=a.html"), "ConfigError: output=a.html is also read from"),
     ],
 )
 def test_wrong_call_is_told_in_one_line(words, said):
     done = evaluate(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("data.train=none.csv", "DataFileNotFoundError: none.csv"),
+        ("data.train=README.md", "DataError: README.md: no column smiles"),
+        ("data.pool=none.parquet", "DataFileNotFoundError: none.parquet"),
+        ("data.pool=README.md", "DataError: README.md: not a readable Parquet file"),
+    ],
+)
+def test_wrong_structures_are_told_in_one_line_before_anything_is_scored(
+    table, structures, word, said
+):
+    words = [w for w in structures if not w.startswith(word.split("=")[0])]
+    done = evaluate(f"data.queries={table}", word, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == 1
@@ -99,7 +215,11 @@ def test_record_puts_the_figures_into_the_tracker_and_nothing_else(table, tmp_pa
     entry = after["checkpoints"][0]
     assert entry["performance"]["accuracy"] == figures["accuracy"]
     assert entry["performance"]["f1_score"] == figures["F1"]
-    assert {"hit_rate@1", "same_formula_hit_rate@1", "mrr", "cosine"} <= set(entry["performance"])
+    rates = ("hit_rate@1", "hit_rate@5", "hit_rate@20", "mrr")
+    assert set(entry["performance"]) - set(before["checkpoints"][0]["performance"]) <= {
+        "auroc", "cosine", *rates, *(f"same_formula_{rate}" for rate in rates),
+    }  # fmt: skip
+    assert {"auroc", "cosine", "mrr", "same_formula_hit_rate@1"} <= set(entry["performance"])
     assert entry.pop("measured_on") == "queries.parquet, 6 queries, seed 0"
     entry["performance"] = before["checkpoints"][0]["performance"]
     assert after == before

@@ -80,6 +80,15 @@ class Molecule:
         return sum(atom_masses(self.mol))
 
     @cached_property
+    def element_counts(self) -> dict[str, int]:
+        """Atoms by symbol, hydrogens included."""
+        counts = {"H": 0}
+        for atom in self.mol.GetAtoms():
+            counts[atom.GetSymbol()] = counts.get(atom.GetSymbol(), 0) + 1
+            counts["H"] += atom.GetTotalNumHs()
+        return counts
+
+    @cached_property
     def inchikey14(self) -> str:
         """First block of the InChIKey: the same for all stereo and charge forms of a skeleton."""
         with _quiet():

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from team5.chemistry.adducts import Adduct
+from team5.chemistry.molecule import Molecule
 from team5.chemistry.tokenizer import MoleculeBatch, MoleculeTokens, pad_molecules
 from team5.constants import PRECURSOR_MARGIN
 from team5.data.context import context_features
@@ -83,16 +84,11 @@ def make_pair(
     Raises
     ------
     AdductError
-        If the adduct loses more than the molecule weighs.
+        If the molecule cannot form the ion.
     """
     fragments = tokens.fragments
+    check_adduct(tokens.molecule, adduct)
     precursor_mz = adduct.precursor_mz(tokens.molecule.exact_mass)
-    if precursor_mz <= 0:
-        raise AdductError(
-            f"adduct {adduct.name} does not fit {tokens.molecule.smiles!r}: it loses more than the "
-            f"structure weighs ({tokens.molecule.exact_mass:.4f} u). Correct one of the two."
-        )
-    _check_atoms_lost(tokens, adduct)
     offsets = outcome_offsets(*ion_offsets(adduct))
     peaks = select_peaks(mzs, intensities, precursor_mz, keep_impossible=keep_impossible)
     matched, outcomes = match_peaks(peaks.mzs, fragments.masses, fragments.hydrogens, offsets)
@@ -107,19 +103,30 @@ def make_pair(
     )
 
 
-def _check_atoms_lost(tokens: MoleculeTokens, adduct: Adduct) -> None:
-    present = tokens.fragments.element_counts(0)
+def check_adduct(molecule: Molecule, adduct: Adduct) -> None:
+    """Raise unless a structure can form the ion.
+
+    Raises
+    ------
+    AdductError
+        If the adduct loses more than the molecule weighs, or atoms it has not.
+    """
+    if adduct.precursor_mz(molecule.exact_mass) <= 0:
+        raise AdductError(
+            f"adduct {adduct.name} does not fit {molecule.smiles!r}: it loses more than the "
+            f"structure weighs ({molecule.exact_mass:.4f} u). Correct one of the two."
+        )
     for symbol, count in adduct.composition:
-        there = adduct.n_molecules * present.get(symbol, 0)
+        there = adduct.n_molecules * molecule.element_counts.get(symbol, 0)
         if count < -there:
             raise AdductError(
-                f"adduct {adduct.name} does not fit {tokens.molecule.smiles!r}: it loses {-count} "
+                f"adduct {adduct.name} does not fit {molecule.smiles!r}: it loses {-count} "
                 f"{symbol}, the structure has {there}. Correct one of the two."
             )
     lost = sum(-count for symbol, count in adduct.composition if count < 0 and symbol != "H")
-    if lost >= adduct.n_molecules * tokens.molecule.n_heavy_atoms:
+    if lost >= adduct.n_molecules * molecule.n_heavy_atoms:
         raise AdductError(
-            f"adduct {adduct.name} does not fit {tokens.molecule.smiles!r}: it leaves nothing of "
+            f"adduct {adduct.name} does not fit {molecule.smiles!r}: it leaves nothing of "
             "it. Correct one of the two."
         )
 

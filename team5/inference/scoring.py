@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokens
-from team5.data.collate import Pair
+from team5.data.collate import Pair, check_adduct
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
 from team5.data.queries import Query, choose_decoy, conditions_of, exchange_spectra
 from team5.data.spectrum import Spectrum
+from team5.errors import AdductError
 from team5.evaluation.bands import SIMILARITY, similarity_band
 from team5.evaluation.controls import HYDROGEN_COST, bond_breaking_score, mass_error_scores
 from team5.evaluation.figures import (
@@ -59,6 +60,8 @@ def score_queries(
     on_progress: Callable[[int], None] | None = None,
 ) -> Iterator[ScoredQuery]:
     """Score all candidates of all queries; those that share candidates share the work.
+
+    A candidate that cannot form a query's ion has the score -inf and the probability 0.
 
     Parameters
     ----------
@@ -110,25 +113,45 @@ class _Scores:
         members: Sequence[int],
     ) -> None:
         spectra = [s for i in members for s in (queries[i].spectrum, exchanged[i])]
-        self.scores = np.full((len(molecules), len(spectra)), np.nan)
-        self.probabilities = self.scores.copy()
-        self.calculated_mzs = np.zeros((len(molecules), len(members)))
-        self.bond_breaking = self.calculated_mzs.copy()
+        self.scores = np.full((len(molecules), len(spectra)), -np.inf)
+        self.probabilities = np.zeros(self.scores.shape)
+        self.bond_breaking = np.zeros((len(molecules), len(members)))
+        self.calculated_mzs = np.array(
+            [
+                [
+                    adduct_of(queries[i].spectrum, molecule).precursor_mz(molecule.exact_mass)
+                    for i in members
+                ]
+                for molecule in molecules
+            ]
+        )
         self.similarities: dict[int, dict[str, Similarities]] = {}
-        for scored in iter_scores(model, molecules, spectra):
-            rows = list(scored.rows)
-            self.scores[scored.index] = scored.scores.score[rows].double().cpu().numpy()
-            self.probabilities[scored.index] = (
-                scored.scores.probability[rows].double().cpu().numpy()
-            )
-            for column, index in enumerate(members):
-                pair = scored.pairs[2 * column]
-                self.calculated_mzs[scored.index, column] = pair.precursor_mz
-                self.bond_breaking[scored.index, column] = _bond_breaking(scored.tokens, pair)
-                if queries[index].truth == scored.index:
-                    self.similarities[column] = _simulated(
-                        scored, 2 * column, queries[index].spectrum, exchanged[index]
-                    )
+        for columns, indices in _by_columns(molecules, [queries[i] for i in members]).items():
+            of_columns = [spectra[2 * column + i] for column in columns for i in (0, 1)]
+            for scored in iter_scores(model, [molecules[i] for i in indices], of_columns):
+                self._take(scored, indices[scored.index], columns, queries, exchanged, members)
+
+    def _take(
+        self,
+        scored: Scored,
+        index: int,
+        columns: Sequence[int],
+        queries: Sequence[Query],
+        exchanged: Sequence[Spectrum],
+        members: Sequence[int],
+    ) -> None:
+        rows = list(scored.rows)
+        both = [2 * column + i for column in columns for i in (0, 1)]
+        self.scores[index, both] = scored.scores.score[rows].double().cpu().numpy()
+        self.probabilities[index, both] = scored.scores.probability[rows].double().cpu().numpy()
+        for place, column in enumerate(columns):
+            pair = scored.pairs[2 * place]
+            self.bond_breaking[index, column] = _bond_breaking(scored.tokens, pair)
+            query = members[column]
+            if queries[query].truth == index:
+                self.similarities[column] = _simulated(
+                    scored, 2 * place, queries[query].spectrum, exchanged[query]
+                )
 
     def of(
         self,
@@ -165,6 +188,32 @@ class _Scores:
             self.similarities[column],
             conditions,
         )
+
+
+def _by_columns(
+    molecules: Sequence[Molecule], queries: Sequence[Query]
+) -> dict[tuple[int, ...], list[int]]:
+    """Return the candidates by the queries whose ion they can form; others' scores stay lowest.
+
+    Raises
+    ------
+    AdductError
+        If a query's own structure cannot form its ion.
+    """
+    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, molecule in enumerate(molecules):
+        columns = []
+        for column, query in enumerate(queries):
+            try:
+                check_adduct(molecule, adduct_of(query.spectrum, molecule))
+            except AdductError as error:
+                if query.truth == index:
+                    raise AdductError(f"{query.spectrum.identifier}: {error}") from error
+                continue
+            columns.append(column)
+        if columns:
+            groups[tuple(columns)].append(index)
+    return groups
 
 
 def _bond_breaking(tokens: MoleculeTokens, pair: Pair) -> float:

@@ -1,5 +1,6 @@
 import math
-from dataclasses import asdict
+import re
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import parse_smiles
 from team5.data.queries import exchange_spectra, read_queries
+from team5.errors import AdductError
 from team5.evaluation.figures import COSINE, COSINE_WITHOUT, SAME_FORMULA, SIMILARITIES
 from team5.evaluation.tasks import figures
 from team5.inference.inference import infer
@@ -100,3 +102,39 @@ def test_figures_are_the_same_each_time_and_stand_beside_chance(model, queries):
         for row in rows:
             assert all(math.isfinite(v) for v in asdict(row).values() if isinstance(v, float))
             assert row.low <= row.value <= row.high or row.low == row.high
+
+
+def without_hydrogens(query, **changes):
+    """Make one candidate a molecule that cannot lose the H of [M-H]-."""
+    candidates = (*query.candidates[:-1], "FC1(F)C(F)(F)C(F)(F)C1(F)F")
+    spectrum = replace(query.spectrum, adduct="[M-H]-", ion_mode=None)
+    return replace(query, candidates=candidates, spectrum=spectrum, **changes)
+
+
+def test_a_candidate_that_cannot_form_the_ion_comes_last(model, queries):
+    changed = [without_hydrogens(queries[0]), replace(queries[1], candidates=queries[0].candidates)]
+    impossible, possible = score_queries(model, changed)
+    (plain,) = score_queries(model, [replace(changed[0], candidates=queries[0].candidates)])
+
+    assert impossible.scores["model"][-1] == impossible.scores["exchanged"][-1] == -np.inf
+    assert impossible.probabilities["model"][-1] == impossible.scores["bond_breaking"][-1] == 0
+    assert impossible.scores["model"][:-1] == pytest.approx(plain.scores["model"][:-1], abs=1e-5)
+    assert np.isfinite(possible.scores["model"]).all()
+    found = figures([impossible], threshold=0.5)
+    assert all(0 <= row.value <= 1 for rows in found.values() for row in rows)
+
+
+def test_candidates_that_only_some_spectra_of_a_list_allow(model, queries):
+    negative = without_hydrogens(queries[0])
+    positive = replace(negative, spectrum=queries[0].spectrum)
+    first, second = score_queries(model, [negative, positive])
+
+    assert np.isfinite(first.scores["model"]).tolist() == [True, True, False]
+    assert np.isfinite(second.scores["model"]).all()
+    assert second.similarities[COSINE]["model"] is not None
+
+
+def test_a_structure_that_cannot_form_its_own_ion_is_an_error_that_names_the_query(model, queries):
+    broken = without_hydrogens(queries[0], truth=2)
+    with pytest.raises(AdductError, match=f"^{re.escape(broken.spectrum.identifier)}: adduct"):
+        list(score_queries(model, [broken]))

@@ -32,21 +32,31 @@ def reader_by_content(head: str) -> Reader | None:
 
 
 def iter_parquet(
-    path: Path, skipped: Counter[str], on_progress: Progress = None
+    path: Path,
+    skipped: Counter[str],
+    on_progress: Progress = None,
+    *,
+    required: tuple[str, ...] = REQUIRED_COLUMNS,
+    fold: str | None = None,
 ) -> Iterator[Record]:
-    """Yield the records of a Parquet file; `mzs` and `intensities` are lists, or text as in CSV."""
+    """Yield the records of a Parquet file; `mzs` and `intensities` are lists, or text as in CSV.
+
+    With ``fold`` only its rows are read and counted, the others passed over.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as table:
-            columns = _columns(table.schema_arrow.names, path)
+            columns = _columns(table.schema_arrow.names, path, required)
             n_rows = max(table.metadata.num_rows, 1)
             number = 0
             for batch in table.iter_batches(batch_size=4096, columns=list(columns)):
                 cells = {columns[name]: batch.column(name) for name in batch.schema.names}
                 for index in range(batch.num_rows):
                     number += 1
+                    if not _is_of(fold, cells["fold"][index].as_py() if fold else None):
+                        continue
                     row = {name: _value(column[index]) for name, column in cells.items()}
                     yield from _to_record(row, f"{path.stem}-{number}", skipped)
                 if on_progress:
@@ -55,10 +65,18 @@ def iter_parquet(
         raise DataError(f"{path}: damaged Parquet file ({error}). Write it again.") from error
 
 
-def iter_csv(path: Path, skipped: Counter[str], on_progress: Progress = None) -> Iterator[Record]:
+def iter_csv(
+    path: Path,
+    skipped: Counter[str],
+    on_progress: Progress = None,
+    *,
+    required: tuple[str, ...] = REQUIRED_COLUMNS,
+    fold: str | None = None,
+) -> Iterator[Record]:
     """Yield the records of a CSV or TSV file with one spectrum per line.
 
     `mzs` and `intensities` are numbers separated by commas or blanks, or a JSON list, in one cell.
+    With ``fold`` only its rows are read and counted, the others passed over.
     """
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL_SIZE))
     size = max(path.stat().st_size, 1)
@@ -69,7 +87,7 @@ def iter_csv(path: Path, skipped: Counter[str], on_progress: Progress = None) ->
         delimiter = max("\t;,", key=first_line.count)
         rows = csv.DictReader(file, delimiter=delimiter)
         try:
-            columns = _columns(rows.fieldnames or [], path)
+            columns = _columns(rows.fieldnames or [], path, required)
             for number, cells in enumerate(rows, start=1):
                 if None in cells or None in cells.values():
                     skipped["another number of columns than the header"] += 1
@@ -78,23 +96,29 @@ def iter_csv(path: Path, skipped: Counter[str], on_progress: Progress = None) ->
                 if on_progress:
                     done += sum(len(text) + 1 for text in cells.values())
                     on_progress(min(done / size, 1.0))
-                yield from _to_record(row, f"{path.stem}-{number}", skipped)
+                if _is_of(fold, row.get("fold")):
+                    yield from _to_record(row, f"{path.stem}-{number}", skipped)
         except csv.Error as error:
             raise DataError(f"{path}, line {rows.line_num}: {error}. Write it again.") from error
 
 
-def _columns(names: list[str] | Any, path: Path) -> dict[str, str]:
+def _is_of(fold: str | None, text: object) -> bool:
+    return fold is None or str(text or "").strip().casefold() == fold
+
+
+def _columns(names: list[str] | Any, path: Path, required: tuple[str, ...]) -> dict[str, str]:
     """Return the known columns of a table: its own spelling to ours."""
     known = {}
     for name in names:
         folded = str(name).strip().casefold()
         if folded in REQUIRED_COLUMNS or folded in OPTIONAL_COLUMNS:
             known[name] = folded
-    missing = [name for name in REQUIRED_COLUMNS if name not in known.values()]
+    missing = [name for name in required if name not in known.values()]
     if missing:
         raise DataError(
             f"{path}: no column {' and '.join(missing)}. It has {', '.join(map(str, names))}; "
-            f"needed are {', '.join(REQUIRED_COLUMNS)}, read too: {', '.join(OPTIONAL_COLUMNS)}."
+            f"needed are {', '.join(required)}, read too: "
+            f"{', '.join(name for name in OPTIONAL_COLUMNS if name not in required)}."
         )
     return known
 

@@ -1,0 +1,240 @@
+"""MassSpecGym's own files, table and candidates, as the queries that evaluate.py ranks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from team5.chemistry.molecule import parse_smiles
+from team5.data.queries import Query
+from team5.data.readers import tables
+from team5.data.records import Record
+from team5.errors import ConfigError, DataError, DataFileNotFoundError, MoleculeError
+
+FOLDS = ("train", "val", "test")
+COLUMNS = ("mzs", "intensities", "smiles", "adduct", "precursor_mz", "fold")
+_PROGRESS_EVERY = 50  # rows
+# What a structure's error says, and the name its faults are counted under.
+_TOO_LARGE = "at most"
+_SHAPE = "needed is an object of lists, {SMILES: [candidate SMILES, ...]}."
+
+
+@dataclass(frozen=True, eq=False)
+class MassSpecGym:
+    """A fold of the benchmark.
+
+    Attributes
+    ----------
+    queries : list of Query
+    n_rows : int
+        Rows of the fold, those left out included.
+    left_out : Counter
+        Rows that became no query, by reason.
+    candidates_left_out : Counter
+        Candidates of the queries that are not ranked, by reason; a list that several rows share
+        counts once.
+    table_sha256, candidates_sha256 : str
+        Of the two files: there are several releases of each, with other candidates.
+    """
+
+    queries: list[Query]
+    n_rows: int
+    left_out: Counter[str]
+    candidates_left_out: Counter[str]
+    table_sha256: str
+    candidates_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Structure:
+    inchikey14: str
+    formula: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """The candidates of one SMILES, each structure once; without ``truth`` the reason why not."""
+
+    reason: str = ""
+    inchikey14: str = ""
+    smiles: tuple[str, ...] = ()
+    truth: int = 0
+    same_formula: Any = None
+
+
+def read_massspecgym(
+    table: str | Path,
+    candidates: str | Path,
+    fold: str = "test",
+    on_progress: Callable[[float], None] | None = None,
+) -> MassSpecGym:
+    """Read a fold of MassSpecGym with its retrieval candidates.
+
+    Structures are the same where the first blocks of their InChIKeys are, as in the benchmark;
+    candidates of one structure count once, the first of them, or the one written as in the table.
+
+    Parameters
+    ----------
+    table : path
+        ``MassSpecGym.tsv``, or CSV or Parquet with its columns ``mzs``, ``intensities`` (numbers
+        with commas between), ``smiles``, ``adduct``, ``precursor_mz`` and ``fold``;
+        ``identifier``, ``collision_energy`` (eV) and ``instrument_type`` are read too.
+    candidates : path
+        ``MassSpecGym_retrieval_candidates_mass.json`` or ``..._formula.json``: for each SMILES of
+        the table the candidates' SMILES, its own structure among them.
+    fold : {"train", "val", "test"}
+    on_progress : callable, optional
+        Called now and then with the share of the rows done, 0 to 1.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such fold.
+    DataError
+        If a file is missing, damaged or of another shape, or no row can be used.
+
+    References
+    ----------
+    Bushuiev et al., MassSpecGym, NeurIPS 2024 (arXiv:2410.23326), the molecule retrieval task.
+    """
+    if fold not in FOLDS:
+        raise ConfigError(f"fold {fold!r}: choose one of {', '.join(FOLDS)}.")
+    table, candidates = Path(table), Path(candidates)
+    _check_is_file(table, "MassSpecGym.tsv")
+    _check_is_file(candidates, "MassSpecGym_retrieval_candidates_mass.json")
+    left_out: Counter[str] = Counter()
+    try:
+        records = list(_records(table, fold, left_out))
+        with table.open("rb") as file:
+            table_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{table}: cannot be read ({error}).") from error
+    n_rows = len(records) + left_out.total()
+    if n_rows == 0:
+        raise DataError(f"{table}: no row of fold {fold}. Choose another of {', '.join(FOLDS)}.")
+    lists = _CandidateLists(candidates)
+    queries = []
+    for number, record in enumerate(records):
+        found = lists.of(record.smiles)
+        if found.reason:
+            left_out[found.reason] += 1
+        else:
+            queries.append(
+                Query(
+                    record.spectrum,
+                    found.inchikey14,
+                    found.smiles,
+                    found.truth,
+                    found.same_formula,
+                )
+            )
+        if on_progress and number % _PROGRESS_EVERY == 0:
+            on_progress(number / len(records))
+    if not queries:
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in left_out.most_common(4))
+        raise DataError(
+            f"{table}: none of the {n_rows:,} rows of fold {fold} can be used: {reasons}. "
+            f"Does {candidates.name} belong to this table?"
+        )
+    return MassSpecGym(queries, n_rows, left_out, lists.left_out, table_sha256, lists.sha256)
+
+
+def _check_is_file(path: Path, example: str) -> None:
+    if not path.is_file():
+        raise DataFileNotFoundError(f"{path}: no such file. Give {example} of the benchmark.")
+
+
+def _records(table: Path, fold: str, left_out: Counter[str]) -> Iterator[Record]:
+    with table.open("rb") as file:
+        is_parquet = file.read(4) == b"PAR1"
+    read = tables.iter_parquet if is_parquet else tables.iter_csv
+    yield from read(table, left_out, required=COLUMNS, fold=fold)
+
+
+class _CandidateLists:
+    """The candidates of all SMILES; each SMILES is parsed once, each structure's key made once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.left_out: Counter[str] = Counter()
+        self._lists, self.sha256 = _read_lists(path)
+        self._found: dict[str | None, _Candidates] = {}
+        self._by_smiles: dict[str, _Structure | str] = {}
+        self._by_structure: dict[str, _Structure] = {}
+
+    def of(self, smiles: str | None) -> _Candidates:
+        """Return the candidates of a row's SMILES."""
+        if smiles not in self._found:
+            self._found[smiles] = self._find(smiles)
+        return self._found[smiles]
+
+    def _find(self, smiles: str | None) -> _Candidates:
+        if smiles is None:
+            return _Candidates("no SMILES")
+        texts = self._lists.get(smiles)
+        if texts is None:
+            return _Candidates("no candidates for the SMILES")
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise DataError(f"{self.path}, key {smiles!r}: no list of SMILES; {_SHAPE}")
+        own = self._structure(smiles)
+        if isinstance(own, str):
+            return _Candidates(own)
+        kept: dict[str, tuple[str, str]] = {}
+        left_out: Counter[str] = Counter()
+        for text in texts:
+            structure = self._structure(text)
+            if isinstance(structure, str):
+                left_out[structure] += 1
+                continue
+            if structure.inchikey14 in kept:
+                left_out["same structure as another candidate"] += 1
+                if text != smiles:
+                    continue
+            kept[structure.inchikey14] = text, structure.formula
+        if own.inchikey14 not in kept:
+            return _Candidates("structure not among its candidates")
+        self.left_out += left_out
+        return _Candidates(
+            "",
+            own.inchikey14,
+            tuple(text for text, _ in kept.values()),
+            list(kept).index(own.inchikey14),
+            np.array([formula == own.formula for _, formula in kept.values()]),
+        )
+
+    def _structure(self, smiles: str) -> _Structure | str:
+        """Return a structure, or the reason why there is none."""
+        known = self._by_smiles.get(smiles)
+        if known is None:
+            known = self._by_smiles[smiles] = self._parse(smiles)
+        return known
+
+    def _parse(self, smiles: str) -> _Structure | str:
+        try:
+            molecule = parse_smiles(smiles)
+            canonical = molecule.canonical_smiles
+            if canonical not in self._by_structure:
+                self._by_structure[canonical] = _Structure(molecule.inchikey14, molecule.formula)
+            return self._by_structure[canonical]
+        except MoleculeError as error:
+            return "structure too large" if _TOO_LARGE in str(error) else "structure not readable"
+
+
+def _read_lists(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        content = path.read_bytes()
+        lists = json.loads(content)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error}).") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON ({error}). Download it again.") from error
+    if not isinstance(lists, dict):
+        raise DataError(f"{path}: a JSON {type(lists).__name__}; {_SHAPE}")
+    return lists, hashlib.sha256(content).hexdigest()

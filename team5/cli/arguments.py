@@ -132,6 +132,8 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
         RawArgument("data.train"),
         RawArgument("data.pool"),
         RawArgument("output"),
+        RawArgument("data.massspecgym"),
+        RawArgument("data.candidates"),
     ),
     "train": (
         RawArgument("from_version"),

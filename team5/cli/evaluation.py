@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from team5.cli.massspecgym import evaluate_massspecgym, is_on_massspecgym
 from team5.cli.output import check_output_path, write_json_file, write_text_file
 from team5.data.decoys import CandidatePool
 from team5.data.queries import Query, read_queries
@@ -37,6 +38,8 @@ def evaluate(cfg: DictConfig) -> int:
     """Measure a version as ``configs/evaluate.yaml`` says; figures go to standard output."""
     if cfg.format not in ("text", "json"):
         raise ConfigError(f"format={cfg.format}: choose text or json.")
+    if is_on_massspecgym(cfg):
+        return evaluate_massspecgym(cfg)
     write = _writer(cfg)
     queries = read_queries(cfg.data.queries)
     console = _console()

@@ -1,0 +1,173 @@
+"""evaluate(cfg) on MassSpecGym's own files: read, rank, print and write the figures."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from team5.cli.output import check_output_path, write_json_file
+from team5.data.massspecgym import MassSpecGym, read_massspecgym
+from team5.errors import ConfigError
+from team5.evaluation.mces import MCES_THRESHOLD, load_mces_distance
+from team5.inference.benchmark import BenchmarkFigure, benchmark_figures, rank_queries
+from team5.inference.inference import load_model
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+    from rich.progress import Progress
+
+_COMPARABLE = (
+    "comparable with published figures only if the version has learned from no structure of this "
+    "fold; MassSpecGym holds spectra of MassBank."
+)
+
+
+def evaluate_massspecgym(cfg: DictConfig) -> int:
+    """Measure a version on a fold of MassSpecGym; figures go to standard output."""
+    _check(cfg)
+    distance = load_mces_distance() if cfg.data.mces else None
+    model = load_model(cfg.version, device=cfg.device, root=cfg.checkpoints_root, verify=cfg.verify)
+    with _progress() as bar:
+        reading = bar.add_task("Reading", total=1.0)
+        benchmark = read_massspecgym(
+            cfg.data.massspecgym,
+            cfg.data.candidates,
+            cfg.data.fold,
+            on_progress=lambda share: bar.update(reading, completed=share),
+        )
+        bar.update(reading, completed=1.0)
+        n = len(benchmark.queries)
+        scoring = bar.add_task("Scoring", total=n)
+        ranked = list(
+            rank_queries(
+                model,
+                benchmark.queries,
+                seed=cfg.seed,
+                on_progress=lambda done: bar.advance(scoring, done),
+            )
+        )
+        measuring = bar.add_task("MCES", total=n, visible=distance is not None)
+        figures = benchmark_figures(
+            ranked,
+            distance=distance,
+            seed=cfg.seed,
+            on_progress=lambda done: bar.advance(measuring, done),
+        )
+    report = _report(cfg, model.version, model.version_hash, benchmark, figures)
+    if cfg.output is not None:
+        write_json_file(report, cfg.output)
+    print(json.dumps(report, indent=2) if cfg.format == "json" else _to_text(report))
+    return 0
+
+
+def _check(cfg: DictConfig) -> None:
+    if cfg.data.candidates is None:
+        raise ConfigError(
+            "data.candidates must be given with data.massspecgym: "
+            "MassSpecGym_retrieval_candidates_mass.json or ..._formula.json."
+        )
+    if cfg.record:
+        raise ConfigError("record=true takes data.queries; figures of MassSpecGym are not kept.")
+    if cfg.output is not None:
+        read_from = (cfg.data.massspecgym, cfg.data.candidates)
+        path = check_output_path(cfg.output, read_from, cfg.checkpoints_root)
+        if path.suffix.lower() != ".json":
+            raise ConfigError(f"output={cfg.output}: these figures are written as .json.")
+
+
+def _report(
+    cfg: DictConfig,
+    version: str,
+    version_hash: str,
+    benchmark: MassSpecGym,
+    figures: list[BenchmarkFigure],
+) -> dict[str, Any]:
+    share = len(benchmark.queries) / benchmark.n_rows
+    return {
+        "version": version,
+        "version_hash": version_hash,
+        "table": {"name": Path(cfg.data.massspecgym).name, "sha256": benchmark.table_sha256},
+        "candidates": {
+            "name": Path(cfg.data.candidates).name,
+            "sha256": benchmark.candidates_sha256,
+        },
+        "fold": cfg.data.fold,
+        "seed": cfg.seed,
+        "n_rows": benchmark.n_rows,
+        "n_queries": len(benchmark.queries),
+        "n_structures": len({query.inchikey14 for query in benchmark.queries}),
+        "rows_left_out": dict(benchmark.left_out.most_common()),
+        "candidates_left_out": dict(benchmark.candidates_left_out.most_common()),
+        "figures": [asdict(figure) for figure in figures],
+        # What is left out cannot be found: the figures of those who rank every row.
+        "rows_left_out_as_misses": {
+            figure.name: figure.value * share for figure in figures if figure.name != "MCES@1"
+        },
+        "mces_threshold": MCES_THRESHOLD if cfg.data.mces else None,
+        "notes": [_COMPARABLE],
+    }
+
+
+def _to_text(report: dict[str, Any]) -> str:
+    table, candidates = report["table"], report["candidates"]
+    title = (
+        f"{report['version']} ({report['version_hash']}) on fold {report['fold']} of "
+        f"{table['name']}: {report['n_queries']:,} of {report['n_rows']:,} rows, "
+        f"{report['n_structures']:,} structures"
+    )
+    lines = [
+        title,
+        "",
+        f"{'':<10}{'value':>7}  {'95 % interval':>16}  {'chance':>6}  {'exchanged':>9}",
+    ]
+    for figure in report["figures"]:
+        interval = f"{figure['low']:.3f} to {figure['high']:.3f}"
+        lines.append(
+            f"{figure['name']:<10}{figure['value']:>7.3f}  {interval:>16}  "
+            f"{_or_blank(figure['chance']):>6}  {_or_blank(figure['exchanged']):>9}".rstrip()
+        )
+    lines.append("")
+    if report["mces_threshold"] is not None:
+        lines.append(f"MCES@1: lower is better; exact up to {report['mces_threshold']:g}")
+    if report["rows_left_out"]:
+        as_misses = report["rows_left_out_as_misses"].items()
+        lines += [
+            f"rows left out: {_counts(report['rows_left_out'])}",
+            "with these as misses: "
+            + ", ".join(f"{name} {value:.3f}" for name, value in as_misses),
+        ]
+    if report["candidates_left_out"]:
+        lines.append(f"candidates left out: {_counts(report['candidates_left_out'])}")
+    lines += [f"{file['name']}: sha256 {file['sha256']}" for file in (table, candidates)]
+    return "\n".join(lines + [f"note: {note}" for note in report["notes"]])
+
+
+def _or_blank(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _counts(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{reason} ({n:,})" for reason, n in Counter(reasons).most_common())
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        "{task.description}",
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,  # where reading fails, the error stands alone
+        disable=not console.is_terminal,
+    ) as bar:
+        yield bar

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from team5.data.massspecgym import read_massspecgym
+from team5.inference.benchmark import RankedQuery, benchmark_figures, rank_queries
+from team5.inference.inference import load_model
+
+FILES = Path(__file__).parent.parent / "files"
+
+
+@pytest.fixture(scope="module")
+def queries():
+    return read_massspecgym(
+        FILES / "massspecgym.tsv", FILES / "massspecgym_candidates.json"
+    ).queries
+
+
+def ranked(queries, scores_of):
+    scores = [scores_of(query) for query in queries]
+    return [RankedQuery(q, s, np.zeros_like(s)) for q, s in zip(queries, scores, strict=True)]
+
+
+def test_equal_scores_give_exactly_what_chance_gives(queries):
+    alike = ranked(queries, lambda query: np.zeros(len(query.candidates)))
+    for figure in benchmark_figures(alike):
+        assert figure.value == figure.chance == figure.exchanged
+
+
+def test_the_truth_first_everywhere_is_a_hit_at_distance_0(queries):
+    def truth_first(query):
+        return np.eye(len(query.candidates))[query.truth]
+
+    figures = benchmark_figures(ranked(queries, truth_first), distance=lambda a, b: float(a != b))
+    assert [(f.name, f.value, f.low, f.high) for f in figures] == [
+        ("hit@1", 1, 1, 1),
+        ("hit@5", 1, 1, 1),
+        ("hit@20", 1, 1, 1),
+        ("MCES@1", 0, 0, 0),
+    ]
+    assert figures[0].exchanged == figures[0].chance < 1
+
+
+def test_every_candidate_of_every_query_is_scored(queries):
+    model = load_model(root=FILES / "checkpoints")
+    done = []
+    found = list(rank_queries(model, queries, on_progress=done.append))
+    assert sum(done) == len(found) == len(queries)
+    assert {r.query.spectrum.identifier for r in found} == {q.spectrum.identifier for q in queries}
+    for r in found:
+        assert r.scores.shape == (len(r.query.candidates),)
+        assert np.isfinite([*r.scores, *r.exchanged_scores]).all()
+
+
+def test_order_of_queries_and_candidates_changes_no_score(queries):
+    model = load_model(root=FILES / "checkpoints")
+    forwards = {r.query.spectrum.identifier: r.scores for r in rank_queries(model, queries)}
+    for r in rank_queries(model, queries[::-1]):
+        np.testing.assert_allclose(
+            r.scores, forwards[r.query.spectrum.identifier], rtol=1e-4, atol=1e-5
+        )

@@ -27,6 +27,29 @@ _COMPARABLE = (
 )
 
 
+def is_on_massspecgym(cfg: DictConfig) -> bool:
+    """Tell whether a call is on MassSpecGym's own files rather than on a table of queries.
+
+    Raises
+    ------
+    ConfigError
+        If it is on neither or both, or a setting belongs to the other.
+    """
+    if (cfg.data.queries is None) == (cfg.data.massspecgym is None):
+        raise ConfigError(
+            "data.queries must be given, or else data.massspecgym with data.candidates; not both."
+        )
+    taken, other = "massspecgym", "queries"
+    misplaced = [key for key in ("train", "pool") if cfg.data.get(key) is not None]
+    if cfg.data.massspecgym is None:
+        taken, other = other, taken
+        misplaced = [key for key in ("candidates", "mces") if cfg.data[key]]
+    if misplaced:
+        keys = " and ".join(f"data.{key}" for key in misplaced)
+        raise ConfigError(f"{keys} goes with data.{other}; leave it out with data.{taken}.")
+    return taken == "massspecgym"
+
+
 def evaluate_massspecgym(cfg: DictConfig) -> int:
     """Measure a version on a fold of MassSpecGym; figures go to standard output."""
     _check(cfg)

@@ -59,6 +59,10 @@ def test_mces_stands_beside_the_hit_rates():
         (FILES[:1], "ConfigError: data.candidates must be given with data.massspecgym"),
         (FILES[1:], "ConfigError: data.queries must be given, or else data.massspecgym"),
         ((*FILES, "data.queries=a.parquet"), "ConfigError: data.queries must be given, or else"),
+        (
+            ("data.queries=a.parquet", "data.mces=true"),
+            "ConfigError: data.mces goes with data.massspecgym; leave it out with data.queries",
+        ),
         ((*FILES, "data.fold=valid"), "ConfigError: fold 'valid': choose one of train, val, test"),
         ((*FILES, "record=true"), "ConfigError: record=true takes data.queries"),
         ((*FILES, "output=figures.csv"), "ConfigError: output=figures.csv"),

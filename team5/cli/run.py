@@ -134,8 +134,9 @@ def compose_config(
 def exit_code_of(run: Callable[[], int | None], *, debug: bool = False) -> int:
     """Call a function and return the exit code; errors become one or two lines on stderr.
 
-    0 done, 1 the run failed, 2 the call was wrong, 130 ended by Ctrl-C, 143 by SIGTERM. Whatever is no error that
-    team5, Hydra or the system raises on purpose is a mistake of ours and keeps its traceback.
+    0 done, 1 the run failed, 2 the call was wrong, 130 ended by Ctrl-C, 143 by SIGTERM. Whatever is
+    no error that team5, Hydra or the system raises on purpose is a mistake of ours and keeps its
+    traceback.
     """
     try:
         code = run()

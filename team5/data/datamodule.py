@@ -16,10 +16,12 @@ from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer
 from team5.constants import CANDIDATE_TOLERANCE_PPM, MAX_HEAVY_ATOMS
+from team5.data.collate import check_adduct
 from team5.data.dataset import (
     Compound,
     CompoundBatchSampler,
     CompoundDataset,
+    Measurement,
     Query,
     QueryDataset,
     collate_held,
@@ -30,7 +32,7 @@ from team5.data.download import cache_folder, massbank_archive
 from team5.data.licenses import DEFAULT_LICENSES
 from team5.data.prepare import format_skipped, prepare_table
 from team5.data.splits import assign_folds, check_folds, read_folds
-from team5.errors import ConfigError, DataError, MoleculeError
+from team5.errors import AdductError, ConfigError, DataError, MoleculeError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -265,17 +267,18 @@ class SpectrumDataModule(lightning.LightningDataModule):
         queries = [
             Query(measurement, (compound.smiles, decoy))
             for (compound, measurement), decoy in zip(rows, decoys, strict=True)
-            if decoy is not None and _is_cuttable(decoy)
+            if decoy is not None and _can_be_held(decoy, measurement)
         ]
         return queries, len(rows) - len(queries)
 
     def _ranking_queries(self, compounds: Sequence[Compound], pool: CandidatePool) -> list[Query]:
         queries = []
         for position, compound in enumerate(compounds):
+            (chosen,) = _draw(len(compound.measurements), 1, self.seed, position)
+            measurement = compound.measurements[chosen]
             others = self._others(compound, pool, (self.seed, position), self.n_candidates - 1)
+            others = [smiles for smiles in others if _can_be_held(smiles, measurement)]
             if others:
-                (chosen,) = _draw(len(compound.measurements), 1, self.seed, position)
-                measurement = compound.measurements[chosen]
                 queries.append(Query(measurement, (compound.smiles, *others)))
         return queries
 
@@ -387,6 +390,19 @@ def _trainable(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
 def _is_single(adduct_name: str) -> bool:
     adduct = parse_adduct(adduct_name)
     return adduct.n_molecules == 1 and abs(adduct.charge) == 1
+
+
+def _can_be_held(smiles: str, measurement: Measurement) -> bool:
+    """Tell whether a structure is not too large and can form the ion of a spectrum."""
+    if not _is_cuttable(smiles):
+        return False
+    if not any(count < 0 for _, count in measurement.adduct.composition):
+        return True
+    try:
+        check_adduct(parse_smiles(smiles), measurement.adduct)
+    except AdductError:
+        return False
+    return True
 
 
 def _is_cuttable(smiles: str) -> bool:

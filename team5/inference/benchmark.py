@@ -16,6 +16,7 @@ from team5.evaluation.bootstrap import bootstrap_interval
 from team5.evaluation.mces import Distance, distances_at_1
 from team5.evaluation.retrieval import chance_hit_rate, hit_probabilities
 from team5.inference.engine import iter_scores
+from team5.inference.scoring import by_ions_formed
 from team5.models.model import Team5Model
 
 Array = NDArray[Any]
@@ -71,10 +72,16 @@ def rank_queries(
     for candidates, members in groups.items():
         molecules = [parse_smiles(smiles) for smiles in candidates]
         spectra = [s for i in members for s in (queries[i].spectrum, exchanged[i])]
-        scores = np.full((len(molecules), len(spectra)), np.nan)
-        for scored in iter_scores(model, molecules, spectra):
-            rows = list(scored.rows)
-            scores[scored.index] = scored.scores.score[rows].double().cpu().numpy()
+        # A candidate that cannot form a query's ion comes last.
+        scores = np.full((len(molecules), len(spectra)), -np.inf)
+        formed = by_ions_formed(molecules, [queries[i] for i in members])
+        for columns, indices in formed.items():
+            both = [2 * column + i for column in columns for i in (0, 1)]
+            of_columns = [spectra[i] for i in both]
+            for scored in iter_scores(model, [molecules[i] for i in indices], of_columns):
+                rows = list(scored.rows)
+                own = scored.scores.score[rows].double().cpu().numpy()
+                scores[indices[scored.index], both] = own
         for column, index in enumerate(members):
             yield RankedQuery(queries[index], scores[:, 2 * column], scores[:, 2 * column + 1])
         if on_progress:

@@ -126,7 +126,7 @@ class _Scores:
             ]
         )
         self.similarities: dict[int, dict[str, Similarities]] = {}
-        for columns, indices in _by_columns(molecules, [queries[i] for i in members]).items():
+        for columns, indices in by_ions_formed(molecules, [queries[i] for i in members]).items():
             of_columns = [spectra[2 * column + i] for column in columns for i in (0, 1)]
             for scored in iter_scores(model, [molecules[i] for i in indices], of_columns):
                 self._take(scored, indices[scored.index], columns, queries, exchanged, members)
@@ -190,10 +190,10 @@ class _Scores:
         )
 
 
-def _by_columns(
+def by_ions_formed(
     molecules: Sequence[Molecule], queries: Sequence[Query]
 ) -> dict[tuple[int, ...], list[int]]:
-    """Return the candidates by the queries whose ion they can form; others' scores stay lowest.
+    """Return the candidates by the queries whose ion they can form, both as indices.
 
     Raises
     ------

@@ -235,3 +235,21 @@ def test_decoys_to_train_with_are_of_the_mass_and_of_no_held_out_fold(cache):
             assert mass == pytest.approx(compound.exact_mass, rel=1.1e-5)
     (batch, *_) = module.train_dataloader()
     assert 0 < batch.labels.sum() <= len(batch)
+
+
+def test_what_cannot_form_the_ion_is_no_decoy_in_validation(cache, tmp_path):
+    """Spectra of [M-H2O+H]+ are of structures with oxygen; their decoys have some too."""
+    table = pl.from_arrow(demo_table(seed=3))
+    path = tmp_path / "spectra.parquet"
+    table.filter((pl.col("adduct") == "[M+H]+") & pl.col("smiles").str.contains("O")).with_columns(
+        adduct=pl.lit("[M-H2O+H]+"), precursor_mz=pl.lit(None, pl.Float64)
+    ).write_parquet(path)
+    pool = tmp_path / "pool.parquet"
+    # The very same masses, without oxygen.
+    structures = table.select("inchikey14", "formula", "exact_mass").unique()
+    structures.with_columns(
+        smiles=pl.lit("CCCCN"), inchikey14=pl.col("inchikey14").str.reverse()
+    ).sort("exact_mass").write_parquet(pool)
+    module = module_of(cache, kind="file", path=str(path), pool=str(pool))
+    with pytest.raises(DataError, match="no validation spectrum has a decoy"):
+        module.setup("fit")

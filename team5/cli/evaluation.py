@@ -13,6 +13,7 @@ from team5.data.decoys import CandidatePool
 from team5.data.queries import Query, read_queries
 from team5.data.structures import TrainingStructures, read_training_structures
 from team5.errors import ConfigError
+from team5.evaluation.abstention import abstention_figures
 from team5.evaluation.figures import ALL, COSINE, MATCH, SAME_FORMULA, SIMULATE, Figure, ScoredQuery
 from team5.evaluation.report import Report
 from team5.evaluation.tasks import breakdowns, figures, reliability_diagram
@@ -46,6 +47,11 @@ def evaluate(cfg: DictConfig) -> int:
     controls = _Controls(cfg, queries, console)
     model = load_model(cfg.version, device=cfg.device, root=cfg.checkpoints_root, verify=cfg.verify)
     scored = list(_with_progress(model, queries, cfg.seed, controls, console))
+    found = figures(scored, threshold=model.threshold, seed=cfg.seed)
+    if model.calibration:
+        found |= abstention_figures(
+            scored, model.calibration, threshold=model.threshold, seed=cfg.seed
+        )
     report = Report(
         model.version,
         model.version_hash,
@@ -54,7 +60,7 @@ def evaluate(cfg: DictConfig) -> int:
         len({query.inchikey14 for query in queries}),
         cfg.seed,
         model.threshold,
-        figures(scored, threshold=model.threshold, seed=cfg.seed),
+        found,
         breakdowns(scored, seed=cfg.seed),
         reliability_diagram(scored, seed=cfg.seed),
         tuple(controls.notes),

@@ -85,9 +85,9 @@ def confidence_needed(
 
     References
     ----------
-    Fixed-sequence testing: Angelopoulos et al., Learn then Test, arXiv 2110.01052. The bound for
-    means of values between 0 and 1 (Hoeffding and Bentkus): Bates et al., Distribution-Free,
-    Risk-Controlling Prediction Sets, arXiv 2101.02703.
+    Fixed-sequence testing: Angelopoulos et al., Learn then Test, arXiv 2110.01052. The test of
+    means: Waudby-Smith and Ramdas, Estimating means of bounded random variables by betting,
+    arXiv 2010.09686.
     """
     for name, value in (("max_error", max_error), ("level", level)):
         if not 0 < value < 1:
@@ -108,7 +108,7 @@ def confidence_needed(
     for confidence in tried:
         answered = sure >= confidence
         errors = _errors_by_group(failed[answered], members[answered])
-        doubts.append(_doubt(float(errors.mean()), len(errors), max_error))
+        doubts.append(_doubt(errors, max_error, allowed))
     needed = None
     for start in range(0, len(tried), max(1, len(tried) // _N_STARTS)):
         for confidence, doubt in zip(tried[start:], doubts[start:], strict=True):
@@ -142,17 +142,18 @@ def _errors_by_group(failed: NDArray[np.bool_], members: NDArray[np.intp]) -> ND
     return shares
 
 
-def _doubt(error: float, n: int, max_error: float) -> float:
-    """Return how likely so low a mean of n values is, were the true one above ``max_error``."""
-    if error >= max_error:
-        return 1.0
-    divergence = (1 - error) * math.log((1 - error) / (1 - max_error))
-    if error > 0:
-        divergence += error * math.log(error / max_error)
-    hoeffding = math.exp(-n * divergence)
-    bentkus = math.e * _binomial_cdf(math.ceil(n * error - 1e-9), n, max_error)
-    return min(1.0, hoeffding, bentkus)
+def _doubt(errors: NDArray[np.float64], max_error: float, allowed: float) -> float:
+    """Return how likely such values, each 0 to 1, are if their true mean is above ``max_error``.
 
-
-def _binomial_cdf(k: int, n: int, p: float) -> float:
-    return math.fsum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k + 1))
+    Someone bets against that mean, value by value, in an order fixed by seed, as much as the values
+    before advise: 1 / the highest wealth is the doubt that remains.
+    """
+    values = np.random.default_rng(0).permutation(errors)
+    n = np.arange(1, len(values) + 1)
+    mean = (0.5 + np.cumsum(values)) / (n + 1)
+    variance = (0.25 + np.cumsum((values - mean) ** 2)) / (n + 1)
+    known = np.concatenate([[0.25], variance[:-1]])
+    # Never more than there is, as a value of 1 must not cost all of it.
+    stakes = np.minimum(np.sqrt(2 * math.log(1 / allowed) / (len(values) * known)), 1.0)
+    wealth = np.cumsum(np.log1p(stakes * (max_error - values)))
+    return math.exp(-max(0.0, float(wealth.max())))

@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def a_match(smiles: str, rank: int | None = None) -> Match:
     return Match(
         smiles, 0.7, True, 0.5, rank, -1.0, 0.8, (), (), "C2H6O", "[M+H]+", 47.0491, None,
-        "v0.1", "0123456789ab", (),
+        None, "v0.1", "0123456789ab", (),
     )  # fmt: skip
 
 
@@ -116,6 +116,7 @@ def test_settings_reach_the_library_as_typed(predict, library):
         "collision_energy": "35 % (nominal)",
         "precursor_mz": 69.03,
         "instrument_type": "LC-ESI-QTOF",
+        "max_error": None,
     }
 
 

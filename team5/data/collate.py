@@ -157,7 +157,8 @@ class Batch:
     impossible_weight : (B,) float
         Of peaks above the precursor.
     labels : (B,) float
-        1 where the spectrum is of its molecule, 0 for decoys.
+        1 where the spectrum is of its molecule, 0 for decoys, -1 where the peaks are of another
+        compound.
     spectrum_index : (B,) long
         The same for all rows that hold one spectrum against several molecules.
     """

@@ -76,6 +76,9 @@ class SpectrumDataModule(lightning.LightningDataModule):
     train_decoys : int
         Other structures of its mass that each compound's spectra are to be told from in an epoch,
         none of them of a held-out fold; 0 to learn from the likelihood of the peaks alone.
+    train_exchanged : int
+        Spectra of other compounds in an epoch under which a compound and its decoys are to be
+        equal, so that they are not told apart by their look.
     seed : int
         Of splits, decoys and draws.
     num_workers : int
@@ -97,6 +100,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         n_candidates: int = 16,
         train_compounds: int | None = None,
         train_decoys: int = 0,
+        train_exchanged: int = 0,
         seed: int = 0,
         num_workers: int = 1,
         cache_dir: str | None = None,
@@ -122,6 +126,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         self.n_candidates = n_candidates
         self.train_compounds = train_compounds
         self.train_decoys = train_decoys
+        self.train_exchanged = train_exchanged
         self.seed = seed
         self.num_workers = num_workers
         self.cache = Path(cache_dir) if cache_dir else cache_folder()
@@ -327,6 +332,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             max_spectra=self.max_spectra,
             decoys=self.decoys,
             n_decoys=self.train_decoys,
+            n_exchanged=self.train_exchanged,
             seed=self.seed,
         )
         trainer = self.trainer

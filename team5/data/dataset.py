@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 T = TypeVar("T")
 
-# Structures, the spectra held against them, and which of these pairs belong together (1: own).
+# What a spectrum is of: the structure it is held against, another one of its mass, or, its peaks
+# exchanged for another compound's, neither.
+OWN, DECOY, EXCHANGED = 1, 0, -1
+_EXCHANGE_ATTEMPTS = 30
+# Structures, the spectra held against them, and what each of these pairs is.
 Held = tuple[list[MoleculeTokens], list[Pair], list[int]]
 
 
@@ -117,6 +121,8 @@ class CompoundDataset(Dataset[Held]):
         SMILES of other structures for each compound.
     n_decoys : int
         That each spectrum is held against in one epoch, at most.
+    n_exchanged : int
+        Spectra of other compounds that a compound and its decoys are held against as well.
     seed : int
     """
 
@@ -128,6 +134,7 @@ class CompoundDataset(Dataset[Held]):
         max_spectra: int,
         decoys: Sequence[Sequence[str]] | None = None,
         n_decoys: int = 0,
+        n_exchanged: int = 0,
         seed: int,
     ) -> None:
         self.compounds = compounds
@@ -135,6 +142,7 @@ class CompoundDataset(Dataset[Held]):
         self.max_spectra = max_spectra
         self.decoys = decoys
         self.n_decoys = n_decoys
+        self.n_exchanged = n_exchanged
         self.seed = seed
         # Parsing and cutting costs more than looking up; a few kilobytes a molecule. Decoys are
         # too many to be kept.
@@ -150,20 +158,40 @@ class CompoundDataset(Dataset[Held]):
             self._tokens[position] = self.tokenizer.encode(compound.smiles)
         chosen = _drawn(compound.measurements, self.max_spectra, (self.seed, epoch, position))
         own = self._tokens[position]
+        tokens, labels = [own], [OWN] * len(chosen)
         pairs = [m.pair(own, 0, i, keep_impossible=False) for i, m in enumerate(chosen)]
-        tokens, labels = [own], [1] * len(pairs)
-        for smiles in self._decoys(position, epoch):
-            decoy = self.tokenizer.encode(smiles)
-            held = []
-            for i, measurement in enumerate(chosen):
+        decoys = [self.tokenizer.encode(smiles) for smiles in self._decoys(position, epoch)]
+        exchanged = self._exchanged(position, epoch, chosen[0]) if decoys else []
+        for i, measurement in enumerate(exchanged, start=len(chosen)):
+            pairs.append(measurement.pair(own, 0, i))
+            labels.append(EXCHANGED)
+        for decoy in decoys:
+            held, of = [], []
+            for i, measurement in enumerate([*chosen, *exchanged]):
+                is_own = i < len(chosen)
                 # A decoy that lacks the atoms the adduct loses needs no telling apart.
                 with contextlib.suppress(AdductError):
-                    held.append(measurement.pair(decoy, len(tokens), i, keep_impossible=False))
+                    held.append(measurement.pair(decoy, len(tokens), i, keep_impossible=not is_own))
+                    of.append(DECOY if is_own else EXCHANGED)
             if held:
                 tokens.append(decoy)
                 pairs += held
-                labels += [0] * len(held)
+                labels += of
         return tokens, pairs, labels
+
+    def _exchanged(self, position: int, epoch: int, conditions: Measurement) -> list[Measurement]:
+        """Return peaks of other compounds of the ion mode, under a spectrum's conditions."""
+        random = np.random.default_rng((self.seed, epoch, position, 2))
+        exchanged: list[Measurement] = []
+        for other in random.integers(len(self.compounds), size=_EXCHANGE_ATTEMPTS):
+            if len(exchanged) == self.n_exchanged:
+                break
+            measurements = self.compounds[other].measurements
+            taken = measurements[int(random.integers(len(measurements)))]
+            same_mode = (taken.adduct.charge > 0) == (conditions.adduct.charge > 0)
+            if other != position and same_mode:
+                exchanged.append(replace(conditions, mzs=taken.mzs, intensities=taken.intensities))
+        return exchanged
 
     def _decoys(self, position: int, epoch: int) -> Sequence[str]:
         if self.decoys is None:

@@ -22,7 +22,7 @@ from team5.data.collate import Batch
 from team5.errors import ConfigError
 from team5.evaluation.selective import match_confidence, ranking_confidence, to_calibration
 from team5.models.heads import MATCH_FEATURES, MatchHead
-from team5.models.losses import contrastive_loss, peak_likelihood_loss
+from team5.models.losses import contrastive_loss, exchange_loss, peak_likelihood_loss
 from team5.models.model import ModelConfig, Team5Model
 
 OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], Optimizer]
@@ -55,7 +55,9 @@ class Team5LightningModule(lightning.LightningModule):
         Of telling the own structure from decoys, beside the likelihood of its peaks, where the
         data have decoys to train with.
     contrast_scale : float
-        Of scores in that loss.
+        Of scores in that loss and the next.
+    exchange_weight : float
+        Of finding all structures equal under peaks of another compound, where the data have such.
     parent_share : float
         What is validated and exported is the average of the weights with so much of the version
         that was trained on from: it keeps more of what that knew (Wortsman et al., Robust
@@ -73,6 +75,7 @@ class Team5LightningModule(lightning.LightningModule):
         match_ridge: float = 1.0,
         contrast_weight: float = 1.0,
         contrast_scale: float = 4.0,
+        exchange_weight: float = 1.0,
         parent_share: float = 0.0,
     ) -> None:
         super().__init__()
@@ -87,6 +90,7 @@ class Team5LightningModule(lightning.LightningModule):
         self.match_ridge = match_ridge
         self.contrast_weight = contrast_weight
         self.contrast_scale = contrast_scale
+        self.exchange_weight = exchange_weight
         if not 0 <= parent_share < 1:
             raise ConfigError(f"model.parent_share={parent_share}: give 0 or more, below 1.")
         self.parent_share = parent_share
@@ -140,7 +144,15 @@ class Team5LightningModule(lightning.LightningModule):
             scores.score, batch.labels, batch.spectrum_index, self.contrast_scale
         )
         self.log("train/contrast", contrast, batch_size=int(own.sum()), prog_bar=True)
-        return loss + self.contrast_weight * contrast
+        loss = loss + self.contrast_weight * contrast
+        exchanged = batch.labels < 0
+        if exchanged.any():
+            uneven = exchange_loss(
+                scores.score, batch.labels, batch.spectrum_index, self.contrast_scale
+            )
+            self.log("train/exchange", uneven, batch_size=int(exchanged.sum()))
+            loss = loss + self.exchange_weight * uneven
+        return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         self.averaged.update_parameters(self.model)

@@ -30,13 +30,43 @@ def contrastive_loss(
     scores : tensor of shape (B,)
         Of spectra held against structures, higher is better.
     labels : tensor of shape (B,)
-        1 for a spectrum's own structure, once for each spectrum; 0 for others.
+        1 for a spectrum's own structure, once for each of its spectra; 0 or less for others.
     spectrum_index : long tensor of shape (B,)
         Which spectrum, from 0; the softmax is over the rows of one spectrum.
     scale : float
         How much better a structure has to score to be sure.
     """
-    logits = scale * scores
+    own = labels > 0
+    return -_log_softmax(scale * scores, spectrum_index)[own].mean()
+
+
+def exchange_loss(scores: Tensor, labels: Tensor, spectrum_index: Tensor, scale: float) -> Tensor:
+    """Return how far from even the shares of structures are under another compound's peaks.
+
+    Peaks of another compound say nothing of these structures: whatever tells them apart then is
+    the look of the structures. The mean over exchanged spectra of the divergence of
+    ``softmax(scale * scores)`` from equal shares, 0 where all are equal.
+
+    Parameters
+    ----------
+    scores : tensor of shape (B,)
+    labels : tensor of shape (B,)
+        -1 for rows of exchanged spectra.
+    spectrum_index : long tensor of shape (B,)
+        Which spectrum, from 0.
+    scale : float
+        As in `contrastive_loss`.
+    """
+    exchanged = labels < 0
+    n = scores.new_zeros(int(spectrum_index.max()) + 1)
+    n = n.index_add(0, spectrum_index, torch.ones_like(scores))[spectrum_index]
+    surprise = -_log_softmax(scale * scores, spectrum_index) - n.log()
+    per_spectrum = surprise / n
+    return per_spectrum[exchanged].sum() / (1 / n)[exchanged].sum()
+
+
+def _log_softmax(logits: Tensor, spectrum_index: Tensor) -> Tensor:
+    """Return log shares of rows among the rows of their spectrum."""
     n = int(spectrum_index.max()) + 1
     highest = logits.new_full((n,), -torch.inf).scatter_reduce(
         0, spectrum_index, logits.detach(), "amax"
@@ -44,6 +74,4 @@ def contrastive_loss(
     sums = logits.new_zeros(n).index_add(
         0, spectrum_index, (logits - highest[spectrum_index]).exp()
     )
-    own = labels > 0
-    at = spectrum_index[own]
-    return (sums.log()[at] + highest[at] - logits[own]).mean()
+    return logits - (sums.log() + highest)[spectrum_index]

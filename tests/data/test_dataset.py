@@ -193,3 +193,25 @@ def test_decoys_that_lack_what_the_adduct_loses_are_passed_over(compounds):
     assert [t.molecule.smiles for t in tokens] == ["CCCO", "CCCCO"]
     assert [pair.molecule_index for pair in pairs] == [0, 1]
     assert labels == [1, 0]
+
+
+def test_peaks_of_other_compounds_are_held_against_a_compound_and_its_decoys(compounds):
+    decoys = [["CCN", "CCS"]] * len(compounds)
+    dataset = CompoundDataset(
+        compounds, TOKENIZER, max_spectra=1, decoys=decoys, n_decoys=2, n_exchanged=2, seed=0
+    )
+    own = {m.mzs[0] for m in compounds[3].measurements}
+    tokens, pairs, labels = dataset[3, 0]
+    assert len(tokens) == 3
+    assert labels == [1, -1, -1] + [0, -1, -1] * 2
+    assert [pair.spectrum_index for pair in pairs] == [0, 1, 2] * 3
+    assert [pair.molecule_index for pair in pairs] == [0] * 3 + [1] * 3 + [2] * 3
+    for pair, label in zip(pairs, labels, strict=True):
+        assert (pair.peaks.mzs[0] in own) == (label >= 0)
+        # Measured as the compound's own; the precursor is that of each structure.
+        assert (pair.context[:8] == pairs[0].context[:8]).all()
+    batch = collate_held([dataset[3, 0], dataset[1, 0]])
+    assert batch.spectrum_index.max() == 5
+    # Without decoys there is nothing that could be equal.
+    alone = CompoundDataset(compounds, TOKENIZER, max_spectra=1, n_exchanged=2, seed=0)
+    assert alone[3, 0][2] == [1]

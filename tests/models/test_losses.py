@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from team5.models.losses import contrastive_loss, peak_likelihood_loss
+from team5.models.losses import contrastive_loss, exchange_loss, peak_likelihood_loss
 
 
 def test_loss_is_the_mean_of_weighted_log_probabilities():
@@ -42,3 +42,26 @@ def test_contrast_stands_any_scores():
     own, index = torch.tensor([1.0, 0.0]), torch.tensor([0, 0])
     assert contrastive_loss(scores, own, index, 4.0).item() == pytest.approx(8e4)
     assert contrastive_loss(scores.flip(0), own, index, 4.0).item() == 0
+
+
+def test_structures_are_to_be_equal_under_exchanged_peaks():
+    # Spectrum 0 is a structure's own; 1 and 2 are exchanged, held against two and three.
+    index = torch.tensor([0, 0, 1, 1, 2, 2, 2])
+    labels = torch.tensor([1.0, 0, -1, -1, -1, -1, -1])
+    equal = torch.tensor([5.0, 1, -2, -2, -3, -3, -3])
+    assert exchange_loss(equal, labels, index, 4.0).item() == pytest.approx(0, abs=1e-6)
+    scores = torch.tensor([5.0, 1, -2, -1, -3, -3, -3], requires_grad=True)
+    loss = exchange_loss(scores, labels, index, 2.0)
+    shares = [1 / (1 + math.exp(2)), 1 / (1 + math.exp(-2))]
+    expected = (-sum(math.log(s) for s in shares) / 2 - math.log(2)) / 2
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    loss.backward()
+    assert scores.grad[2] < 0 < scores.grad[3]
+    assert (scores.grad[:2] == 0).all()
+
+
+def test_exchanged_spectra_are_no_part_of_the_contrast():
+    scores = torch.tensor([-1.0, -2.0, -9.0, -1.0])
+    labels, index = torch.tensor([1.0, 0, -1, -1]), torch.tensor([0, 0, 1, 1])
+    alone = contrastive_loss(scores[:2], labels[:2], index[:2], 4.0)
+    assert contrastive_loss(scores, labels, index, 4.0).item() == pytest.approx(alone.item())

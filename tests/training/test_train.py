@@ -89,4 +89,5 @@ def test_ranking_goes_on_from_a_version_and_tells_it_from_decoys(run, places, tm
     config = read_version(places / "checkpoints", version).config
     assert (config["parent_version"], config["data"]["train_decoys"]) == ("v0.1", 2)
     (curves,) = tmp_path.rglob("metrics.csv")
-    assert "train/contrast" in curves.read_text().splitlines()[0]
+    header = curves.read_text().splitlines()[0].split(",")
+    assert {"train/contrast", "train/exchange"} <= set(header)

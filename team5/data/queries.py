@@ -127,6 +127,14 @@ def _to_query(row: dict[str, Any]) -> Query:
     )
 
 
+def by_candidates(queries: Sequence[Query]) -> dict[tuple[str, ...], list[int]]:
+    """Return the places of the queries by their candidates: one list is one piece of work."""
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, query in enumerate(queries):
+        groups[query.candidates].append(index)
+    return groups
+
+
 def exchange_spectra(queries: Sequence[Query], seed: int) -> list[Spectrum]:
     """Give each query the peaks of another query of its ion mode and of another structure.
 

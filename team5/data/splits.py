@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from rdkit import Chem, DataStructs, rdBase
 
 from team5.chemistry.fingerprints import morgan_bits
-from team5.errors import ConfigError, DataError, DataFileNotFoundError
+from team5.data.readers.tables import is_parquet
+from team5.errors import ConfigError, DataError
 
 FOLDS = ("train", "val", "test")
 
 _INCHIKEY14 = re.compile(r"[A-Z]{14}")
 _COLUMNS = ("inchikey14", "fold")
-_PARQUET_MAGIC = b"PAR1"
 _EXAMPLES = 3  # how many faulty rows or structures an error names
 
 
@@ -242,17 +242,8 @@ def _fingerprints(
 
 
 def _read_rows(path: Path) -> list[tuple[str, str]]:
-    try:
-        with path.open("rb") as file:
-            is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
-    except FileNotFoundError as error:
-        raise DataFileNotFoundError(
-            f"{path}: no such file. Pass a CSV or Parquet table with the columns "
-            f"{', '.join(_COLUMNS)}."
-        ) from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    return _read_parquet_rows(path) if is_parquet else _read_csv_rows(path)
+    remedy = f"Pass a CSV or Parquet table with the columns {', '.join(_COLUMNS)}."
+    return _read_parquet_rows(path) if is_parquet(path, remedy) else _read_csv_rows(path)
 
 
 def _read_parquet_rows(path: Path) -> list[tuple[str, str]]:

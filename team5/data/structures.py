@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.data.readers.tables import is_parquet
 from team5.data.splits import check_folds
-from team5.errors import DataError, DataFileNotFoundError, MoleculeError
+from team5.errors import DataError, MoleculeError
 
 _COLUMNS = ("smiles", "fold", "inchikey14")
-_PARQUET_MAGIC = b"PAR1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,16 +86,8 @@ def read_training_structures(path: str | Path) -> TrainingStructures:
 
 
 def _read_columns(path: Path) -> dict[str, list[str]]:
-    try:
-        with path.open("rb") as file:
-            is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
-    except FileNotFoundError as error:
-        raise DataFileNotFoundError(
-            f"{path}: no such file. Give data.train=FILE, a CSV or Parquet table with smiles."
-        ) from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    return _read_parquet(path) if is_parquet else _read_csv(path)
+    remedy = "Give data.train=FILE, a CSV or Parquet table with smiles."
+    return _read_parquet(path) if is_parquet(path, remedy) else _read_csv(path)
 
 
 def _read_parquet(path: Path) -> dict[str, list[str]]:

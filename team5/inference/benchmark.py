@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from team5.chemistry.molecule import parse_smiles
-from team5.data.queries import Query, exchange_spectra
+from team5.data.queries import Query, by_candidates, exchange_spectra
 from team5.evaluation.bootstrap import bootstrap_interval
 from team5.evaluation.mces import Distance, distances_at_1
 from team5.evaluation.retrieval import chance_hit_rate, hit_probabilities
-from team5.inference.engine import iter_scores
-from team5.inference.scoring import by_ions_formed
+from team5.inference.scoring import both_spectra, iter_query_scores
 from team5.models.model import Team5Model
 
 Array = NDArray[Any]
@@ -66,22 +64,15 @@ def rank_queries(
         Called with the number of queries done since the last call.
     """
     exchanged = exchange_spectra(queries, seed)
-    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for index, query in enumerate(queries):
-        groups[query.candidates].append(index)
-    for candidates, members in groups.items():
+    for candidates, members in by_candidates(queries).items():
         molecules = [parse_smiles(smiles) for smiles in candidates]
         spectra = [s for i in members for s in (queries[i].spectrum, exchanged[i])]
         # A candidate that cannot form a query's ion comes last.
         scores = np.full((len(molecules), len(spectra)), -np.inf)
-        formed = by_ions_formed(molecules, [queries[i] for i in members])
-        for columns, indices in formed.items():
-            both = [2 * column + i for column in columns for i in (0, 1)]
-            of_columns = [spectra[i] for i in both]
-            for scored in iter_scores(model, [molecules[i] for i in indices], of_columns):
-                rows = list(scored.rows)
-                own = scored.scores.score[rows].double().cpu().numpy()
-                scores[indices[scored.index], both] = own
+        own = [queries[i] for i in members]
+        for scored, index, columns in iter_query_scores(model, molecules, own, spectra):
+            rows = list(scored.rows)
+            scores[index, both_spectra(columns)] = scored.scores.score[rows].double().cpu().numpy()
         for column, index in enumerate(members):
             yield RankedQuery(queries[index], scores[:, 2 * column], scores[:, 2 * column + 1])
         if on_progress:

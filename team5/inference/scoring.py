@@ -18,7 +18,7 @@ from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokens
 from team5.data.collate import Pair, check_adduct
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
-from team5.data.queries import Query, choose_decoy, conditions_of, exchange_spectra
+from team5.data.queries import Query, by_candidates, choose_decoy, conditions_of, exchange_spectra
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError
 from team5.evaluation.bands import SIMILARITY, similarity_band
@@ -75,10 +75,7 @@ def score_queries(
         Called with the number of queries done since the last call.
     """
     exchanged = exchange_spectra(queries, seed)
-    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for index, query in enumerate(queries):
-        groups[query.candidates].append(index)
-    for candidates, members in groups.items():
+    for candidates, members in by_candidates(queries).items():
         molecules = [parse_smiles(smiles) for smiles in candidates]
         blind = None if molecule_only is None else molecule_only.log_odds(molecules)
         scores = _Scores(model, molecules, queries, exchanged, members)
@@ -126,10 +123,9 @@ class _Scores:
             ]
         )
         self.similarities: dict[int, dict[str, Similarities]] = {}
-        for columns, indices in by_ions_formed(molecules, [queries[i] for i in members]).items():
-            of_columns = [spectra[2 * column + i] for column in columns for i in (0, 1)]
-            for scored in iter_scores(model, [molecules[i] for i in indices], of_columns):
-                self._take(scored, indices[scored.index], columns, queries, exchanged, members)
+        own = [queries[i] for i in members]
+        for scored, index, columns in iter_query_scores(model, molecules, own, spectra):
+            self._take(scored, index, columns, queries, exchanged, members)
 
     def _take(
         self,
@@ -141,7 +137,7 @@ class _Scores:
         members: Sequence[int],
     ) -> None:
         rows = list(scored.rows)
-        both = [2 * column + i for column in columns for i in (0, 1)]
+        both = both_spectra(columns)
         self.scores[index, both] = scored.scores.score[rows].double().cpu().numpy()
         self.probabilities[index, both] = scored.scores.probability[rows].double().cpu().numpy()
         for place, column in enumerate(columns):
@@ -190,7 +186,41 @@ class _Scores:
         )
 
 
-def by_ions_formed(
+def iter_query_scores(
+    model: Team5Model,
+    molecules: Sequence[Molecule],
+    queries: Sequence[Query],
+    spectra: Sequence[Spectrum],
+) -> Iterator[tuple[Scored, int, tuple[int, ...]]]:
+    """Score candidates against the queries whose ion they can form.
+
+    Parameters
+    ----------
+    spectra : sequence of Spectrum
+        Of each query its own, then the exchanged one.
+
+    Yields
+    ------
+    scored, index, columns
+        Scores of both spectra of those queries (``columns``), and which candidate they are of.
+
+    Raises
+    ------
+    AdductError
+        If a query's own structure cannot form its ion.
+    """
+    for columns, indices in _by_ions_formed(molecules, queries).items():
+        of_columns = [spectra[i] for i in both_spectra(columns)]
+        for scored in iter_scores(model, [molecules[i] for i in indices], of_columns):
+            yield scored, indices[scored.index], columns
+
+
+def both_spectra(columns: Sequence[int]) -> list[int]:
+    """Return where the own and the exchanged spectrum of each query stand."""
+    return [2 * column + i for column in columns for i in (0, 1)]
+
+
+def _by_ions_formed(
     molecules: Sequence[Molecule], queries: Sequence[Query]
 ) -> dict[tuple[int, ...], list[int]]:
     """Return the candidates by the queries whose ion they can form, both as indices.

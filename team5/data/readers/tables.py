@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from team5.data.records import Record, make_record
-from team5.errors import DataError
+from team5.errors import DataError, DataFileNotFoundError
 
 Progress = Callable[[float], None] | None
 Reader = Callable[[Path, Counter[str], Progress], Iterator[Record]]
@@ -22,6 +22,27 @@ OPTIONAL_COLUMNS = (
 )  # fmt: skip
 # A cell of the longest spectrum taken; the module's own limit is 131,072.
 _MAX_CELL_SIZE = 10_000_000
+
+_PARQUET_MAGIC = b"PAR1"
+
+
+def is_parquet(path: Path, remedy: str) -> bool:
+    """Tell by its first bytes whether a file is Parquet.
+
+    Raises
+    ------
+    DataFileNotFoundError
+        If it is not there; ends with the remedy.
+    DataError
+        If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+    except FileNotFoundError as error:
+        raise DataFileNotFoundError(f"{path}: no such file. {remedy}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
 
 def reader_by_content(head: str) -> Reader | None:

@@ -271,8 +271,7 @@ def judge(
 
     Several spectra are judged by the means of their match logits and scores. Ranks go by score,
     after whether the structure can have the precursor at all; they need no probability, which
-    says how a pair stands alone and told isomers apart less well (val fold, hit@1 among candidates
-    of the same formula: 0.59, by score 0.63).
+    says how a pair stands alone and tells isomers apart less well.
     """
     matches: list[Match | None] = [None] * len(molecules)
     n_wrong = np.zeros(len(molecules))

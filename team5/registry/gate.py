@@ -9,8 +9,8 @@ from team5.registry.report import read_config
 from team5.registry.staging import read_tracker
 
 _COMPARED = ("accuracy", "f1_score")
-# What both must share for their figures to say which is better.
 _BY_FORCE = 'Promote it all the same with --force "REASON", which is kept in the history.'
+# What both must share for their figures to say which is better.
 _SAME_DATA = ("source", "computed", "val_compounds", "val_pairs")
 
 
@@ -26,7 +26,7 @@ def check_promotion(root: Path, version: str) -> str:
     data = read_tracker(root)
     if data.latest is None or data.latest == version:
         return "there is no other version to compare with"
-    if _is_computed(root, version) and not _is_computed(root, data.latest):
+    if _learned_from_computed(root, version) and _learned_from_computed(root, data.latest) is False:
         raise VersionError(
             f"{version} learned from computed spectra, {data.latest}, the present latest, from "
             f"measured ones. {_BY_FORCE}"
@@ -52,12 +52,14 @@ def check_promotion(root: Path, version: str) -> str:
     return f"not worse than {data.latest} in {' and '.join(common)}"
 
 
-def _is_computed(root: Path, version: str) -> bool:
+def _learned_from_computed(root: Path, version: str) -> bool | None:
+    """Return whether a version learned from computed spectra; None where it does not say."""
     try:
         facts = read_config(root, version).get("data")
     except CheckpointError:
-        return False
-    return isinstance(facts, Mapping) and facts.get("computed") is True
+        return None
+    said = facts.get("computed") if isinstance(facts, Mapping) else None
+    return said if isinstance(said, bool) else None
 
 
 def _data_difference(root: Path, first: str, second: str, entries: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from team5.errors import ConfigError
@@ -11,6 +12,9 @@ from team5.evaluation.selective import confidence_needed, match_confidence, rank
 from team5.inference.results import Match
 
 Calibration = Mapping[str, Mapping[str, Any]]
+
+# The same for all spectra of a file, and dear beside one answer.
+_confidence_needed = lru_cache(maxsize=16)(confidence_needed)
 
 
 def check_max_error(calibration: Calibration | None, max_error: float, version: str) -> None:
@@ -44,7 +48,8 @@ def hold_back(matches: Sequence[Match], calibration: Calibration, max_error: flo
         question, answer = "rank", "the first place"
         fitting = [match.score for match in matches if match.precursor_fits is not False]
         confidence = ranking_confidence(fitting or [match.score for match in matches])
-    needed = confidence_needed(**calibration[question], max_error=max_error)
+    stored = (tuple(calibration[question][name]) for name in ("confidences", "wrong", "groups"))
+    needed = _confidence_needed(*stored, max_error)
     if needed is None:
         reason = f"no answer of this version is sure enough for an error of {max_error:g}"
     elif confidence < needed:

@@ -85,3 +85,23 @@ class MissingExtraError(Team5Error, ImportError):
     """An optional package is not installed; names the extra that brings it."""
 
     exit_code = 2
+
+
+class BusyError(Team5Error):
+    """A server has as much work as it takes, or an answer took too long; ask again later."""
+
+
+class WorkerError(Team5Error):
+    """The process that computes has ended or failed; ask again, once it is back."""
+
+
+class TooLargeError(Team5Error, ValueError):
+    """A request is larger than the server takes."""
+
+    exit_code = 2
+
+
+class UnauthorizedError(Team5Error, PermissionError):
+    """A request carries no token, or another than the server's."""
+
+    exit_code = 2

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from team5.chemistry.molecule import parse_smiles
+from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.data.readers import iter_spectra, nothing_usable
 from team5.data.records import Record
 from team5.data.spectrum import Spectrum
@@ -30,7 +30,7 @@ from team5.errors import (
 from team5.inference.results import Match, Ranking
 
 if TYPE_CHECKING:
-    from team5.inference.inference import LoadedModel
+    from team5.inference.inference import LoadedModel, Question
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ def rank_file(
         If a file cannot be read, or not one of its entries can be used.
     """
     candidates = read_candidates(candidates_path, report=report)
-    for where, record in _numbered_records(spectra_path, report):
+    for where, record in numbered_records(spectra_path, report):
         try:
             spectrum = (context or Context()).fill(record.spectrum)
             yield rank_candidates(
@@ -184,7 +184,7 @@ def match_file(
     """
     from team5.inference.inference import infer
 
-    for where, record in _numbered_records(spectra_path, report):
+    for where, record in numbered_records(spectra_path, report):
         if record.smiles is None:
             report(f"{where}: no SMILES. Give candidates=FILE to rank structures. Left out.")
             continue
@@ -217,43 +217,58 @@ def rank_candidates(
     MoleculeError, AdductError, SpectrumError
         If not one of them can be judged; what the first says.
     """
-    from team5.inference.inference import infer
+    question, kept = ask_ranking(model, spectrum, candidates, max_error=max_error, report=report)
+    return to_ranking(spectrum, kept, cast("list[Match]", question.answers(model)))
 
-    def judge(smiles: list[str]) -> tuple[Match, ...]:
-        matches = infer(model, model.tokenizer, smiles, spectra=[spectrum], max_error=max_error)
-        return tuple(cast("list[Match]", matches))
 
-    kept = list(candidates)
-    smiles = [candidate.smiles for candidate in kept]
+def ask_ranking(
+    model: LoadedModel,
+    spectrum: Spectrum,
+    candidates: Sequence[Candidate],
+    *,
+    max_error: float | None = None,
+    report: Report = log.warning,
+    parse: Callable[[str], Molecule] = parse_smiles,
+) -> tuple[Question, list[Candidate]]:
+    """Return the question that `rank_candidates` answers, and the candidates that are in it."""
+    from team5.inference.inference import ask
+
+    def question(asked: Sequence[Candidate]) -> Question:
+        smiles = [candidate.smiles for candidate in asked]
+        questions, _ = ask(
+            model, None, smiles, spectra=[spectrum], max_error=max_error, parse=parse
+        )
+        return questions[0]
+
     try:
-        matches = judge(smiles)
-    except _UNANSWERABLE as error:
+        return question(candidates), list(candidates)
+    except _UNANSWERABLE:
         # One of them is at fault, or the spectrum is, and then all of them fail.
-        faults = dict(_faults(judge, smiles))
-        if len(faults) == len(smiles) or not faults:
+        faults: dict[int, Team5Error] = {}
+        for index, candidate in enumerate(candidates):
+            try:
+                question([candidate])
+            except _UNANSWERABLE as error:
+                faults[index] = error
+        if len(faults) == len(candidates):
             raise
-        for index, fault in faults.items():
-            place = candidates[index].place or f"number {index + 1}"
-            report(f"candidate at {place}: {fault} Left out.")
-        log.debug("ranking again after %s", error)
-        kept = [candidate for index, candidate in enumerate(kept) if index not in faults]
-        matches = judge([candidate.smiles for candidate in kept])
-    has_names = any(candidate.name for candidate in kept)
-    names = tuple(candidate.name or "" for candidate in kept) if has_names else ()
-    return Ranking(spectrum.identifier, matches, matches[0].version, names)
+    for index, fault in faults.items():
+        place = candidates[index].place or f"number {index + 1}"
+        report(f"candidate at {place}: {fault} Left out.")
+    kept = [candidate for index, candidate in enumerate(candidates) if index not in faults]
+    return question(kept), kept
 
 
-def _faults(
-    judge: Callable[[list[str]], Any], smiles: Sequence[str]
-) -> Iterator[tuple[int, Team5Error]]:
-    for index, text in enumerate(smiles):
-        try:
-            judge([text])
-        except _UNANSWERABLE as error:
-            yield index, error
+def to_ranking(
+    spectrum: Spectrum, candidates: Sequence[Candidate], matches: Sequence[Match]
+) -> Ranking:
+    """Return the matches of one spectrum with the names of the candidates."""
+    has_names = any(candidate.name for candidate in candidates)
+    names = tuple(candidate.name or "" for candidate in candidates) if has_names else ()
+    return Ranking(spectrum.identifier, tuple(matches), matches[0].version, names)
 
 
-def _numbered_records(path: str | Path, report: Report) -> Iterator[tuple[str, Record]]:
+def numbered_records(path: str | Path, report: Report) -> Iterator[tuple[str, Record]]:
     """Yield records with their place in the file, and report those the reader cannot use."""
     skipped: Counter[str] = Counter()
     n_used = 0

@@ -68,51 +68,67 @@ def iter_scores(
 
     Each structure is encoded once for all its spectra.
     """
-    for start in range(0, len(molecules), _WINDOW):
+    return iter_mixed(model, [(molecule, spectra) for molecule in molecules])
+
+
+def iter_mixed(
+    model: Team5Model, work: Sequence[tuple[Molecule, Sequence[Spectrum]]]
+) -> Iterator[Scored]:
+    """Score structures, each against spectra of its own, so that several questions share batches.
+
+    What shares a batch is padded to the largest of it, which changes a score's last digits only.
+    """
+    for start in range(0, len(work), _WINDOW):
         window = [
-            (start + i, model.tokenizer.encode(molecule))
-            for i, molecule in enumerate(molecules[start : start + _WINDOW])
+            _Item(start + i, model.tokenizer.encode(molecule), spectra)
+            for i, (molecule, spectra) in enumerate(work[start : start + _WINDOW])
         ]
-        window.sort(key=lambda item: (len(item[1].fragments), len(item[1].atoms)))
-        for batch in _batches(window, len(spectra)):
-            yield from _score(model, batch, spectra)
+        window.sort(key=lambda item: (len(item.tokens.fragments), len(item.tokens.atoms)))
+        for batch in _batches(window):
+            yield from _score(model, batch)
 
 
-def _batches(
-    window: list[tuple[int, MoleculeTokens]], n_spectra: int
-) -> Iterator[list[tuple[int, MoleculeTokens]]]:
-    batch: list[tuple[int, MoleculeTokens]] = []
+@dataclass(frozen=True, slots=True)
+class _Item:
+    index: int
+    tokens: MoleculeTokens
+    spectra: Sequence[Spectrum]
+
+
+def _batches(window: list[_Item]) -> Iterator[list[_Item]]:
+    batch: list[_Item] = []
+    n_spectra = 0
     for item in window:
+        n_spectra = max(n_spectra, len(item.spectra))
         # Padded to the largest, which comes last.
-        work = (len(batch) + 1) * len(item[1].fragments) * max(1, n_spectra / 8)
+        work = (len(batch) + 1) * len(item.tokens.fragments) * max(1, n_spectra / 8)
         if batch and work > _MAX_FRAGMENTS_PER_BATCH:
             yield batch
-            batch = []
+            batch, n_spectra = [], len(item.spectra)
         batch.append(item)
     if batch:
         yield batch
 
 
-def _score(
-    model: Team5Model, batch: list[tuple[int, MoleculeTokens]], spectra: Sequence[Spectrum]
-) -> Iterator[Scored]:
+def _score(model: Team5Model, batch: list[_Item]) -> Iterator[Scored]:
     pairs = [
         make_pair(
-            tokens,
+            item.tokens,
             position,
             mzs=spectrum.mzs,
             intensities=spectrum.intensities,
-            adduct=adduct_of(spectrum, tokens.molecule),
+            adduct=adduct_of(spectrum, item.tokens.molecule),
             collision_energy=spectrum.collision_energy,
             instrument_type=spectrum.instrument_type,
         )
-        for position, (_, tokens) in enumerate(batch)
-        for spectrum in spectra
+        for position, item in enumerate(batch)
+        for spectrum in item.spectra
     ]
-    tensors = collate_pairs(pad_molecules([tokens for _, tokens in batch]), pairs)
+    tensors = collate_pairs(pad_molecules([item.tokens for item in batch]), pairs)
     with torch.inference_mode():
         scores = model(tensors.to(model.device))
-    n = len(spectra)
-    for position, (index, tokens) in enumerate(batch):
-        rows = tuple(range(position * n, (position + 1) * n))
-        yield Scored(index, tokens, tuple(pairs[r] for r in rows), scores, rows)
+    first = 0
+    for item in batch:
+        rows = tuple(range(first, first + len(item.spectra)))
+        first += len(item.spectra)
+        yield Scored(item.index, item.tokens, tuple(pairs[r] for r in rows), scores, rows)

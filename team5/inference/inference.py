@@ -12,9 +12,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from team5.chemistry.adducts import Adduct, parse_adduct
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer
 from team5.constants import PRECURSOR_TOLERANCE
+from team5.data.collate import check_adduct
 from team5.data.collision_energy import parse_collision_energy
 from team5.data.context import ADDUCTS
 from team5.data.spectrum import Spectrum
@@ -208,6 +208,90 @@ def infer(
     ConfigError
         If the arguments do not make one of the questions.
     """
+    questions, many = ask(
+        model,
+        tokenizer,
+        smiles,
+        mzs,
+        intensities,
+        spectra=spectra,
+        adduct=adduct,
+        precursor_mz=precursor_mz,
+        collision_energy=collision_energy,
+        instrument_type=instrument_type,
+        max_error=max_error,
+    )
+    answers: list[Any] = [found for question in questions for found in question.answers(model)]
+    return answers if many else answers[0]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Structures to judge by the spectra of one compound, or one to simulate; checked.
+
+    ``take`` turns the scores of one structure into a part of the answer as they come, ``finish``
+    the parts into the answers, in the order of the structures; ``answers`` does all of it.
+    """
+
+    molecules: Sequence[Molecule]
+    spectra: Sequence[Spectrum]
+    is_simulation: bool = False
+    max_error: float | None = None
+
+    def answers(self, model: LoadedModel) -> list[Match] | list[Simulation]:
+        scores = iter_scores(model, self.molecules, self.spectra)
+        return self.finish(model, [self.take(model, scored) for scored in scores])
+
+    def take(self, model: LoadedModel, scored: Scored) -> Part:
+        if self.is_simulation:
+            return Part(scored.index, _to_simulation(model, scored, self.spectra[0]))
+        return Part(scored.index, *_to_match(model, scored, self.spectra))
+
+    def finish(self, model: LoadedModel, parts: Iterable[Part]) -> list[Match] | list[Simulation]:
+        ordered = sorted(parts, key=lambda part: part.index)
+        if self.is_simulation:
+            return [part.answer for part in ordered if isinstance(part.answer, Simulation)]
+        return _to_ranked(model, ordered, self.max_error)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one structure of a question gives.
+
+    Attributes
+    ----------
+    index : int
+        Which of the question's structures.
+    answer : Match or Simulation
+    n_wrong : int
+        Spectra with a precursor that the structure cannot have.
+    """
+
+    index: int
+    answer: Match | Simulation
+    n_wrong: int = 0
+
+
+def ask(
+    model: LoadedModel,
+    tokenizer: MoleculeTokenizer | None,
+    smiles: str | Sequence[str] | None,
+    mzs: ArrayLike | Sequence[ArrayLike] | None = None,
+    intensities: ArrayLike | Sequence[ArrayLike] | None = None,
+    *,
+    spectra: Sequence[Spectrum] | Spectrum | None = None,
+    adduct: str | None = None,
+    precursor_mz: float | None = None,
+    collision_energy: str | float | None = None,
+    instrument_type: str | None = None,
+    max_error: float | None = None,
+    parse: Callable[[str], Molecule] = parse_smiles,
+) -> tuple[list[Question], bool]:
+    """Return what `infer` is asked, all of it checked and nothing computed yet.
+
+    Parameters are those of `infer`, errors too; ``parse`` may know structures already. The bool
+    says whether the answer is a list.
+    """
     if tokenizer is not None and tokenizer.to_config() != model.tokenizer.to_config():
         raise ConfigError(
             "this tokenizer is not the model's: it cuts molecules otherwise than the model has "
@@ -220,11 +304,10 @@ def infer(
     texts = [str(text) if isinstance(text, np.str_) else text for text in listed]
     if not texts:
         raise ConfigError("no SMILES given. Give one, or a list of at least one.")
-    molecules = _parse_all(texts, many)
+    molecules = _parse_all(texts, many, parse)
     conditions = Conditions(adduct, precursor_mz, collision_energy, instrument_type)
     if max_error is not None:
         check_max_error(model.calibration, max_error, model.version)
-    answer = partial(judge, model, max_error=max_error)
     if spectra is not None:
         if mzs is not None or intensities is not None or conditions != Conditions():
             raise ConfigError(
@@ -239,13 +322,13 @@ def infer(
             )
         if not together:
             raise ConfigError("spectra= is empty. Give at least one Spectrum.")
-        matches = answer(molecules, together)
-        return matches if many else matches[0]
+        return _checked([Question(molecules, together, max_error=max_error)]), many
     if mzs is None and intensities is None:
         if max_error is not None:
             raise ConfigError("max_error= is for matches and rankings. Leave it out to simulate.")
-        simulations = [_simulate(model, molecule, conditions) for molecule in molecules]
-        return simulations if many else simulations[0]
+        # One peak of no meaning: the prediction does not look at it.
+        blank = [conditions.spectrum([100.0], [1.0])]
+        return _checked([Question([m], blank, is_simulation=True) for m in molecules]), many
     if mzs is None or intensities is None:
         given, missing = ("intensities", "mzs") if mzs is None else ("mzs", "intensities")
         raise ConfigError(
@@ -256,31 +339,32 @@ def infer(
             "of mzs and intensities one is a list of lists, the other is not. Give both alike."
         )
     if not _is_nested(mzs):
-        matches = answer(molecules, [conditions.spectrum(mzs, intensities)])
-        return matches if many else matches[0]
-    return _pairwise(answer, molecules, mzs, intensities, many, conditions)
+        spectrum = conditions.spectrum(mzs, intensities)
+        return _checked([Question(molecules, [spectrum], max_error=max_error)]), many
+    pairs = _pairwise(molecules, mzs, intensities, many, conditions)
+    return _checked([Question([m], [s], max_error=max_error) for m, s in pairs]), True
 
 
-def judge(
-    model: LoadedModel,
-    molecules: Sequence[Molecule],
-    spectra: Sequence[Spectrum],
-    max_error: float | None = None,
-) -> list[Match]:
-    """Match structures with the spectra of one compound; several structures are ranked.
+def _checked(questions: list[Question]) -> list[Question]:
+    """Return the questions, sure that every structure can form every ion it is held against."""
+    for question in questions:
+        for molecule in question.molecules:
+            for spectrum in question.spectra:
+                check_adduct(molecule, adduct_of(spectrum, molecule))
+    return questions
 
-    Several spectra are judged by the means of their match logits and scores. Ranks go by score,
-    after whether the structure can have the precursor at all; they need no probability, which
-    says how a pair stands alone and tells isomers apart less well.
+
+def _to_ranked(model: LoadedModel, parts: Sequence[Part], max_error: float | None) -> list[Match]:
+    """Return the matches of one question; several are ranked.
+
+    Ranks go by score, after whether the structure can have the precursor at all; they need no
+    probability, which says how a pair stands alone and tells isomers apart less well.
     """
-    matches: list[Match | None] = [None] * len(molecules)
-    n_wrong = np.zeros(len(molecules))
-    for scored in iter_scores(model, molecules, spectra):
-        matches[scored.index], n_wrong[scored.index] = _to_match(model, scored, spectra)
-    done = [match for match in matches if match is not None]
+    done = [part.answer for part in parts if isinstance(part.answer, Match)]
     if len(done) > 1:
         # Stable, so that equal scores keep the order given.
-        order = np.lexsort((np.array([-match.score for match in done]), n_wrong))
+        wrong = np.array([part.n_wrong for part in parts])
+        order = np.lexsort((np.array([-match.score for match in done]), wrong))
         ranks = np.empty(len(order), dtype=int)
         ranks[order] = np.arange(1, len(order) + 1)
         done = [replace(match, rank=int(rank)) for match, rank in zip(done, ranks, strict=True)]
@@ -290,7 +374,10 @@ def judge(
 
 
 def _to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -> tuple[Match, int]:
-    """Return the match, and how many spectra have a precursor that the structure cannot have."""
+    """Return the match, and how many spectra have a precursor that the structure cannot have.
+
+    Several spectra are judged by the means of their match logits and scores.
+    """
     molecule = scored.tokens.molecule
     notes = list(molecule.notes)
     logit, score, explained, n_wrong = 0.0, 0.0, 0.0, 0
@@ -381,10 +468,8 @@ def _wrong_precursor(
     )
 
 
-def _simulate(model: LoadedModel, molecule: Molecule, conditions: Conditions) -> Simulation:
-    # One peak of no meaning: the prediction does not look at it.
-    asked = conditions.spectrum([100.0], [1.0])
-    (scored,) = iter_scores(model, [molecule], [asked])
+def _to_simulation(model: LoadedModel, scored: Scored, asked: Spectrum) -> Simulation:
+    molecule = scored.tokens.molecule
     ion = adduct_of(asked, molecule)
     notes = list(molecule.notes)
     if asked.adduct is None:
@@ -416,11 +501,11 @@ def _simulate(model: LoadedModel, molecule: Molecule, conditions: Conditions) ->
     )
 
 
-def _parse_all(texts: list[str], many: bool) -> list[Molecule]:
+def _parse_all(texts: list[str], many: bool, parse: Callable[[str], Molecule]) -> list[Molecule]:
     molecules = []
     for index, text in enumerate(texts):
         try:
-            molecules.append(parse_smiles(text))
+            molecules.append(parse(text))
         except MoleculeError as error:
             if not many:
                 raise
@@ -440,13 +525,12 @@ def _is_nested(values: Any) -> bool:
 
 
 def _pairwise(
-    answer: Callable[[Sequence[Molecule], Sequence[Spectrum]], list[Match]],
     molecules: list[Molecule],
     mzs: Any,
     intensities: Any,
     many: bool,
     conditions: Conditions,
-) -> list[Match]:
+) -> list[tuple[Molecule, Spectrum]]:
     if len(mzs) != len(intensities):
         raise ConfigError(
             f"{len(mzs)} lists of mzs but {len(intensities)} of intensities. Give as many."
@@ -456,11 +540,11 @@ def _pairwise(
             f"{len(molecules)} SMILES but {len(mzs)} spectra. Give one spectrum to rank the "
             "structures, or one for each; spectra of one compound go into spectra=."
         )
-    matches = []
+    pairs = []
     for index, peaks in enumerate(zip(mzs, intensities, strict=True)):
         spectrum = conditions.spectrum(*peaks, identifier=f"spectrum {index + 1} of {len(mzs)}")
-        matches += answer([molecules[index if many else 0]], [spectrum])
-    return matches
+        pairs.append((molecules[index if many else 0], spectrum))
+    return pairs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,279 @@
+"""Jobs of many callers, answered in common batches.
+
+A batch is sized by work, pairs of a structure and a spectrum, and every job has its share in each:
+one with thousands of candidates takes many batches and holds up nobody. A job that is cancelled
+costs nothing from the next batch on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.data.spectrum import Spectrum
+from team5.errors import ConfigError, MoleculeError, Team5Error
+from team5.inference.batch import ask_ranking, to_ranking
+from team5.inference.engine import iter_mixed
+from team5.inference.inference import LoadedModel, Part, Question, ask
+from team5.inference.results import Match
+from team5.serving.messages import Answered, Ask, Fault, Progress, Rank
+
+log = logging.getLogger(__name__)
+
+# Structures parsed for a job before others have their turn; about as long as a small batch.
+_PARSED_AT_ONCE = 64
+# Spectra of one structure that cost as much as the structure itself.
+_SPECTRA_PER_STRUCTURE = 8
+
+Encode = Callable[[list[Any]], Any]
+
+
+@dataclass(slots=True)
+class Job:
+    """One item on its way to its answer: structures are parsed, then scored, then put together."""
+
+    request: Ask | Rank
+    model: LoadedModel
+    texts: list[str]
+    known: dict[str, Molecule | MoleculeError] = field(default_factory=dict)
+    questions: list[Question] | None = None
+    encode: Encode = list
+    left_out: list[str] = field(default_factory=list)
+    parts: list[list[Part]] = field(default_factory=list)
+    units: Iterator[Unit] = field(default_factory=lambda: iter(()))
+    n_waiting: int = 0
+
+    def parse_some(self) -> None:
+        """Parse the next structures; in the end the item is checked as a whole.
+
+        Raises
+        ------
+        Team5Error
+            What `infer` raises for the item.
+        """
+        for text in self.texts[:_PARSED_AT_ONCE]:
+            if text not in self.known:
+                try:
+                    self.known[text] = parse_smiles(text)
+                except MoleculeError as error:
+                    self.known[text] = error
+        del self.texts[:_PARSED_AT_ONCE]
+        if self.texts:
+            return
+        self.questions = self._ask()
+        self.parts = [[] for _ in self.questions]
+        self.units = (
+            Unit(self, number, index)
+            for number, question in enumerate(self.questions)
+            for index in range(len(question.molecules))
+        )
+        self.n_waiting = sum(len(question.molecules) for question in self.questions)
+        self.known.clear()
+
+    def answer(self) -> bytes:
+        """Return the answer as JSON, when every part is there."""
+        answers = [
+            found
+            for question, parts in zip(self.questions or (), self.parts, strict=True)
+            for found in question.finish(self.model, parts)
+        ]
+        return json.dumps(self.encode(answers), allow_nan=False).encode()
+
+    def _ask(self) -> list[Question]:
+        if isinstance(self.request, Rank):
+            spectrum = self.request.spectrum
+            question, kept = ask_ranking(
+                self.model,
+                spectrum,
+                self.request.candidates,
+                max_error=self.request.max_error,
+                report=self.left_out.append,
+                parse=self._parse,
+            )
+            self.encode = lambda found: to_ranking(
+                spectrum, kept, cast("list[Match]", found)
+            ).to_dict()
+            return [question]
+        arguments = _arguments(self.request.question)
+        questions, many = ask(self.model, None, **arguments, parse=self._parse)
+        self.encode = lambda found: (
+            [answer.to_dict() for answer in found] if many else found[0].to_dict()
+        )
+        return questions
+
+    def _parse(self, text: str) -> Molecule:
+        known = self.known.get(text) if isinstance(text, str) else None
+        if isinstance(known, MoleculeError):
+            raise known
+        return known or parse_smiles(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One structure of one question of a job: what batches are made of."""
+
+    job: Job
+    question: int
+    index: int
+
+    @property
+    def asked(self) -> Question:
+        assert self.job.questions is not None  # noqa: S101  (units are made from them)
+        return self.job.questions[self.question]
+
+    @property
+    def work(self) -> float:
+        return max(1.0, len(self.asked.spectra) / _SPECTRA_PER_STRUCTURE)
+
+
+class Batcher:
+    """Turns jobs into answers, one batch at each step.
+
+    Parameters
+    ----------
+    send : callable
+        Takes what is to be told: `Answered` and `Progress`.
+    batch_pairs : int
+        Work of one batch. Larger ones are hardly faster on a CPU and make others wait.
+    """
+
+    def __init__(self, send: Callable[[Any], None], batch_pairs: int) -> None:
+        self._send = send
+        self._batch_pairs = batch_pairs
+        self._jobs: OrderedDict[int, Job] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def add(self, request: Ask | Rank, model: LoadedModel) -> None:
+        """Take a job in."""
+        if isinstance(request, Rank):
+            texts = [candidate.smiles for candidate in request.candidates]
+        else:
+            smiles = request.question.get("smiles")
+            listed = smiles if isinstance(smiles, list) else [smiles]
+            texts = [text for text in listed if isinstance(text, str)]
+        self._jobs[request.job] = Job(request, model, texts)
+
+    def cancel(self, job: int) -> None:
+        """Forget a job, if it is there."""
+        self._jobs.pop(job, None)
+
+    def step(self) -> None:
+        """Parse a little, score one batch, answer what is complete."""
+        started = time.perf_counter()
+        for job in [job for job in self._jobs.values() if job.questions is None]:
+            self._guarded(job, job.parse_some)
+        batch = self._next_batch()
+        for model in {id(unit.job.model): unit.job.model for unit in batch}.values():
+            self._score(model, [unit for unit in batch if unit.job.model is model])
+        for job in {id(unit.job): unit.job for unit in batch}.values():
+            if job.n_waiting == 0 and job.request.job in self._jobs:
+                self._guarded(job, lambda job=job: self._finish(job))  # type: ignore[misc]
+        n_jobs = len({id(unit.job) for unit in batch})
+        self._send(Progress(len(batch), n_jobs, time.perf_counter() - started))
+
+    def _next_batch(self) -> list[Unit]:
+        """Return units in turns, one of each job after the other, as many as make a batch."""
+        batch: list[Unit] = []
+        left = float(self._batch_pairs)
+        turn = [job for job in self._jobs.values() if job.questions is not None]
+        while turn and left > 0:
+            for job in list(turn):
+                unit = next(job.units, None)
+                if unit is None:
+                    turn.remove(job)
+                    continue
+                batch.append(unit)
+                left -= unit.work
+                # Who was served last is served last next time.
+                self._jobs.move_to_end(job.request.job)
+                if left <= 0:
+                    break
+        return batch
+
+    def _score(self, model: LoadedModel, units: Sequence[Unit]) -> None:
+        work = [(unit.asked.molecules[unit.index], unit.asked.spectra) for unit in units]
+        try:
+            for scored in iter_mixed(model, work):
+                unit = units[scored.index]
+                part = unit.asked.take(model, scored)
+                unit.job.parts[unit.question].append(_renumbered(part, unit.index))
+                unit.job.n_waiting -= 1
+        except Exception as error:  # noqa: BLE001  (one job must not take the others with it)
+            self._score_apart(model, units, error)
+
+    def _score_apart(self, model: LoadedModel, units: Sequence[Unit], error: Exception) -> None:
+        """Score what a mistake of ours has left unscored, job by job, to find whose it is."""
+        jobs = {id(unit.job): unit.job for unit in units}
+        if len(jobs) == 1:
+            (job,) = jobs.values()
+            log.error("a request could not be computed", exc_info=error)
+            self._fail(job, error)
+            return
+        for job in jobs.values():
+            scored = {(n, part.index) for n, parts in enumerate(job.parts) for part in parts}
+            missing = [
+                unit
+                for unit in units
+                if unit.job is job and (unit.question, unit.index) not in scored
+            ]
+            if missing:
+                self._score(model, missing)
+
+    def _finish(self, job: Job) -> None:
+        answered = Answered(job.request.job, job.answer(), left_out=tuple(job.left_out))
+        del self._jobs[job.request.job]
+        self._send(answered)
+
+    def _guarded(self, job: Job, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Team5Error as error:
+            self._fail(job, error)
+        except RecursionError:
+            self._fail(job, ConfigError("the item is nested too deeply. Give plain lists."))
+        except Exception as error:
+            # One job must not take the others with it.
+            log.exception("a request could not be computed")
+            self._fail(job, error)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        if self._jobs.pop(job.request.job, None) is not None:
+            self._send(
+                Answered(job.request.job, None, Fault.of(error), left_out=tuple(job.left_out))
+            )
+
+
+def _renumbered(part: Part, index: int) -> Part:
+    return Part(index, part.answer, part.n_wrong)
+
+
+def _arguments(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item as arguments of `infer`: spectra become Spectrum objects."""
+    arguments = {"smiles": None, **question}
+    if arguments.get("spectra") is not None:
+        arguments["spectra"] = _spectra(arguments["spectra"])
+    return arguments
+
+
+def _spectra(given: Any) -> list[Spectrum]:
+    if not isinstance(given, list) or not all(isinstance(one, Mapping) for one in given):
+        raise ConfigError(
+            "spectra= takes a list of objects with mzs and intensities, and adduct, precursor_mz, "
+            "collision_energy or instrument_type if they are known."
+        )
+    known = set(Spectrum.__dataclass_fields__)
+    spectra = []
+    for number, one in enumerate(given, start=1):
+        if unknown := sorted(map(str, one.keys() - known)):
+            raise ConfigError(f"spectra, number {number}: no key {', '.join(unknown)}.")
+        fields = {"identifier": f"spectrum {number} of {len(given)}", **one}
+        spectra.append(Spectrum(fields.pop("mzs", []), fields.pop("intensities", []), **fields))
+    return spectra

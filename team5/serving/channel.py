@@ -1,0 +1,86 @@
+"""Messages between the server and its processes: pickled values over a socket, length first.
+
+Both ends are ours and no other program can reach the socket, a nameless pair; what callers send
+is never unpickled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import select
+import socket
+import struct
+from typing import Any
+
+_LENGTH = struct.Struct("!Q")
+
+
+def encode(message: Any) -> bytes:
+    """Return a message as it goes over the socket."""
+    body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(body)) + body
+
+
+async def read_message(reader: asyncio.StreamReader) -> Any:
+    """Return the next message.
+
+    Raises
+    ------
+    EOFError
+        If the other side is gone.
+    """
+    try:
+        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        return pickle.loads(await reader.readexactly(length))  # noqa: S301  (our own process)
+    except (asyncio.IncompleteReadError, ConnectionError) as error:
+        raise EOFError from error
+
+
+class Channel:
+    """The end of a process that does one thing at a time and looks for messages in between."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._buffer = bytearray()
+
+    def send(self, message: Any) -> None:
+        """Send a message; waits while the other side is slow to read."""
+        self._socket.sendall(encode(message))
+
+    def receive(self, timeout_s: float | None = None, *, wake: int | None = None) -> list[Any]:
+        """Return all messages that are there, after waiting for one if there is none.
+
+        Parameters
+        ----------
+        timeout_s : float, optional
+            How long to wait; None waits without end.
+        wake : int, optional
+            A file descriptor that also ends the waiting when it can be read.
+
+        Raises
+        ------
+        EOFError
+            If the other side is gone.
+        """
+        watched = [self._socket.fileno(), *([] if wake is None else [wake])]
+        ready, _, _ = select.select(watched, [], [], timeout_s)
+        while self._socket.fileno() in ready:
+            received = self._socket.recv(1 << 20)
+            if not received:
+                raise EOFError
+            self._buffer += received
+            ready, _, _ = select.select([self._socket.fileno()], [], [], 0)
+        return list(self._whole_messages())
+
+    def _whole_messages(self) -> list[Any]:
+        messages, start = [], 0
+        while len(self._buffer) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, start)
+            stop = start + _LENGTH.size + length
+            if stop > len(self._buffer):
+                break
+            messages.append(pickle.loads(self._buffer[start + _LENGTH.size : stop]))  # noqa: S301
+            start = stop
+        del self._buffer[:start]
+        return messages

@@ -1,0 +1,72 @@
+"""Run a server: bind, load, answer, and let go of all of it when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+
+import uvicorn
+
+from team5.errors import ConfigError
+from team5.serving.app import make_app
+from team5.serving.backend import Backend
+from team5.serving.metrics import Metrics
+from team5.serving.settings import Settings
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Raises
+    ------
+    ConfigError
+        If the address cannot be used.
+    Team5Error
+        If the version cannot be loaded.
+    """
+    with _bind(settings.host, settings.port) as listening:
+        asyncio.run(_serve(settings, listening))
+    return 0
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> None:
+    metrics = Metrics()
+    backend = Backend(settings, metrics)
+    try:
+        loaded = await backend.start()
+        config = uvicorn.Config(
+            make_app(settings, backend, metrics),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=settings.limits.connections,
+            timeout_graceful_shutdown=int(settings.shutdown_s),
+        )
+        print(
+            f"Serving {loaded.version} ({loaded.version_hash}) on {_address(listening)}",
+            file=sys.stderr,
+            flush=True,
+        )
+        await uvicorn.Server(config).serve(sockets=[listening])
+    finally:
+        await backend.close()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise ConfigError(
+            f"host={host} port={port} cannot be used ({error.strerror or error}). "
+            "Choose another port, or port=0 for any free one."
+        ) from error
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,0 +1,84 @@
+"""What a server is told: configs/serve.yaml as checked values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from team5.errors import ConfigError
+
+TOKEN_VARIABLE = "TEAM5_TOKEN"  # noqa: S105  (its name, not its value)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may be and cost; see configs/serve.yaml."""
+
+    body_mb: float = 10
+    peaks: int = 2000
+    atoms: int = 1000
+    candidates: int = 10_000
+    queue_requests: int = 256
+    queue_pairs: int = 20_000
+    request_s: float = 300
+    body_s: float = 30
+    connections: int = 512
+
+    @property
+    def body_bytes(self) -> int:
+        return int(self.body_mb * 1_000_000)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one server; see configs/serve.yaml."""
+
+    version: str | None = None
+    checkpoints_root: str = "checkpoints"
+    device: str = "auto"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = field(default=None, repr=False)
+    cors_origins: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    batch_pairs: int = 16
+    max_versions: int = 2
+    poll_s: float = 1
+    shutdown_s: float = 30
+    threads: int = 0
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Settings:
+        """Return the settings of a composed configuration.
+
+        Raises
+        ------
+        ConfigError
+            If a value is none that a server can work with.
+        """
+        limits = {key: _positive(f"limits.{key}", value) for key, value in config["limits"].items()}
+        own = {**config, "limits": Limits(**limits)}
+        origins = own["cors_origins"] or []
+        if not isinstance(origins, list) or not all(isinstance(one, str) for one in origins):
+            raise ConfigError("cors_origins= takes a list: cors_origins=[https://lab.example.org].")
+        own["cors_origins"] = tuple(origins)
+        for key in ("batch_pairs", "max_versions", "poll_s", "shutdown_s"):
+            _positive(key, own[key])
+        port = own["port"]
+        if not isinstance(port, int) or not 0 <= port <= 65535:
+            raise ConfigError(f"port={port}: give a number from 1 to 65535, or 0 for a free one.")
+        if not isinstance(own["threads"], int) or own["threads"] < 0:
+            raise ConfigError(f"threads={own['threads']}: give a number, 0 for torch's own choice.")
+        token = own["token"] or os.environ.get(TOKEN_VARIABLE) or None
+        return cls(**{**own, "token": None if token is None else str(token)})
+
+
+def _positive(key: str, value: Any) -> Any:
+    known = {one.name: one.type for one in (*fields(Limits), *fields(Settings))}
+    kinds = (int,) if known[key.rpartition(".")[2]] == "int" else (int, float)
+    if not isinstance(value, kinds) or isinstance(value, bool) or not value > 0:
+        kind = "a whole number" if kinds == (int,) else "a number"
+        raise ConfigError(f"{key}={value}: give {kind} above 0.")
+    return value

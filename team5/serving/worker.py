@@ -1,0 +1,99 @@
+"""The process that owns the models and computes; the server talks to it over a socket.
+
+It is a process of its own so that the server answers, refuses and reports while it computes, and
+outlives it. It ends when the server's end of the socket is closed, however the server ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import socket
+import sys
+from typing import Any, Never
+
+import torch
+
+from team5.errors import Team5Error
+from team5.inference.inference import LoadedModel
+from team5.serving.batcher import Batcher
+from team5.serving.channel import Channel
+from team5.serving.messages import Answered, Ask, Cancel, Fault, Load, Loaded, Rank, Refused
+from team5.serving.models import ModelPool
+
+
+class Worker:
+    """Reads messages between batches, and answers them."""
+
+    def __init__(self, channel: Channel, pool: ModelPool, batch_pairs: int) -> None:
+        self._channel = channel
+        self._pool = pool
+        self._batcher = Batcher(channel.send, batch_pairs)
+        self._parked: set[int] = set()
+
+    def run(self) -> Never:
+        """Work until the server is gone."""
+        while True:
+            wait_s = 0 if len(self._batcher) else None
+            for message in self._channel.receive(wait_s, wake=self._pool.wake):
+                self._take(message)
+            self._pool.collect()
+            if len(self._batcher):
+                self._batcher.step()
+
+    def _take(self, message: Any) -> None:
+        match message:
+            case Ask() | Rank():
+                self._parked.add(message.job)
+                self._pool.get(message.version, lambda found: self._begin(message, found))
+            case Cancel():
+                self._parked.discard(message.job)
+                self._batcher.cancel(message.job)
+            case Load():
+                self._pool.renew(message.version, lambda found: self._tell(message, found))
+
+    def _begin(self, request: Ask | Rank, found: LoadedModel | Team5Error) -> None:
+        if request.job not in self._parked:
+            return  # cancelled while its version was loading
+        self._parked.remove(request.job)
+        if isinstance(found, Team5Error):
+            self._channel.send(Answered(request.job, None, Fault.of(found)))
+        else:
+            self._batcher.add(request, found)
+
+    def _tell(self, asked: Load, found: LoadedModel | Team5Error) -> None:
+        if isinstance(found, Team5Error):
+            self._channel.send(Refused(asked.version, Fault.of(found)))
+        else:
+            self._channel.send(Loaded(found.version, found.version_hash))
+
+
+def main() -> int:
+    """Run as a process of the server; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Started by serve.py.")
+    parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--max-versions", type=int, required=True)
+    parser.add_argument("--batch-pairs", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=0)
+    given = parser.parse_args()
+    # Both reach the whole process group; the server answers what is under way before it lets go.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s")
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    channel = Channel(socket.socket(fileno=given.socket))
+    pool = ModelPool(given.root, given.device, given.max_versions)
+    try:
+        Worker(channel, pool, given.batch_pairs).run()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return 0
+    finally:
+        pool.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

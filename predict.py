@@ -18,6 +18,10 @@ structures its records carry:
 
     python predict.py spectra=queries.mgf candidates=structures.smi output=ranking.csv device=cuda
     python predict.py spectra=library.msp output=matches.parquet
+
+Match a spectrum with a structure, beside other molecules of its mass, which makes it surer:
+
+    python predict.py smiles="CCO" mzs=[47.049] intensities=[100] references=library.smi
 """
 
 from __future__ import annotations
@@ -51,7 +55,7 @@ def main(cfg: DictConfig) -> int:
     if output is not None:
         check_output_path(
             output,
-            read_from=[settings["spectra"], settings["candidates"]],
+            read_from=[settings[name] for name in ("spectra", "candidates", "references")],
             versions=settings["checkpoints_root"],
         )
 
@@ -109,17 +113,20 @@ def answer(
     from team5.inference.inference import infer
 
     context = {key: settings[key] for key in CONTEXT}
-    max_error = settings["max_error"]
-    peaks = settings["mzs"], settings["intensities"]
+    how: dict[str, Any] = {
+        "max_error": settings["max_error"],
+        "references": _references(settings, report),
+    }
+    peaks: dict[str, Any] = {key: settings[key] for key in ("mzs", "intensities")}
     if settings["spectra"] is None and settings["candidates"] is None:
         # Without a structure, infer says what it misses.
         return infer(
             model,
             model.tokenizer,
             settings["smiles"] or [],
-            *peaks,
+            **peaks,
             **context,
-            max_error=max_error,
+            **how,
         )
 
     from team5.data.spectrum import Spectrum
@@ -127,19 +134,21 @@ def answer(
 
     candidates = settings["candidates"]
     if settings["spectra"] is None:
-        spectrum = Spectrum(*peaks, **context)
+        spectrum = Spectrum(**peaks, **context)
         structures = batch.read_candidates(candidates, report=report)
-        return batch.rank_candidates(
-            model, spectrum, structures, max_error=max_error, report=report
-        )
-    how: dict[str, Any] = {
-        "context": batch.Context(**context),
-        "max_error": max_error,
-        "report": report,
-    }
+        return batch.rank_candidates(model, spectrum, structures, **how, report=report)
+    how |= {"context": batch.Context(**context), "report": report}
     if candidates is None:
         return batch.match_file(model, settings["spectra"], **how)
     return batch.rank_file(model, settings["spectra"], candidates, **how)
+
+
+def _references(settings: dict[str, Any], report: Any) -> list[str] | None:
+    if settings["references"] is None:
+        return None
+    from team5.inference.batch import read_candidates
+
+    return [other.smiles for other in read_candidates(settings["references"], report=report)]
 
 
 if __name__ == "__main__":

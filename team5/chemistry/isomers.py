@@ -9,11 +9,12 @@ from rdkit import Chem
 
 from team5.chemistry.molecule import Molecule, parse_smiles
 
+N_ISOMERS = 8  # that a structure is compared with
 _MAX_CHANGES = 3  # of one isomer, one after the other
 _ATTEMPTS_PER_ISOMER = 12
 
 
-def make_isomers(molecule: Molecule, n: int, *, seed: int = 0) -> list[str]:
+def make_isomers(molecule: Molecule, n: int = N_ISOMERS, *, seed: int = 0) -> list[str]:
     """Return other structures of the same formula, the same ones for a structure and a seed.
 
     Each differs by one to three changes: a part that hangs on one single bond moves to another

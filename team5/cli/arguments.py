@@ -124,6 +124,7 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
         RawArgument("instrument_type"),
         RawArgument("spectra"),
         RawArgument("candidates"),
+        RawArgument("references"),
         RawArgument("output"),
     ),
     "evaluate": (

@@ -227,11 +227,13 @@ def _match_row(match: Match, identifier: str = "", name: str = "") -> dict[str, 
         "version_hash": match.version_hash,
         "notes": "; ".join(match.notes),
         "abstained": match.abstained,
+        "references": match.references,
+        "n_references": match.n_references,
     }
 
 
 # What is neither text nor a 64-bit float in these rows.
-_WHOLE_NUMBERS = {"rank"}
+_WHOLE_NUMBERS = {"rank", "n_references"}
 _TRUTHS = {"label", "precursor_fits"}
 _TEXTS = {
     "identifier",
@@ -246,6 +248,7 @@ _TEXTS = {
     "version_hash",
     "notes",
     "abstained",
+    "references",
 }
 
 
@@ -418,6 +421,9 @@ def _format_match(match: Match, top: int) -> str:
         f"{match.explained_intensity:.0%} of the intensity explained"
     )
     lines = [match.smiles, f"  {judgement}", f"  {_conditions(match)}"]
+    if match.references:
+        beside = {"candidates": "other molecules of its mass", "isomers": "isomers made from it"}
+        lines.append(f"  compared with {match.n_references} {beside[match.references]}")
     if match.peaks:
         lines.append("")
         highest = sorted(match.peaks, key=lambda peak: -peak.intensity)[:top]

@@ -158,7 +158,7 @@ class Batch:
         Of peaks above the precursor.
     labels : (B,) float
         1 where the spectrum is of its molecule, 0 for decoys, -1 where the peaks are of another
-        compound.
+        compound; above 1 for molecules that others are compared with (``dataset.py`` names them).
     spectrum_index : (B,) long
         The same for all rows that hold one spectrum against several molecules.
     """

@@ -22,6 +22,7 @@ from team5.data.dataset import (
     CompoundBatchSampler,
     CompoundDataset,
     Measurement,
+    PairDataset,
     Query,
     QueryDataset,
     collate_held,
@@ -48,7 +49,8 @@ class SpectrumDataModule(lightning.LightningDataModule):
     """Spectra of a source, split into folds, as loaders for training and validation.
 
     Validation has two loaders: pairs (each spectrum with its own structure and with a decoy of
-    the same mass, one to one) and rankings (one spectrum per compound with several candidates).
+    the same mass, one to one, and what these are compared with) and rankings (one spectrum per
+    compound with several candidates).
 
     Parameters
     ----------
@@ -71,6 +73,8 @@ class SpectrumDataModule(lightning.LightningDataModule):
         Spectra of a compound in one epoch, drawn by seed; validation takes the same each time.
     n_candidates : int
         Candidates of a validation ranking, the own structure included.
+    n_references : int
+        Other molecules of its mass that a validation structure and its decoys are compared with.
     train_compounds : int, optional
         Learn from this many compounds only, drawn by seed: for learning curves.
     train_decoys : int
@@ -98,6 +102,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         max_spectra: int = 8,
         val_max_spectra: int = 4,
         n_candidates: int = 16,
+        n_references: int = 24,
         train_compounds: int | None = None,
         train_decoys: int = 0,
         train_exchanged: int = 0,
@@ -124,6 +129,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         self.max_spectra = max_spectra
         self.val_max_spectra = val_max_spectra
         self.n_candidates = n_candidates
+        self.n_references = n_references
         self.train_compounds = train_compounds
         self.train_decoys = train_decoys
         self.train_exchanged = train_exchanged
@@ -201,6 +207,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             self._training_decoys(train, pool, held_out) if self.train_decoys > 0 else None
         )
         self.pairs, n_without = self._pair_queries(val, pool)
+        self.references = self._references(self.pairs, pool)
         self.rankings = self._ranking_queries(val, pool)
         if not self.pairs:
             raise DataError(
@@ -275,6 +282,26 @@ class SpectrumDataModule(lightning.LightningDataModule):
             if decoy is not None and _can_be_held(decoy, measurement)
         ]
         return queries, len(rows) - len(queries)
+
+    def _references(self, pairs: Sequence[Query], pool: CandidatePool) -> dict[str, list[str]]:
+        """Return, by own structure, other molecules of its mass; drawn as the decoys are."""
+        taken: dict[str, set[str]] = {}
+        for query in pairs:
+            own, decoy = query.candidates
+            taken.setdefault(own, {own}).add(decoy)
+        references: dict[str, list[str]] = {}
+        for position, (own, structures) in enumerate(taken.items()):
+            keys = {parse_smiles(smiles).inchikey14 for smiles in structures}
+            near = pool.near(parse_smiles(own).exact_mass, CANDIDATE_TOLERANCE_PPM)
+            random = np.random.default_rng((self.seed, position, 3))
+            drawn = references[own] = []
+            for i in random.permutation(len(near)).tolist():
+                if len(drawn) == self.n_references:
+                    break
+                smiles = near.smiles[i].as_py()
+                if near.inchikey14s[i].as_py() not in keys and _is_cuttable(smiles):
+                    drawn.append(smiles)
+        return references
 
     def _ranking_queries(self, compounds: Sequence[Compound], pool: CandidatePool) -> list[Query]:
         queries = []
@@ -352,14 +379,15 @@ class SpectrumDataModule(lightning.LightningDataModule):
         )
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
-        pairs = QueryDataset(self.pairs, self.tokenizer)
+        pairs = PairDataset(self.pairs, self.references, self.tokenizer)
         rankings = QueryDataset(self.rankings, self.tokenizer)
         return [
             DataLoader(
                 pairs,
-                batch_size=self.batch_size,
+                batch_size=1,
                 collate_fn=collate_held,
                 num_workers=self.num_workers,
+                persistent_workers=self.num_workers > 0,
             ),
             DataLoader(
                 rankings,

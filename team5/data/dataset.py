@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from team5.chemistry.adducts import Adduct, parse_adduct
+from team5.chemistry.isomers import N_ISOMERS, make_isomers
+from team5.chemistry.molecule import parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer, MoleculeTokens
 from team5.data.collate import Batch, Pair, collate, make_pair
 from team5.errors import AdductError
@@ -26,6 +29,8 @@ T = TypeVar("T")
 # What a spectrum is of: the structure it is held against, another one of its mass, or, its peaks
 # exchanged for another compound's, neither.
 OWN, DECOY, EXCHANGED = 1, 0, -1
+# Or a molecule that one of these is compared with: an isomer made from it, or any of its mass.
+ISOMER_OF_OWN, ISOMER_OF_DECOY, REFERENCE = 2, 3, 4
 _EXCHANGE_ATTEMPTS = 30
 # Structures, the spectra held against them, and what each of these pairs is.
 Held = tuple[list[MoleculeTokens], list[Pair], list[int]]
@@ -266,8 +271,82 @@ class Query:
     candidates: tuple[str, ...]
 
 
+class PairDataset(Dataset[Held]):
+    """Validation spectra by compound, each held against its own structure and a decoy.
+
+    Beside these stand their references: isomers made from them, and other molecules of the mass.
+
+    Parameters
+    ----------
+    queries : sequence of Query
+        With two candidates; those of one structure follow each other.
+    references : mapping of str to sequence of str
+        By own structure, other molecules of its mass that are none of its decoys.
+    tokenizer : MoleculeTokenizer
+    n_isomers : int
+        Made from each structure, at most.
+    """
+
+    def __init__(
+        self,
+        queries: Sequence[Query],
+        references: Mapping[str, Sequence[str]],
+        tokenizer: MoleculeTokenizer,
+        *,
+        n_isomers: int = N_ISOMERS,
+    ) -> None:
+        self.compounds = [
+            list(group) for _, group in groupby(queries, key=lambda query: query.candidates[0])
+        ]
+        self.references = references
+        self.tokenizer = tokenizer
+        self.n_isomers = n_isomers
+        # Slow to make, and the same in every epoch.
+        self._isomers: dict[str, list[str]] = {}
+
+    def __len__(self) -> int:
+        return len(self.compounds)
+
+    def __getitem__(self, index: int) -> Held:
+        queries = self.compounds[index]
+        tokens: list[MoleculeTokens] = []
+        pairs: list[Pair] = []
+        labels: list[int] = []
+
+        def hold(smiles: str, spectra: Sequence[int], label: int) -> None:
+            encoded = self.tokenizer.encode(smiles)
+            held = []
+            for i in spectra:
+                # A reference that lacks the atoms the adduct loses tells nothing.
+                with contextlib.suppress(AdductError):
+                    held.append(queries[i].measurement.pair(encoded, len(tokens), i))
+            if held:
+                tokens.append(encoded)
+                pairs.extend(held)
+                labels.extend([label] * len(held))
+
+        own, _ = queries[0].candidates
+        every = range(len(queries))
+        hold(own, every, OWN)
+        for isomer in self._isomers_of(own):
+            hold(isomer, every, ISOMER_OF_OWN)
+        for reference in self.references[own]:
+            hold(reference, every, REFERENCE)
+        for i, query in enumerate(queries):
+            _, decoy = query.candidates
+            hold(decoy, [i], DECOY)
+            for isomer in self._isomers_of(decoy):
+                hold(isomer, [i], ISOMER_OF_DECOY)
+        return tokens, pairs, labels
+
+    def _isomers_of(self, smiles: str) -> list[str]:
+        if smiles not in self._isomers:
+            self._isomers[smiles] = make_isomers(parse_smiles(smiles), self.n_isomers)
+        return self._isomers[smiles]
+
+
 class QueryDataset(Dataset[Held]):
-    """Validation queries as batches: molecules, pairs and labels (1: own structure)."""
+    """Validation rankings: molecules, pairs and labels (1: own structure)."""
 
     def __init__(self, queries: Sequence[Query], tokenizer: MoleculeTokenizer) -> None:
         self.queries = queries

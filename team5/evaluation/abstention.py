@@ -60,10 +60,7 @@ def _match_answers(scored: Sequence[ScoredQuery], threshold: float) -> list[_Ans
         _Answer(s, match_confidence(p), (p >= threshold) != is_truth)
         for s in scored
         if s.decoy is not None
-        for is_truth, p in (
-            (True, float(s.probabilities[MODEL][s.truth])),
-            (False, float(s.probabilities[MODEL][s.decoy])),
-        )
+        for is_truth, p in zip((True, False), s.probabilities[MODEL].tolist(), strict=True)
     ]
 
 

@@ -10,6 +10,8 @@ ION_MODE = "ion mode"
 COLLISION_ENERGY = "collision energy"
 SIMILARITY = "similarity to the nearest training structure"
 
+EXPLAINED = "intensity that the true structure explains"
+
 UNKNOWN = "unknown"
 _N_CANDIDATES_BANDS = ((2, "2 to 5"), (6, "6 to 20"), (21, "21 to 49"), (50, "50 and more"))
 _ENERGY_BANDS = ((0, "low, below 25"), (25, "medium, 25 to 50"), (50, "high, from 50"))
@@ -20,10 +22,18 @@ _SIMILARITY_BANDS = (
     (0.55, "0.55 to 0.85"),
     (0.85, "0.85 and more"),
 )
+_EXPLAINED_BANDS = (
+    (0.0, "below 30 %"),
+    (0.3, "30 to 60 %"),
+    (0.6, "60 to 80 %"),
+    (0.8, "80 to 95 %"),
+    (0.95, "95 % and more"),
+)
 _BANDS: dict[str, Sequence[tuple[float, str]]] = {
     N_CANDIDATES: _N_CANDIDATES_BANDS,
     COLLISION_ENERGY: (*_ENERGY_BANDS, (float("inf"), UNKNOWN)),
     SIMILARITY: _SIMILARITY_BANDS,
+    EXPLAINED: _EXPLAINED_BANDS,
 }
 
 
@@ -47,6 +57,11 @@ def collision_energy_band(normalised_energy: float | None) -> str:
 def similarity_band(similarity: float) -> str:
     """Return the band of a Tanimoto similarity, 0 to 1."""
     return _band(similarity, _SIMILARITY_BANDS)
+
+
+def explained_band(share: float) -> str:
+    """Return the band of a share of intensity, 0 to 1."""
+    return _band(share, _EXPLAINED_BANDS)
 
 
 def band_order(condition: str, sizes: Mapping[str, int]) -> list[str]:

@@ -22,6 +22,8 @@ ALL = "rank, all candidates"
 LONG = f"rank, lists of {LONG_LIST} and more"
 SAME_FORMULA = "rank, candidates of the same formula"
 MATCH = "match, one decoy of the same mass"
+MANY_REFERENCES = 20
+MATCH_BESIDE = f"match, beside {MANY_REFERENCES} and more other molecules of the mass"
 SIMULATE = f"simulate, bins of {BIN_WIDTH}"
 
 COSINE = "cosine"
@@ -48,8 +50,11 @@ class ScoredQuery:
         Candidates of the structure's own formula.
     scores : dict of str to array of shape (C,)
         What candidates are ranked by, higher is better; by ``model`` and controls.
-    probabilities : dict of str to array of shape (C,)
-        Of a match; by ``model`` and those controls that have any.
+    probabilities : dict of str to array of shape (2,)
+        Of a match, of the true structure and of the decoy, each as if it were given alone; by
+        ``model`` and those controls that have any. Empty without a decoy.
+    probabilities_beside : dict of str to array of shape (2,)
+        The same beside the other candidates; empty where these are fewer than `MANY_REFERENCES`.
     similarities : dict of str to dict of str to float or None
         Of the spectrum simulated for the true structure to the measured one: by measure, then by
         ``model`` and controls. None where the measured spectrum has no peaks to compare.
@@ -64,6 +69,7 @@ class ScoredQuery:
     same_formula: Array
     scores: Mapping[str, Array]
     probabilities: Mapping[str, Array]
+    probabilities_beside: Mapping[str, Array]
     similarities: Mapping[str, Mapping[str, float | None]]
     conditions: Mapping[str, str]
 

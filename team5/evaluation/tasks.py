@@ -17,6 +17,7 @@ from team5.evaluation.figures import (
     LONG,
     LONG_LIST,
     MATCH,
+    MATCH_BESIDE,
     MODEL,
     SAME_FORMULA,
     SIMILARITIES,
@@ -52,7 +53,8 @@ def figures(
     """Return the figures of the three tasks, by task.
 
     Rankings leave out queries with one candidate, which say nothing. Matches take each query once
-    with its own structure and once with its decoy. Without the precursor, spectra of no other
+    with its own structure and once with its decoy; beside other molecules of the mass, those
+    queries that have enough. Without the precursor, spectra of no other
     peaks are left out.
 
     Parameters
@@ -72,7 +74,8 @@ def figures(
     found = {ALL: _rankings(scored, seed=seed)}
     found[LONG] = _rankings([s for s in scored if len(s.same_formula) >= LONG_LIST], seed=seed)
     found[SAME_FORMULA] = _rankings(scored, same_formula=True, seed=seed)
-    found[MATCH] = _matches(scored, threshold, seed)
+    for title, pairs in ((MATCH, _Pairs.of(scored)), (MATCH_BESIDE, _Pairs.beside(scored))):
+        found[title] = _matches(pairs, threshold, seed)
     found[SIMULATE] = _simulations(scored, seed)
     return {title: rows for title, rows in found.items() if rows}
 
@@ -104,7 +107,7 @@ def reliability_diagram(
 ) -> list[ReliabilityFigure]:
     """Return the bins of a reliability diagram of the match probabilities."""
     pairs = _Pairs.of(scored)
-    probabilities = pairs.values(lambda s: s.probabilities[MODEL])
+    probabilities = pairs.probabilities[MODEL]
     structures = np.repeat(pairs.structures, 2)
     return [
         ReliabilityFigure(
@@ -190,41 +193,52 @@ class _Pairs:
 
     Attributes
     ----------
-    queries : list of (ScoredQuery, int)
-        With the place of the decoy.
+    queries : list of ScoredQuery
+    probabilities : dict of str to array of shape (2 Q,)
+        By source.
     labels : array of shape (2 Q,), bool
     structures : array of shape (Q,)
     """
 
-    queries: list[tuple[ScoredQuery, int]]
+    queries: list[ScoredQuery]
+    probabilities: dict[str, Array]
     labels: Array
     structures: Array
 
     @classmethod
     def of(cls, scored: Sequence[ScoredQuery]) -> _Pairs:
-        queries = [(s, s.decoy) for s in scored if s.decoy is not None]
+        return cls._from([(s, s.probabilities) for s in scored if s.probabilities])
+
+    @classmethod
+    def beside(cls, scored: Sequence[ScoredQuery]) -> _Pairs:
+        return cls._from([(s, s.probabilities_beside) for s in scored if s.probabilities_beside])
+
+    @classmethod
+    def _from(cls, pairs: Sequence[tuple[ScoredQuery, Mapping[str, Array]]]) -> _Pairs:
+        sources = pairs[0][1] if pairs else {}
         return cls(
-            queries,
-            np.tile([True, False], len(queries)),
-            np.array([s.structure for s, _ in queries]),
+            [s for s, _ in pairs],
+            {source: np.concatenate([p[source] for _, p in pairs]) for source in sources},
+            np.tile([True, False], len(pairs)),
+            np.array([s.structure for s, _ in pairs]),
         )
 
-    def values(self, get: Callable[[ScoredQuery], Array]) -> Array:
-        return np.array([get(s)[[s.truth, decoy]] for s, decoy in self.queries]).ravel()
+    def scores(self, source: str) -> Array:
+        places = [[i for i in (s.truth, s.decoy) if i is not None] for s in self.queries]
+        found = zip(self.queries, places, strict=True)
+        return np.concatenate([s.scores[source][both] for s, both in found])
 
 
-def _matches(scored: Sequence[ScoredQuery], threshold: float, seed: int) -> list[Figure]:
-    pairs = _Pairs.of(scored)
-    first, _ = pairs.queries[0]
-    by_source = {
-        source: pairs.values(lambda s, source=source: s.probabilities[source])  # type: ignore[misc]
-        for source in first.probabilities
-    }
+def _matches(pairs: _Pairs, threshold: float, seed: int) -> list[Figure]:
+    if not pairs.queries:
+        return []
+    first = pairs.queries[0]
+    by_source = dict(pairs.probabilities)
     own = by_source.pop(MODEL)
     thresholds = {source: threshold if source == "exchanged" else 0.5 for source in by_source}
     # Scores that are no probabilities still put the pairs in an order.
     ordered = by_source | {
-        source: _squeezed(pairs.values(lambda s, source=source: s.scores[source]))  # type: ignore[misc]
+        source: _squeezed(pairs.scores(source))
         for source in ("mass_error", "bond_breaking")
         if source in first.scores
     }

@@ -119,6 +119,7 @@ def rank_file(
     *,
     context: Context | None = None,
     max_error: float | None = None,
+    references: Sequence[str] | None = None,
     report: Report = log.warning,
 ) -> Iterator[Ranking]:
     """Rank all candidates of one file for each spectrum of another.
@@ -130,7 +131,7 @@ def rank_file(
         What `team5.data.readers.iter_spectra` and `read_candidates` read.
     context : Context, optional
         For spectra that do not say how they were measured.
-    max_error : float, optional
+    max_error, references
         As for `infer`.
     report : callable, default logs a warning
         Gets a line of text for each spectrum or candidate that is left out.
@@ -150,7 +151,12 @@ def rank_file(
         try:
             spectrum = (context or Context()).fill(record.spectrum)
             yield rank_candidates(
-                model, spectrum, candidates, max_error=max_error, report=_prefixed(where, report)
+                model,
+                spectrum,
+                candidates,
+                max_error=max_error,
+                references=references,
+                report=_prefixed(where, report),
             )
         except _UNANSWERABLE as error:
             report(f"{where}: {error} Left out.")
@@ -162,6 +168,7 @@ def match_file(
     *,
     context: Context | None = None,
     max_error: float | None = None,
+    references: Sequence[str] | None = None,
     report: Report = log.warning,
 ) -> Iterator[Ranking]:
     """Match each spectrum of a file with the structure its record carries.
@@ -172,7 +179,7 @@ def match_file(
     spectra_path : str or Path
     context : Context, optional
         For spectra that do not say how they were measured.
-    max_error : float, optional
+    max_error, references
         As for `infer`.
     report : callable, default logs a warning
         Gets a line of text for each spectrum that is left out.
@@ -191,7 +198,12 @@ def match_file(
         try:
             spectrum = (context or Context()).fill(record.spectrum)
             answer = infer(
-                model, model.tokenizer, record.smiles, spectra=[spectrum], max_error=max_error
+                model,
+                model.tokenizer,
+                record.smiles,
+                spectra=[spectrum],
+                max_error=max_error,
+                references=references,
             )
         except _UNANSWERABLE as error:
             report(f"{where}: {error} Left out.")
@@ -206,18 +218,21 @@ def rank_candidates(
     candidates: Sequence[Candidate],
     *,
     max_error: float | None = None,
+    references: Sequence[str] | None = None,
     report: Report = log.warning,
 ) -> Ranking:
     """Rank candidates for one spectrum; those that cannot be judged are reported and left out.
 
-    ``max_error`` is that of `infer`.
+    ``max_error`` and ``references`` are those of `infer`.
 
     Raises
     ------
     MoleculeError, AdductError, SpectrumError
         If not one of them can be judged; what the first says.
     """
-    question, kept = ask_ranking(model, spectrum, candidates, max_error=max_error, report=report)
+    question, kept = ask_ranking(
+        model, spectrum, candidates, max_error=max_error, references=references, report=report
+    )
     return to_ranking(spectrum, kept, cast("list[Match]", question.answers(model)))
 
 
@@ -227,6 +242,7 @@ def ask_ranking(
     candidates: Sequence[Candidate],
     *,
     max_error: float | None = None,
+    references: Sequence[str] | None = None,
     report: Report = log.warning,
     parse: Callable[[str], Molecule] = parse_smiles,
 ) -> tuple[Question, list[Candidate]]:
@@ -236,7 +252,13 @@ def ask_ranking(
     def question(asked: Sequence[Candidate]) -> Question:
         smiles = [candidate.smiles for candidate in asked]
         questions, _ = ask(
-            model, None, smiles, spectra=[spectrum], max_error=max_error, parse=parse
+            model,
+            None,
+            smiles,
+            spectra=[spectrum],
+            max_error=max_error,
+            references=references,
+            parse=parse,
         )
         return questions[0]
 

@@ -9,11 +9,14 @@ As a program, for one structure and one spectrum:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +35,11 @@ from team5.data.collate import check_adduct
 from team5.data.collision_energy import parse_collision_energy
 from team5.data.context import ADDUCTS
 from team5.data.spectrum import Spectrum
-from team5.errors import ConfigError, DeviceError, MoleculeError, Team5Error
+from team5.errors import AdductError, ConfigError, DeviceError, MoleculeError, Team5Error
 from team5.inference.abstain import Calibration, check_max_error, hold_back
 from team5.inference.engine import Scored, adduct_of, iter_scores
 from team5.inference.explain import explain_peaks, predict_spectrum
+from team5.inference.references import Comparison, Fit, add_references, compared_logits
 from team5.inference.results import ExplainedPeak, Match, Simulation
 from team5.models.model import Team5Model
 from team5.registry.export import read_version
@@ -167,6 +171,7 @@ def infer(
     collision_energy: str | float | None = None,
     instrument_type: str | None = None,
     max_error: float | None = None,
+    references: Sequence[str] | None = None,
 ) -> Match | Simulation | list[Match] | list[Simulation]:
     """Answer one of the three questions, by what is given.
 
@@ -200,6 +205,10 @@ def infer(
     max_error : float, optional
         Share of wrong answers to accept: matches and rankings that are not sure enough for it
         carry the reason in ``abstained``.
+    references : sequence of str, optional
+        SMILES of further molecules that structures of the same mass (10 ppm) are compared with, as
+        candidates are with each other; the more of them, the surer the match probability. Where a
+        structure has fewer than eight in all, isomers are made from it.
 
     Raises
     ------
@@ -220,6 +229,7 @@ def infer(
         collision_energy=collision_energy,
         instrument_type=instrument_type,
         max_error=max_error,
+        references=references,
     )
     answers: list[Any] = [found for question in questions for found in question.answers(model)]
     return answers if many else answers[0]
@@ -229,11 +239,22 @@ def infer(
 class Question:
     """Structures to judge by the spectra of one compound, or one to simulate; checked.
 
-    ``take`` turns the scores of one structure into a part of the answer as they come, ``finish``
+    ``take`` turns the scores of one molecule into a part of the answer as they come, ``finish``
     the parts into the answers, in the order of the structures; ``answers`` does all of it.
+
+    Attributes
+    ----------
+    molecules : sequence of Molecule
+        To score: the structures asked about, then those they are compared with.
+    comparisons : sequence of Comparison
+        One for each structure asked about.
+    spectra : sequence of Spectrum
+    is_simulation : bool
+    max_error : float, optional
     """
 
     molecules: Sequence[Molecule]
+    comparisons: Sequence[Comparison]
     spectra: Sequence[Spectrum]
     is_simulation: bool = False
     max_error: float | None = None
@@ -245,31 +266,38 @@ class Question:
     def take(self, model: LoadedModel, scored: Scored) -> Part:
         if self.is_simulation:
             return Part(scored.index, _to_simulation(model, scored, self.spectra[0]))
-        return Part(scored.index, *_to_match(model, scored, self.spectra))
+        fit = Fit.of(scored.scores, scored.rows)
+        if scored.index >= len(self.comparisons):
+            return Part(scored.index, fit=fit)
+        return Part(scored.index, *_to_match(model, scored, self.spectra), fit)
 
     def finish(self, model: LoadedModel, parts: Iterable[Part]) -> list[Match] | list[Simulation]:
         ordered = sorted(parts, key=lambda part: part.index)
         if self.is_simulation:
             return [part.answer for part in ordered if isinstance(part.answer, Simulation)]
-        return _to_ranked(model, ordered, self.max_error)
+        return _to_ranked(model, ordered, self.comparisons, self.max_error)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one structure of a question gives.
+    """What one molecule of a question gives.
 
     Attributes
     ----------
     index : int
-        Which of the question's structures.
-    answer : Match or Simulation
+        Which of the question's molecules.
+    answer : Match or Simulation, optional
+        None for those that others are compared with. A match has no probability yet.
     n_wrong : int
         Spectra with a precursor that the structure cannot have.
+    fit : Fit, optional
+        None for simulations.
     """
 
     index: int
-    answer: Match | Simulation
+    answer: Match | Simulation | None = None
     n_wrong: int = 0
+    fit: Fit | None = None
 
 
 def ask(
@@ -285,6 +313,7 @@ def ask(
     collision_energy: str | float | None = None,
     instrument_type: str | None = None,
     max_error: float | None = None,
+    references: Sequence[str] | None = None,
     parse: Callable[[str], Molecule] = parse_smiles,
 ) -> tuple[list[Question], bool]:
     """Return what `infer` is asked, all of it checked and nothing computed yet.
@@ -308,6 +337,9 @@ def ask(
     conditions = Conditions(adduct, precursor_mz, collision_energy, instrument_type)
     if max_error is not None:
         check_max_error(model.calibration, max_error, model.version)
+    question = partial(
+        _question, model, others=_parse_references(model, references, parse), max_error=max_error
+    )
     if spectra is not None:
         if mzs is not None or intensities is not None or conditions != Conditions():
             raise ConfigError(
@@ -322,13 +354,15 @@ def ask(
             )
         if not together:
             raise ConfigError("spectra= is empty. Give at least one Spectrum.")
-        return _checked([Question(molecules, together, max_error=max_error)]), many
+        return [question(molecules, together)], many
     if mzs is None and intensities is None:
-        if max_error is not None:
-            raise ConfigError("max_error= is for matches and rankings. Leave it out to simulate.")
+        for name, value in (("max_error", max_error), ("references", references)):
+            if value is not None:
+                raise ConfigError(f"{name}= is for matches and rankings. Leave it out to simulate.")
         # One peak of no meaning: the prediction does not look at it.
         blank = [conditions.spectrum([100.0], [1.0])]
-        return _checked([Question([m], blank, is_simulation=True) for m in molecules]), many
+        _check_ions(molecules, blank)
+        return [Question([m], [Comparison()], blank, is_simulation=True) for m in molecules], many
     if mzs is None or intensities is None:
         given, missing = ("intensities", "mzs") if mzs is None else ("mzs", "intensities")
         raise ConfigError(
@@ -339,31 +373,84 @@ def ask(
             "of mzs and intensities one is a list of lists, the other is not. Give both alike."
         )
     if not _is_nested(mzs):
-        spectrum = conditions.spectrum(mzs, intensities)
-        return _checked([Question(molecules, [spectrum], max_error=max_error)]), many
+        return [question(molecules, [conditions.spectrum(mzs, intensities)])], many
     pairs = _pairwise(molecules, mzs, intensities, many, conditions)
-    return _checked([Question([m], [s], max_error=max_error) for m, s in pairs]), True
+    return [question([molecule], [spectrum]) for molecule, spectrum in pairs], True
 
 
-def _checked(questions: list[Question]) -> list[Question]:
-    """Return the questions, sure that every structure can form every ion it is held against."""
-    for question in questions:
-        for molecule in question.molecules:
-            for spectrum in question.spectra:
-                check_adduct(molecule, adduct_of(spectrum, molecule))
-    return questions
+def _parse_references(
+    model: LoadedModel, references: Sequence[str] | None, parse: Callable[[str], Molecule]
+) -> list[Molecule]:
+    if references is None:
+        return []
+    if isinstance(references, str):
+        raise ConfigError("references= takes a list of SMILES: other molecules of the mass.")
+    if not model.candidate_head.is_fitted:
+        raise ConfigError(
+            f"{model.version} does not compare structures with references. Use a later version, "
+            "or leave references= out."
+        )
+    return _parse_all([str(text) for text in references], True, parse, "reference")
 
 
-def _to_ranked(model: LoadedModel, parts: Sequence[Part], max_error: float | None) -> list[Match]:
+def _question(
+    model: LoadedModel,
+    molecules: Sequence[Molecule],
+    spectra: Sequence[Spectrum],
+    *,
+    others: Sequence[Molecule],
+    max_error: float | None,
+) -> Question:
+    """Return the question of one compound, sure that every structure can form every ion."""
+    _check_ions(molecules, spectra)
+    usable = []
+    for other in others:
+        # One that lacks the atoms the adduct loses cannot be compared with.
+        with contextlib.suppress(AdductError):
+            _check_ions([other], spectra)
+            usable.append(other)
+    scored, comparisons = add_references(model, molecules, usable)
+    return Question(scored, comparisons, spectra, max_error=max_error)
+
+
+def _check_ions(molecules: Sequence[Molecule], spectra: Sequence[Spectrum]) -> None:
+    for molecule in molecules:
+        for spectrum in spectra:
+            check_adduct(molecule, adduct_of(spectrum, molecule))
+
+
+def _to_ranked(
+    model: LoadedModel,
+    parts: Sequence[Part],
+    comparisons: Sequence[Comparison],
+    max_error: float | None,
+) -> list[Match]:
     """Return the matches of one question; several are ranked.
 
-    Ranks go by score, after whether the structure can have the precursor at all; they need no
-    probability, which says how a pair stands alone and tells isomers apart less well.
+    Several spectra are judged by the means of their match logits and scores. Ranks go by score,
+    after whether the structure can have the precursor at all.
     """
-    done = [part.answer for part in parts if isinstance(part.answer, Match)]
+    fits = [part.fit for part in parts if part.fit is not None]
+    done = []
+    for part, comparison, logits in zip(
+        parts, comparisons, compared_logits(model, fits, comparisons), strict=False
+    ):
+        assert isinstance(part.answer, Match)  # noqa: S101 - for the type checker
+        logit = float(logits.double().mean())
+        logit -= _WRONG_PRECURSOR_PENALTY * part.n_wrong / len(logits)
+        probability = float(torch.sigmoid(torch.tensor(logit, dtype=torch.float64)))
+        done.append(
+            replace(
+                part.answer,
+                probability=probability,
+                label=probability >= model.threshold,
+                references=comparison.kind,
+                n_references=len(comparison.places),
+            )
+        )
     if len(done) > 1:
         # Stable, so that equal scores keep the order given.
-        wrong = np.array([part.n_wrong for part in parts])
+        wrong = np.array([part.n_wrong for part in parts[: len(done)]])
         order = np.lexsort((np.array([-match.score for match in done]), wrong))
         ranks = np.empty(len(order), dtype=int)
         ranks[order] = np.arange(1, len(order) + 1)
@@ -374,13 +461,10 @@ def _to_ranked(model: LoadedModel, parts: Sequence[Part], max_error: float | Non
 
 
 def _to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -> tuple[Match, int]:
-    """Return the match, and how many spectra have a precursor that the structure cannot have.
-
-    Several spectra are judged by the means of their match logits and scores.
-    """
+    """Return the match but for its probability, and how many precursors it cannot have."""
     molecule = scored.tokens.molecule
     notes = list(molecule.notes)
-    logit, score, explained, n_wrong = 0.0, 0.0, 0.0, 0
+    score, explained, n_wrong = 0.0, 0.0, 0
     peaks: list[ExplainedPeak] = []
     impossible: list[float] = []
     for i, (row, pair, spectrum) in enumerate(zip(scored.rows, scored.pairs, spectra, strict=True)):
@@ -388,12 +472,9 @@ def _to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -
         if spectrum.adduct is None:
             notes.append(f"adduct {adduct.name} assumed")
         notes += _unusual(adduct, molecule) + _energy_notes(spectrum)
-        own_logit = float(scored.scores.logit[row])
         if complaint := _wrong_precursor(spectrum, molecule, adduct, pair.precursor_mz):
-            own_logit -= _WRONG_PRECURSOR_PENALTY
             n_wrong += 1
             notes.append(complaint)
-        logit += own_logit / len(spectra)
         score += float(scored.scores.score[row]) / len(spectra)
         peaks += explain_peaks(scored.tokens, pair, adduct, scored.log_p_outcomes(i))
         matched = scored.scores.matched[row, : len(pair.peaks.mzs)].cpu().numpy()
@@ -405,11 +486,10 @@ def _to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -
         notes.append(
             f"{len(impossible)} peak(s) above the precursor: no ion of this structure gives them"
         )
-    probability = float(torch.sigmoid(torch.tensor(logit, dtype=torch.float64)))
     match = Match(
         smiles=molecule.smiles,
-        probability=probability,
-        label=probability >= model.threshold,
+        probability=math.nan,
+        label=False,
         threshold=model.threshold,
         rank=None,
         score=score,
@@ -501,7 +581,9 @@ def _to_simulation(model: LoadedModel, scored: Scored, asked: Spectrum) -> Simul
     )
 
 
-def _parse_all(texts: list[str], many: bool, parse: Callable[[str], Molecule]) -> list[Molecule]:
+def _parse_all(
+    texts: list[str], many: bool, parse: Callable[[str], Molecule], what: str = "structure"
+) -> list[Molecule]:
     molecules = []
     for index, text in enumerate(texts):
         try:
@@ -509,7 +591,7 @@ def _parse_all(texts: list[str], many: bool, parse: Callable[[str], Molecule]) -
         except MoleculeError as error:
             if not many:
                 raise
-            raise MoleculeError(f"structure {index + 1} of {len(texts)}: {error}") from error
+            raise MoleculeError(f"{what} {index + 1} of {len(texts)}: {error}") from error
     return molecules
 
 

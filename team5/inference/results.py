@@ -85,6 +85,10 @@ class Match:
     abstained : str or None
         Why the answer is held back, where an error rate was asked for (``max_error``) that it
         would not keep.
+    references : {"candidates", "isomers"} or None
+        What the structure was compared with for its probability: other molecules of its mass among
+        those given, isomers made from it, or nothing.
+    n_references : int
     """
 
     smiles: str
@@ -105,6 +109,8 @@ class Match:
     version_hash: str
     notes: tuple[str, ...]
     abstained: str | None = None
+    references: str | None = None
+    n_references: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return _to_dict(self)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from team5.chemistry.molecule import Molecule, parse_smiles
@@ -21,7 +22,7 @@ from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
 from team5.data.queries import Query, by_candidates, choose_decoy, conditions_of, exchange_spectra
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError
-from team5.evaluation.bands import SIMILARITY, similarity_band
+from team5.evaluation.bands import EXPLAINED, SIMILARITY, explained_band, similarity_band
 from team5.evaluation.controls import HYDROGEN_COST, bond_breaking_score, mass_error_scores
 from team5.evaluation.figures import (
     BIN_WIDTH,
@@ -42,11 +43,15 @@ from team5.evaluation.simulation import (
 from team5.inference.engine import Scored, adduct_of, iter_scores
 from team5.inference.explain import predict_spectrum
 from team5.inference.molecule_only import MoleculeOnly
+from team5.inference.pairs import PairMatches
+from team5.inference.references import Fit
+from team5.models.heads import MATCH_FEATURES
 from team5.models.model import Team5Model
 
 Array = NDArray[Any]
 Similarities = dict[str, float | None]
 
+_EXPLAINED_INTENSITY = MATCH_FEATURES.index("explained intensity")
 _HYDROGEN_COSTS = HYDROGEN_COST * np.abs(HYDROGEN_SHIFTS)
 
 
@@ -81,11 +86,17 @@ def score_queries(
         scores = _Scores(model, molecules, queries, exchanged, members)
         for column, index in enumerate(members):
             query = queries[index]
-            conditions = conditions_of(query)
+            conditions = conditions_of(query) | {
+                EXPLAINED: explained_band(scores.explained[column])
+            }
             if training_similarity is not None:
                 similarity = training_similarity[query.inchikey14]
                 conditions[SIMILARITY] = similarity_band(similarity)
-            yield scores.of(column, query, choose_decoy(query, seed), blind, conditions)
+            decoy = choose_decoy(query, seed)
+            fits = [scores.fit(candidate, column) for candidate in range(len(molecules))]
+            judged = [] if decoy is None else [query.truth, decoy]
+            pair = PairMatches(model, molecules, fits, judged, [query.spectrum, exchanged[index]])
+            yield scores.of(column, query, decoy, pair, blind, conditions)
         if on_progress:
             on_progress(len(members))
 
@@ -95,9 +106,11 @@ class _Scores:
 
     Attributes
     ----------
-    scores, probabilities : array of shape (C, 2 Q)
-        Of the model; each query's own spectrum, then the exchanged one.
+    scores, logits, impossible : array of shape (C, 2 Q)
+        Of the model, matches by themselves; each query's own spectrum, then the exchanged one.
     calculated_mzs, bond_breaking : array of shape (C, Q)
+    explained : array of shape (Q,)
+        Share of the intensity that the true structure explains.
     similarities : dict of column to dict of measure to dict of source to float or None
     """
 
@@ -111,7 +124,9 @@ class _Scores:
     ) -> None:
         spectra = [s for i in members for s in (queries[i].spectrum, exchanged[i])]
         self.scores = np.full((len(molecules), len(spectra)), -np.inf)
-        self.probabilities = np.zeros(self.scores.shape)
+        self.logits = np.full(self.scores.shape, -np.inf)
+        self.impossible = np.zeros(self.scores.shape)
+        self.explained = np.zeros(len(members))
         self.bond_breaking = np.zeros((len(molecules), len(members)))
         self.calculated_mzs = np.array(
             [
@@ -136,24 +151,34 @@ class _Scores:
         exchanged: Sequence[Spectrum],
         members: Sequence[int],
     ) -> None:
-        rows = list(scored.rows)
         both = both_spectra(columns)
-        self.scores[index, both] = scored.scores.score[rows].double().cpu().numpy()
-        self.probabilities[index, both] = scored.scores.probability[rows].double().cpu().numpy()
+        fit = Fit.of(scored.scores, scored.rows)
+        self.scores[index, both] = fit.scores.numpy()
+        self.logits[index, both] = fit.logits.numpy()
+        self.impossible[index, both] = fit.impossible.numpy()
         for place, column in enumerate(columns):
             pair = scored.pairs[2 * place]
             self.bond_breaking[index, column] = _bond_breaking(scored.tokens, pair)
             query = members[column]
             if queries[query].truth == index:
+                row = scored.rows[2 * place]
+                self.explained[column] = scored.scores.features[row, _EXPLAINED_INTENSITY]
                 self.similarities[column] = _simulated(
                     scored, 2 * place, queries[query].spectrum, exchanged[query]
                 )
+
+    def fit(self, index: int, column: int) -> Fit:
+        """Return the fit of a candidate to a query's own spectrum and to the exchanged one."""
+        both = both_spectra([column])
+        own = (values[index, both] for values in (self.scores, self.logits, self.impossible))
+        return Fit(*(torch.from_numpy(values).float() for values in own))
 
     def of(
         self,
         column: int,
         query: Query,
         decoy: int | None,
+        pair: PairMatches,
         blind: Array | None,
         conditions: Mapping[str, str],
     ) -> ScoredQuery:
@@ -166,13 +191,14 @@ class _Scores:
             ),
             "bond_breaking": self.bond_breaking[:, column],
         }
-        probabilities = {
-            MODEL: self.probabilities[:, own],
-            "exchanged": self.probabilities[:, other],
-        }
+        matches = pair.alone(), pair.beside()
+        named = [{MODEL: p[0], "exchanged": p[1]} if len(p) else {} for p in matches]
         if blind is not None:
             scores["molecule_only"] = blind
-            probabilities["molecule_only"] = sigmoid(blind)
+            for each in named:
+                if each:
+                    each["molecule_only"] = sigmoid(blind[pair.judged])
+        probabilities, beside = named
         return ScoredQuery(
             query.spectrum.identifier,
             query.inchikey14,
@@ -181,6 +207,7 @@ class _Scores:
             query.same_formula,
             scores,
             probabilities,
+            beside,
             self.similarities[column],
             conditions,
         )

@@ -1,4 +1,4 @@
-"""FragmentHead: which ion each fragment gives; MatchHead: score features to a probability."""
+"""FragmentHead: which ion each fragment gives; match heads: score features to a probability."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ MATCH_FEATURES = (
     "cosine",
     "log number of peaks",
 )
+# Of a structure beside other molecules of its mass, its references.
+REFERENCE_FEATURES = (
+    "match logit",
+    "score above the median",
+    "score above the best",
+    "share beaten",
+    "log number of references",
+)
+# Other molecules of its mass that a structure is compared with: if there are so many, and at most.
+MIN_REFERENCES, MAX_REFERENCES = 8, 24
 # Peaks above the precursor are too rare in training for a fitted weight; a spectrum of nothing else
 # is surely of another structure.
 IMPOSSIBLE_PENALTY = 12.0  # of the logit, when all peaks are
@@ -41,13 +51,12 @@ class FragmentHead(nn.Module):
         return keys, none
 
 
-class MatchHead(nn.Module):
-    """Logistic regression on features of one spectrum held against one structure.
+class LogisticHead(nn.Module):
+    """Logistic regression on D features and all products of two, squares included.
 
-    It looks at the D features and all products of two, squares included: what a low score means
-    depends on how many peaks there are and how sure the prediction is. It is fitted in closed
-    iterations on validation pairs after each epoch, not by gradient steps beside the likelihood, so
-    that its probability is calibrated on structures that the fragment network has not learned from.
+    It is fitted in closed iterations on validation pairs after each epoch, not by gradient steps
+    beside the likelihood, so that its probability is calibrated on structures that the fragment
+    network has not learned from.
     """
 
     first: Tensor
@@ -60,9 +69,9 @@ class MatchHead(nn.Module):
     bias: Tensor
     threshold: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, n_features: int) -> None:
         super().__init__()
-        d = len(MATCH_FEATURES)
+        d = n_features
         first, second = torch.triu_indices(d, d)
         self.register_buffer("first", first, persistent=False)
         self.register_buffer("second", second, persistent=False)
@@ -74,12 +83,16 @@ class MatchHead(nn.Module):
         self.register_buffer("bias", torch.zeros(()))
         self.register_buffer("threshold", torch.tensor(0.5))
 
+    @property
+    def is_fitted(self) -> bool:
+        return bool(self.weight.abs().sum() > 0)
+
     def forward(self, features: Tensor, impossible_weight: Tensor) -> Tensor:
         """Return match logits (B,).
 
         Parameters
         ----------
-        features : tensor of shape (B, len(MATCH_FEATURES))
+        features : tensor of shape (B, D)
         impossible_weight : tensor of shape (B,)
             Share of the peaks' weight that lies above the precursor.
         """
@@ -94,7 +107,7 @@ class MatchHead(nn.Module):
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, *, ridge: float = 1.0) -> None:
-        """Fit on pairs, shape (N, len(MATCH_FEATURES)) and (N,), by Newton steps with a ridge.
+        """Fit on pairs, shape (N, D) and (N,), by Newton steps with a ridge.
 
         The ridge pulls towards the weights there were before, so that few pairs change a fitted
         head little.
@@ -110,7 +123,7 @@ class MatchHead(nn.Module):
                 "Give validation data with same-mass decoys."
             )
         y = labels.double()
-        fitted = bool(self.weight.abs().sum() > 0)
+        fitted = self.is_fitted
         if not fitted:
             self.low.copy_(features.amin(dim=0))
             self.high.copy_(features.amax(dim=0))
@@ -141,3 +154,52 @@ class MatchHead(nn.Module):
                 break
         self.weight.copy_(w[:-1])
         self.bias.copy_(w[-1])
+
+
+class MatchHead(LogisticHead):
+    """What a spectrum held against one structure says by itself.
+
+    What a low score means depends on how many peaks there are and how sure the prediction is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(len(MATCH_FEATURES))
+
+
+class ReferenceHead(LogisticHead):
+    """What it says beside other molecules of the mass held against the same spectrum.
+
+    Some spectra fit any molecule of the mass and some fit none: how much better a structure fits
+    than its references do tells more than how well it fits.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(len(REFERENCE_FEATURES))
+
+
+def reference_features(logits: Tensor, scores: Tensor, references: Tensor) -> Tensor:
+    """Return a structure's place among its references, shape (B, len(REFERENCE_FEATURES)).
+
+    Parameters
+    ----------
+    logits, scores : tensor of shape (B,)
+        Of the match by itself, without what impossible peaks take off; of the structure.
+    references : tensor of shape (B, R)
+        Scores of other molecules on the same spectrum, at least one in a row; NaN where a row has
+        fewer than R.
+    """
+    there = ~references.isnan()
+    n = there.sum(dim=1)
+    best = references.masked_fill(~there, -torch.inf).amax(dim=1)
+    own = scores.unsqueeze(1)
+    beaten = ((own > references).to(scores.dtype) + 0.5 * (own == references)).sum(dim=1) / n
+    return torch.stack(
+        [
+            logits,
+            scores - references.nanmedian(dim=1).values,
+            scores - best,
+            beaten,
+            n.to(scores.dtype).log(),
+        ],
+        dim=-1,
+    )

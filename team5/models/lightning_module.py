@@ -10,24 +10,24 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torchmetrics import CatMetric, MeanMetric
+from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC, BinaryF1Score
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
 
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.collate import Batch
+from team5.data.dataset import OWN
 from team5.errors import ConfigError
 from team5.evaluation.selective import match_confidence, ranking_confidence, to_calibration
-from team5.models.heads import MATCH_FEATURES, MatchHead
+from team5.models.head_fit import ScoredPairs, cross_fitted, fit_heads, scored_pairs
+from team5.models.heads import MatchHead, ReferenceHead
 from team5.models.losses import contrastive_loss, exchange_loss, peak_likelihood_loss
 from team5.models.model import ModelConfig, Team5Model
 
 OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], Optimizer]
-
-_N_CALIBRATION_FOLDS = 5
 
 
 class Team5LightningModule(lightning.LightningModule):
@@ -96,19 +96,24 @@ class Team5LightningModule(lightning.LightningModule):
         self.parent_share = parent_share
         self.parent: Team5Model | None = None
         self.mixed: Team5Model | None = None
-        # Every fit starts from here: untrained, or the head of the version trained on from.
-        self.prior_head = MatchHead()
+        # Every fit starts from here: untrained, or the heads of the version trained on from.
+        self.prior_heads = nn.ModuleDict(
+            {
+                "match_head": MatchHead(),
+                "isomer_head": ReferenceHead(),
+                "candidate_head": ReferenceHead(),
+            }
+        )
         # Facts for config.json that only the caller knows, such as the data set.
         self.export_facts: dict[str, Any] = {}
         self.model_card = ""
 
         self.val_loss = MeanMetric()
-        self.val_features = CatMetric()
-        self.val_labels = CatMetric()
-        self.val_groups = CatMetric()
         self.val_accuracy = BinaryAccuracy()
         self.val_f1_score = BinaryF1Score()
         self.val_auroc = BinaryAUROC()
+        self.val_accuracy_references = BinaryAccuracy()
+        self.val_auroc_references = BinaryAUROC()
         self.val_mrr = RetrievalMRR()
         self.val_hit_rate_1 = RetrievalHitRate(top_k=1)
         self.val_hit_rate_5 = RetrievalHitRate(top_k=5)
@@ -117,7 +122,8 @@ class Team5LightningModule(lightning.LightningModule):
         """Start from the weights of a version."""
         self.model.load_weights(weights, source)
         self.averaged.module.load_state_dict(self.model.state_dict())
-        self.prior_head.load_state_dict(self.model.match_head.state_dict())
+        for name, head in self.prior_heads.items():
+            head.load_state_dict(getattr(self.model, name).state_dict())
         if self.parent_share > 0:
             self.parent = copy.deepcopy(self.model).requires_grad_(False)
             self.mixed = copy.deepcopy(self.parent)
@@ -176,24 +182,17 @@ class Team5LightningModule(lightning.LightningModule):
             for mixed, averaged, parent in weights:
                 mixed.copy_(averaged.lerp(parent, self.parent_share))
         self._structures: dict[str, int] = {}
+        self._pairs: list[ScoredPairs] = []
         self._answers: dict[str, list[tuple[float, bool, int]]] = {"match": [], "rank": []}
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         scores = self.scored.eval()(batch)
         if dataloader_idx == 0:
-            own = batch.labels > 0
+            own = batch.labels == OWN
             loss = peak_likelihood_loss(scores.log_p[own], batch.weights[own])
             self.val_loss.update(loss, weight=float(own.sum()))
-            # A spectrum's decoy stays with its structure, as do all spectra of a structure.
-            by_spectrum = {
-                int(spectrum): self._structure(batch, row)
-                for row, spectrum in enumerate(batch.spectrum_index)
-                if own[row]
-            }
-            groups = [by_spectrum[int(spectrum)] for spectrum in batch.spectrum_index]
-            self.val_features.update(scores.features)
-            self.val_labels.update(batch.labels)
-            self.val_groups.update(torch.tensor(groups, dtype=torch.float, device=self.device))
+            structures = [self._structure(batch, int(row)) for row in own.nonzero()]
+            self._pairs.append(scored_pairs(batch, scores, structures))
         else:
             index = torch.full_like(batch.labels, batch_idx, dtype=torch.long)
             target = batch.labels > 0
@@ -211,51 +210,34 @@ class Team5LightningModule(lightning.LightningModule):
         return self._structures.setdefault(tokens.molecule.smiles, len(self._structures))
 
     def on_validation_epoch_end(self) -> None:
-        width = len(MATCH_FEATURES)
-        features = torch.as_tensor(self.val_features.compute()).view(-1, width)
-        labels = torch.as_tensor(self.val_labels.compute())
-        groups = torch.as_tensor(self.val_groups.compute())
-        probabilities = self._cross_fitted(features, labels, groups)
-        fitted = self._fitted_head(features, labels).state_dict()
-        self.scored.match_head.load_state_dict(fitted)
-        self.model.match_head.load_state_dict(fitted)
+        pairs = ScoredPairs.join(self._pairs)
+        alone, beside = cross_fitted(self.prior_heads, pairs, ridge=self.match_ridge)
+        fitted = fit_heads(self.prior_heads, pairs, ridge=self.match_ridge)
+        for name, head in fitted.items():
+            for model in (self.scored, self.model):
+                getattr(model, name).load_state_dict(head.state_dict())
+        labels = pairs.labels.long()
         for metric in (self.val_accuracy, self.val_f1_score, self.val_auroc):
-            metric.update(probabilities, labels.long())
+            metric.update(alone, labels)
+        threshold = float(self.scored.match_head.threshold)
         self._answers["match"] = [
-            (match_confidence(p), (p >= float(self.scored.match_head.threshold)) != bool(y), int(g))
-            for p, y, g in zip(
-                probabilities.tolist(), labels.tolist(), groups.tolist(), strict=True
-            )
+            (match_confidence(p), (p >= threshold) != bool(y), int(g))
+            for p, y, g in zip(alone.tolist(), labels.tolist(), pairs.groups.tolist(), strict=True)
         ]
         self.log("val/loss", self.val_loss, prog_bar=True)
         self.log("val/accuracy", self.val_accuracy, prog_bar=True)
         self.log("val/f1_score", self.val_f1_score)
         self.log("val/auroc", self.val_auroc)
+        compared = ~beside.isnan()
+        if compared.any():
+            for metric in (self.val_accuracy_references, self.val_auroc_references):
+                metric.update(beside[compared], labels[compared])
+            self.log("val/accuracy_references", self.val_accuracy_references)
+            self.log("val/auroc_references", self.val_auroc_references)
         if self.val_mrr.update_count:
             self.log("val/mrr", self.val_mrr)
             self.log("val/hit_rate@1", self.val_hit_rate_1, prog_bar=True)
             self.log("val/hit_rate@5", self.val_hit_rate_5)
-        for collected in (self.val_features, self.val_labels, self.val_groups):
-            collected.reset()
-
-    def _cross_fitted(self, features: Tensor, labels: Tensor, groups: Tensor) -> Tensor:
-        """Return match probabilities, each from a head that has not seen its structure."""
-        n_groups = int(groups.max()) + 1
-        fold = torch.div(groups * _N_CALIBRATION_FOLDS, n_groups, rounding_mode="floor")
-        probabilities = torch.empty_like(labels)
-        zero = torch.zeros_like(labels)
-        for k in range(_N_CALIBRATION_FOLDS):
-            held_out = fold == k
-            if not held_out.any():
-                continue
-            head = self._fitted_head(features[~held_out], labels[~held_out])
-            probabilities[held_out] = head(features[held_out], zero[held_out]).sigmoid()
-        return probabilities
-
-    def _fitted_head(self, features: Tensor, labels: Tensor) -> MatchHead:
-        head = copy.deepcopy(self.prior_head)
-        head.fit(features, labels, ridge=self.match_ridge)
-        return head
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer_factory(self.model.parameters())

@@ -13,16 +13,26 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from team5.chemistry.isomers import N_ISOMERS
 from team5.chemistry.tokenizer import MoleculeBatch, MoleculeTokenizer
 from team5.data.collate import Batch
 from team5.data.context import ADDUCTS, CONTEXT_FEATURES, INSTRUMENTS
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
 from team5.errors import CheckpointError, ConfigError
 from team5.models.encoders import ContextEncoder, MoleculeEncoder
-from team5.models.heads import MATCH_FEATURES, FragmentHead, MatchHead
+from team5.models.heads import (
+    MATCH_FEATURES,
+    MAX_REFERENCES,
+    MIN_REFERENCES,
+    REFERENCE_FEATURES,
+    FragmentHead,
+    MatchHead,
+    ReferenceHead,
+)
 
 # A peak that no ion of a structure explains counts as this much less likely than "none".
 UNEXPLAINED_LOG_PENALTY = math.log(1e-3)
+_REFERENCE_HEADS = ("isomer_head.", "candidate_head.")
 
 
 @dataclass(frozen=True)
@@ -66,8 +76,10 @@ class Scores:
     score : (B,)
         Weighted log probability with a penalty for peaks nothing explains; ranks candidates.
     features : (B, len(MATCH_FEATURES))
+    impossible_weight : (B,)
+        Share of the peaks' weight that lies above the precursor.
     logit : (B,)
-        Of the match.
+        Of the match by itself.
     """
 
     log_p: Tensor
@@ -75,6 +87,7 @@ class Scores:
     log_p_outcomes: Tensor
     score: Tensor
     features: Tensor
+    impossible_weight: Tensor
     logit: Tensor
 
     @property
@@ -98,6 +111,9 @@ class Team5Model(nn.Module):
         self.context_encoder = ContextEncoder(len(CONTEXT_FEATURES), 64, c.rank)
         self.fragment_head = FragmentHead(c.d_model, c.rank)
         self.match_head = MatchHead()
+        # Beside isomers made from a structure; beside other molecules of its mass.
+        self.isomer_head = ReferenceHead()
+        self.candidate_head = ReferenceHead()
 
     @property
     def device(self) -> torch.device:
@@ -153,7 +169,8 @@ class Team5Model(nn.Module):
         score = (penalised * batch.weights).sum(dim=-1)
         features = self._match_features(batch, log_p, matched, log_p_outcomes, score)
         logit = self.match_head(features, batch.impossible_weight)
-        return Scores(log_p, matched, log_p_outcomes, score, features, logit)
+        impossible = batch.impossible_weight
+        return Scores(log_p, matched, log_p_outcomes, score, features, impossible, logit)
 
     @staticmethod
     @torch.no_grad()
@@ -202,6 +219,12 @@ class Team5Model(nn.Module):
             "context": {"adducts": list(ADDUCTS), "instruments": list(INSTRUMENTS)},
             "hydrogen_shifts": list(HYDROGEN_SHIFTS),
             "match_features": list(MATCH_FEATURES),
+            "references": {
+                "features": list(REFERENCE_FEATURES),
+                "isomers": N_ISOMERS,
+                "at_least": MIN_REFERENCES,
+                "at_most": MAX_REFERENCES,
+            },
         }
 
     @classmethod
@@ -220,8 +243,9 @@ class Team5Model(nn.Module):
         except (KeyError, TypeError) as error:
             raise ConfigError(f"config.json does not describe a model: {error}.") from error
         here = model.to_config()
-        for part in ("context", "hydrogen_shifts", "match_features"):
-            if config.get(part) != here[part]:
+        for part in ("context", "hydrogen_shifts", "match_features", "references"):
+            # Versions from before there were references have none.
+            if config.get(part) != here[part] and (part != "references" or part in config):
                 raise ConfigError(
                     f"the version's {part} differ from this release of team5. "
                     "Use the release that wrote it."
@@ -231,12 +255,17 @@ class Team5Model(nn.Module):
     def load_weights(self, weights: dict[str, Tensor], source: str) -> None:
         """Take weights; every one must be there, none more, each of its shape.
 
+        Versions from before there were references lack their heads, which then stay unfitted.
+
         Raises
         ------
         CheckpointError
             Naming all that is missing, additional or misshapen.
         """
         own = self.state_dict()
+        heads = {name: own[name] for name in own if name.startswith(_REFERENCE_HEADS)}
+        if not any(name in weights for name in heads):
+            weights = weights | heads
         faults = [f"{name} is missing" for name in own if name not in weights]
         faults += [f"{name} is additional" for name in weights if name not in own]
         faults += [

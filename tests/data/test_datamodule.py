@@ -8,6 +8,7 @@ import torch
 from team5.chemistry.molecule import parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.datamodule import SpectrumDataModule
+from team5.data.dataset import DECOY, OWN
 from team5.data.demo import demo_table
 from team5.errors import ConfigError, DataError, DataFileNotFoundError
 
@@ -72,6 +73,16 @@ def test_candidates_of_a_ranking_are_of_one_mass_and_no_two_alike(demo):
         assert np.ptp([c.exact_mass for c in candidates]) <= 21e-6 * candidates[0].exact_mass
 
 
+def test_references_are_other_molecules_of_the_mass(demo):
+    for own, references in demo.references.items():
+        decoys = {query.candidates[1] for query in demo.pairs if query.candidates[0] == own}
+        assert len(references) <= demo.n_references
+        assert not blocks(references) & blocks({own, *decoys})
+        for smiles in references:
+            mass = parse_smiles(smiles).exact_mass
+            assert mass == pytest.approx(parse_smiles(own).exact_mass, rel=10e-6)
+
+
 def test_facts_say_what_was_learned_from(demo):
     facts = demo.facts
     n_train = sum(len(compound.measurements) for compound in demo.train)
@@ -117,10 +128,14 @@ def test_another_seed_gives_other_decoys(cache, demo):
     assert any(changed)
 
 
-def test_validation_batches_alternate_structure_and_decoy(demo):
+def test_validation_batches_hold_a_structure_and_a_decoy_for_each_spectrum(demo):
     pairs, rankings = demo.val_dataloader()
+    n = 0
     for batch in pairs:
-        assert batch.labels.tolist() == [1, 0] * (len(batch) // 2)
+        own, decoys = (batch.spectrum_index[batch.labels == label] for label in (OWN, DECOY))
+        assert own.tolist() == decoys.tolist() == list(range(len(own)))
+        n += len(own)
+    assert n == len(demo.pairs)
     assert len(rankings) == len(demo.rankings)
     for batch in rankings:
         assert batch.labels.tolist() == [1] + [0] * (len(batch) - 1)

@@ -15,6 +15,7 @@ def query(number, *, probability, score, adduct="[M+H]+"):
         same_formula=np.ones(2, dtype=bool),
         scores={"model": np.array([score, 0.0])},
         probabilities={"model": np.array([probability, 1 - probability])},
+        probabilities_beside={},
         similarities={name: {"model": None} for name in SIMILARITIES},
         conditions={"adduct": adduct, "ion mode": "positive"},
     )

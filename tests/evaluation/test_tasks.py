@@ -10,6 +10,7 @@ from team5.evaluation.figures import (
     COSINE,
     LONG,
     MATCH,
+    MATCH_BESIDE,
     SAME_FORMULA,
     SIMILARITIES,
     SIMULATE,
@@ -36,9 +37,12 @@ def query(number=0, *, scores, exchanged=None, mass_error=None, probabilities=No
             "bond_breaking": equal,
         },
         "probabilities": {
-            "model": np.array(probabilities or [0.5] * n),
-            "exchanged": np.full(n, 0.5),
-        },
+            "model": np.array(probabilities or [0.5] * 2),
+            "exchanged": np.full(2, 0.5),
+        }
+        if n > 1
+        else {},
+        "probabilities_beside": {},
         "similarities": {name: {"model": None, "exchanged": None} for name in SIMILARITIES},
         "conditions": {"adduct": "[M+H]+"},
     }
@@ -96,6 +100,20 @@ def test_match_by_hand():
     assert rows["Brier score"].chance == rows["Brier score"].exchanged == 0.25
     assert rows["calibration error"].value == pytest.approx((0.1 + 0.2 + 0.6 + 0.6) / 4)
     assert rows["calibration error"].exchanged is None
+
+
+def test_matches_beside_other_molecules_are_figures_of_their_own():
+    beside = {"model": np.array([0.9, 0.1]), "exchanged": np.full(2, 0.5)}
+    scored = [
+        query(0, scores=[1, 0], probabilities=[0.4, 0.6], probabilities_beside=beside),
+        query(1, scores=[1, 0], probabilities=[0.4, 0.6]),
+    ]
+    found = figures(scored, threshold=0.5)
+
+    assert by_name(found[MATCH])["accuracy"].value == 0.0
+    accuracy = by_name(found[MATCH_BESIDE])["accuracy"]
+    assert (accuracy.value, accuracy.exchanged, accuracy.n_queries) == (1.0, 0.5, 1)
+    assert MATCH_BESIDE not in figures(scored[1:], threshold=0.5)
 
 
 def test_auroc_of_mass_errors_goes_by_the_size_of_the_error():

@@ -30,14 +30,14 @@ def judge(smiles: str, spectrum) -> Match:
     )  # fmt: skip
 
 
-def infer(model, tokenizer, smiles, *, spectra, max_error=None):
+def infer(model, tokenizer, smiles, *, spectra, max_error=None, references=None):
     (spectrum,) = spectra
     if isinstance(smiles, str):
         return judge(smiles, spectrum)
     return [judge(text, spectrum) for text in smiles]
 
 
-def ask(model, tokenizer, smiles, *, spectra, max_error=None, parse=parse_smiles):
+def ask(model, tokenizer, smiles, *, spectra, max_error=None, references=None, parse=parse_smiles):
     answers = infer(model, tokenizer, smiles, spectra=spectra)
     return [types.SimpleNamespace(answers=lambda model: answers)], True
 

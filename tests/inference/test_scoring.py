@@ -9,6 +9,7 @@ from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import parse_smiles
 from team5.data.queries import exchange_spectra, read_queries
 from team5.errors import AdductError
+from team5.evaluation.bands import EXPLAINED, explained_band
 from team5.evaluation.figures import COSINE, COSINE_WITHOUT, SAME_FORMULA, SIMILARITIES
 from team5.evaluation.tasks import figures
 from team5.inference.inference import infer
@@ -36,10 +37,17 @@ def test_scores_are_those_of_infer(model, queries):
             ("exchanged", exchanged[query.spectrum.identifier]),
         ):
             matches = infer(model, None, list(query.candidates), spectra=[spectrum])
-            assert [m.probability for m in matches] == pytest.approx(
+            assert [matches[i].probability for i in (query.truth, scored.decoy)] == pytest.approx(
                 scored.probabilities[source], abs=1e-5
             )
             assert [m.score for m in matches] == pytest.approx(scored.scores[source], abs=1e-4)
+
+
+def test_queries_are_parted_by_what_their_structure_explains(model, queries):
+    for query, scored in in_pairs(model, queries):
+        truth = query.candidates[query.truth]
+        share = infer(model, None, truth, spectra=[query.spectrum]).explained_intensity
+        assert scored.conditions[EXPLAINED] == explained_band(share)
 
 
 def test_mass_errors_are_those_of_the_calculated_precursors(model, queries):
@@ -78,7 +86,12 @@ def test_simulated_spectra_are_compared_with_and_without_the_precursor(model, qu
 def test_molecule_only_control_and_similarities_join_where_they_are_given(model, queries):
     plain = [s for _, s in in_pairs(model, queries)]
     assert "molecule_only" not in plain[0].scores
-    assert set(plain[0].conditions) == {"adduct", "ion mode", "collision energy"}
+    assert set(plain[0].conditions) == {
+        "adduct",
+        "ion mode",
+        "collision energy",
+        "intensity that the true structure explains",
+    }
 
     blind = fit_molecule_only(training(), pool(ETHERS))
     similarities = {query.inchikey14: 0.5 for query in queries}
@@ -87,7 +100,8 @@ def test_molecule_only_control_and_similarities_join_where_they_are_given(model,
     ):
         log_odds = blind.log_odds([parse_smiles(smiles) for smiles in query.candidates])
         assert np.array_equal(scored.scores["molecule_only"], log_odds)
-        assert scored.probabilities["molecule_only"] == pytest.approx(1 / (1 + np.exp(-log_odds)))
+        of_pair = log_odds[[query.truth, scored.decoy]]
+        assert scored.probabilities["molecule_only"] == pytest.approx(1 / (1 + np.exp(-of_pair)))
         assert scored.conditions["similarity to the nearest training structure"] == "0.45 to 0.55"
 
 
@@ -117,7 +131,9 @@ def test_a_candidate_that_cannot_form_the_ion_comes_last(model, queries):
     (plain,) = score_queries(model, [replace(changed[0], candidates=queries[0].candidates)])
 
     assert impossible.scores["model"][-1] == impossible.scores["exchanged"][-1] == -np.inf
-    assert impossible.probabilities["model"][-1] == impossible.scores["bond_breaking"][-1] == 0
+    assert impossible.scores["bond_breaking"][-1] == 0
+    as_decoy = score_queries(model, [replace(changed[0], candidates=changed[0].candidates[::2])])
+    assert next(as_decoy).probabilities["model"][1] == 0
     assert impossible.scores["model"][:-1] == pytest.approx(plain.scores["model"][:-1], abs=1e-5)
     assert np.isfinite(possible.scores["model"]).all()
     found = figures([impossible], threshold=0.5)

@@ -1,10 +1,19 @@
 import copy
+import math
 
+import hypothesis.strategies as st
 import pytest
 import torch
+from hypothesis import given
 
 from team5.errors import ConfigError
-from team5.models.heads import MATCH_FEATURES, MatchHead
+from team5.models.heads import (
+    MATCH_FEATURES,
+    REFERENCE_FEATURES,
+    MatchHead,
+    ReferenceHead,
+    reference_features,
+)
 
 N = len(MATCH_FEATURES)
 
@@ -105,3 +114,32 @@ def test_peaks_above_the_precursor_make_a_match_unlikely():
     assert (none > half).all()
     assert (half > alone).all()
     assert alone.max() < 1e-4
+
+
+def test_a_place_among_references_by_hand():
+    nan = float("nan")
+    features = reference_features(
+        torch.tensor([0.7, -1.0]),
+        torch.tensor([-2.0, -5.0]),
+        torch.tensor([[-3.0, -1.0, -4.0], [-5.0, nan, nan]]),
+    )
+    expected = torch.tensor([[0.7, 1.0, -1.0, 2 / 3, math.log(3)], [-1.0, 0.0, 0.0, 0.5, 0.0]])
+    torch.testing.assert_close(features, expected)
+    assert features.shape == (2, len(REFERENCE_FEATURES))
+
+
+@given(st.lists(st.floats(-20, 0), min_size=1, max_size=12), st.randoms())
+def test_the_order_of_references_and_missing_ones_change_nothing(scores, random):
+    own, logit = torch.tensor([-3.0]), torch.tensor([0.0])
+    shuffled = scores + [float("nan")] * 3
+    random.shuffle(shuffled)
+    one, other = (reference_features(logit, own, torch.tensor([row])) for row in (scores, shuffled))
+    torch.testing.assert_close(one, other)
+
+
+def test_a_head_is_fitted_once_it_has_seen_pairs():
+    head = ReferenceHead()
+    assert not head.is_fitted
+    features = torch.randn(50, len(REFERENCE_FEATURES))
+    head.fit(features, (features[:, 1] > 0).float())
+    assert head.is_fitted

@@ -165,6 +165,7 @@ def test_config_round_trip_through_json(model):
     [
         ({"context": {"adducts": ["[M+H]+"]}}, "the version's context differ"),
         ({"hydrogen_shifts": [0]}, "the version's hydrogen_shifts differ"),
+        ({"references": {"isomers": 2}}, "the version's references differ"),
         ({"context": None}, "the version's context differ"),
         ({"model": {"d_model": 8, "n_heads": 4}}, "does not describe a model.*n_heads"),
         ({"model": None}, "does not describe a model"),
@@ -177,11 +178,25 @@ def test_a_config_of_another_release_is_refused(model, change, said):
 
 
 def test_a_config_without_a_part_is_refused(model):
-    for part in model.to_config():
+    for part in model.to_config().keys() - {"references"}:
         stored = model.to_config()
         del stored[part]
         with pytest.raises(ConfigError, match=part):
             Team5Model.from_config(stored)
+
+
+def test_a_version_from_before_there_were_references_loads_without(model):
+    stored = model.to_config()
+    del stored["references"]
+    weights = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if not name.startswith(("isomer_head", "candidate_head"))
+    }
+    old = Team5Model.from_config(stored)
+    old.load_weights(weights, "v0.1/model.safetensors")
+    assert not old.isomer_head.is_fitted
+    assert not old.candidate_head.is_fitted
 
 
 def test_weights_that_do_not_fit_are_all_named(model):

@@ -92,6 +92,7 @@ def test_figures_stand_beside_their_controls(table, structures, tmp_path):
     assert set(by_condition) == {
         "number of candidates", "adduct", "ion mode", "collision energy",
         "similarity to the nearest training structure",
+        "intensity that the true structure explains",
     }  # fmt: skip
     for rows in by_condition.values():
         assert sum(row["n_queries"] for row in rows) == 6
@@ -153,7 +154,7 @@ def test_page_is_one_file_with_all_figures(table, structures, tmp_path):
         for row in rows:
             assert row["name"] in page
             assert f"{row['low']:.3f} to {row['high']:.3f}" in page
-    assert page.count("<svg") == page.count("</svg>") == len(report["figures"]) + 1 + 2 * 5
+    assert page.count("<svg") == page.count("</svg>") == len(report["figures"]) + 1 + 2 * 6
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,12 @@ class Library:
             return a_match(smiles)
         return [a_match(text, rank) for rank, text in enumerate(smiles, start=1)]
 
+    def ask(self, model, tokenizer, smiles, *, parse, **how):
+        question = types.SimpleNamespace(
+            answers=lambda model: self.infer(model, tokenizer, smiles, **how)
+        )
+        return [question], True
+
 
 @pytest.fixture
 def library(monkeypatch) -> Library:
@@ -117,6 +123,7 @@ def test_settings_reach_the_library_as_typed(predict, library):
         "precursor_mz": 69.03,
         "instrument_type": "LC-ESI-QTOF",
         "max_error": None,
+        "references": None,
     }
 
 

@@ -1,0 +1,174 @@
+"""What a structure is compared with: other molecules of its mass, or else isomers made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from team5.chemistry.isomers import make_isomers
+from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.constants import CANDIDATE_TOLERANCE_PPM
+from team5.models.heads import (
+    IMPOSSIBLE_PENALTY,
+    MAX_REFERENCES,
+    MIN_REFERENCES,
+    reference_features,
+)
+from team5.models.model import Scores, Team5Model
+
+# Structures of one question that isomers are made for; each costs as much as eight candidates.
+_MAX_WITH_ISOMERS = 32
+
+Kind = Literal["candidates", "isomers"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one structure is compared with.
+
+    Attributes
+    ----------
+    kind : {"candidates", "isomers"} or None
+        Other molecules of its mass, isomers made from it, or nothing.
+    places : tuple of int
+        Where its references stand among the molecules that are scored.
+    """
+
+    kind: Kind | None = None
+    places: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How one structure fits each of S spectra.
+
+    Attributes
+    ----------
+    scores, logits, impossible : tensor of shape (S,)
+        The score, the match logit of the structure by itself, and the share of impossible peaks.
+    """
+
+    scores: Tensor
+    logits: Tensor
+    impossible: Tensor
+
+    @classmethod
+    def of(cls, scores: Scores, rows: Sequence[int]) -> Fit:
+        """Return the fit of one structure from the scores of a batch."""
+        chosen = list(rows)
+        return cls(
+            scores.score[chosen].float().cpu(),
+            scores.logit[chosen].float().cpu(),
+            scores.impossible_weight[chosen].float().cpu(),
+        )
+
+
+def add_references(
+    model: Team5Model, molecules: Sequence[Molecule], others: Sequence[Molecule] = ()
+) -> tuple[list[Molecule], list[Comparison]]:
+    """Return all molecules to score, those asked about first, and what each of these stands beside.
+
+    Parameters
+    ----------
+    molecules : sequence of Molecule
+        Asked about; of one mass they are compared with each other.
+    others : sequence of Molecule
+        Further ones to compare with; only those that are needed are scored.
+    """
+    everything = [*molecules, *others]
+    comparisons = compare_with_candidates(model, everything, len(molecules))
+    used = {place for comparison in comparisons for place in comparison.places}
+    kept = [*range(len(molecules)), *sorted(used - set(range(len(molecules))))]
+    new_place = {place: i for i, place in enumerate(kept)}
+    scored = [everything[place] for place in kept]
+    comparisons = [
+        Comparison(comparison.kind, tuple(new_place[place] for place in comparison.places))
+        for comparison in comparisons
+    ]
+    without = [i for i, comparison in enumerate(comparisons) if comparison.kind is None]
+    if model.isomer_head.is_fitted and len(without) <= _MAX_WITH_ISOMERS:
+        for i in without:
+            isomers = isomers_of(molecules[i].smiles)
+            if isomers:
+                first = len(scored)
+                scored += isomers
+                comparisons[i] = Comparison("isomers", tuple(range(first, len(scored))))
+    return scored, comparisons
+
+
+@lru_cache(maxsize=4_096)
+def isomers_of(smiles: str) -> tuple[Molecule, ...]:
+    """Return the isomers that a structure is compared with where there is nothing else."""
+    return tuple(parse_smiles(isomer) for isomer in make_isomers(parse_smiles(smiles)))
+
+
+def compare_with_candidates(
+    model: Team5Model, molecules: Sequence[Molecule], n: int
+) -> list[Comparison]:
+    """Return what each of the first ``n`` stands beside: others of its mass, each structure once.
+
+    Which ones does not depend on their order: those whose InChIKey blocks follow its own.
+    """
+    if not model.candidate_head.is_fitted:
+        return [Comparison()] * n
+    by_key = {molecule.inchikey14: i for i, molecule in reversed(list(enumerate(molecules)))}
+    keys = sorted(by_key)
+    order = np.array([by_key[key] for key in keys])
+    masses = np.array([molecules[i].exact_mass for i in order])
+    start_of = {key: place for place, key in enumerate(keys)}
+    found = []
+    for molecule in molecules[:n]:
+        near = np.abs(masses - molecule.exact_mass) <= (
+            CANDIDATE_TOLERANCE_PPM * 1e-6 * molecule.exact_mass
+        )
+        own = start_of[molecule.inchikey14]
+        near[own] = False
+        places = np.flatnonzero(near)
+        following = np.roll(places, -int(np.searchsorted(places, own)))[:MAX_REFERENCES]
+        enough = len(following) >= MIN_REFERENCES
+        found.append(
+            Comparison("candidates", tuple(order[following].tolist())) if enough else Comparison()
+        )
+    return found
+
+
+def compared_logits(
+    model: Team5Model, fits: Sequence[Fit], comparisons: Sequence[Comparison]
+) -> list[Tensor]:
+    """Return match logits (S,) of each structure, beside what it is compared with.
+
+    Parameters
+    ----------
+    fits : sequence of Fit
+        Of all molecules scored, in their order.
+    """
+    logits = [fits[i].logits for i in range(len(comparisons))]
+    for kind, head in (("isomers", model.isomer_head), ("candidates", model.candidate_head)):
+        members = [i for i, comparison in enumerate(comparisons) if comparison.kind == kind]
+        if not members:
+            continue
+        impossible = torch.cat([fits[i].impossible for i in members])
+        by_itself = torch.cat([fits[i].logits for i in members])
+        features = reference_features(
+            by_itself + IMPOSSIBLE_PENALTY * impossible,
+            torch.cat([fits[i].scores for i in members]),
+            torch.cat([_references(fits, comparisons[i].places) for i in members]),
+        )
+        found = head(features.to(model.device), impossible.to(model.device)).cpu()
+        sizes = [len(fits[i].scores) for i in members]
+        for i, part in zip(members, found.split(sizes), strict=True):
+            logits[i] = part
+    return logits
+
+
+def _references(fits: Sequence[Fit], places: Sequence[int]) -> Tensor:
+    """Return scores (S, MAX_REFERENCES) of the molecules at these places, NaN where fewer."""
+    scores = torch.stack([fits[place].scores for place in places], dim=1)
+    missing = MAX_REFERENCES - scores.shape[1]
+    return torch.nn.functional.pad(scores, (0, missing), value=torch.nan)

@@ -1,0 +1,162 @@
+"""The match heads fitted on validation pairs, and what they say of structures not seen."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+
+from team5.data.collate import Batch
+from team5.data.dataset import DECOY, ISOMER_OF_DECOY, ISOMER_OF_OWN, OWN, REFERENCE
+from team5.models.heads import MIN_REFERENCES, LogisticHead, reference_features
+from team5.models.model import Scores
+
+_N_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class ScoredPairs:
+    """N validation pairs of a spectrum and its own structure or a decoy.
+
+    Attributes
+    ----------
+    features : (N, len(MATCH_FEATURES))
+    scores, labels : (N,)
+    groups : (N,) long
+        The structure a spectrum is of: its decoys stay with it, as do all its spectra.
+    isomers, references : (N, R)
+        Scores of the isomers made from the structure, and of other molecules of its mass; NaN where
+        there are fewer.
+    """
+
+    features: Tensor
+    scores: Tensor
+    labels: Tensor
+    groups: Tensor
+    isomers: Tensor
+    references: Tensor
+
+    @classmethod
+    def join(cls, parts: Sequence[ScoredPairs]) -> ScoredPairs:
+        def padded(tensors: Sequence[Tensor]) -> Tensor:
+            if tensors[0].ndim == 1:
+                return torch.cat(list(tensors))
+            width = max(1, *(t.shape[1] for t in tensors))
+            return torch.cat(
+                [nn.functional.pad(t, (0, width - t.shape[1]), value=torch.nan) for t in tensors]
+            )
+
+        names = [field.name for field in fields(cls)]
+        return cls(*(padded([getattr(part, name) for part in parts]) for name in names))
+
+    def __getitem__(self, rows: Tensor) -> ScoredPairs:
+        return ScoredPairs(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+def scored_pairs(batch: Batch, scores: Scores, structures: Sequence[int]) -> ScoredPairs:
+    """Return the pairs of a batch from `PairDataset`: of each spectrum its own, then the decoy.
+
+    Parameters
+    ----------
+    structures : sequence of int
+        Number of each spectrum's own structure, in the order of the rows labelled as own.
+    """
+
+    def rows(label: int, spectrum: Tensor) -> Tensor:
+        chosen = (batch.labels == label) & (batch.spectrum_index == spectrum)
+        return chosen.nonzero().squeeze(1)
+
+    score = scores.score.float()
+    pairs = []
+    for structure, spectrum in zip(
+        structures, batch.spectrum_index[batch.labels == OWN], strict=True
+    ):
+        references = score[rows(REFERENCE, spectrum)].unsqueeze(0)
+        for label, isomer in ((OWN, ISOMER_OF_OWN), (DECOY, ISOMER_OF_DECOY)):
+            judged = rows(label, spectrum)
+            pairs.append(
+                ScoredPairs(
+                    scores.features[judged].float(),
+                    score[judged],
+                    (batch.labels[judged] == OWN).float(),
+                    torch.tensor([structure], device=score.device),
+                    score[rows(isomer, spectrum)].unsqueeze(0),
+                    references,
+                )
+            )
+    return ScoredPairs.join(pairs)
+
+
+def fit_heads(
+    priors: nn.ModuleDict, pairs: ScoredPairs, *, ridge: float
+) -> dict[str, LogisticHead]:
+    """Return heads fitted from ``priors``: by itself, beside isomers, beside other molecules.
+
+    Heads for which there are no pairs, or only of one kind, stay as they were; without any pairs of
+    both kinds the first one raises.
+
+    Raises
+    ------
+    ConfigError
+        If the pairs are not of both kinds.
+    """
+    heads: dict[str, LogisticHead] = copy.deepcopy(dict(priors.items()))  # type: ignore[arg-type]
+    heads["match_head"].fit(pairs.features, pairs.labels, ridge=ridge)
+    logits = heads["match_head"](pairs.features, torch.zeros_like(pairs.labels))
+    # Lists are short and long: the same pairs stand beside the first few references and beside all.
+    widths = {MIN_REFERENCES, 2 * MIN_REFERENCES, pairs.references.shape[1]}
+    for name, views in (
+        ("isomer_head", [(1, pairs.isomers)]),
+        (
+            "candidate_head",
+            [(max(n, MIN_REFERENCES), pairs.references[:, :n]) for n in sorted(widths)],
+        ),
+    ):
+        features, labels = [], []
+        for at_least, references in views:
+            enough = _n_there(references) >= at_least
+            x = reference_features(logits, pairs.scores, references)
+            features.append(x[enough])
+            labels.append(pairs.labels[enough])
+        y = torch.cat(labels)
+        if len(y) and y.min() != y.max():
+            heads[name].fit(torch.cat(features), y, ridge=ridge)
+    return heads
+
+
+def cross_fitted(
+    priors: nn.ModuleDict, pairs: ScoredPairs, *, ridge: float
+) -> tuple[Tensor, Tensor]:
+    """Return match probabilities (N,), each from heads that have not seen its structure.
+
+    The first are beside isomers made from the structure, where there are any; the second beside
+    other molecules of its mass, NaN where these are too few.
+    """
+    n_groups = int(pairs.groups.max()) + 1
+    fold = torch.div(pairs.groups * _N_FOLDS, n_groups, rounding_mode="floor")
+    alone = torch.empty_like(pairs.labels)
+    beside = torch.full_like(pairs.labels, torch.nan)
+    for k in range(_N_FOLDS):
+        held_out = fold == k
+        if not held_out.any():
+            continue
+        heads = fit_heads(priors, pairs[~held_out], ridge=ridge)
+        judged = pairs[held_out]
+        zero = torch.zeros_like(judged.labels)
+        logits = heads["match_head"](judged.features, zero)
+        for name, references, at_least, otherwise, into in (
+            ("isomer_head", judged.isomers, 1, logits, alone),
+            ("candidate_head", judged.references, MIN_REFERENCES, torch.nan, beside),
+        ):
+            head = heads[name]
+            x = reference_features(logits, judged.scores, references)
+            enough = (_n_there(references) >= at_least) & head.is_fitted
+            into[held_out] = torch.where(enough, head(x, zero), otherwise).sigmoid()
+    return alone, beside
+
+
+def _n_there(references: Tensor) -> Tensor:
+    return (~references.isnan()).sum(dim=1)

@@ -1,0 +1,134 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from team5.chemistry.isomers import N_ISOMERS, make_isomers
+from team5.chemistry.molecule import parse_smiles
+from team5.data.queries import Query
+from team5.data.spectrum import Spectrum
+from team5.errors import ConfigError, MoleculeError
+from team5.inference.inference import infer
+from team5.inference.references import add_references
+from team5.inference.scoring import score_queries
+from team5.models.heads import MAX_REFERENCES, MIN_REFERENCES, REFERENCE_FEATURES
+
+CAFFEINE = "Cn1cnc2c1c(=O)n(C)c(=O)n2C"
+PEAKS = [195.0877, 138.0662, 110.0713], [100.0, 60.0, 15.0]
+OTHERS = make_isomers(parse_smiles(CAFFEINE), 40, seed=7)
+
+
+@pytest.fixture(scope="module")
+def comparing(model):
+    """The model with heads that go by the share of references that a structure beats."""
+    changed = copy.deepcopy(model)
+    beaten = REFERENCE_FEATURES.index("share beaten")
+    for head, weight in ((changed.isomer_head, 2.0), (changed.candidate_head, 4.0)):
+        head.weight[beaten] = weight
+        head.bias.fill_(-weight / 2)
+    return changed
+
+
+def shares_beaten(matches, head_weight: float) -> list[float]:
+    return [
+        float(torch.logit(torch.tensor(m.probability, dtype=torch.float64))) / head_weight + 0.5
+        for m in matches
+    ]
+
+
+def test_a_list_of_one_mass_is_compared_with_itself(comparing):
+    matches = infer(comparing, None, [CAFFEINE, *OTHERS[:10]], *PEAKS)
+    assert {(m.references, m.n_references) for m in matches} == {("candidates", 10)}
+    scores = np.array([m.score for m in matches])
+    expected = [
+        (np.sum(scores < s) + 0.5 * (np.sum(scores == s) - 1)) / (len(scores) - 1) for s in scores
+    ]
+    assert shares_beaten(matches, 4.0) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_structure_given_alone_is_compared_with_isomers_of_it(comparing):
+    match = infer(comparing, None, CAFFEINE, *PEAKS)
+    assert (match.references, match.n_references) == ("isomers", N_ISOMERS)
+    isomers = make_isomers(parse_smiles(CAFFEINE))
+    scores = np.array([m.score for m in infer(comparing, None, isomers, *PEAKS)])
+    share = np.mean((scores < match.score) + 0.5 * (scores == match.score))
+    assert shares_beaten([match], 2.0) == pytest.approx([share], abs=1e-5)
+
+
+def test_references_make_a_structure_given_alone_one_of_many(comparing):
+    other_mass = ["CCO", "c1ccccc1"]
+    match = infer(comparing, None, CAFFEINE, *PEAKS, references=[*OTHERS[:9], *other_mass])
+    assert (match.references, match.n_references) == ("candidates", 9)
+    few = infer(comparing, None, CAFFEINE, *PEAKS, references=OTHERS[: MIN_REFERENCES - 1])
+    assert few == infer(comparing, None, CAFFEINE, *PEAKS)
+
+
+def test_a_structure_is_no_reference_of_itself_however_it_is_written(comparing):
+    itself = ["CN1C=NC2=C1C(=O)N(C)C(=O)N2C", "O=c1n(C)c(=O)n(C)c2ncn(C)c12"]
+    match = infer(comparing, None, CAFFEINE, *PEAKS, references=[*itself, *OTHERS[:8], OTHERS[0]])
+    assert match.n_references == 8
+
+
+def test_the_order_of_candidates_and_how_many_there_are_beyond_a_bound_change_little(comparing):
+    many = [CAFFEINE, *OTHERS]
+    assert len(many) > MAX_REFERENCES + 1
+    matches = infer(comparing, None, many, *PEAKS)
+    again = infer(comparing, None, many[::-1], *PEAKS)
+    assert {m.n_references for m in matches} == {MAX_REFERENCES}
+    assert [m.probability for m in again[::-1]] == pytest.approx([m.probability for m in matches])
+
+
+def test_several_spectra_are_compared_one_by_one_and_judged_together(comparing):
+    spectra = [Spectrum(*PEAKS), Spectrum([195.0877, 42.034], [1.0, 0.2])]
+    both = infer(comparing, None, CAFFEINE, spectra=spectra)
+    single = [infer(comparing, None, CAFFEINE, spectra=[s]) for s in spectra]
+    logit = np.mean([np.log(m.probability / (1 - m.probability)) for m in single])
+    assert both.probability == pytest.approx(1 / (1 + np.exp(-logit)))
+
+
+def test_peaks_that_nothing_can_give_make_no_match_whatever_it_beats(comparing):
+    match = infer(comparing, None, "C1=CC=CC=C1", [100, 200, 300], [0.5, 0.7, 0.9])
+    assert match.probability < 1e-3
+
+
+def test_a_version_that_does_not_compare_says_so_where_references_are_given(model):
+    assert infer(model, None, CAFFEINE, *PEAKS).references is None
+    with pytest.raises(ConfigError, match=r"v9\.9 does not compare"):
+        infer(model, None, CAFFEINE, *PEAKS, references=OTHERS)
+
+
+def test_references_that_are_none_are_named(comparing):
+    with pytest.raises(MoleculeError, match="reference 2 of 2"):
+        infer(comparing, None, CAFFEINE, *PEAKS, references=["CCO", "C1CC"])
+    with pytest.raises(ConfigError, match="references= takes a list"):
+        infer(comparing, None, CAFFEINE, *PEAKS, references="CCO")
+    with pytest.raises(ConfigError, match="references= is for matches"):
+        infer(comparing, None, CAFFEINE, references=OTHERS)
+
+
+def test_isomers_are_not_made_for_a_long_list_of_different_masses(comparing):
+    chains = [parse_smiles("C" * n + "O") for n in range(4, 40)]
+    scored, comparisons = add_references(comparing, chains)
+    assert len(scored) == len(chains)
+    assert {comparison.kind for comparison in comparisons} == {None}
+
+
+def test_in_figures_truth_and_decoy_are_no_references_of_each_other(comparing):
+    candidates = (CAFFEINE, *OTHERS[:22])
+    spectrum = Spectrum(*PEAKS, adduct="[M+H]+", identifier="one")
+    query = Query(spectrum, "RYYVLZVUVIJVGH", candidates, 0, np.ones(23, dtype=bool))
+    (scored,) = score_queries(comparing, [query])
+    judged = [0, scored.decoy]
+    others = [c for i, c in enumerate(candidates) if i not in judged]
+    for place, i in enumerate(judged):
+        match = infer(comparing, None, candidates[i], spectra=[spectrum], references=others)
+        assert match.n_references == 21
+        beside = scored.probabilities_beside["model"][place]
+        assert beside == pytest.approx(match.probability, abs=1e-5)
+        alone = infer(comparing, None, candidates[i], spectra=[spectrum])
+        assert scored.probabilities["model"][place] == pytest.approx(alone.probability, abs=1e-5)
+    # One fewer, and there are not enough to speak of many.
+    short = Query(spectrum, "RYYVLZVUVIJVGH", candidates[:21], 0, np.ones(21, dtype=bool))
+    (scored,) = score_queries(comparing, [short])
+    assert scored.probabilities_beside == {}

@@ -83,13 +83,13 @@ def breakdowns(
     """Return hit@1 of the same formula and of all candidates, by list, condition and band."""
     out: dict[str, dict[str, list[Figure]]] = {}
     for title, same_formula in ((SAME_FORMULA, True), (ALL, False)):
-        lists = _ranked_lists(scored, same_formula)
+        lists = ranked_lists(scored, same_formula)
         conditions = [
             {N_CANDIDATES: n_candidates_band(len(r.chosen)), **r.query.conditions} for r in lists
         ]
         out[title] = {}
         for condition in dict.fromkeys(name for each in conditions for name in each):
-            members: dict[str, list[_RankedList]] = {}
+            members: dict[str, list[RankedList]] = {}
             for ranked, each in zip(lists, conditions, strict=True):
                 members.setdefault(each[condition], []).append(ranked)
             out[title][condition] = [
@@ -103,7 +103,7 @@ def reliability_diagram(
     scored: Sequence[ScoredQuery], *, seed: int = 0, n_bins: int = 10
 ) -> list[ReliabilityFigure]:
     """Return the bins of a reliability diagram of the match probabilities."""
-    pairs = _Pairs.of(scored)
+    pairs = MatchPairs.of(scored)
     probabilities = pairs.values(lambda s: s.probabilities[MODEL])
     structures = np.repeat(pairs.structures, 2)
     return [
@@ -120,30 +120,40 @@ def reliability_diagram(
 
 
 @dataclass(frozen=True, eq=False)
-class _RankedList:
-    """A query with those of its candidates that are ranked, at least two."""
+class RankedList:
+    """A query with those of its candidates that are ranked, at least two.
+
+    Attributes
+    ----------
+    chosen : array of shape (C,)
+        Places of the candidates that are ranked.
+    truth : int
+        Place of the query's own structure among them.
+    """
 
     query: ScoredQuery
     chosen: Array
     truth: int
 
     def scores(self, source: str) -> Array:
+        """Return what the model or a control ranks the chosen ones by."""
         return self.query.scores[source][self.chosen]
 
 
-def _ranked_lists(scored: Sequence[ScoredQuery], same_formula: bool) -> list[_RankedList]:
+def ranked_lists(scored: Sequence[ScoredQuery], same_formula: bool) -> list[RankedList]:
+    """Return the queries that have two candidates to rank, or two of the same formula."""
     lists = []
     for s in scored:
         chosen = np.flatnonzero(s.same_formula) if same_formula else np.arange(len(s.same_formula))
         if len(chosen) >= 2:
-            lists.append(_RankedList(s, chosen, int(np.searchsorted(chosen, s.truth))))
+            lists.append(RankedList(s, chosen, int(np.searchsorted(chosen, s.truth))))
     return lists
 
 
 def _rankings(
     scored: Sequence[ScoredQuery], *, same_formula: bool = False, seed: int
 ) -> list[Figure]:
-    lists = _ranked_lists(scored, same_formula)
+    lists = ranked_lists(scored, same_formula)
     if not lists:
         return []
     sizes = [len(r.chosen) for r in lists]
@@ -151,7 +161,7 @@ def _rankings(
     return [*(_hit_rate(lists, k, seed) for k in HIT_RATES), mrr]
 
 
-def _hit_rate(lists: Sequence[_RankedList], k: int, seed: int, name: str | None = None) -> Figure:
+def _hit_rate(lists: Sequence[RankedList], k: int, seed: int, name: str | None = None) -> Figure:
     return _ranking(
         name or f"hit@{k}",
         lists,
@@ -163,7 +173,7 @@ def _hit_rate(lists: Sequence[_RankedList], k: int, seed: int, name: str | None 
 
 def _ranking(
     name: str,
-    lists: Sequence[_RankedList],
+    lists: Sequence[RankedList],
     measure: Callable[[list[Array], list[int]], Array],
     chance: float,
     seed: int,
@@ -185,7 +195,7 @@ def _ranking(
 
 
 @dataclass(frozen=True, eq=False)
-class _Pairs:
+class MatchPairs:
     """Each query with its own structure, then with its decoy.
 
     Attributes
@@ -201,7 +211,8 @@ class _Pairs:
     structures: Array
 
     @classmethod
-    def of(cls, scored: Sequence[ScoredQuery]) -> _Pairs:
+    def of(cls, scored: Sequence[ScoredQuery]) -> MatchPairs:
+        """Return the pairs of those queries that have a decoy."""
         queries = [(s, s.decoy) for s in scored if s.decoy is not None]
         return cls(
             queries,
@@ -210,11 +221,12 @@ class _Pairs:
         )
 
     def values(self, get: Callable[[ScoredQuery], Array]) -> Array:
+        """Return what each pair has of an array over its query's candidates, shape (2 Q,)."""
         return np.array([get(s)[[s.truth, decoy]] for s, decoy in self.queries]).ravel()
 
 
 def _matches(scored: Sequence[ScoredQuery], threshold: float, seed: int) -> list[Figure]:
-    pairs = _Pairs.of(scored)
+    pairs = MatchPairs.of(scored)
     first, _ = pairs.queries[0]
     by_source = {
         source: pairs.values(lambda s, source=source: s.probabilities[source])  # type: ignore[misc]

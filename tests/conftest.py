@@ -12,6 +12,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers share the cores already; set before torch is first imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What a site judges its versions on is not what the tests judge theirs on.
+os.environ.pop("TEAM5_GATE_QUERIES", None)
+
 # No test depends on how fast the machine is; a run that gates a change finds the same each time.
 settings.register_profile("team5", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("team5")

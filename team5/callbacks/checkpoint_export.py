@@ -9,11 +9,15 @@ from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor
+from torch import Tensor, device
+from torch.random import fork_rng
+from tqdm import tqdm
 
 from team5 import __version__
-from team5.errors import ConfigError
+from team5.errors import ConfigError, StorageError, Team5Error, TrackerError
+from team5.inference.promotion import FrozenQueries, judge, read_frozen_queries
 from team5.registry.export import export_version
+from team5.registry.gate import gate_queries as configured_queries
 from team5.registry.tracker import Tracker, TrackerEntryFields
 
 Mode = Literal["min", "max"]
@@ -68,6 +72,11 @@ class CheckpointExport(Callback):
     save_optimizer : bool
         Write ``optimizer.bin``, four times the size of the weights, without which a version cannot
         be resumed.
+    gate_queries : path, optional
+        Frozen queries, as evaluate.py reads them: ``latest`` moves only to a version that is not
+        worse on these than the present one; the version is exported all the same. None takes the
+        file that ``TEAM5_GATE_QUERIES`` names, if it is set. A version that is latest already, and
+        is replaced at a better epoch, is not judged anew: the one before is gone.
 
     Raises
     ------
@@ -84,6 +93,7 @@ class CheckpointExport(Callback):
         set_as_latest: WhenLatest = "on_success",
         description: str = "",
         save_optimizer: bool = True,
+        gate_queries: str | Path | None = None,
     ) -> None:
         super().__init__()
         _check_choice("mode", mode, get_args(Mode))
@@ -95,9 +105,23 @@ class CheckpointExport(Callback):
         self.set_as_latest = set_as_latest
         self.description = description
         self.save_optimizer = save_optimizer
+        self.gate_queries = gate_queries
         self.version: str | None = None
         self.best_score: float | None = None
         self._resumed: tuple[str, float] | None = None
+        self._frozen: FrozenQueries | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Read the frozen queries: a fault of theirs is told before anything is trained.
+
+        Raises
+        ------
+        DataError
+            If they are missing or cannot be read.
+        """
+        path = configured_queries(self.gate_queries)
+        if stage == TrainerFn.FITTING and path is not None and self.set_as_latest != "never":
+            self._frozen = read_frozen_queries(path)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Export the model, if it is better than any before."""
@@ -118,12 +142,13 @@ class CheckpointExport(Callback):
             return
         self.version = self._export(trainer, pl_module, metrics, score)
         self.best_score = score
+        if self.set_as_latest == "always" and self._frozen is not None:
+            self._move_latest(self.version, "exported", pl_module.device)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move ``latest``; Lightning comes here only if the fit ended well."""
         if self.set_as_latest == "on_success" and self.version and trainer.is_global_zero:
-            Tracker(self.root).set_latest(self.version, "its training ended well")
-            _log.info("latest in %s is %s", self.root, self.version)
+            self._move_latest(self.version, "its training ended well", pl_module.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run goes on with: the version it owns and the score to beat."""
@@ -155,6 +180,40 @@ class CheckpointExport(Callback):
         if self.best_score is None:
             return True
         return score < self.best_score if self.mode == "min" else score > self.best_score
+
+    def _move_latest(self, version: str, reason: str, where: device) -> None:
+        """Move ``latest``, unless frozen queries say that the version is worse."""
+        tracker = Tracker(self.root)
+        if self._frozen is None:
+            tracker.set_latest(version, reason)
+        else:
+            try:
+                said, judged = self._judge(self._frozen, version, where)
+                tracker.set_latest(version, f"{reason}; {said}", judged)
+            except (StorageError, TrackerError):
+                raise
+            except Team5Error as error:
+                _log.warning("latest in %s stays %s: %s", self.root, tracker.latest(), error)
+                return
+        _log.info("latest in %s is %s", self.root, version)
+
+    def _judge(
+        self, frozen: FrozenQueries, version: str, where: device
+    ) -> tuple[str, dict[str, Any] | None]:
+        _log.info("Comparing %s with latest on %d queries", version, len(frozen.queries))
+        # A model that is made draws weights; the training is not to notice.
+        with (
+            fork_rng(devices=[]),
+            tqdm(desc=f"Judging {version}", leave=False, disable=None) as bar,
+        ):
+
+            def advance(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done)
+
+            # Lightning calls Apple's device mps:0; there is only one.
+            name = where.type if where.type == "mps" else str(where)
+            return judge(self.root, version, frozen, device=name, on_progress=advance)
 
     def _export(
         self, trainer: Trainer, module: LightningModule, metrics: dict[str, float], score: float
@@ -191,7 +250,7 @@ class CheckpointExport(Callback):
                 date=today,
                 extra_performance=_further_figures(metrics),
             ),
-            set_as_latest=self.set_as_latest == "always",
+            set_as_latest=self.set_as_latest == "always" and self._frozen is None,
             replace=not self.every_best,
         )
         _log.info("%s %.6g is the best so far: exported %s", self.monitor, score, version)

@@ -147,6 +147,7 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
         RawArgument("data.pool"),
         RawArgument("data.queries"),
         RawArgument("data.cache_dir"),
+        RawArgument("callbacks.export.gate_queries"),
     ),
     "serve": _VERSION,
 }

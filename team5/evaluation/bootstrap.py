@@ -77,3 +77,44 @@ def bootstrap_interval(
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def paired_bootstrap_interval(
+    first: ArrayLike,
+    second: ArrayLike,
+    groups: ArrayLike | None = None,
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Return the bootstrap interval of the mean difference ``second - first``.
+
+    Both are figures of the same queries, so each query is compared with itself: what makes it easy
+    or hard for both drops out, and a difference is told that two separate intervals would hide.
+
+    Parameters
+    ----------
+    first, second : array of shape (N,)
+        One figure per query, in the same order.
+    groups, n, seed, level
+        As for `bootstrap_interval`.
+
+    Returns
+    -------
+    low, high : float
+        Equal figures give 0 and 0; both below 0 say that ``second`` is lower.
+
+    Raises
+    ------
+    DataError
+        If there are no values, one is NaN or infinite, or lengths differ.
+    """
+    one, other = (np.asarray(values, dtype=np.float64) for values in (first, second))
+    if one.shape != other.shape:
+        raise DataError(
+            f"figures of shape {one.shape} and {other.shape} are no pairs; "
+            "give one of each for every query."
+        )
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        raise DataError("a value is NaN or infinite; give a figure for every query.")
+    return bootstrap_interval(other - one, groups, n, seed, level)

@@ -74,7 +74,7 @@ def figures(
     found = {ALL: _rankings(scored, seed=seed)}
     found[LONG] = _rankings([s for s in scored if len(s.same_formula) >= LONG_LIST], seed=seed)
     found[SAME_FORMULA] = _rankings(scored, same_formula=True, seed=seed)
-    for title, pairs in ((MATCH, _Pairs.of(scored)), (MATCH_BESIDE, _Pairs.beside(scored))):
+    for title, pairs in ((MATCH, MatchPairs.of(scored)), (MATCH_BESIDE, MatchPairs.beside(scored))):
         found[title] = _matches(pairs, threshold, seed)
     found[SIMULATE] = _simulations(scored, seed)
     return {title: rows for title, rows in found.items() if rows}
@@ -86,13 +86,13 @@ def breakdowns(
     """Return hit@1 of the same formula and of all candidates, by list, condition and band."""
     out: dict[str, dict[str, list[Figure]]] = {}
     for title, same_formula in ((SAME_FORMULA, True), (ALL, False)):
-        lists = _ranked_lists(scored, same_formula)
+        lists = ranked_lists(scored, same_formula)
         conditions = [
             {N_CANDIDATES: n_candidates_band(len(r.chosen)), **r.query.conditions} for r in lists
         ]
         out[title] = {}
         for condition in dict.fromkeys(name for each in conditions for name in each):
-            members: dict[str, list[_RankedList]] = {}
+            members: dict[str, list[RankedList]] = {}
             for ranked, each in zip(lists, conditions, strict=True):
                 members.setdefault(each[condition], []).append(ranked)
             out[title][condition] = [
@@ -106,7 +106,7 @@ def reliability_diagram(
     scored: Sequence[ScoredQuery], *, seed: int = 0, n_bins: int = 10
 ) -> list[ReliabilityFigure]:
     """Return the bins of a reliability diagram of the match probabilities."""
-    pairs = _Pairs.of(scored)
+    pairs = MatchPairs.of(scored)
     probabilities = pairs.probabilities[MODEL]
     structures = np.repeat(pairs.structures, 2)
     return [
@@ -123,30 +123,40 @@ def reliability_diagram(
 
 
 @dataclass(frozen=True, eq=False)
-class _RankedList:
-    """A query with those of its candidates that are ranked, at least two."""
+class RankedList:
+    """A query with those of its candidates that are ranked, at least two.
+
+    Attributes
+    ----------
+    chosen : array of shape (C,)
+        Places of the candidates that are ranked.
+    truth : int
+        Place of the query's own structure among them.
+    """
 
     query: ScoredQuery
     chosen: Array
     truth: int
 
     def scores(self, source: str) -> Array:
+        """Return what the model or a control ranks the chosen ones by."""
         return self.query.scores[source][self.chosen]
 
 
-def _ranked_lists(scored: Sequence[ScoredQuery], same_formula: bool) -> list[_RankedList]:
+def ranked_lists(scored: Sequence[ScoredQuery], same_formula: bool) -> list[RankedList]:
+    """Return the queries that have two candidates to rank, or two of the same formula."""
     lists = []
     for s in scored:
         chosen = np.flatnonzero(s.same_formula) if same_formula else np.arange(len(s.same_formula))
         if len(chosen) >= 2:
-            lists.append(_RankedList(s, chosen, int(np.searchsorted(chosen, s.truth))))
+            lists.append(RankedList(s, chosen, int(np.searchsorted(chosen, s.truth))))
     return lists
 
 
 def _rankings(
     scored: Sequence[ScoredQuery], *, same_formula: bool = False, seed: int
 ) -> list[Figure]:
-    lists = _ranked_lists(scored, same_formula)
+    lists = ranked_lists(scored, same_formula)
     if not lists:
         return []
     sizes = [len(r.chosen) for r in lists]
@@ -154,7 +164,7 @@ def _rankings(
     return [*(_hit_rate(lists, k, seed) for k in HIT_RATES), mrr]
 
 
-def _hit_rate(lists: Sequence[_RankedList], k: int, seed: int, name: str | None = None) -> Figure:
+def _hit_rate(lists: Sequence[RankedList], k: int, seed: int, name: str | None = None) -> Figure:
     return _ranking(
         name or f"hit@{k}",
         lists,
@@ -166,7 +176,7 @@ def _hit_rate(lists: Sequence[_RankedList], k: int, seed: int, name: str | None 
 
 def _ranking(
     name: str,
-    lists: Sequence[_RankedList],
+    lists: Sequence[RankedList],
     measure: Callable[[list[Array], list[int]], Array],
     chance: float,
     seed: int,
@@ -188,7 +198,7 @@ def _ranking(
 
 
 @dataclass(frozen=True, eq=False)
-class _Pairs:
+class MatchPairs:
     """Each query with its own structure, then with its decoy.
 
     Attributes
@@ -206,15 +216,17 @@ class _Pairs:
     structures: Array
 
     @classmethod
-    def of(cls, scored: Sequence[ScoredQuery]) -> _Pairs:
+    def of(cls, scored: Sequence[ScoredQuery]) -> MatchPairs:
+        """Return the pairs of those queries that have a decoy."""
         return cls._from([(s, s.probabilities) for s in scored if s.probabilities])
 
     @classmethod
-    def beside(cls, scored: Sequence[ScoredQuery]) -> _Pairs:
+    def beside(cls, scored: Sequence[ScoredQuery]) -> MatchPairs:
+        """Return the same beside other molecules of the mass, where these are many."""
         return cls._from([(s, s.probabilities_beside) for s in scored if s.probabilities_beside])
 
     @classmethod
-    def _from(cls, pairs: Sequence[tuple[ScoredQuery, Mapping[str, Array]]]) -> _Pairs:
+    def _from(cls, pairs: Sequence[tuple[ScoredQuery, Mapping[str, Array]]]) -> MatchPairs:
         sources = pairs[0][1] if pairs else {}
         return cls(
             [s for s, _ in pairs],
@@ -224,12 +236,13 @@ class _Pairs:
         )
 
     def scores(self, source: str) -> Array:
+        """Return the ranking scores of the pairs, shape (2 Q,)."""
         places = [[i for i in (s.truth, s.decoy) if i is not None] for s in self.queries]
         found = zip(self.queries, places, strict=True)
         return np.concatenate([s.scores[source][both] for s, both in found])
 
 
-def _matches(pairs: _Pairs, threshold: float, seed: int) -> list[Figure]:
+def _matches(pairs: MatchPairs, threshold: float, seed: int) -> list[Figure]:
     if not pairs.queries:
         return []
     first = pairs.queries[0]

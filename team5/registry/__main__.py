@@ -10,11 +10,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from team5.errors import ConfigError, Team5Error
 from team5.registry import report
 from team5.registry.export import resolve_version
-from team5.registry.gate import check_promotion
+from team5.registry.gate import QUERIES_VARIABLE, check_promotion, gate_queries
 from team5.registry.integrity import verify_folder
 from team5.registry.removal import collect_garbage, delete_version
 from team5.registry.repair import repair
@@ -106,15 +107,46 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _promote(options: argparse.Namespace) -> None:
     version = resolve_version(options.root, options.version)
-    if options.force is None:
-        said = check_promotion(options.root, version)
-        reason = f"promoted; {said}"
-    else:
-        said = f"forced: {options.force}"
-        reason = f"promoted, {said}"
     verify_folder(options.root / version)
-    Tracker(options.root).set_latest(version, reason)
+    queries = gate_queries(options.queries)
+    judged = None
+    if options.force is not None:
+        if not options.force.strip():
+            raise ConfigError('--force needs a reason, which is kept: --force "REASON".')
+        said = f"forced: {options.force}"
+    elif queries is not None:
+        said, judged = _judge(options.root, version, queries)
+    else:
+        said = check_promotion(options.root, version)
+    reason = f"promoted, {said}" if options.force is not None else f"promoted; {said}"
+    Tracker(options.root).set_latest(version, reason, judged)
     print(f"latest is {version} ({said})")
+
+
+def _judge(root: Path, version: str, path: Path) -> tuple[str, dict[str, Any] | None]:
+    """Compare a version with the present latest on frozen queries, with a progress bar."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    # Needs the model, so torch: only where it comes to that.
+    from team5.inference.promotion import judge, read_frozen_queries
+
+    queries = read_frozen_queries(path)
+    bar = Progress(
+        "Scoring both versions", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )  # fmt: skip
+    task = bar.add_task("")
+
+    def advance(done: int, total: int) -> None:
+        bar.start()  # now that there is something to score
+        bar.update(task, advance=done, total=total)
+
+    try:
+        return judge(root, version, queries, on_progress=advance)
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _rollback(options: argparse.Namespace) -> None:
@@ -133,12 +165,7 @@ def _history(options: argparse.Namespace) -> int:
     elif options.json:
         print(json.dumps(list(data.raw.get("history", [])), indent=2))
     else:
-        rows = [("when (UTC)", "latest", "before", "why")]
-        rows += [
-            (f"{move.at:%Y-%m-%d %H:%M:%S}", move.latest or "-", move.previous or "-", move.reason)
-            for move in data.history
-        ]
-        print(report.format_table(rows))
+        print(report.format_history(data))
     return 0
 
 
@@ -250,6 +277,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("version", nargs="?", help="all by default")
     one = command("promote", _promote, "make a version latest, unless it is known to be worse")
     one.add_argument("version")
+    one.add_argument(
+        "--queries", type=Path, metavar="FILE",
+        help="judge it on these, as evaluate.py reads them; else on what "
+        f"{QUERIES_VARIABLE} names, or by recorded figures",
+    )  # fmt: skip
     one.add_argument("--force", metavar="REASON", help="even so; the reason is kept")
     command("rollback", _rollback, "make the version latest that was so before")
     one = command("history", _history, "which version was latest when")

@@ -1,12 +1,20 @@
-"""Whether a version may become latest: not if it is known to be worse than the present one."""
+"""Whether a version may become latest: not if it is known to be worse than the present one.
 
+Where frozen queries are configured, versions are compared on these, which `inference.promotion`
+does; here, by the figures that are recorded of them.
+"""
+
+import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from team5.errors import CheckpointError, VersionError
+from team5.errors import CheckpointError, ConfigError, VersionError
 from team5.registry.report import read_config
 from team5.registry.staging import read_tracker
+
+QUERIES_VARIABLE = "TEAM5_GATE_QUERIES"
 
 _COMPARED = ("accuracy", "f1_score")
 _BY_FORCE = 'Promote it all the same with --force "REASON", which is kept in the history.'
@@ -14,8 +22,58 @@ _BY_FORCE = 'Promote it all the same with --force "REASON", which is kept in the
 _SAME_DATA = ("source", "computed", "val_compounds", "val_pairs")
 
 
+def gate_queries(given: str | Path | None = None) -> Path | None:
+    """Return the file of frozen queries that promotions are judged on, None without one.
+
+    That is the one given, else the one that ``TEAM5_GATE_QUERIES`` names.
+    """
+    named = given or os.environ.get(QUERIES_VARIABLE)
+    return Path(named) if named else None
+
+
+def check_by_hand(root: Path, version: str) -> None:
+    """Refuse to move ``latest`` unjudged where frozen queries are configured.
+
+    Raises
+    ------
+    ConfigError
+        If they are, and another version is latest.
+    """
+    queries = gate_queries()
+    if queries is not None and read_tracker(root).latest not in (None, version):
+        raise ConfigError(
+            f"--set_as_latest: {QUERIES_VARIABLE} is set, so latest moves only to a version that "
+            f"is not worse on {queries}. Leave it out, then: {promote_command(root, version)}"
+        )
+
+
+def promote_command(root: Path, version: str, *options: str) -> str:
+    """Return the command line that promotes a version."""
+    where = [] if str(root) == "checkpoints" else ["--root", shlex.quote(str(root))]
+    return " ".join(["python -m team5.registry promote", version, *where, *options])
+
+
+def check_origin(root: Path, version: str) -> None:
+    """Refuse a version of computed spectra where the present latest learned from measured ones.
+
+    Raises
+    ------
+    VersionError
+    """
+    latest = read_tracker(root).latest
+    if (
+        latest not in (None, version)
+        and _learned_from_computed(root, version)
+        and _learned_from_computed(root, latest) is False
+    ):
+        raise VersionError(
+            f"{version} learned from computed spectra, {latest}, the present latest, from "
+            f"measured ones. {_BY_FORCE}"
+        )
+
+
 def check_promotion(root: Path, version: str) -> str:
-    """Return in words what speaks for a version against the present latest.
+    """Return in words what recorded figures say of a version against the present latest.
 
     Raises
     ------
@@ -26,11 +84,7 @@ def check_promotion(root: Path, version: str) -> str:
     data = read_tracker(root)
     if data.latest is None or data.latest == version:
         return "there is no other version to compare with"
-    if _learned_from_computed(root, version) and _learned_from_computed(root, data.latest) is False:
-        raise VersionError(
-            f"{version} learned from computed spectra, {data.latest}, the present latest, from "
-            f"measured ones. {_BY_FORCE}"
-        )
+    check_origin(root, version)
     entries = data.entry(data.latest), data.entry(version)
     figures = [dict(entry.performance) if entry else {} for entry in entries]
     common = [name for name in _COMPARED if all(name in one for one in figures)]

@@ -134,6 +134,34 @@ def format_comparison(
     return "\n".join(lines).rstrip()
 
 
+def format_history(data: TrackerData) -> str:
+    """Return the moves of ``latest`` as a table, each with what it was judged on below it."""
+    rows = [("when (UTC)", "latest", "before", "why")]
+    rows += [
+        (f"{move.at:%Y-%m-%d %H:%M:%S}", move.latest or "-", move.previous or "-", move.reason)
+        for move in data.history
+    ]
+    head, *lines = format_table(rows).splitlines()
+    out = [head]
+    for line, move in zip(lines, data.history, strict=True):
+        out.append(line)
+        if move.judged is not None:
+            out.append(f"    on {move.judged['queries']}, SHA-256 {move.judged['sha256']}")
+            out += [
+                f"    {name}: {format_difference(move.judged['compared_with'], figure)}"
+                for name, figure in move.judged["figures"].items()
+            ]
+    return "\n".join(out)
+
+
+def format_difference(compared_with: str, figure: Mapping[str, float]) -> str:
+    """Return one figure of two versions, as `schemas.JudgedFigure` has it, in words."""
+    return (
+        f"{figure['after']:.4f}, {compared_with} has {figure['before']:.4f} (difference "
+        f"{figure['difference']:+.4f}, 95 % interval {figure['low']:+.4f} to {figure['high']:+.4f})"
+    )
+
+
 def flattened(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the values of nested dicts with their keys joined by dots."""
     for key, item in value.items():

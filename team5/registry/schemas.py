@@ -109,6 +109,25 @@ class Entry(_Part):
     sha256: Annotated[str, AfterValidator(_sha256)] | None = None
 
 
+class JudgedFigure(_Part):
+    """A figure of two versions on the same queries, and the 95 % interval of the difference."""
+
+    before: float
+    after: float
+    difference: float
+    low: float
+    high: float
+
+
+class Judged(_Part):
+    """What a version was judged on before it became latest."""
+
+    queries: Text
+    sha256: Annotated[str, AfterValidator(_sha256)]
+    compared_with: VersionName
+    figures: dict[Text, JudgedFigure] = Field(max_length=1_000)
+
+
 class RecordedMove(_Part):
     """One time that ``latest`` moved."""
 
@@ -116,6 +135,7 @@ class RecordedMove(_Part):
     latest: VersionName | None
     previous: VersionName | None
     reason: Text = ""
+    judged: Judged | None = None
 
 
 class TrackerSchema(_Part):

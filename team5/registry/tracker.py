@@ -133,7 +133,9 @@ class Tracker:
             write_tracker(self.root, data)
         return data
 
-    def set_latest(self, version: str, reason: str = "promoted") -> None:
+    def set_latest(
+        self, version: str, reason: str = "promoted", judged: Mapping[str, Any] | None = None
+    ) -> None:
         """Move ``latest`` to a version that has an entry, and record the move.
 
         Parameters
@@ -142,11 +144,14 @@ class Tracker:
             ``v<major>.<minor>``.
         reason : str
             Why, for people who read the history.
+        judged : dict, optional
+            How it compares with the present latest, as `schemas.Judged` has it; kept with the move.
 
         Raises
         ------
         VersionError, VersionNotFoundError
-            If the version is malformed or has no entry.
+            If the version is malformed or has no entry, or another one has become latest since it
+            was judged.
         TrackerError, StorageError
             If the tracker is not valid, cannot be written; it is left untouched.
         """
@@ -154,7 +159,12 @@ class Tracker:
         with registry_lock(self.root) as data:
             if data.entry(parsed) is None:
                 raise unknown_version(version, data.versions, str(self.path))
-            write_tracker(self.root, data.with_latest(parsed, reason))
+            if judged is not None and data.latest != judged["compared_with"]:
+                raise VersionError(
+                    f"latest has become {data.latest} while {version} was compared with "
+                    f"{judged['compared_with']}. Promote {version} once more."
+                )
+            write_tracker(self.root, data.with_latest(parsed, reason, judged=judged))
 
     def rollback(self) -> str:
         """Move ``latest`` back to the version that was latest before, and return it.

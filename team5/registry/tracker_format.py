@@ -105,12 +105,16 @@ class Move:
         The version used by default from then on, and until then.
     reason : str
         Why, for people.
+    judged : dict, optional
+        On which queries the version was compared with the one before, and how its figures differ,
+        as `schemas.Judged` has it; None where it was not.
     """
 
     at: dt.datetime
     latest: str | None
     previous: str | None
     reason: str
+    judged: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +223,13 @@ class TrackerData:
     def history(self) -> tuple[Move, ...]:
         """Every move of ``latest`` since moves are recorded, the oldest first."""
         return tuple(
-            Move(parse_moment(raw["at"]), raw["latest"], raw["previous"], raw.get("reason", ""))
+            Move(
+                parse_moment(raw["at"]),
+                raw["latest"],
+                raw["previous"],
+                raw.get("reason", ""),
+                raw.get("judged"),
+            )
             for raw in self.raw.get("history", [])
         )
 
@@ -246,18 +256,24 @@ class TrackerData:
         return next((v for v in reversed(trail[:-1]) if v in there and v != self.latest), None)
 
     def with_latest(
-        self, version: str | Version, reason: str, at: dt.datetime | None = None
+        self,
+        version: str | Version,
+        reason: str,
+        at: dt.datetime | None = None,
+        judged: Mapping[str, Any] | None = None,
     ) -> "TrackerData":
         """Return the tracker with ``latest`` moved and the move recorded, now or ``at``."""
         if self.latest == str(version):
             return self
         moment = at or dt.datetime.now(dt.UTC)
-        move = {
+        move: dict[str, Any] = {
             "at": moment.strftime(MOMENT_FORMAT),
             "latest": str(version),
             "previous": self.latest,
             "reason": reason,
         }
+        if judged is not None:
+            move["judged"] = copy.deepcopy(dict(judged))
         history = [*self.raw.get("history", []), move]
         return TrackerData({**self.raw, "latest": str(version), "history": history})
 

@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 # What a shell reports for a program that SIGTERM ended.
 _SIGTERM_EXIT = 143
 _PATHS = ("path", "archive", "folds", "pool", "cache_dir")
+_GATE_QUERIES = "callbacks.export.gate_queries"
 
 
 def train(cfg: DictConfig) -> str | None:
@@ -127,7 +128,8 @@ def _resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     typed = [override.partition("=")[0].lstrip("+~") for override in overrides]
     # Raw arguments never reach Hydra; they stand in the config where they were put.
-    typed += [f"data.{name}" for name in _PATHS if cfg.data.get(name) is not None]
+    paths = [*(f"data.{name}" for name in _PATHS), _GATE_QUERIES]
+    typed += [path for path in paths if OmegaConf.select(cfg, path) is not None]
     for key in typed:
         if key == "experiment":
             raise ConfigError(
@@ -187,10 +189,12 @@ def _facts(
     plain.update({"output_dir": None, "checkpoints_root": None, "resume": None})
     # Where this machine keeps prepared tables; a resumed run keeps them where its own does.
     plain["data"]["cache_dir"] = None
-    for name in _PATHS:
-        value = plain["data"].get(name)
-        if value is not None and PurePath(value).is_absolute():
-            plain["data"][name] = PurePath(value).name
+    export = (plain.get("callbacks") or {}).get("export") or {}
+    for part, names in ((plain["data"], _PATHS), (export, ("gate_queries",))):
+        for name in names:
+            value = part.get(name)
+            if value is not None and PurePath(value).is_absolute():
+                part[name] = PurePath(value).name
     return {
         "training_config": plain,
         "parent_version": parent.version if parent else None,

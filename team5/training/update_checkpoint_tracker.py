@@ -15,6 +15,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from team5.errors import Team5Error
+from team5.registry.gate import check_by_hand
 from team5.registry.tracker import Tracker
 
 _WEIGHTS_NAME = "model.safetensors"
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     tracker = Tracker(options.root)
     try:
+        if options.set_as_latest:
+            check_by_hand(tracker.root, options.version)
         data = tracker.add(
             options.version,
             options.description,

@@ -14,9 +14,11 @@ from torch.utils.data import DataLoader
 
 from team5 import __version__
 from team5.callbacks.checkpoint_export import CheckpointExport
-from team5.errors import ConfigError, StorageError
+from team5.errors import ConfigError, DataError, DataFileNotFoundError, StorageError
 from team5.registry.export import read_optimizer, read_version
 from team5.registry.tracker import Tracker
+from tests.inference.queries import write_queries
+from tests.inference.versions import copy_registry, damaged
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -86,7 +88,8 @@ def fit(tmp_path, root):
         if not isinstance(module, LightningModule):
             module = ScriptedModule(module)
         callback = CheckpointExport(
-            root, **{"monitor": "val/loss", "mode": "min", "description": "A run", **arguments}
+            **{"root": root, "monitor": "val/loss", "mode": "min", "description": "A run"}
+            | arguments
         )
         trainer = Trainer(
             default_root_dir=tmp_path,
@@ -298,6 +301,115 @@ def test_the_config_names_arguments_the_constructor_takes():
     assert config.pop("_target_") == "team5.callbacks.checkpoint_export.CheckpointExport"
     callback = CheckpointExport(**config)
     assert (callback.every_best, callback.set_as_latest) == (False, "on_success")
+
+
+class SmallVersion(ScriptedModule):
+    """A module whose epochs export the small version, damaged where the score is above 1."""
+
+    def __init__(self, scores: Sequence[float], root: Path) -> None:
+        super().__init__(scores)
+        self.stored = read_version(root, "v0.1")
+
+    def export_weights(self):
+        worse = self.scores[self.current_epoch] > 1
+        return damaged(self.stored.weights) if worse else self.stored.weights
+
+    def export_config(self):
+        return self.stored.config
+
+    def export_files(self):
+        return {}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return write_queries(tmp_path_factory.mktemp("queries") / "frozen.parquet")
+
+
+def test_a_worse_version_stays_exported_and_latest_does_not_move(root, fit, table, caplog):
+    copy_registry(root)
+    callback, _ = fit(SmallVersion([3.0], root), gate_queries=table)
+    assert callback.version == "v0.2"
+    assert versions(root) == ["v0.1", "v0.2"]
+    assert Tracker(root).latest() == "v0.1"
+    (said,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert said.startswith(f"latest in {root} stays v0.1: v0.2 is worse than v0.1")
+    assert "on frozen.parquet: cosine 0.0" in said
+    assert f'python -m team5.registry promote v0.2 --root {root} --force "REASON"' in said
+
+
+def test_one_that_is_not_worse_becomes_latest_and_what_it_was_judged_on_is_kept(root, fit, table):
+    copy_registry(root)
+    fit(SmallVersion([3.0, 0.5], root), gate_queries=str(table))
+    move = Tracker(root).read().history[-1]
+    assert (move.latest, move.previous) == ("v0.2", "v0.1")
+    assert move.reason == "its training ended well; not worse than v0.1 on frozen.parquet"
+    assert move.judged["figures"]["cosine"]["high"] == 0
+    assert len(move.judged["sha256"]) == 64
+
+
+def test_the_variable_judges_every_training(root, fit, table, monkeypatch):
+    copy_registry(root)
+    monkeypatch.setenv("TEAM5_GATE_QUERIES", str(table))
+    fit(SmallVersion([3.0], root))
+    assert Tracker(root).latest() == "v0.1"
+    monkeypatch.setenv("TEAM5_GATE_QUERIES", "")
+    fit(SmallVersion([3.0], root))
+    assert Tracker(root).latest() == "v0.3"
+
+
+def test_each_export_is_judged_where_each_may_become_latest(root, fit, table):
+    copy_registry(root)
+    arguments = {"every_best": True, "set_as_latest": "always", "gate_queries": table}
+    fit(SmallVersion([3.0, 0.9, 0.8], root), **arguments)
+    assert versions(root) == ["v0.1", "v0.2", "v0.3", "v0.4"]
+    moves = [(m.latest, m.previous, m.judged["compared_with"]) for m in
+             Tracker(root).read().history]  # fmt: skip
+    assert moves == [("v0.3", "v0.1", "v0.1"), ("v0.4", "v0.3", "v0.3")]
+
+
+def test_judging_draws_no_random_numbers_of_the_training(root, fit, table):
+    class Drawing(SmallVersion):
+        def on_train_end(self):
+            self.drawn = torch.rand(3)
+
+    drawn = []
+    for queries in (None, table):
+        copy_registry(registry := root / str(queries is None))
+        torch.manual_seed(5)
+        module = Drawing([0.9, 0.8], registry)
+        fit(module, root=registry, set_as_latest="always", gate_queries=queries)
+        drawn.append(module.drawn)
+    assert torch.equal(*drawn)
+
+
+def test_missing_queries_are_an_error_before_anything_is_trained(root, fit, tmp_path, monkeypatch):
+    missing = tmp_path / "none.parquet"
+    with pytest.raises(DataFileNotFoundError, match=r"none\.parquet: no such file"):
+        fit([0.5], gate_queries=missing)
+    monkeypatch.setenv("TEAM5_GATE_QUERIES", str(missing))
+    with pytest.raises(DataFileNotFoundError, match="TEAM5_GATE_QUERIES"):
+        fit([0.5])
+    with pytest.raises(DataError, match="not a readable Parquet file"):
+        fit([0.5], gate_queries=REPOSITORY / "README.md")
+    assert not root.exists()
+    fit([0.5], set_as_latest="never")  # promotes nothing
+    assert versions(root) == ["v0.1"]
+
+
+def test_the_first_version_has_none_to_be_worse_than(root, fit, table):
+    fit([0.5], gate_queries=table)
+    (move,) = Tracker(root).read().history
+    assert move.reason == "its training ended well; there is no other version to compare with"
+
+
+def test_a_latest_that_cannot_be_scored_is_told_and_ends_no_training(root, fit, table, caplog):
+    copy_registry(root)
+    module = SmallVersion([0.5], root)
+    (root / "v0.1/model.safetensors").unlink()
+    fit(module, gate_queries=table)
+    assert Tracker(root).latest() == "v0.1"
+    assert "v0.2 cannot be compared with v0.1, the present latest" in caplog.text
 
 
 @pytest.mark.slow

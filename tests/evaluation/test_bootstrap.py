@@ -5,9 +5,12 @@ from hypothesis import strategies as st
 
 from team5.errors import ConfigError, DataError
 from team5.evaluation import bootstrap
-from team5.evaluation.bootstrap import bootstrap_interval
+from team5.evaluation.bootstrap import bootstrap_interval, paired_bootstrap_interval
 
 values = st.lists(st.floats(-10, 10), min_size=1, max_size=30)
+pairs = st.lists(
+    st.tuples(st.floats(-10, 10), st.floats(-10, 10), st.integers(0, 8)), min_size=1, max_size=30
+)
 
 
 @given(values, st.integers(0, 100))
@@ -87,3 +90,58 @@ def test_unusable_values_are_named(figures, groups, said):
 def test_wrong_arguments_are_refused(wrong):
     with pytest.raises(ConfigError, match="level between 0 and 1"):
         bootstrap_interval([1.0], **wrong)
+
+
+@given(values, st.integers(0, 100))
+def test_equal_figures_differ_by_nothing(figures, seed):
+    assert paired_bootstrap_interval(figures, figures, n=50, seed=seed) == (0, 0)
+
+
+@given(pairs, st.integers(0, 100))
+def test_swapping_the_two_flips_the_signs(figures, seed):
+    first, second, groups = zip(*figures, strict=True)
+    low, high = paired_bootstrap_interval(first, second, groups, n=50, seed=seed)
+    flipped = paired_bootstrap_interval(second, first, groups, n=50, seed=seed)
+
+    assert flipped == pytest.approx((-high, -low), abs=1e-9)
+
+
+@given(pairs, st.integers(0, 100))
+def test_what_lowers_every_figure_lies_wholly_below_zero(figures, seed):
+    first, _, groups = zip(*figures, strict=True)
+    low, high = paired_bootstrap_interval(first, np.array(first) - 1, groups, n=50, seed=seed)
+
+    assert (low, high) == pytest.approx((-1, -1))
+
+
+@given(pairs, st.floats(-10, 10))
+def test_what_makes_a_query_easy_for_both_drops_out(figures, easier):
+    first, second, groups = map(np.array, zip(*figures, strict=True))
+    plain = paired_bootstrap_interval(first, second, groups, n=50)
+    shift = easier * groups
+
+    assert paired_bootstrap_interval(first + shift, second + shift, groups, n=50) == pytest.approx(
+        plain, abs=1e-9
+    )
+
+
+def test_pairs_tell_a_difference_that_two_intervals_hide():
+    rng = np.random.default_rng(6)
+    first = rng.normal(0.0, 1.0, size=200)
+    second = first - 0.05 + rng.normal(0.0, 0.1, size=200)
+
+    assert bootstrap_interval(first)[0] < bootstrap_interval(second)[1]
+    assert paired_bootstrap_interval(first, second)[1] < 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ([1.0], [1.0, 2.0], "are no pairs"),
+        ([], [], "one figure per query"),
+        ([1.0, float("inf")], [1.0, float("inf")], "NaN or infinite"),
+    ],
+)
+def test_what_are_no_pairs_is_refused(first, second, said):
+    with pytest.raises(DataError, match=said):
+        paired_bootstrap_interval(first, second)

@@ -15,9 +15,11 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
+from team5.data.demo import write_demo_table
 from team5.registry.export import export_version, read_optimizer, read_version
 from team5.registry.tracker import Tracker
 from team5.registry.tracker_format import TrackerEntryFields
+from tests.inference.queries import write_queries
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 QUICK = ("experiment=debug", "~callbacks.progress")
@@ -284,6 +286,43 @@ def test_a_version_that_was_not_trained_here_cannot_be_resumed(train, tmp_path, 
     assert train(root, "resume=v0.1") == 1
     assert "holds no training config" in (line := last_line(capfd))
     assert line.endswith("Start from its weights: from_version=v0.1.")
+
+
+@pytest.fixture(scope="module")
+def own_spectra(tmp_path_factory) -> Path:
+    """A file as users have; the demo set itself never becomes latest."""
+    return write_demo_table(tmp_path_factory.mktemp("own") / "spectra.parquet")
+
+
+def test_a_run_that_ends_worse_than_latest_on_frozen_queries_leaves_it(
+    train, tmp_path, own_spectra, capfd, monkeypatch
+):
+    shipped = REPOSITORY / "checkpoints"
+    if not (shipped / "v0.1").is_dir():
+        pytest.skip("checkpoints/ holds no v0.1 to compare with")
+    root = Path(shutil.copytree(shipped, tmp_path / "checkpoints"))
+    queries = write_queries(tmp_path / "frozen (1).parquet")
+    words = (*QUICK, "data=file", f"data.path={own_spectra}", "trainer.max_epochs=1",
+             f"callbacks.export.gate_queries={queries}")  # fmt: skip
+    assert train(root, *words) == 0
+    said = capfd.readouterr().err
+    assert "stays v0.1: v0.2 is worse than v0.1, the present latest, on frozen (1).parquet" in said
+    assert '--force "REASON"' in said
+    assert Tracker(root).latest() == "v0.1"
+    # The file's name is kept, not where this machine has it; a run that goes on asks for it.
+    kept = read_version(root, "v0.2").config["training_config"]["callbacks"]["export"]
+    assert kept["gate_queries"] == "frozen (1).parquet"
+    more = ("resume=v0.2", f"data.path={own_spectra}", "trainer.max_epochs=2")
+    assert train(root, *more) == 2
+    assert last_line(capfd).startswith("DataFileNotFoundError: frozen (1).parquet: no such file")
+    assert train(root, *more, f"callbacks.export.gate_queries={queries}") == 0
+    assert Tracker(root).latest() == "v0.1"
+    assert read_version(root, "v0.2").config["training"]["epoch"] == 1
+
+    monkeypatch.setenv("TEAM5_GATE_QUERIES", "nowhere.parquet")
+    assert train(root, *words[:-1]) == 2
+    assert last_line(capfd).startswith("DataFileNotFoundError: nowhere.parquet: no such file")
+    assert [str(v) for v in Tracker(root).read().versions] == ["v0.1", "v0.2"]
 
 
 @pytest.mark.slow

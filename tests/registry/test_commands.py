@@ -243,3 +243,19 @@ def test_the_folder_is_named_before_the_command_or_after_it(root, export, capsys
     for words in (["--root", str(root), "list"], ["list", "--root", str(root)]):
         assert main(words) == 0
         assert "v0.1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("judged", [3, {"queries": "a.parquet"}, {"figures": []}])
+def test_a_move_judged_on_what_is_nothing_is_named_and_left_out_by_repair(
+    call, root, export, judged
+):
+    export(set_as_latest=True)
+    path = root / "checkpoint_tracker.json"
+    raw = json.loads(path.read_text())
+    moves = [{**raw["history"][0], "judged": judged}, raw["history"][0]]
+    path.write_text(json.dumps({**raw, "history": moves}))
+    code, _, err = call("history")
+    assert code == 1
+    assert '"history"[0]: "judged"' in err
+    assert call("repair", "--replace")[0] == 0
+    assert json.loads(path.read_text())["history"] == raw["history"]

@@ -162,3 +162,20 @@ def test_it_starts_without_torch_lightning_and_hydra():
     )
     assert "--set_as_latest" in done.stdout
     assert done.stdout.endswith("0 []\n")
+
+
+def test_where_versions_are_judged_latest_does_not_move_by_hand(monkeypatch, capsys):
+    monkeypatch.setenv("TEAM5_GATE_QUERIES", "frozen.parquet")
+    assert main([*GUIDE[:-1], "--version", "v0.1", "--set_as_latest"]) == 0  # the first one
+    before = Path("checkpoints/checkpoint_tracker.json").read_bytes()
+    capsys.readouterr()
+    assert main(GUIDE) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ConfigError: --set_as_latest: TEAM5_GATE_QUERIES is set")
+    assert error.endswith("then: python -m team5.registry promote v0.3\n")
+    assert error.count("\n") == 1
+    assert Path("checkpoints/checkpoint_tracker.json").read_bytes() == before
+    assert main(GUIDE[:-1]) == 0
+    assert tracker()["latest"] == "v0.1"
+    again = ["--version", "v0.1", "--accuracy", "0.8", "--update", "--set_as_latest"]
+    assert main(again) == 0  # it is latest already

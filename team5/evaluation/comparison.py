@@ -1,0 +1,140 @@
+"""Whether one version is worse than another: figures of the same queries, each with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from team5.errors import DataError
+from team5.evaluation.bootstrap import paired_bootstrap_interval
+from team5.evaluation.figures import COSINE, MODEL, ScoredQuery
+from team5.evaluation.retrieval import hit_probabilities
+from team5.evaluation.tasks import MatchPairs, ranked_lists
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class QueryFigure:
+    """One figure, by query.
+
+    Attributes
+    ----------
+    values : array of shape (Q,)
+    queries : tuple of (str, str)
+        Of each value the query's identifier and its structure.
+    """
+
+    values: Array
+    queries: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one figure of a version differs from that of the version before.
+
+    Attributes
+    ----------
+    before, after : float
+        Means over the queries.
+    low, high : float
+        95 % interval of ``after - before``, over structures.
+    """
+
+    before: float
+    after: float
+    low: float
+    high: float
+    n_queries: int
+    n_structures: int
+
+    @property
+    def value(self) -> float:
+        """How much higher the figure is; negative where it is lower."""
+        return self.after - self.before
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the whole interval lies below 0."""
+        return self.high < 0
+
+
+def query_figures(scored: Sequence[ScoredQuery], *, threshold: float) -> dict[str, QueryFigure]:
+    """Return what a version may be judged by, by the names that the tracker has.
+
+    That is hit@1 among candidates of the same formula and among all, the share of right answers to
+    a match with the own structure and one with the decoy, and the cosine of simulated spectra.
+    Higher is better for all.
+
+    Parameters
+    ----------
+    threshold : float
+        Of the match probability.
+
+    Raises
+    ------
+    DataError
+        If no query has two candidates, or a score is NaN.
+    """
+    found: dict[str, QueryFigure] = {}
+    for name, same_formula in (("same_formula_hit_rate@1", True), ("hit_rate@1", False)):
+        lists = ranked_lists(scored, same_formula)
+        if lists:
+            hits = hit_probabilities([r.scores(MODEL) for r in lists], [r.truth for r in lists], 1)
+            found[name] = _by_query(hits, [r.query for r in lists])
+    pairs = MatchPairs.of(scored)
+    if not found or not pairs.queries:
+        raise DataError("no query has two candidates or more; there is nothing to rank or match.")
+    called = pairs.probabilities[MODEL] >= threshold
+    right = (called == pairs.labels).reshape(-1, 2).mean(axis=1)
+    found["accuracy"] = _by_query(right, pairs.queries)
+    simulated = [s for s in scored if s.similarities[COSINE][MODEL] is not None]
+    if simulated:
+        cosines = np.array([s.similarities[COSINE][MODEL] for s in simulated], dtype=np.float64)
+        found["cosine"] = _by_query(cosines, simulated)
+    return found
+
+
+def paired_differences(
+    before: Mapping[str, QueryFigure], after: Mapping[str, QueryFigure], *, seed: int = 0
+) -> dict[str, Difference]:
+    """Return how the figures of two versions differ on the same queries.
+
+    Parameters
+    ----------
+    before, after : dict of str to QueryFigure
+        From `query_figures`.
+    seed : int
+        Of the intervals.
+
+    Raises
+    ------
+    DataError
+        If they are of other queries, or a figure is NaN.
+    """
+    if {name: f.queries for name, f in before.items()} != {n: f.queries for n, f in after.items()}:
+        raise DataError("the figures are of different queries; score both versions on the same.")
+    found = {}
+    for name, first in before.items():
+        second = after[name]
+        structures = [structure for _, structure in first.queries]
+        low, high = paired_bootstrap_interval(
+            first.values, second.values, np.array(structures), seed=seed
+        )
+        found[name] = Difference(
+            float(first.values.mean()),
+            float(second.values.mean()),
+            low,
+            high,
+            len(structures),
+            len(set(structures)),
+        )
+    return found
+
+
+def _by_query(values: Array, queries: Sequence[ScoredQuery]) -> QueryFigure:
+    return QueryFigure(values, tuple((s.identifier, s.structure) for s in queries))

@@ -1,0 +1,174 @@
+"""Whether a version may become latest: not if it does worse on frozen queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from team5.data.queries import Query, read_queries
+from team5.errors import (
+    CheckpointError,
+    DataError,
+    DataFileNotFoundError,
+    VersionError,
+)
+from team5.evaluation.comparison import Difference, QueryFigure, paired_differences, query_figures
+from team5.inference.inference import LoadedModel, load_model
+from team5.inference.scoring import score_queries
+from team5.registry.gate import QUERIES_VARIABLE, check_origin, promote_command
+from team5.registry.integrity import file_sha256
+from team5.registry.report import format_difference
+from team5.registry.tracker import Tracker
+
+_SEED = 0  # of decoys and intervals; one for all, so that the same file gives the same answer
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenQueries:
+    """Queries that versions are judged on.
+
+    Attributes
+    ----------
+    path : Path
+    sha256 : str
+        Of the file.
+    queries : tuple of Query
+    """
+
+    path: Path
+    sha256: str
+    queries: tuple[Query, ...]
+
+
+def read_frozen_queries(path: str | Path) -> FrozenQueries:
+    """Read the queries that versions are judged on.
+
+    Raises
+    ------
+    DataFileNotFoundError
+        If there is no such file.
+    DataError
+        If it cannot be read as `read_queries` does.
+    """
+    path = Path(path)
+    try:
+        sha256 = file_sha256(path)
+    except FileNotFoundError as error:
+        raise DataFileNotFoundError(
+            f"{path}: no such file; promotions are judged on its queries. Correct --queries, "
+            f"callbacks.export.gate_queries or {QUERIES_VARIABLE}, whichever names it."
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); promotions are judged on its queries."
+        ) from error
+    return FrozenQueries(path, sha256, tuple(read_queries(path)))
+
+
+def judge(
+    root: str | Path,
+    version: str,
+    frozen: FrozenQueries,
+    *,
+    device: str = "auto",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[str, dict[str, Any] | None]:
+    """Compare a version with the present latest on the same queries, decoys and seed.
+
+    It is worse if the 95 % interval of the difference (paired bootstrap over structures) lies
+    wholly below 0 for hit@1 among candidates of the same formula or among all, for the share of
+    right matches or for the cosine.
+
+    Parameters
+    ----------
+    root : path
+        The registry.
+    version : str
+        ``v<major>.<minor>``.
+    device : str
+        As for `load_model`.
+    on_progress : callable, optional
+        Called with the number of queries scored since the last call, and how many there are to
+        score in all.
+
+    Returns
+    -------
+    said : str
+        What speaks for the version, in words.
+    judged : dict or None
+        What `Tracker.set_latest` is to keep; None where there is nothing to compare with.
+
+    Raises
+    ------
+    VersionError
+        If it is worse (names each worse figure of both, the difference and its interval), if one
+        of the two cannot be scored, or if it learned from computed spectra and the present latest
+        from measured ones.
+    """
+    root = Path(root)
+    present = Tracker(root).latest()
+    if present is None or present == version:
+        return "there is no other version to compare with", None
+    check_origin(root, version)
+    command = promote_command(root, version, '--force "REASON"')
+    by_force = f"Promote it all the same: {command}; the reason is kept in the history."
+    hashes: dict[str, str] = {}
+    figures: list[dict[str, QueryFigure]] = []
+    for name in (present, version):
+        try:
+            model = load_model(name, device=device, root=root)
+            figures.append(_figures(model, frozen, on_progress))
+        except (CheckpointError, DataError, VersionError) as error:
+            raise VersionError(
+                f"{version} cannot be compared with {present}, the present latest, on "
+                f"{frozen.path.name}. Of {name}: {error} {by_force}"
+            ) from error
+        hashes[name] = model.version_hash
+    differences = paired_differences(*figures, seed=_SEED)
+    recorded = {name: _record(found) for name, found in differences.items()}
+    worse = [
+        f"{name} {format_difference(present, recorded[name])}"
+        for name, found in differences.items()
+        if found.is_worse
+    ]
+    if worse:
+        raise VersionError(
+            f"{version} is worse than {present}, the present latest, on {frozen.path.name}: "
+            f"{'; '.join(worse)}. {by_force}"
+        )
+    judged = {
+        "queries": frozen.path.name,
+        "sha256": frozen.sha256,
+        "seed": _SEED,
+        "compared_with": present,
+        "hashes": hashes,
+        "figures": recorded,
+    }
+    return f"not worse than {present} on {frozen.path.name}", judged
+
+
+def _figures(
+    model: LoadedModel, frozen: FrozenQueries, on_progress: Callable[[int, int], None] | None
+) -> dict[str, QueryFigure]:
+    total = 2 * len(frozen.queries)
+    scored = score_queries(
+        model,
+        frozen.queries,
+        seed=_SEED,
+        on_progress=None if on_progress is None else lambda done: on_progress(done, total),
+    )
+    return query_figures(list(scored), threshold=model.threshold)
+
+
+def _record(found: Difference) -> dict[str, float | int]:
+    return {
+        "before": found.before,
+        "after": found.after,
+        "difference": found.value,
+        "low": found.low,
+        "high": found.high,
+        "n_queries": found.n_queries,
+        "n_structures": found.n_structures,
+    }

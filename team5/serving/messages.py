@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from team5 import errors
+from team5.data.records import Record
 from team5.data.spectrum import Spectrum
 from team5.errors import Team5Error, WorkerError
 from team5.inference.batch import Candidate
@@ -64,6 +65,24 @@ class Load:
     """Load a version, and let it answer from then on where none is named."""
 
     version: str | None = None
+
+
+# To the helper, and from it.
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as a caller sent it."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What uploads held: spectra with their places, candidates, and what was left out."""
+
+    records: list[tuple[str, Record]]
+    candidates: list[Candidate] | None
+    left_out: list[str]
 
 
 # From the worker.

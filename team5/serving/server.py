@@ -12,7 +12,10 @@ from team5.errors import ConfigError
 from team5.serving.app import make_app
 from team5.serving.backend import Backend
 from team5.serving.metrics import Metrics
+from team5.serving.protocol import BoundedProtocol
+from team5.serving.service import Service
 from team5.serving.settings import Settings
+from team5.serving.watch import watch
 
 
 def serve(settings: Settings) -> int:
@@ -33,11 +36,14 @@ def serve(settings: Settings) -> int:
 async def _serve(settings: Settings, listening: socket.socket) -> None:
     metrics = Metrics()
     backend = Backend(settings, metrics)
+    service = Service(settings, backend, metrics)
+    watching = None
     try:
         loaded = await backend.start()
+        watching = asyncio.create_task(watch(settings, backend))
         config = uvicorn.Config(
-            make_app(settings, backend, metrics),
-            http="h11",
+            make_app(service),
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -53,6 +59,9 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         )
         await uvicorn.Server(config).serve(sockets=[listening])
     finally:
+        if watching is not None:
+            watching.cancel()
+        await service.close()
         await backend.close()
 
 

@@ -24,6 +24,7 @@ class Limits:
     queue_pairs: int = 20_000
     request_s: float = 300
     body_s: float = 30
+    read_s: float = 60
     connections: int = 512
 
     @property
@@ -47,6 +48,7 @@ class Settings:
     max_versions: int = 2
     poll_s: float = 1
     shutdown_s: float = 30
+    stuck_s: float = 60
     threads: int = 0
 
     @classmethod
@@ -64,7 +66,7 @@ class Settings:
         if not isinstance(origins, list) or not all(isinstance(one, str) for one in origins):
             raise ConfigError("cors_origins= takes a list: cors_origins=[https://lab.example.org].")
         own["cors_origins"] = tuple(origins)
-        for key in ("batch_pairs", "max_versions", "poll_s", "shutdown_s"):
+        for key in ("batch_pairs", "max_versions", "poll_s", "shutdown_s", "stuck_s"):
             _positive(key, own[key])
         port = own["port"]
         if not isinstance(port, int) or not 0 <= port <= 65535:

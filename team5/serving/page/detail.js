@@ -45,6 +45,7 @@ export class Detail {
     this._legend();
     this._plot(answer.isSimulation ? "" : "predicting …");
     this._table();
+    this.plot.current = null;
     this.point(null, true, false);
     await Promise.all([this._drawStructure(result.smiles, signal), this._predict(signal)]);
   }

@@ -47,7 +47,8 @@ function peaksOfLine(line) {
   const colons = line.split(/[\s,;]+/).filter(Boolean);
   if (colons.every((part) => /^[^:]+:[^:]+$/.test(part))) return pairs(colons.map((part) => part.split(":")));
   const pieces = line.split(";").map((piece) => piece.trim()).filter(Boolean);
-  if (pieces.length > 1) {
+  // Without blanks "100,5;20,25" is one peak with decimal commas.
+  if (pieces.length > 1 && pieces.every((piece) => /\s/.test(piece))) {
     const each = pieces.map((piece) => columns(piece));
     if (each.every((piece) => piece !== null)) return each;
   }

@@ -16,8 +16,8 @@ import { answerTable, headline } from "./table.js";
 let underWay = null; // the AbortController of what is asked
 let retry = null; // what to do again once there is a token
 
-/** Run a task with progress, a way to cancel it, and its errors shown. */
-async function guard(text, task, onError = (error) => showError(error.where, error.message)) {
+/** Run a task with progress, a way to cancel it, and its errors shown; `again` is for when there is a token. */
+async function guard(text, task, { onError = (error) => showError(error.where, error.message), again = () => guard(text, task) } = {}) {
   underWay?.abort();
   const mine = new AbortController();
   underWay = mine;
@@ -36,7 +36,7 @@ async function guard(text, task, onError = (error) => showError(error.where, err
   } catch (error) {
     if (error.name === "AbortError") {
       if (underWay === mine) announce("Cancelled");
-    } else if (error.status === 401) askForToken(error, () => guard(text, task, onError));
+    } else if (error.status === 401) askForToken(error, again);
     else if (error.status !== undefined) onError(error);
     else {
       showError(null, "Something on this page went wrong; what was typed is still here. Reload the page if it happens again.");
@@ -66,7 +66,8 @@ async function run() {
   const n = countText(structures.length, "structure");
   const text = spectrum === null ? `Simulating ${n}` : structures.length > 1 ? `Ranking ${n}` : "Matching";
   byId("result").classList.add("old");
-  const results = await guard(text, (signal) => predict(question, version, signal), (error) => showApiError(error, structures));
+  const results = await guard(text, (signal) => predict(question, version, signal),
+    { onError: (error) => showApiError(error, structures), again: run });
   if (results === undefined) return; // the answer to an earlier question stays, and looks it
   byId("result").classList.remove("old");
   show(makeAnswer(query.values, spectrum, structures, results));
@@ -104,6 +105,10 @@ function show(answer) {
   const download = (text, title, act) => h("button", { type: "button", class: "small", title, onclick: act }, text);
   const linkPlace = h("div", { class: "link-place" });
   const facts = [result.adduct, result.collision_energy ?? "energy not stated", `${answer.version} (${answer.versionHash})`];
+  if (answer.question === "rank" && !result.abstained) {
+    const nMatches = answer.rows.filter((row) => row.result.label).length;
+    facts.unshift(nMatches ? `${nMatches.toLocaleString("en")} of them ${nMatches === 1 ? "matches" : "match"}` : "none of them matches");
+  }
   if (answer.spectrum) facts.unshift(answer.spectrum.identifier, countText(answer.spectrum.mzs.length, "peak"));
   byId("answer").replaceChildren(
     h("div", { class: "answer-head" },
@@ -160,11 +165,11 @@ async function openLink() {
   }
 }
 
-function askForToken(error, again) {
+function askForToken(error, again = null) {
   const box = byId("token-box");
   byId("token-error").textContent = box.hidden ? "" : error.message;
   box.hidden = false;
-  retry = again;
+  retry = again ?? retry;
   byId("token").focus();
 }
 
@@ -179,7 +184,7 @@ async function loadVersions() {
     select.value = chosen;
     byId("serving").textContent = serving ? `model ${serving}` : "model loading";
   } catch (error) {
-    if (error.status === 401) askForToken(error, loadVersions);
+    if (error.status === 401) askForToken(error);
     else byId("serving").textContent = "no connection";
   }
 }
@@ -231,13 +236,14 @@ function listen() {
 
 async function useToken() {
   keepToken(byId("token").value.trim());
-  const again = retry;
   clearErrors();
   await loadVersions();
   if (byId("token-error").textContent) return;
   byId("token-box").hidden = true;
   byId("token").value = "";
-  if (again && again !== loadVersions) again();
+  const again = retry;
+  retry = null;
+  again?.();
 }
 
 listen();

@@ -276,7 +276,8 @@ export class Plot {
     const peaks = this._visible(here).sort((a, b) => a.mz - b.mz);
     if (!peaks.length) return;
     const at = peaks.findIndex((peak) => peak.id === this.current);
-    const next = at < 0 ? (by < 0 ? peaks.length - 1 : 0) : Math.min(Math.max(at + by, 0), peaks.length - 1);
+    const from = at >= 0 ? at : by < 0 ? peaks.length : -1;
+    const next = Math.min(Math.max(from + by, 0), peaks.length - 1);
     this._choose(peaks[next]);
   }
 

@@ -8,9 +8,11 @@ const PAGE = 100; // rows shown at a time
 
 /** Return the table of an answer; `choose` gets the row whose details are wanted. */
 export function answerTable(answer, choose) {
+  const hasNotes = answer.rows.some(({ result }) => ownNotes(answer, result).length > 0);
   const columns = answer.isSimulation
-    ? ["Structure", "Name and SMILES", "Precursor", "Peaks", "Highest", "Notes"]
-    : [...(answer.question === "rank" ? ["#"] : []), "Structure", "Name and SMILES", "Probability", "Explained", "Score", "Notes"];
+    ? ["Structure", "Name and SMILES", "Precursor", "Peaks", "Highest"]
+    : [...(answer.question === "rank" ? ["#"] : []), "Structure", "Name and SMILES", "Probability", "Explained", "Score"];
+  if (hasNotes) columns.push("Notes");
   const body = h("tbody", {});
   const label = answer.isSimulation ? "Simulated structures" : "Candidates, best first";
   const table = h("table", { class: `answers of-${answer.question}`, role: "grid", "aria-label": label, "aria-rowcount": answer.rows.length + 1 },
@@ -25,7 +27,7 @@ export function answerTable(answer, choose) {
   const showMore = () => {
     const start = body.rows.length;
     for (const [offset, row] of answer.rows.slice(start, start + PAGE).entries()) {
-      const element = rowOf(answer, row, start + offset);
+      const element = rowOf(answer, row, start + offset, hasNotes);
       byElement.set(element, row);
       body.append(element);
     }
@@ -47,13 +49,16 @@ const TITLES = {
   Score: "Weighted log-likelihood of the peaks; ranks go by it",
 };
 
-function rowOf(answer, row, place) {
+const ownNotes = (answer, result) => result.notes.filter((note) => !answer.sharedNotes.includes(note));
+
+function rowOf(answer, row, place, hasNotes) {
   const { result } = row;
   const thumb = h("div", { class: "thumb", "aria-hidden": "true" });
   drawWhenSeen(thumb, result.smiles);
   const cell = (kind, ...content) => h("td", { class: kind, role: "gridcell" }, ...content);
-  const rest = result.notes.filter((note) => !answer.sharedNotes.includes(note));
-  const notes = cell("notes", rest.length ? h("ul", {}, rest.map((note) => h("li", {}, note))) : null);
+  const rest = ownNotes(answer, result);
+  const list = rest.length ? h("ul", {}, rest.map((note) => h("li", {}, note))) : null;
+  const notes = hasNotes ? h("td", { class: "notes", role: "gridcell" }, list) : null;
   const title = cell("title", row.name ? h("strong", {}, row.name) : null, h("code", { class: "smiles" }, result.smiles),
     h("span", { class: "quiet" }, `${formulaText(result.formula)}${answer.isSimulation ? "" : `, ${result.adduct}`}`));
   const cells = answer.isSimulation

@@ -26,8 +26,8 @@ from team5.serving.messages import Answered, Ask, Fault, Progress, Rank
 
 log = logging.getLogger(__name__)
 
-# Structures parsed for a job before others have their turn; about as long as a small batch.
-_PARSED_AT_ONCE = 64
+# For how long structures of a job are parsed before others have their turn.
+_PARSING_S = 0.05
 # Spectra of one structure that cost as much as the structure itself.
 _SPECTRA_PER_STRUCTURE = 8
 
@@ -57,15 +57,16 @@ class Job:
         Team5Error
             What `infer` raises for the item.
         """
-        for text in self.texts[:_PARSED_AT_ONCE]:
+        until = time.perf_counter() + _PARSING_S
+        while self.texts:
+            if time.perf_counter() > until:
+                return
+            text = self.texts.pop()
             if text not in self.known:
                 try:
                     self.known[text] = parse_smiles(text)
                 except MoleculeError as error:
                     self.known[text] = error
-        del self.texts[:_PARSED_AT_ONCE]
-        if self.texts:
-            return
         self.questions = self._ask()
         self.parts = [[] for _ in self.questions]
         self.units = (

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from team5.constants import MAX_SMILES_LENGTH
 from team5.errors import (
     AdductError,
     ConfigError,
@@ -153,8 +154,8 @@ def check_atoms(smiles: str, limits: Limits) -> None:
     ------
     MoleculeError
     """
-    if len(smiles) <= limits.atoms:
-        return
+    if not limits.atoms < len(smiles) <= MAX_SMILES_LENGTH:
+        return  # a longer one is not parsed at all
     n_atoms = len(_ATOM.findall(smiles))
     if n_atoms > limits.atoms:
         shown = f"{smiles[:59]}…"

@@ -6,14 +6,20 @@ import asyncio
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# Until the headers of a request are here in full, and without a byte taken of an answer.
-HEADERS_S = 20.0
-STALLED_S = 60.0
-
 
 class BoundedProtocol(H11Protocol):
-    """uvicorn's protocol, which by itself waits without end for headers and for slow readers."""
+    """uvicorn's protocol, which by itself waits without end for headers and for slow readers.
 
+    Attributes
+    ----------
+    headers_s : float
+        Until the headers of a request are here in full.
+    stalled_s : float
+        Without a byte taken of an answer.
+    """
+
+    headers_s = 20.0
+    stalled_s = 60.0
     _headers_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
 
@@ -48,10 +54,10 @@ class BoundedProtocol(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _await_headers(self) -> None:
-        self._headers_timer = self.loop.call_later(HEADERS_S, self.transport.abort)
+        self._headers_timer = self.loop.call_later(self.headers_s, self.transport.abort)
 
     def _watch_writing(self, n_bytes: int) -> None:
-        self._stall_timer = self.loop.call_later(STALLED_S, self._check_writing, n_bytes)
+        self._stall_timer = self.loop.call_later(self.stalled_s, self._check_writing, n_bytes)
 
     def _check_writing(self, n_before: int) -> None:
         n_bytes = self.transport.get_write_buffer_size()

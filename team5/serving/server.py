@@ -14,7 +14,7 @@ from team5.serving.backend import Backend
 from team5.serving.metrics import Metrics
 from team5.serving.protocol import BoundedProtocol
 from team5.serving.service import Service
-from team5.serving.settings import Settings
+from team5.serving.settings import Limits, Settings
 from team5.serving.watch import watch
 
 
@@ -43,7 +43,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         watching = asyncio.create_task(watch(settings, backend))
         config = uvicorn.Config(
             make_app(service),
-            http=BoundedProtocol,
+            http=_protocol(settings.limits),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -63,6 +63,14 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             watching.cancel()
         await service.close()
         await backend.close()
+
+
+def _protocol(limits: Limits) -> type[BoundedProtocol]:
+    class Protocol(BoundedProtocol):
+        headers_s = limits.headers_s
+        stalled_s = limits.stalled_s
+
+    return Protocol
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -36,7 +36,12 @@ class Service:
 
     async def predict(self, body: bytes, version: str | None) -> bytes:
         """Return the answer to the body of POST /predict."""
-        given = parse_json(body)
+        try:
+            return await self._predict(parse_json(body), version)
+        except RecursionError as error:
+            raise ConfigError("the body is nested too deeply. Give plain lists.") from error
+
+    async def _predict(self, given: Any, version: str | None) -> bytes:
         if isinstance(given, dict) and "items" in given:
             if len(given) > 1 or not isinstance(given["items"], list):
                 raise ConfigError('{"items": [...]} takes a list, and nothing beside it.')

@@ -23,7 +23,9 @@ class Limits:
     queue_requests: int = 256
     queue_pairs: int = 20_000
     request_s: float = 300
+    headers_s: float = 20
     body_s: float = 30
+    stalled_s: float = 60
     read_s: float = 60
     connections: int = 512
 

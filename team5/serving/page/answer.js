@@ -1,5 +1,7 @@
 // An answer as the page holds it: what was asked, what came, and the peaks behind both.
 
+import { highest } from "./format.js";
+
 const SAME_ION = 0.0005; // m/z; predicted ions closer than this are one
 const TOLERANCE_PPM = 10; // as the model explains peaks
 const TOLERANCE_FLOOR = 0.002; // m/z
@@ -23,7 +25,7 @@ export function makeAnswer(query, spectrum, structures, results) {
 
 /** Return the measured peaks of a spectrum beside one structure, as `Plot` takes them. */
 export function measuredPeaks(spectrum, match) {
-  const base = Math.max(...spectrum.intensities);
+  const base = highest(spectrum.intensities);
   const explained = new Map();
   for (const peak of match.peaks) explained.set(peak.mz, [...(explained.get(peak.mz) ?? []), peak]);
   const impossible = new Set(match.impossible_mzs);
@@ -44,14 +46,22 @@ export function predictedPeaks(simulation, measured) {
     const reach = Math.max((mz * TOLERANCE_PPM) / 1e6, TOLERANCE_FLOOR);
     const isMet = measured?.some((peak) => Math.abs(peak.mz - mz) <= reach) ?? true;
     const kind = isMet ? "predicted" : "only";
-    return { id: `p${i}`, mz, intensity: simulation.intensities[i], formula: simulation.formulas[i], kind };
+    return {
+      id: `p${i}`,
+      mz,
+      intensity: simulation.intensities[i],
+      formula: simulation.formulas[i],
+      kind,
+    };
   });
 }
 
 /** Give predicted peaks the atoms of their fragments, from a match of the structure with its own prediction. */
 export function addFragments(predicted, match) {
   for (const peak of predicted) {
-    const found = match.peaks.find((one) => one.formula === peak.formula && Math.abs(one.fragment_mz - peak.mz) < SAME_ION);
+    const found = match.peaks.find(
+      (one) => one.formula === peak.formula && Math.abs(one.fragment_mz - peak.mz) < SAME_ION,
+    );
     if (found) Object.assign(peak, fragmentOf(found), { error_ppm: undefined });
   }
 }
@@ -59,11 +69,23 @@ export function addFragments(predicted, match) {
 function fragmentOf(peak) {
   if (!peak) return {};
   const { formula, error_ppm, probability, fragment_mz, atoms, broken_bonds } = peak;
-  return { formula, error_ppm, probability, fragment_mz, atoms: new Set(atoms), bonds: broken_bonds };
+  return {
+    formula,
+    error_ppm,
+    probability,
+    fragment_mz,
+    atoms: new Set(atoms),
+    bonds: broken_bonds,
+  };
 }
 
 /** The peaks of the other half that are the same ion. */
 export function partners(peak, others) {
   const mz = peak.fragment_mz ?? peak.mz;
-  return others.filter((other) => other.formula === peak.formula && peak.formula && Math.abs((other.fragment_mz ?? other.mz) - mz) < SAME_ION);
+  return others.filter(
+    (other) =>
+      other.formula === peak.formula &&
+      peak.formula &&
+      Math.abs((other.fragment_mz ?? other.mz) - mz) < SAME_ION,
+  );
 }

@@ -21,7 +21,10 @@ async function send(path, { body, signal } = {}) {
   if (token()) headers.Authorization = `Bearer ${token()}`;
   const isForm = body instanceof FormData;
   if (body !== undefined && !isForm) headers["Content-Type"] = "application/json";
-  const init = body === undefined ? { headers, signal } : { method: "POST", headers, signal, body: isForm ? body : JSON.stringify(body) };
+  const init =
+    body === undefined
+      ? { headers, signal }
+      : { method: "POST", headers, signal, body: isForm ? body : JSON.stringify(body) };
   let response;
   try {
     response = await fetch(path, init);
@@ -38,11 +41,17 @@ async function send(path, { body, signal } = {}) {
   }
   const retry = response.headers.get("Retry-After");
   const later = retry ? ` Try again in ${retry} s.` : "";
-  const message = detail.message ?? `The server answered ${response.status} ${response.statusText}.`;
-  throw new ApiError(message + (message.includes("again") ? "" : later), { status: response.status, where: detail.where ?? null, type: detail.type ?? "" });
+  const message =
+    detail.message ?? `The server answered ${response.status} ${response.statusText}.`;
+  throw new ApiError(message + (message.includes("again") ? "" : later), {
+    status: response.status,
+    where: detail.where ?? null,
+    type: detail.type ?? "",
+  });
 }
 
-const withVersion = (path, version) => (version ? `${path}?version=${encodeURIComponent(version)}` : path);
+const withVersion = (path, version) =>
+  version ? `${path}?version=${encodeURIComponent(version)}` : path;
 
 /**
  * Ask one of the three questions.
@@ -51,9 +60,17 @@ const withVersion = (path, version) => (version ? `${path}?version=${encodeURICo
  * request, which browsers write into their consoles.
  */
 export async function predict(question, version, signal) {
-  const response = await send(withVersion("predict", version), { body: { items: [question] }, signal });
+  const response = await send(withVersion("predict", version), {
+    body: { items: [question] },
+    signal,
+  });
   const [{ answer, error }] = (await response.json()).items;
-  if (error) throw new ApiError(error.message, { status: 422, where: error.where?.replace(/^items\[0\]\.?/, "") || null, type: error.type });
+  if (error)
+    throw new ApiError(error.message, {
+      status: 422,
+      where: error.where?.replace(/^items\[0\]\.?/, "") || null,
+      type: error.type,
+    });
   return answer;
 }
 
@@ -74,7 +91,9 @@ let nDrawing = 0;
 export function draw(smiles, width, height) {
   const key = `${width} ${height} ${smiles}`;
   if (!drawn.has(key)) {
-    const wanted = new Promise((resolve, reject) => queue.push({ body: { smiles, width, height }, resolve, reject }));
+    const wanted = new Promise((resolve, reject) =>
+      queue.push({ body: { smiles, width, height }, resolve, reject }),
+    );
     wanted.catch(() => drawn.delete(key));
     drawn.set(key, wanted);
     drawNext();

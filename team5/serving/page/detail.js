@@ -15,20 +15,34 @@ export class Detail {
     Object.assign(this, { simulate, rematch });
     this.plot = new Plot((id, stays) => this.point(id === null ? null : { peak: id }, stays));
     this.title = h("h3", {});
-    this.readout = h("p", { class: "readout", "aria-live": "polite" });
+    this.readout = h("p", { class: "readout" });
     this.structurePlace = h("div", { class: "structure-place" });
     this.peaksPlace = h("div", { class: "peaks-place" });
     this.legend = h("ul", { class: "legend", "aria-label": "Colours" });
-    this.node = h("section", { class: "detail", "aria-label": "Chosen structure" },
+    this.node = h(
+      "section",
+      { class: "detail", "aria-label": "Chosen structure" },
       h("div", { class: "detail-head" }, this.title, this.legend),
       this.readout,
-      h("div", { class: "panes" }, this.plot.node, h("div", { class: "side" }, this.structurePlace, this.peaksPlace)));
+      h(
+        "div",
+        { class: "panes" },
+        this.plot.node,
+        h("div", { class: "side" }, this.structurePlace, this.peaksPlace),
+      ),
+    );
     this.above = [];
     this.below = [];
   }
 
+  /** Say that another row will be shown at once. */
+  expect() {
+    this.node.setAttribute("aria-busy", "true");
+  }
+
   /** Show a row of an answer. */
   async show(answer, row) {
+    this.expect();
     this.asked?.abort();
     this.asked = new AbortController();
     const { signal } = this.asked;
@@ -40,7 +54,9 @@ export class Detail {
     this.simulation = answer.isSimulation ? result : null;
     this.title.textContent = row.name || result.smiles;
     this.structurePlace.replaceChildren();
-    this.above = answer.isSimulation ? predictedPeaks(result, null) : measuredPeaks(answer.spectrum, result);
+    this.above = answer.isSimulation
+      ? predictedPeaks(result, null)
+      : measuredPeaks(answer.spectrum, result);
     this.below = [];
     this._legend();
     this._plot(answer.isSimulation ? "" : "predicting …");
@@ -48,6 +64,7 @@ export class Detail {
     this.plot.current = null;
     this.point(null, true, false);
     await Promise.all([this._drawStructure(result.smiles, signal), this._predict(signal)]);
+    if (!signal.aborted) this.node.removeAttribute("aria-busy");
   }
 
   _plot(message, keep = false) {
@@ -72,7 +89,10 @@ export class Detail {
       this.structurePlace.replaceChildren(this.structure.node);
       this._show();
     } catch (error) {
-      if (!signal.aborted) this.structurePlace.replaceChildren(h("p", { class: "hint" }, `No drawing: ${error.message}`));
+      if (!signal.aborted)
+        this.structurePlace.replaceChildren(
+          h("p", { class: "hint" }, `No drawing: ${error.message}`),
+        );
     }
   }
 
@@ -81,7 +101,9 @@ export class Detail {
       const simulation = this.simulation ?? (await this.simulate(this.row.result, signal));
       if (signal.aborted) return;
       this.simulation = simulation;
-      const predicted = this.answer.isSimulation ? this.above : predictedPeaks(simulation, this.above);
+      const predicted = this.answer.isSimulation
+        ? this.above
+        : predictedPeaks(simulation, this.above);
       if (!this.answer.isSimulation) {
         this.below = predicted;
         this._plot("", true);
@@ -93,7 +115,8 @@ export class Detail {
       if (this.answer.isSimulation) this._table();
       this._show();
     } catch (error) {
-      if (!signal.aborted && error.name !== "AbortError" && !this.below.length) this._plot(`not predicted: ${error.message}`, true);
+      if (!signal.aborted && error.name !== "AbortError" && !this.below.length)
+        this._plot(`not predicted: ${error.message}`, true);
     }
   }
 
@@ -127,20 +150,30 @@ export class Detail {
       this._say(`Atom ${at.atom + 1}`, `kept in the fragments of ${this._counts(having)}`);
     } else if (at?.bond) {
       const [a, b] = at.bond;
-      const cutting = all.filter((one) => one.bonds?.some(([x, y]) => (x === a && y === b) || (x === b && y === a)));
+      const cutting = all.filter((one) =>
+        one.bonds?.some(([x, y]) => (x === a && y === b) || (x === b && y === a)),
+      );
       lit = new Set(cutting.map((one) => one.id));
       this.structure?.show({ focus: { bond: at.bond } });
       this._say(`Bond ${a + 1}–${b + 1}`, `cut in the fragments of ${this._counts(cutting)}`);
     } else {
       this.structure?.show();
-      this.readout.replaceChildren(h("span", { class: "quiet" }, "Point at a peak for its fragment, at an atom or a bond for its peaks."));
+      this.readout.replaceChildren(
+        h(
+          "span",
+          { class: "quiet" },
+          "Point at a peak for its fragment, at an atom or a bond for its peaks.",
+        ),
+      );
     }
     this.plot.light(lit);
-    for (const row of this.peakRows ?? []) row.classList.toggle("lit", lit?.has(row.dataset.peak) ?? false);
+    for (const row of this.peakRows ?? [])
+      row.classList.toggle("lit", lit?.has(row.dataset.peak) ?? false);
   }
 
   _counts(peaks) {
-    const count = (half) => `${peaks.filter((one) => half.includes(one)).length} of ${half.filter((one) => one.atoms).length}`;
+    const count = (half) =>
+      `${peaks.filter((one) => half.includes(one)).length} of ${half.filter((one) => one.atoms).length}`;
     if (this.answer.isSimulation) return `${count(this.above)} predicted peaks`;
     return `${count(this.above)} explained peaks${this.below.length ? `, ${count(this.below)} predicted ones` : ""}`;
   }
@@ -150,8 +183,14 @@ export class Detail {
     const facts = [percentText(peak.intensity)];
     if (peak.formula) facts.push(formulaText(peak.formula));
     if (peak.error_ppm !== undefined) facts.push(`${ppmText(peak.error_ppm)} ppm`);
-    if (peak.probability !== undefined) facts.push(`ion probability ${probabilityText(peak.probability)}`);
-    if (fragment.atoms) facts.push(fragment.bonds.length ? `${fragment.bonds.length} bonds cut`.replace(/^1 bonds/, "1 bond") : "no bond cut");
+    if (peak.probability !== undefined)
+      facts.push(`ion probability ${probabilityText(peak.probability)}`);
+    if (fragment.atoms)
+      facts.push(
+        fragment.bonds.length
+          ? `${fragment.bonds.length} bonds cut`.replace(/^1 bonds/, "1 bond")
+          : "no bond cut",
+      );
     if (peak.kind === "unexplained") facts.push("no fragment of this structure has this m/z");
     if (peak.kind === "impossible") facts.push("above the precursor: no ion of this structure");
     return [`m/z ${mzText(peak.mz)}`, `${isMeasured ? "" : "predicted, "}${facts.join(" · ")}`];
@@ -164,31 +203,75 @@ export class Detail {
   _legend() {
     const items = this.answer.isSimulation
       ? [["predicted", "predicted"]]
-      : [["explained", "explained"], ["unexplained", "not explained"], ["predicted", "predicted and measured"], ["only", "predicted only"]];
-    if (this.above.some((peak) => peak.kind === "impossible")) items.splice(2, 0, ["impossible", "above the precursor"]);
-    this.legend.replaceChildren(...items.map(([kind, text]) => h("li", {}, h("span", { class: `swatch ${kind}` }), text)));
+      : [
+          ["explained", "explained"],
+          ["unexplained", "not explained"],
+          ["predicted", "predicted and measured"],
+          ["only", "predicted only"],
+        ];
+    if (this.above.some((peak) => peak.kind === "impossible"))
+      items.splice(2, 0, ["impossible", "above the precursor"]);
+    this.legend.replaceChildren(
+      ...items.map(([kind, text]) => h("li", {}, h("span", { class: `swatch ${kind}` }), text)),
+    );
   }
 
   _table() {
-    const columns = this.answer.isSimulation ? ["m/z", "int.", "ion"] : ["m/z", "int.", "ion", "ppm", "prob."];
-    const strongest = [...this.above].sort((a, b) => b.intensity - a.intensity).slice(0, MAX_ROWS);
-    const rows = strongest.sort((a, b) => a.mz - b.mz).map((peak, index) => h("tr",
-      { role: "row", "data-peak": peak.id, class: peak.kind, tabindex: index ? "-1" : "0" },
-      [mzText(peak.mz), percentText(peak.intensity), peak.formula ? formulaText(peak.formula) : "–",
-        ...(this.answer.isSimulation ? [] : [peak.error_ppm === undefined ? "" : ppmText(peak.error_ppm),
-          peak.probability === undefined ? "" : probabilityText(peak.probability)])]
-        .map((text) => h("td", { role: "gridcell" }, text))));
+    const columns = this.answer.isSimulation
+      ? ["m/z", "int.", "ion"]
+      : ["m/z", "int.", "ion", "ppm", "prob."];
+    // What has a fragment comes first, by m/z; then what has none, the highest of it.
+    const known = this.above.filter((peak) => peak.formula);
+    const others = this.above
+      .filter((peak) => !peak.formula)
+      .sort((a, b) => b.intensity - a.intensity);
+    const rows = [...known, ...others].slice(0, MAX_ROWS).map((peak, index) =>
+      h(
+        "tr",
+        { role: "row", "data-peak": peak.id, class: peak.kind, tabindex: index ? "-1" : "0" },
+        [
+          mzText(peak.mz),
+          percentText(peak.intensity),
+          peak.formula ? formulaText(peak.formula) : "–",
+          ...(this.answer.isSimulation
+            ? []
+            : [
+                peak.error_ppm === undefined ? "" : ppmText(peak.error_ppm),
+                peak.probability === undefined ? "" : probabilityText(peak.probability),
+              ]),
+        ].map((text) => h("td", { role: "gridcell" }, text)),
+      ),
+    );
     this.peakRows = rows;
-    const body = h("tbody", {
-      onpointerover: (event) => event.pointerType === "mouse" && this.point({ peak: event.target.closest("tr").dataset.peak }),
-      onpointerleave: () => this.point(null),
-    }, rows);
+    const body = h(
+      "tbody",
+      {
+        onpointerover: (event) =>
+          event.pointerType === "mouse" &&
+          this.point({ peak: event.target.closest("tr").dataset.peak }),
+        onpointerleave: () => this.point(null),
+      },
+      rows,
+    );
     roveRows(body, (row) => this.point({ peak: row.dataset.peak }, true));
     const label = this.answer.isSimulation ? "Predicted peaks" : "Measured peaks";
     const left = this.above.length - rows.length;
     this.peaksPlace.replaceChildren(
-      h("table", { class: "peaks", role: "grid", "aria-label": label },
-        h("thead", {}, h("tr", { role: "row" }, columns.map((name) => h("th", { scope: "col", role: "columnheader" }, name)))), body),
-      left > 0 ? h("p", { class: "hint" }, `The ${rows.length} highest; ${left} more are in the plot.`) : "");
+      h(
+        "table",
+        { class: "peaks", role: "grid", "aria-label": label },
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            { role: "row" },
+            columns.map((name) => h("th", { scope: "col", role: "columnheader" }, name)),
+          ),
+        ),
+        body,
+      ),
+      left > 0 ? h("p", { class: "hint" }, `${left} more are in the plot.`) : "",
+    );
   }
 }

@@ -14,21 +14,74 @@ export function save(text, name, type) {
 export function toCsv(answer) {
   if (answer.isSimulation) {
     const rows = answer.rows.flatMap(({ name, result }) =>
-      result.mzs.map((mz, i) => [text(name), text(result.smiles), result.adduct, result.collision_energy, mz, result.intensities[i], result.formulas[i], result.version]));
-    return csv(["name", "smiles", "adduct", "collision_energy", "mz", "intensity", "formula", "version"], rows);
+      result.mzs.map((mz, i) => [
+        text(name),
+        text(result.smiles),
+        result.adduct,
+        result.collision_energy,
+        mz,
+        result.intensities[i],
+        result.formulas[i],
+        result.version,
+      ]),
+    );
+    return csv(
+      ["name", "smiles", "adduct", "collision_energy", "mz", "intensity", "formula", "version"],
+      rows,
+    );
   }
-  const rows = answer.rows.map(({ name, result: m }) =>
-    [m.rank, text(name), text(m.smiles), m.formula, m.adduct, m.precursor_mz, m.probability, m.label, m.threshold, m.score,
-      m.explained_intensity, m.precursor_fits, m.abstained, m.notes.join("; "), m.version]);
-  return csv(["rank", "name", "smiles", "formula", "adduct", "precursor_mz", "probability", "label", "threshold", "score",
-    "explained_intensity", "precursor_fits", "abstained", "notes", "version"], rows);
+  const rows = answer.rows.map(({ name, result: m }) => [
+    m.rank,
+    text(name),
+    text(m.smiles),
+    m.formula,
+    m.adduct,
+    m.precursor_mz,
+    m.probability,
+    m.label,
+    m.threshold,
+    m.score,
+    m.explained_intensity,
+    m.precursor_fits,
+    m.abstained,
+    m.notes.join("; "),
+    m.version,
+  ]);
+  return csv(
+    [
+      "rank",
+      "name",
+      "smiles",
+      "formula",
+      "adduct",
+      "precursor_mz",
+      "probability",
+      "label",
+      "threshold",
+      "score",
+      "explained_intensity",
+      "precursor_fits",
+      "abstained",
+      "notes",
+      "version",
+    ],
+    rows,
+  );
 }
 
 /** An answer with all that was asked; `results` are what the server sent, best first. */
 export function toJson(answer) {
   const { query, spectrum, version, versionHash } = answer;
-  const results = answer.rows.map(({ name, number, result }) => ({ name, number: number + 1, ...result }));
-  return JSON.stringify({ question: answer.question, query, spectrum, version, version_hash: versionHash, results }, null, 2);
+  const results = answer.rows.map(({ name, number, result }) => ({
+    name,
+    number: number + 1,
+    ...result,
+  }));
+  return JSON.stringify(
+    { question: answer.question, query, spectrum, version, version_hash: versionHash, results },
+    null,
+    2,
+  );
 }
 
 /**
@@ -39,15 +92,41 @@ export function toMgf(answer, simulations) {
   const records = [];
   if (answer.spectrum) {
     const { mzs, intensities, identifier } = answer.spectrum;
-    const { query, rows: [{ result }] } = answer;
-    records.push(mgf({ TITLE: identifier || "measured spectrum", PEPMASS: query.precursor_mz || result.precursor_mz,
-      CHARGE: charge(result.adduct), ADDUCT: result.adduct, COLLISION_ENERGY: query.collision_energy,
-      INSTRUMENT_TYPE: query.instrument_type }, mzs, intensities));
+    const {
+      query,
+      rows: [{ result }],
+    } = answer;
+    records.push(
+      mgf(
+        {
+          TITLE: identifier || "measured spectrum",
+          PEPMASS: query.precursor_mz || result.precursor_mz,
+          CHARGE: charge(result.adduct),
+          ADDUCT: result.adduct,
+          COLLISION_ENERGY: query.collision_energy,
+          INSTRUMENT_TYPE: query.instrument_type,
+        },
+        mzs,
+        intensities,
+      ),
+    );
   }
   for (const { name, result } of simulations) {
-    records.push(mgf({ TITLE: `${name || result.smiles}, predicted by team5 ${result.version}`, PEPMASS: result.precursor_mz,
-      CHARGE: charge(result.adduct), ADDUCT: result.adduct, COLLISION_ENERGY: result.collision_energy, FORMULA: result.formula,
-      SMILES: result.smiles }, result.mzs, result.intensities));
+    records.push(
+      mgf(
+        {
+          TITLE: `${name || result.smiles}, predicted by team5 ${result.version}`,
+          PEPMASS: result.precursor_mz,
+          CHARGE: charge(result.adduct),
+          ADDUCT: result.adduct,
+          COLLISION_ENERGY: result.collision_energy,
+          FORMULA: result.formula,
+          SMILES: result.smiles,
+        },
+        result.mzs,
+        result.intensities,
+      ),
+    );
   }
   return records.join("\n");
 }
@@ -56,7 +135,10 @@ function mgf(fields, mzs, intensities) {
   const lines = Object.entries(fields)
     .filter(([, value]) => value !== null && value !== undefined && value !== "")
     .map(([key, value]) => `${key}=${String(value).replace(/\s+/g, " ").trim()}`);
-  const peaks = mzs.map((mz, i) => [mz, intensities[i]]).sort((a, b) => a[0] - b[0]).map(([mz, height]) => `${mz} ${height}`);
+  const peaks = mzs
+    .map((mz, i) => [mz, intensities[i]])
+    .sort((a, b) => a[0] - b[0])
+    .map(([mz, height]) => `${mz} ${height}`);
   return ["BEGIN IONS", ...lines, ...peaks, "END IONS", ""].join("\n");
 }
 
@@ -68,7 +150,8 @@ const charge = (adduct) => {
 // A spreadsheet runs what begins like a formula; behind an apostrophe it shows it.
 const text = (value) => (/^[=+\-@\t\r]/.test(value) ? `'${value}` : value);
 
-const csv = (header, rows) => [header, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+const csv = (header, rows) =>
+  [header, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 
 function cell(value) {
   const plain = value === null || value === undefined ? "" : String(value);

@@ -5,8 +5,15 @@ import { draw } from "./api.js";
 import { s } from "./dom.js";
 
 const INKS = {
-  "#000000": "c", "#FF0000": "o", "#0000FF": "n", "#33CCCC": "f", "#00CC00": "cl", "#7F4C19": "br", "#A01EEF": "i",
-  "#CCCC00": "s", "#FF7F00": "p",
+  "#000000": "c",
+  "#FF0000": "o",
+  "#0000FF": "n",
+  "#33CCCC": "f",
+  "#00CC00": "cl",
+  "#7F4C19": "br",
+  "#A01EEF": "i",
+  "#CCCC00": "s",
+  "#FF7F00": "p",
 };
 const VIEWED = ["d", "x1", "y1", "x2", "y2", "points"];
 
@@ -17,7 +24,10 @@ const VIEWED = ["d", "x1", "y1", "x2", "y2", "points"];
  */
 export function rebuild(text) {
   // Renamed before it is parsed: a style attribute is none of what the page's policy lets in.
-  const source = new DOMParser().parseFromString(text.replace(/\sstyle=/g, " data-style="), "image/svg+xml");
+  const source = new DOMParser().parseFromString(
+    text.replace(/\sstyle=/g, " data-style="),
+    "image/svg+xml",
+  );
   const root = source.documentElement;
   if (root.localName !== "svg") throw new Error("The server's drawing cannot be read.");
   const atoms = new Map();
@@ -26,9 +36,16 @@ export function rebuild(text) {
   for (const element of root.querySelectorAll("*")) {
     const names = [...element.classList];
     if (names.includes("bond-selector")) continue; // unseen, and we have our own
-    const ends = names.map((name) => name.match(/^atom-(\d+)$/)).filter(Boolean).map((match) => Number(match[1]));
+    const ends = names
+      .map((name) => name.match(/^atom-(\d+)$/))
+      .filter(Boolean)
+      .map((match) => Number(match[1]));
     if (element.localName === "circle" || element.localName === "ellipse") {
-      if (ends.length === 1) atoms.set(ends[0], [Number(element.getAttribute("cx")), Number(element.getAttribute("cy"))]);
+      if (ends.length === 1)
+        atoms.set(ends[0], [
+          Number(element.getAttribute("cx")),
+          Number(element.getAttribute("cy")),
+        ]);
     } else if (["path", "line", "polygon", "polyline"].includes(element.localName)) {
       const bond = names.find((name) => /^bond-\d+$/.test(name));
       if (bond && ends.length === 2) bonds.set(bond, ends);
@@ -37,16 +54,23 @@ export function rebuild(text) {
   }
   const box = (root.getAttribute("viewBox") ?? "").split(/[\s,]+/).map(Number);
   const viewBox = box.length === 4 && box.every(Number.isFinite) ? box : [0, 0, 300, 220];
-  const node = s("svg", { class: "structure", viewBox: viewBox.join(" "), focusable: "false" }, ink);
+  const node = s(
+    "svg",
+    { class: "structure", viewBox: viewBox.join(" "), focusable: "false" },
+    ink,
+  );
   return { node, atoms, bonds: [...bonds.values()] };
 }
 
 function line(element) {
   const style = Object.fromEntries(
-    (element.getAttribute("data-style") ?? "").split(";").map((rule) => rule.split(":").map((part) => part.trim())),
+    (element.getAttribute("data-style") ?? "")
+      .split(";")
+      .map((rule) => rule.split(":").map((part) => part.trim())),
   );
   const copy = s(element.localName);
-  for (const name of VIEWED) if (element.hasAttribute(name)) copy.setAttribute(name, element.getAttribute(name));
+  for (const name of VIEWED)
+    if (element.hasAttribute(name)) copy.setAttribute(name, element.getAttribute(name));
   const fillColour = style.fill ?? element.getAttribute("fill") ?? "none";
   const strokeColour = style.stroke ?? element.getAttribute("stroke") ?? "none";
   const colour = [fillColour, strokeColour].find((one) => one !== "none") ?? "none";
@@ -62,15 +86,18 @@ function line(element) {
 
 /** Put the small drawing of a structure into a place, once the place comes into view. */
 export function drawWhenSeen(place, smiles) {
-  const seen = new IntersectionObserver(async (entries) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    seen.disconnect();
-    try {
-      place.replaceChildren(rebuild(await draw(smiles, 190, 130)).node);
-    } catch {
-      place.replaceChildren("no drawing");
-    }
-  }, { rootMargin: "200px" });
+  const seen = new IntersectionObserver(
+    async (entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      seen.disconnect();
+      try {
+        place.replaceChildren(rebuild(await draw(smiles, 190, 130)).node);
+      } catch {
+        place.replaceChildren("no drawing");
+      }
+    },
+    { rootMargin: "200px" },
+  );
   seen.observe(place);
 }
 
@@ -85,14 +112,19 @@ export class Structure {
     this.atoms = atoms;
     this.bonds = bonds.filter((bond) => bond.every((atom) => atoms.has(atom)));
     this.point = point;
-    const lengths = this.bonds.map(([a, b]) => distance(atoms.get(a), atoms.get(b))).sort((x, y) => x - y);
+    const lengths = this.bonds
+      .map(([a, b]) => distance(atoms.get(a), atoms.get(b)))
+      .sort((x, y) => x - y);
     this.unit = Math.min(lengths[Math.floor(lengths.length / 2)] ?? 30, 40);
     this.marks = s("g", { class: "marks" });
     node.prepend(this.marks);
     node.append(this._targets());
     node.setAttribute("tabindex", "0");
     node.setAttribute("role", "group");
-    node.setAttribute("aria-label", "Structure. Left and right arrows go through its atoms, up and down through its bonds.");
+    node.setAttribute(
+      "aria-label",
+      "Structure. Left and right arrows go through its atoms, up and down through its bonds.",
+    );
     node.addEventListener("keydown", (event) => this._key(event));
     node.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && point(null));
     this.atomAt = -1;
@@ -104,7 +136,8 @@ export class Structure {
     const fat = this.unit * 0.62;
     const marks = [];
     for (const [a, b] of this.bonds) {
-      if (atoms.has(a) && atoms.has(b)) marks.push(this._bond(a, b, { class: "mark-bond", "stroke-width": fat }));
+      if (atoms.has(a) && atoms.has(b))
+        marks.push(this._bond(a, b, { class: "mark-bond", "stroke-width": fat }));
     }
     for (const atom of atoms) {
       if (this.atoms.has(atom)) marks.push(this._atom(atom, { class: "mark-atom", r: fat / 2 }));
@@ -115,7 +148,10 @@ export class Structure {
     if (focus?.atom !== undefined && this.atoms.has(focus.atom)) {
       marks.push(this._atom(focus.atom, { class: "mark-focus", r: this.unit * 0.4 }));
     }
-    if (focus?.bond) marks.push(this._bond(...focus.bond, { class: "mark-focus-bond", "stroke-width": this.unit * 0.4 }));
+    if (focus?.bond)
+      marks.push(
+        this._bond(...focus.bond, { class: "mark-focus-bond", "stroke-width": this.unit * 0.4 }),
+      );
     this.marks.replaceChildren(...marks);
   }
 
@@ -132,21 +168,45 @@ export class Structure {
   _cut(a, b) {
     const [[x1, y1], [x2, y2]] = [this.atoms.get(a), this.atoms.get(b)];
     const length = distance([x1, y1], [x2, y2]) || 1;
-    const [dx, dy] = [(-(y2 - y1) / length) * this.unit * 0.36, ((x2 - x1) / length) * this.unit * 0.36];
+    const [dx, dy] = [
+      (-(y2 - y1) / length) * this.unit * 0.36,
+      ((x2 - x1) / length) * this.unit * 0.36,
+    ];
     const [x, y] = [(x1 + x2) / 2, (y1 + y2) / 2];
-    return s("line", { class: "mark-cut", x1: x - dx, y1: y - dy, x2: x + dx, y2: y + dy, "stroke-width": this.unit * 0.09 });
+    return s("line", {
+      class: "mark-cut",
+      x1: x - dx,
+      y1: y - dy,
+      x2: x + dx,
+      y2: y + dy,
+      "stroke-width": this.unit * 0.09,
+    });
   }
 
   _targets() {
     const target = (shape, what) => {
-      shape.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.point(what));
+      shape.addEventListener(
+        "pointerenter",
+        (event) => event.pointerType === "mouse" && this.point(what),
+      );
       shape.addEventListener("click", () => this.point(what, true));
       return shape;
     };
     const bonds = this.bonds.map((bond) =>
-      target(this._bond(...bond, { class: "target", "stroke-width": this.unit * 0.4, "data-bond": bond.join("-") }), { bond }));
+      target(
+        this._bond(...bond, {
+          class: "target",
+          "stroke-width": this.unit * 0.4,
+          "data-bond": bond.join("-"),
+        }),
+        { bond },
+      ),
+    );
     const atoms = [...this.atoms.keys()].map((atom) =>
-      target(this._atom(atom, { class: "target", r: this.unit * 0.36, "data-atom": atom }), { atom }));
+      target(this._atom(atom, { class: "target", r: this.unit * 0.36, "data-atom": atom }), {
+        atom,
+      }),
+    );
     return s("g", {}, bonds, atoms);
   }
 

@@ -43,7 +43,10 @@ export function listenForFiles(guard) {
 export async function read(file, name, signal) {
   clearErrors();
   if (file.size > LARGEST) {
-    showError("file", `${name} has ${Math.round(file.size / 1e6)} MB. Rank files of this size with predict.py.`);
+    showError(
+      "file",
+      `${name} has ${Math.round(file.size / 1e6)} MB. Rank files of this size with predict.py.`,
+    );
     return false;
   }
   let answer;
@@ -60,8 +63,11 @@ export async function read(file, name, signal) {
     showError("file", `${name}: no spectrum that can be used. ${left[0] ?? ""}`);
     return false;
   }
-  byId("spectra-label").textContent = `${countText(spectra.length, "spectrum", "spectra")} of ${name}`;
-  byId("spectra").replaceChildren(...spectra.map((one, i) => new Option(describeSpectrum(one, i), String(i))));
+  byId("spectra-label").textContent =
+    `${countText(spectra.length, "spectrum", "spectra")} of ${name}`;
+  byId("spectra").replaceChildren(
+    ...spectra.map((one, i) => new Option(describeSpectrum(one, i), String(i))),
+  );
   byId("spectra-hint").replaceChildren(...(left.length ? [leftOut(left)] : []));
   byId("spectra-box").hidden = false;
   choose(0);
@@ -72,8 +78,17 @@ export async function read(file, name, signal) {
 
 function leftOut(left) {
   const more = left.length - MAX_LEFT_OUT;
-  return h("details", {}, h("summary", {}, `${countText(left.length, "entry", "entries")} left out`),
-    h("ul", {}, left.slice(0, MAX_LEFT_OUT).map((text) => h("li", {}, text)), more > 0 ? h("li", {}, `and ${more} more`) : null));
+  return h(
+    "details",
+    {},
+    h("summary", {}, `${countText(left.length, "entry", "entries")} left out`),
+    h(
+      "ul",
+      {},
+      left.slice(0, MAX_LEFT_OUT).map((text) => h("li", {}, text)),
+      more > 0 ? h("li", {}, `and ${more} more`) : null,
+    ),
+  );
 }
 
 function describeSpectrum(one, index) {

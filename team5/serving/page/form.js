@@ -1,13 +1,28 @@
 // The query as it stands in the form: read, filled in, and marked where it is wrong.
 
 import { byId, h } from "./dom.js";
-import { countText, mzText } from "./format.js";
+import { countText, highest, mzText } from "./format.js";
 import { looksLikeFile, parseNumber, parsePeaks, parseStructures } from "./input.js";
 import { sketch } from "./plot.js";
 
-export const FIELDS = ["peaks", "structures", "adduct", "collision_energy", "precursor_mz", "instrument_type", "version", "max_error"];
+export const FIELDS = [
+  "peaks",
+  "structures",
+  "adduct",
+  "collision_energy",
+  "precursor_mz",
+  "instrument_type",
+  "version",
+  "max_error",
+];
 // Keys of errors that are about another field than one of their own name.
-const FIELD_OF = { mzs: "peaks", intensities: "peaks", spectra: "peaks", smiles: "structures", structures: "structures" };
+const FIELD_OF = {
+  mzs: "peaks",
+  intensities: "peaks",
+  spectra: "peaks",
+  smiles: "structures",
+  structures: "structures",
+};
 
 /** The form as texts, as links and downloads carry it. */
 export const formValues = () => Object.fromEntries(FIELDS.map((id) => [id, byId(id).value]));
@@ -18,7 +33,8 @@ export function fillForm(values) {
     const field = byId(id);
     const value = values[id] ?? "";
     // A version that a link names may be gone; that is for the server to say.
-    if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === value)) field.append(new Option(value, value));
+    if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === value))
+      field.append(new Option(value, value));
     field.value = value;
   }
   clearErrors();
@@ -34,7 +50,7 @@ export function describe() {
   const hints = [];
   if (isFile) hints.push("This is a file of spectra; it is read as one.");
   else if (n) {
-    const base = peaks.mzs[peaks.intensities.indexOf(Math.max(...peaks.intensities))];
+    const base = peaks.mzs[peaks.intensities.indexOf(highest(peaks.intensities))];
     hints.push(`${countText(n, "peak")}, base peak ${mzText(base)}`);
     if (peaks.nHeader) hints.push(`${countText(peaks.nHeader, "header line")} passed over`);
   }
@@ -42,11 +58,21 @@ export function describe() {
   const preview = byId("preview");
   preview.hidden = n === 0 || isFile || peaks.mzs.length > 5000;
   preview.replaceChildren(...(preview.hidden ? [] : [sketch(peaks.mzs, peaks.intensities)]));
-  byId("structures-hint").textContent = structures.length ? countText(structures.length, "structure") : "";
+  byId("structures-hint").textContent = structures.length
+    ? countText(structures.length, "structure")
+    : "";
   const hasPeaks = byId("peaks").value.trim() !== "";
   const many = structures.length > 1;
-  byId("run").textContent = !hasPeaks && structures.length ? (many ? `Simulate ${structures.length.toLocaleString("en")} spectra` : "Simulate spectrum")
-    : many ? `Rank ${structures.length.toLocaleString("en")} structures` : structures.length ? "Match" : "Rank";
+  byId("run").textContent =
+    !hasPeaks && structures.length
+      ? many
+        ? `Simulate ${structures.length.toLocaleString("en")} spectra`
+        : "Simulate spectrum"
+      : many
+        ? `Rank ${structures.length.toLocaleString("en")} structures`
+        : structures.length
+          ? "Match"
+          : "Rank";
   return { peaks, structures };
 }
 
@@ -56,16 +82,29 @@ export function readQuery(identifier) {
   const { peaks, structures } = describe();
   const values = formValues();
   if (values.peaks.trim() === "") {
-    if (structures.length === 0) showError("structures", "Give at least one SMILES; with peaks it is matched or ranked, alone it is simulated.");
+    if (structures.length === 0)
+      showError(
+        "structures",
+        "Give at least one SMILES; with peaks it is matched or ranked, alone it is simulated.",
+      );
   } else {
     if (peaks.fault) showError("peaks", peaks.fault.message, { line: peaks.fault.line });
-    else if (peaks.mzs.length === 0) showError("peaks", "No peaks in this text. Give one m/z with its intensity a line, or leave it empty to simulate.");
-    if (structures.length === 0) showError("structures", "Give at least one SMILES to hold the spectrum against.");
+    else if (peaks.mzs.length === 0)
+      showError(
+        "peaks",
+        "No peaks in this text. Give one m/z with its intensity a line, or leave it empty to simulate.",
+      );
+    if (structures.length === 0)
+      showError("structures", "Give at least one SMILES to hold the spectrum against.");
   }
   const precursor = parseNumber(values.precursor_mz);
-  if (Number.isNaN(precursor)) showError("precursor_mz", "Not a number. Write it as 195.0877, or leave it empty.");
+  if (Number.isNaN(precursor))
+    showError("precursor_mz", "Not a number. Write it as 195.0877, or leave it empty.");
   if (hasErrors()) return null;
-  const spectrum = values.peaks.trim() === "" ? null : { mzs: peaks.mzs, intensities: peaks.intensities, identifier };
+  const spectrum =
+    values.peaks.trim() === ""
+      ? null
+      : { mzs: peaks.mzs, intensities: peaks.intensities, identifier };
   const question = {
     smiles: structures.length === 1 ? structures[0].smiles : structures.map((one) => one.smiles),
     ...conditionsOf(values),
@@ -77,7 +116,10 @@ export function readQuery(identifier) {
 }
 
 function conditionsOf(values) {
-  const texts = ["adduct", "collision_energy", "instrument_type"].map((key) => [key, values[key].trim()]);
+  const texts = ["adduct", "collision_energy", "instrument_type"].map((key) => [
+    key,
+    values[key].trim(),
+  ]);
   return Object.fromEntries(texts.filter(([, value]) => value !== ""));
 }
 
@@ -101,7 +143,12 @@ export function showError(where, message, { line = null, extra = null } = {}) {
 /** Put a server's error beside its field. */
 export function showApiError(error, structures) {
   const number = error.where?.match(/^smiles\[(\d+)\]/)?.[1];
-  const wrong = number === undefined ? (error.where === "smiles" && structures.length === 1 ? structures[0] : null) : structures[Number(number)];
+  const wrong =
+    number === undefined
+      ? error.where === "smiles" && structures.length === 1
+        ? structures[0]
+        : null
+      : structures[Number(number)];
   if (!wrong) {
     showError(error.where, error.message);
     return;
@@ -116,8 +163,14 @@ export function showApiError(error, structures) {
     describe();
     byId("run").focus();
   };
-  const extra = structures.length > 1 ? h("button", { type: "button", class: "small", onclick: leaveOut }, "Leave this line out") : null;
-  showError("structures", structures.length > 1 ? `Line ${wrong.line + 1}: ${message}` : message, { line: wrong.line, extra });
+  const extra =
+    structures.length > 1
+      ? h("button", { type: "button", class: "small", onclick: leaveOut }, "Leave this line out")
+      : null;
+  showError("structures", structures.length > 1 ? `Line ${wrong.line + 1}: ${message}` : message, {
+    line: wrong.line,
+    extra,
+  });
 }
 
 export function clearErrors() {
@@ -125,10 +178,12 @@ export function clearErrors() {
     place.replaceChildren();
     place.removeAttribute("role");
   }
-  for (const field of document.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+  for (const field of document.querySelectorAll("[aria-invalid]"))
+    field.removeAttribute("aria-invalid");
 }
 
-const hasErrors = () => [...document.querySelectorAll("#query .error")].some((place) => place.childNodes.length);
+const hasErrors = () =>
+  [...document.querySelectorAll("#query .error")].some((place) => place.childNodes.length);
 
 function selectLine(field, line) {
   const lines = field.value.split("\n");

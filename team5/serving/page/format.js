@@ -17,7 +17,11 @@ export function probabilityText(probability) {
   return probability.toFixed(3);
 }
 
-export const countText = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+export const countText = (n, one, many = `${one}s`) =>
+  `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+
+/** The highest of many values; `Math.max(...)` takes only so many. */
+export const highest = (values) => values.reduce((most, value) => Math.max(most, value), -Infinity);
 
 const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
 

@@ -5,7 +5,8 @@ const DECIMAL_COMMA = /^[+-]?\d+,\d+(e[+-]?\d+)?$/i;
 const MAX_SHOWN = 40;
 
 /** Whether a text is a file of spectra rather than a list of peaks. */
-export const looksLikeFile = (text) => /^\s*BEGIN IONS/im.test(text) || /^\s*num peaks\s*:/im.test(text) || /<mzML[\s>]/.test(text);
+export const looksLikeFile = (text) =>
+  /^\s*BEGIN IONS/im.test(text) || /^\s*num peaks\s*:/im.test(text) || /<mzML[\s>]/.test(text);
 
 /**
  * Read peaks in two columns with any separator.
@@ -28,12 +29,18 @@ export function parsePeaks(text) {
         found.nHeader += 1;
         continue;
       }
-      found.fault = { line: index, message: `Line ${index + 1} is no peak: “${short(line)}”. Give m/z and intensity.` };
+      found.fault = {
+        line: index,
+        message: `Line ${index + 1} is no peak: “${short(line)}”. Give m/z and intensity.`,
+      };
       return found;
     }
     for (const [mz, intensity] of peaks) {
       if (!Number.isFinite(mz) || !Number.isFinite(intensity)) {
-        found.fault = { line: index, message: `Line ${index + 1}: a number too large to be read: “${short(line)}”.` };
+        found.fault = {
+          line: index,
+          message: `Line ${index + 1}: a number too large to be read: “${short(line)}”.`,
+        };
         return found;
       }
       found.mzs.push(mz);
@@ -45,8 +52,12 @@ export function parsePeaks(text) {
 
 function peaksOfLine(line) {
   const colons = line.split(/[\s,;]+/).filter(Boolean);
-  if (colons.every((part) => /^[^:]+:[^:]+$/.test(part))) return pairs(colons.map((part) => part.split(":")));
-  const pieces = line.split(";").map((piece) => piece.trim()).filter(Boolean);
+  if (colons.every((part) => /^[^:]+:[^:]+$/.test(part)))
+    return pairs(colons.map((part) => part.split(":")));
+  const pieces = line
+    .split(";")
+    .map((piece) => piece.trim())
+    .filter(Boolean);
   // Without blanks "100,5;20,25" is one peak with decimal commas.
   if (pieces.length > 1 && pieces.every((piece) => /\s/.test(piece))) {
     const each = pieces.map((piece) => columns(piece));
@@ -57,18 +68,27 @@ function peaksOfLine(line) {
 }
 
 function columns(line) {
-  const wide = line.split(/[\s;|]+/).map((part) => part.replace(/^,+|,+$/g, "")).filter(Boolean);
+  const wide = line
+    .split(/[\s;|]+/)
+    .map((part) => part.replace(/^,+|,+$/g, ""))
+    .filter(Boolean);
   if (wide.length >= 2) {
     const two = wide.slice(0, 2);
     if (two.every((part) => NUMBER.test(part))) return two.map(Number);
-    if (two.every((part) => NUMBER.test(part) || DECIMAL_COMMA.test(part))) return two.map((part) => Number(part.replace(",", ".")));
+    if (two.every((part) => NUMBER.test(part) || DECIMAL_COMMA.test(part)))
+      return two.map((part) => Number(part.replace(",", ".")));
   }
-  const any = line.split(/[\s,;|]+/).filter(Boolean).slice(0, 2);
+  const any = line
+    .split(/[\s,;|]+/)
+    .filter(Boolean)
+    .slice(0, 2);
   return any.length === 2 && any.every((part) => NUMBER.test(part)) ? any.map(Number) : null;
 }
 
 function pairs(parts) {
-  return parts.every((pair) => pair.every((part) => NUMBER.test(part))) ? parts.map((pair) => pair.map(Number)) : null;
+  return parts.every((pair) => pair.every((part) => NUMBER.test(part)))
+    ? parts.map((pair) => pair.map(Number))
+    : null;
 }
 
 const startsWithNumber = (line) => /^[+-]?\.?\d/.test(line);
@@ -99,4 +119,5 @@ export function parseStructures(text) {
 }
 
 /** A text cut to a length that fits into a message. */
-export const short = (text) => (text.trim().length > MAX_SHOWN ? `${text.trim().slice(0, MAX_SHOWN)}…` : text.trim());
+export const short = (text) =>
+  text.trim().length > MAX_SHOWN ? `${text.trim().slice(0, MAX_SHOWN)}…` : text.trim();

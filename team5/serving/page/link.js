@@ -6,7 +6,8 @@ const MAX_QUERY = 2_000_000; // characters a link may unfold to
 /** Return the address that asks a query again, or null if it would be too long. */
 export async function linkOf(query) {
   const text = JSON.stringify(query);
-  const packed = "CompressionStream" in window ? await deflate(text) : `j=${encodeURIComponent(text)}`;
+  const packed =
+    "CompressionStream" in window ? await deflate(text) : `j=${encodeURIComponent(text)}`;
   const link = `${location.origin}${location.pathname}#${packed}`;
   return packed === null || link.length > MAX_LINK ? null : link;
 }
@@ -19,9 +20,12 @@ export async function queryOf(hash) {
   try {
     query = JSON.parse(kind === "q" ? await inflate(packed) : decodeURIComponent(packed));
   } catch (error) {
-    throw new Error("The link is damaged: a part of it is missing or changed. Ask for it again.", { cause: error });
+    throw new Error("The link is damaged: a part of it is missing or changed. Ask for it again.", {
+      cause: error,
+    });
   }
-  if (query === null || typeof query !== "object" || Array.isArray(query)) throw new Error("The link holds no query.");
+  if (query === null || typeof query !== "object" || Array.isArray(query))
+    throw new Error("The link holds no query.");
   return Object.fromEntries(Object.entries(query).filter(([, value]) => typeof value === "string"));
 }
 
@@ -34,10 +38,15 @@ async function deflate(text) {
 }
 
 async function inflate(packed) {
-  const bytes = Uint8Array.from(atob(packed.replaceAll("-", "+").replaceAll("_", "/")), (char) => char.codePointAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw")).pipeThrough(new TextDecoderStream());
+  const bytes = Uint8Array.from(atob(packed.replaceAll("-", "+").replaceAll("_", "/")), (char) =>
+    char.codePointAt(0),
+  );
+  const stream = new Blob([bytes])
+    .stream()
+    .pipeThrough(new DecompressionStream("deflate-raw"))
+    .pipeThrough(new TextDecoderStream());
   let text = "";
-  for (const reader = stream.getReader(); ; ) {
+  for (const reader = stream.getReader(); ;) {
     const { done, value } = await reader.read();
     if (done) return text;
     text += value;

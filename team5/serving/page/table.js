@@ -2,21 +2,52 @@
 
 import { drawWhenSeen } from "./drawing.js";
 import { h, roveRows } from "./dom.js";
-import { countText, formulaText, mzText, percentText, probabilityText, scoreText } from "./format.js";
+import {
+  countText,
+  formulaText,
+  mzText,
+  percentText,
+  probabilityText,
+  scoreText,
+} from "./format.js";
 
 const PAGE = 100; // rows shown at a time
 
 /** Return the table of an answer; `choose` gets the row whose details are wanted. */
 export function answerTable(answer, choose) {
-  const hasNotes = answer.rows.some(({ result }) => ownNotes(answer, result).length > 0);
   const columns = answer.isSimulation
-    ? ["Structure", "Name and SMILES", "Precursor", "Peaks", "Highest"]
-    : [...(answer.question === "rank" ? ["#"] : []), "Structure", "Name and SMILES", "Probability", "Explained", "Score"];
-  if (hasNotes) columns.push("Notes");
+    ? ["Structure", "Name, SMILES and notes", "Precursor", "Peaks", "Highest"]
+    : [
+        ...(answer.question === "rank" ? ["#"] : []),
+        "Structure",
+        "Name, SMILES and notes",
+        "Probability",
+        "Explained",
+        "Score",
+      ];
   const body = h("tbody", {});
   const label = answer.isSimulation ? "Simulated structures" : "Candidates, best first";
-  const table = h("table", { class: `answers of-${answer.question}`, role: "grid", "aria-label": label, "aria-rowcount": answer.rows.length + 1 },
-    h("thead", {}, h("tr", { role: "row" }, columns.map((name) => h("th", { scope: "col", role: "columnheader", title: TITLES[name] }, name)))), body);
+  const table = h(
+    "table",
+    {
+      class: `answers of-${answer.question}`,
+      role: "grid",
+      "aria-label": label,
+      "aria-rowcount": answer.rows.length + 1,
+    },
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        { role: "row" },
+        columns.map((name) =>
+          h("th", { scope: "col", role: "columnheader", title: TITLES[name] }, name),
+        ),
+      ),
+    ),
+    body,
+  );
   const byElement = new WeakMap();
   const chosen = (element) => {
     for (const other of body.rows) other.setAttribute("aria-selected", String(other === element));
@@ -27,7 +58,7 @@ export function answerTable(answer, choose) {
   const showMore = () => {
     const start = body.rows.length;
     for (const [offset, row] of answer.rows.slice(start, start + PAGE).entries()) {
-      const element = rowOf(answer, row, start + offset, hasNotes);
+      const element = rowOf(answer, row, start + offset);
       byElement.set(element, row);
       body.append(element);
     }
@@ -44,33 +75,66 @@ export function answerTable(answer, choose) {
 }
 
 const TITLES = {
-  Probability: "That the spectrum is of this structure, each judged alone; the mark is the threshold of a match",
+  Probability:
+    "That the spectrum is of this structure, each judged alone; the mark is the threshold of a match",
   Explained: "Share of the intensity that fragments of the structure explain",
   Score: "Weighted log-likelihood of the peaks; ranks go by it",
 };
 
-const ownNotes = (answer, result) => result.notes.filter((note) => !answer.sharedNotes.includes(note));
-
-function rowOf(answer, row, place, hasNotes) {
+function rowOf(answer, row, place) {
   const { result } = row;
   const thumb = h("div", { class: "thumb", "aria-hidden": "true" });
   drawWhenSeen(thumb, result.smiles);
   const cell = (kind, ...content) => h("td", { class: kind, role: "gridcell" }, ...content);
-  const rest = ownNotes(answer, result);
-  const list = rest.length ? h("ul", {}, rest.map((note) => h("li", {}, note))) : null;
-  const notes = hasNotes ? h("td", { class: "notes", role: "gridcell" }, list) : null;
-  const title = cell("title", row.name ? h("strong", {}, row.name) : null, h("code", { class: "smiles" }, result.smiles),
-    h("span", { class: "quiet" }, `${formulaText(result.formula)}${answer.isSimulation ? "" : `, ${result.adduct}`}`));
+  const own = result.notes.filter((note) => !answer.sharedNotes.includes(note));
+  const title = cell(
+    "title",
+    row.name ? h("strong", {}, row.name) : null,
+    h("code", { class: "smiles" }, result.smiles),
+    h(
+      "span",
+      { class: "quiet" },
+      `${formulaText(result.formula)}${answer.isSimulation ? "" : `, ${result.adduct}`}`,
+    ),
+    own.length
+      ? h(
+          "ul",
+          { class: "notes", "aria-label": "Notes" },
+          own.map((note) => h("li", {}, note)),
+        )
+      : null,
+  );
   const cells = answer.isSimulation
-    ? [cell("drawing", thumb), title, number("Precursor", mzText(result.precursor_mz)), number("Peaks", String(result.mzs.length)),
-      number("Highest", mzText(result.mzs[result.intensities.indexOf(Math.max(...result.intensities))] ?? 0)), notes]
-    : [answer.question === "rank" ? cell("rank", String(result.rank)) : null, cell("drawing", thumb), title,
-      cell("probability", probability(result)), number("Explained", percentText(result.explained_intensity)),
-      number("Score", scoreText(result.score)), notes];
-  return h("tr", { role: "row", tabindex: "-1", "aria-selected": "false", "aria-rowindex": place + 2, class: result.abstained ? "held" : null }, cells);
+    ? [
+        cell("drawing", thumb),
+        title,
+        number("Precursor", mzText(result.precursor_mz)),
+        number("Peaks", String(result.mzs.length)),
+        number("Highest", mzText(result.mzs[result.intensities.indexOf(1)] ?? 0)),
+      ]
+    : [
+        answer.question === "rank" ? cell("rank", String(result.rank)) : null,
+        cell("drawing", thumb),
+        title,
+        cell("probability", probability(result)),
+        number("Explained", percentText(result.explained_intensity)),
+        number("Score", scoreText(result.score)),
+      ];
+  return h(
+    "tr",
+    {
+      role: "row",
+      tabindex: "-1",
+      "aria-selected": "false",
+      "aria-rowindex": place + 2,
+      class: result.abstained ? "held" : null,
+    },
+    cells,
+  );
 }
 
-const number = (label, text) => h("td", { class: "number", role: "gridcell", "data-label": label }, text);
+const number = (label, text) =>
+  h("td", { class: "number", role: "gridcell", "data-label": label }, text);
 
 function probability(match) {
   const fillBar = h("span", { class: "bar-fill" });
@@ -78,16 +142,22 @@ function probability(match) {
   const mark = h("span", { class: "bar-mark" });
   mark.style.left = `${match.threshold * 100}%`;
   const verdict = match.abstained ? "held back" : match.label ? "match" : "no match";
-  return h("div", { class: `verdict ${match.label ? "yes" : "no"}` },
+  return h(
+    "div",
+    { class: `verdict ${match.label ? "yes" : "no"}` },
     h("span", { class: "value" }, probabilityText(match.probability)),
     h("span", { class: "bar", "aria-hidden": "true" }, fillBar, mark),
-    h("span", { class: "word" }, verdict));
+    h("span", { class: "word" }, verdict),
+  );
 }
 
 /** What an answer is, in a line. */
 export function headline(answer) {
   const n = answer.rows.length;
-  if (answer.isSimulation) return n === 1 ? "Simulated spectrum" : `${countText(n, "simulated spectrum", "simulated spectra")}`;
+  if (answer.isSimulation)
+    return n === 1
+      ? "Simulated spectrum"
+      : `${countText(n, "simulated spectrum", "simulated spectra")}`;
   if (answer.question === "rank") return `${countText(n, "structure")} ranked`;
   return answer.rows[0].result.label ? "A match" : "No match";
 }

@@ -515,6 +515,23 @@ def test_nothing_is_wider_than_a_telephone(visit):
         assert 0 <= box["x"] < box["x"] + box["width"] <= 360
 
 
+def test_what_the_example_replaces_can_be_brought_back(visit):
+    page = visit()
+    page.fill("#peaks", PEAKS)
+    page.fill("#structures", CAFFEINE)
+    for button in ("#example", "#clear"):
+        page.click(button)
+        assert page.input_value("#peaks") != PEAKS
+        page.click("#undo")
+        assert page.input_value("#peaks") == PEAKS
+        assert page.input_value("#structures") == CAFFEINE
+        assert page.locator("#undo").is_hidden()
+    page.click("#clear")
+    page.click("#example")
+    wait_for_answer(page)
+    assert page.locator("#undo").is_hidden()  # nothing typed was lost
+
+
 def test_motion_stops_where_it_is_not_wanted(visit):
     page = visit(reduced_motion="reduce")
     animation = "getComputedStyle(document.querySelector('.working-bar'), '::before').animationName"

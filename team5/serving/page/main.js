@@ -2,19 +2,26 @@
 
 import { keepToken, predict, versions } from "./api.js";
 import { makeAnswer } from "./answer.js";
-import { Detail } from "./detail.js";
-import { announce, byId, h } from "./dom.js";
-import { save, toCsv, toJson, toMgf } from "./downloads.js";
+import { announce, byId } from "./dom.js";
 import { EXAMPLE } from "./example.js";
 import * as files from "./files.js";
-import { clearErrors, describe, fillForm, readQuery, showApiError, showError } from "./form.js";
-import { countText, probabilityText } from "./format.js";
+import {
+  clearErrors,
+  describe,
+  fillForm,
+  formValues,
+  readQuery,
+  showApiError,
+  showError,
+} from "./form.js";
+import { countText } from "./format.js";
 import { looksLikeFile } from "./input.js";
-import { linkOf, MAX_LINK, queryOf } from "./link.js";
-import { answerTable, headline } from "./table.js";
+import { queryOf } from "./link.js";
+import { showAnswer, showNothing } from "./result.js";
 
 let underWay = null; // the AbortController of what is asked
 let retry = null; // what to do again once there is a token
+let beforehand = {}; // the form before the example or nothing took its place
 
 /** Run a task with progress, a way to cancel it, and its errors shown; `again` is for when there is a token. */
 async function guard(
@@ -89,157 +96,10 @@ async function run() {
   });
   if (results === undefined) return; // the answer to an earlier question stays, and looks it
   byId("result").classList.remove("old");
-  show(makeAnswer(query.values, spectrum, structures, results));
-}
-
-function show(answer) {
-  const simulations = new Map(); // by row, those at hand
-  const conditions = (result) => {
-    const { collision_energy, instrument_type } = answer.query;
-    const known = {
-      adduct: result.adduct,
-      collision_energy: collision_energy.trim(),
-      instrument_type: instrument_type.trim(),
-    };
-    return Object.fromEntries(Object.entries(known).filter(([, value]) => value));
-  };
-  const detail = new Detail({
-    simulate: async (result, signal) => {
-      if (!simulations.has(result)) {
-        const simulation = await predict(
-          { smiles: result.smiles, ...conditions(result) },
-          answer.version,
-          signal,
-        );
-        simulations.set(result, simulation);
-      }
-      return simulations.get(result);
-    },
-    rematch: ({ smiles, mzs, intensities, ...simulation }, signal) =>
-      predict({ smiles, mzs, intensities, ...conditions(simulation) }, answer.version, signal),
-  });
-  let chosen = answer.rows[0];
-  let timer = null;
-  const table = answerTable(answer, (row) => {
-    if (row === chosen) return;
-    chosen = row;
-    detail.expect();
-    clearTimeout(timer);
-    timer = setTimeout(() => detail.show(answer, row), 80); // arrow keys may run through many
-  });
-  const { result } = chosen;
-  const name = `team5-${answer.question}`;
-  const mgfOf = () =>
-    toMgf(
-      answer,
-      answer.isSimulation
-        ? answer.rows
-        : simulations.has(chosen.result)
-          ? [{ name: chosen.name, result: simulations.get(chosen.result) }]
-          : [],
-    );
-  const download = (text, title, act) =>
-    h("button", { type: "button", class: "small", title, onclick: act }, text);
-  const linkPlace = h("div", { class: "link-place" });
-  const facts = [
-    result.adduct,
-    result.collision_energy ?? "energy not stated",
-    `${answer.version} (${answer.versionHash})`,
-  ];
-  if (answer.question === "rank" && !result.abstained) {
-    const nMatches = answer.rows.filter((row) => row.result.label).length;
-    facts.unshift(
-      nMatches
-        ? `${nMatches.toLocaleString("en")} of them ${nMatches === 1 ? "matches" : "match"}`
-        : "none of them matches",
-    );
-  }
-  if (answer.spectrum)
-    facts.unshift(answer.spectrum.identifier, countText(answer.spectrum.mzs.length, "peak"));
-  byId("answer").replaceChildren(
-    h(
-      "div",
-      { class: "answer-head" },
-      h(
-        "div",
-        {},
-        h("h2", {}, headline(answer)),
-        h("p", { class: "facts" }, facts.filter(Boolean).join(" · ")),
-      ),
-      h(
-        "div",
-        { class: "actions", role: "group", "aria-label": "Take it with you" },
-        download("CSV", "The table as CSV", () => save(toCsv(answer), `${name}.csv`, "text/csv")),
-        download("JSON", "Query and answer as JSON", () =>
-          save(toJson(answer), `${name}.json`, "application/json"),
-        ),
-        download("MGF", "Measured and predicted spectrum as MGF", () =>
-          save(mgfOf(), `${name}.mgf`, "text/plain"),
-        ),
-        download("Link", "A link that asks this again", () => showLink(answer, linkPlace)),
-      ),
-    ),
-    linkPlace,
-    result.abstained
-      ? h("p", { class: "banner warn" }, h("strong", {}, "Held back: "), result.abstained)
-      : "",
-    answer.sharedNotes.length
-      ? h(
-          "ul",
-          { class: "shared-notes", "aria-label": "Notes" },
-          answer.sharedNotes.map((note) => h("li", {}, note)),
-        )
-      : "",
-    table,
-    detail.node,
-  );
-  byId("welcome").hidden = true;
-  detail.show(answer, chosen);
-  const best = answer.isSimulation
-    ? ""
-    : `; ${answer.question === "rank" ? "first is " : ""}${chosen.name || result.smiles}, probability ${probabilityText(result.probability)}`;
-  announce(`${headline(answer)}${best}`);
-  if (matchMedia("(max-width: 900px)").matches) byId("result").scrollIntoView({ block: "start" });
-}
-
-async function showLink(answer, place) {
-  const query = Object.fromEntries(
-    Object.entries({ ...answer.query, version: answer.version }).filter(
-      ([, value]) => value !== "",
-    ),
-  );
-  const link = await linkOf(query);
-  if (link === null) {
-    place.replaceChildren(
-      h(
-        "p",
-        { class: "error", role: "alert" },
-        `This query is too long for a link (at most ${MAX_LINK.toLocaleString("en")} characters). Leave out weak peaks or some structures, or keep the JSON.`,
-      ),
-    );
-    return;
-  }
-  history.replaceState(null, "", link);
-  const field = h("input", {
-    readonly: true,
-    value: link,
-    "aria-label": "Link to this query",
-    onfocus: (event) => event.target.select(),
-  });
-  const note = h(
-    "span",
-    { class: "hint" },
-    "The link holds the whole query: whoever has it can read it.",
-  );
-  place.replaceChildren(field, note);
-  field.focus();
-  try {
-    await navigator.clipboard.writeText(link);
-    note.textContent = `Copied. ${note.textContent}`;
-    announce("Link copied");
-  } catch {
-    announce("Link ready to copy");
-  }
+  const answer = makeAnswer(query.values, spectrum, structures, results);
+  showAnswer(answer);
+  // Another version may have become the latest since the page was opened.
+  if (!version && byId("serving").textContent !== modelText(answer.version)) loadVersions();
 }
 
 async function openLink() {
@@ -274,17 +134,42 @@ async function loadVersions() {
     );
     if (chosen && !names.includes(chosen)) select.append(new Option(chosen, chosen));
     select.value = chosen;
-    byId("serving").textContent = serving ? `model ${serving}` : "model loading";
+    byId("serving").textContent = serving ? modelText(serving) : "model loading";
   } catch (error) {
     if (error.status === 401) askForToken(error);
     else byId("serving").textContent = "no connection";
   }
 }
 
-function example() {
+const modelText = (version) => `model ${version}`;
+
+/** Fill the form anew, and keep at hand what is lost by it. */
+function replaceForm(values) {
+  const { peaks, structures } = formValues();
+  const isLoss = (peaks + structures).trim() !== "" && peaks !== EXAMPLE.peaks;
+  if (isLoss) beforehand = formValues();
+  byId("undo").hidden = !isLoss;
   files.close();
-  fillForm(EXAMPLE);
+  fillForm(values);
+}
+
+function example() {
+  replaceForm(EXAMPLE);
   run();
+}
+
+function clear() {
+  underWay?.abort();
+  replaceForm({});
+  showNothing();
+  history.replaceState(null, "", location.pathname);
+  byId("peaks").focus();
+}
+
+function undo() {
+  fillForm(beforehand);
+  byId("undo").hidden = true;
+  byId("run").focus();
 }
 
 function listen() {
@@ -311,16 +196,8 @@ function listen() {
   });
   byId("example").addEventListener("click", example);
   byId("example-too").addEventListener("click", example);
-  byId("clear").addEventListener("click", () => {
-    underWay?.abort();
-    files.close();
-    fillForm({});
-    byId("answer").replaceChildren();
-    byId("result").classList.remove("old");
-    byId("welcome").hidden = false;
-    history.replaceState(null, "", location.pathname);
-    byId("peaks").focus();
-  });
+  byId("clear").addEventListener("click", clear);
+  byId("undo").addEventListener("click", undo);
   byId("token-use").addEventListener("click", useToken);
   addEventListener("hashchange", openLink);
   files.listenForFiles(guard);

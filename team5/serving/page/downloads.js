@@ -11,77 +11,58 @@ export function save(text, name, type) {
 }
 
 /** An answer as a table: candidates best first, or the peaks of all simulated spectra. */
-export function toCsv(answer) {
-  if (answer.isSimulation) {
-    const rows = answer.rows.flatMap(({ name, result }) =>
-      result.mzs.map((mz, i) => [
-        text(name),
-        text(result.smiles),
-        result.adduct,
-        result.collision_energy,
-        mz,
-        result.intensities[i],
-        result.formulas[i],
-        result.version,
-      ]),
-    );
-    return csv(
-      ["name", "smiles", "adduct", "collision_energy", "mz", "intensity", "formula", "version"],
-      rows,
-    );
-  }
-  const rows = answer.rows.map(({ name, result: m }) => [
-    m.rank,
-    text(name),
-    text(m.smiles),
-    m.formula,
-    m.adduct,
-    m.precursor_mz,
-    m.probability,
-    m.label,
-    m.threshold,
-    m.score,
-    m.explained_intensity,
-    m.precursor_fits,
-    m.abstained,
-    m.notes.join("; "),
-    m.version,
-  ]);
-  return csv(
-    [
-      "rank",
-      "name",
-      "smiles",
-      "formula",
-      "adduct",
-      "precursor_mz",
-      "probability",
-      "label",
-      "threshold",
-      "score",
-      "explained_intensity",
-      "precursor_fits",
-      "abstained",
-      "notes",
-      "version",
-    ],
-    rows,
+export const toCsv = (answer) =>
+  answer.isSimulation
+    ? csv(SIMULATION_COLUMNS, answer.rows.flatMap(simulationRows))
+    : csv(MATCH_COLUMNS, answer.rows.map(matchRow));
+
+/** The answers to all spectra of a file as one table; `asked` are {label, answer, error}. */
+export function toCsvOfAll(asked) {
+  const rows = asked.flatMap(({ label, answer, error }) =>
+    answer
+      ? answer.rows.map((row) => [text(label), ...matchRow(row), ""])
+      : [[text(label), ...MATCH_COLUMNS.map(() => ""), error]],
   );
+  return csv(["spectrum", ...MATCH_COLUMNS, "error"], rows);
 }
 
-/** An answer with all that was asked; `results` are what the server sent, best first. */
-export function toJson(answer) {
-  const { query, spectrum, version, versionHash } = answer;
-  const results = answer.rows.map(({ name, number, result }) => ({
-    name,
-    number: number + 1,
-    ...result,
-  }));
-  return JSON.stringify(
-    { question: answer.question, query, spectrum, version, version_hash: versionHash, results },
+/** The answers to all spectra of a file, each as {@link toJson} has it. */
+export const toJsonOfAll = (asked) =>
+  JSON.stringify(
+    asked.map(({ label, answer, error }) => ({ label, ...(answer ? plain(answer) : { error }) })),
     null,
     2,
   );
+
+const MATCH_COLUMNS = [
+  ...["rank", "name", "smiles", "formula", "adduct", "precursor_mz", "probability", "label"],
+  ...["threshold", "score", "explained_intensity", "precursor_fits", "abstained", "notes"],
+  "version",
+];
+
+const matchRow = ({ name, result }) =>
+  MATCH_COLUMNS.map((column) => {
+    if (column === "name") return text(name);
+    if (column === "smiles") return text(result.smiles);
+    return column === "notes" ? result.notes.join("; ") : result[column];
+  });
+
+const SIMULATION_COLUMNS = [
+  ...["name", "smiles", "adduct", "collision_energy", "mz", "intensity", "formula", "version"],
+];
+
+const simulationRows = ({ name, result }) =>
+  result.mzs.map((mz, i) => [
+    ...[text(name), text(result.smiles), result.adduct, result.collision_energy],
+    ...[mz, result.intensities[i], result.formulas[i], result.version],
+  ]);
+
+/** An answer with all that was asked; `results` are what the server sent, best first. */
+export const toJson = (answer) => JSON.stringify(plain(answer), null, 2);
+
+function plain({ question, query, spectrum, rows, version, versionHash }) {
+  const results = rows.map(({ name, number, result }) => ({ name, number: number + 1, ...result }));
+  return { question, query, spectrum, version, version_hash: versionHash, results };
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { readSpectra } from "./api.js";
 import { announce, byId, h } from "./dom.js";
-import { clearErrors, fillForm, formValues, showError } from "./form.js";
+import { clearErrors, fillForm, formValues, makeQuery, showError } from "./form.js";
 import { countText } from "./format.js";
 
 const LARGEST = 200_000_000; // bytes; beyond it a browser tab has trouble of its own
@@ -70,6 +70,8 @@ export async function read(file, name, signal) {
   );
   byId("spectra-hint").replaceChildren(...(left.length ? [leftOut(left)] : []));
   byId("spectra-box").hidden = false;
+  byId("rank-all").hidden = spectra.length < 2;
+  byId("rank-all").textContent = `Ask all ${spectra.length.toLocaleString("en")}`;
   choose(0);
   byId("spectra").focus();
   announce(`${countText(spectra.length, "spectrum", "spectra")} read from ${name}`);
@@ -103,21 +105,38 @@ function describeSpectrum(one, index) {
 function choose(index) {
   const one = spectra[index];
   byId("spectra").selectedIndex = index;
+  const values = valuesOf(one);
+  structuresOfRecord = hasOwnStructures() ? "" : values.structures;
+  fillForm(values);
+  identifier = one.identifier;
+}
+
+/** Whether the structures in the form were typed, rather than those of a record. */
+function hasOwnStructures() {
+  const { structures } = formValues();
+  return structures.trim() !== "" && structures !== structuresOfRecord;
+}
+
+/** Return the form as it is with a spectrum of the file in it; typed structures stay. */
+function valuesOf(one) {
   const now = formValues();
-  const mayReplace = now.structures.trim() === "" || now.structures === structuresOfRecord;
-  const structures = mayReplace ? (one.smiles ?? "") : now.structures;
-  structuresOfRecord = mayReplace ? structures : "";
-  fillForm({
+  return {
     ...now,
-    structures,
+    structures: hasOwnStructures() ? now.structures : (one.smiles ?? ""),
     peaks: one.mzs.map((mz, i) => `${mz}\t${Number(one.intensities[i].toPrecision(6))}`).join("\n"),
     adduct: one.adduct ?? (one.ion_mode === "negative" ? "[M-H]-" : ""),
     collision_energy: one.collision_energy ?? "",
     precursor_mz: one.precursor_mz === null ? "" : String(one.precursor_mz),
     instrument_type: one.instrument_type ?? "",
-  });
-  identifier = one.identifier;
+  };
 }
+
+/** Return the query of every spectrum of the file, each with a text that says which it is. */
+export const queries = () =>
+  spectra.map((one, i) => ({
+    label: describeSpectrum(one, i),
+    query: makeQuery(valuesOf(one), one.identifier),
+  }));
 
 /** Forget the file; what of it is in the form stays. */
 export function close() {

@@ -97,19 +97,22 @@ export function readQuery(identifier) {
     if (structures.length === 0)
       showError("structures", "Give at least one SMILES to hold the spectrum against.");
   }
-  const precursor = parseNumber(values.precursor_mz);
-  if (Number.isNaN(precursor))
+  if (Number.isNaN(parseNumber(values.precursor_mz)))
     showError("precursor_mz", "Not a number. Write it as 195.0877, or leave it empty.");
-  if (hasErrors()) return null;
-  const spectrum =
-    values.peaks.trim() === ""
-      ? null
-      : { mzs: peaks.mzs, intensities: peaks.intensities, identifier };
+  return hasErrors() ? null : makeQuery(values, identifier);
+}
+
+/** Return what texts of the form ask, taken to be right. */
+export function makeQuery(values, identifier) {
+  const { mzs, intensities } = parsePeaks(values.peaks);
+  const structures = parseStructures(values.structures);
+  const precursor = parseNumber(values.precursor_mz);
+  const spectrum = mzs.length ? { mzs, intensities, identifier } : null;
   const question = {
     smiles: structures.length === 1 ? structures[0].smiles : structures.map((one) => one.smiles),
     ...conditionsOf(values),
   };
-  if (spectrum) Object.assign(question, { mzs: spectrum.mzs, intensities: spectrum.intensities });
+  if (spectrum) Object.assign(question, { mzs, intensities });
   if (precursor !== null) question.precursor_mz = precursor;
   if (values.max_error && spectrum) question.max_error = Number(values.max_error);
   return { question, spectrum, structures, version: values.version, values };

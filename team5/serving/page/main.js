@@ -18,6 +18,7 @@ import { countText } from "./format.js";
 import { looksLikeFile } from "./input.js";
 import { queryOf } from "./link.js";
 import { showAnswer, showNothing } from "./result.js";
+import { askEach, showSeries } from "./series.js";
 
 let underWay = null; // the AbortController of what is asked
 let retry = null; // what to do again once there is a token
@@ -40,13 +41,22 @@ async function guard(
     const seconds = Math.floor((performance.now() - started) / 1000);
     byId("working-text").textContent = seconds < 2 ? `${text} …` : `${text} … ${seconds} s`;
   };
+  const showProgress = (done, total) => {
+    bar.classList.toggle("known", total > 0);
+    bar.style.setProperty("--done", total ? done / total : 0);
+    if (total) bar.setAttribute("aria-valuenow", Math.round((done / total) * 100));
+    else bar.removeAttribute("aria-valuenow");
+  };
+  const bar = document.querySelector(".working-bar");
+  showProgress(0, 0);
   tell();
   const clock = setInterval(tell, 500);
   byId("working").hidden = false;
   byId("run").disabled = true;
   byId("query").setAttribute("aria-busy", "true");
   try {
-    return await task(mine.signal);
+    const found = await task(mine.signal, showProgress);
+    return underWay === mine ? found : undefined;
   } catch (error) {
     if (error.name === "AbortError") {
       if (underWay === mine) announce("Cancelled");
@@ -141,6 +151,21 @@ async function loadVersions() {
   }
 }
 
+async function askAll() {
+  clearErrors();
+  const asked = files.queries();
+  const { structures } = asked[0].query;
+  const text = `Asking ${countText(asked.length, "spectrum", "spectra")}`;
+  byId("result").classList.add("old");
+  const found = await guard(text, (signal, progress) => askEach(asked, signal, progress), {
+    onError: (error) => showApiError(error, structures),
+    again: askAll,
+  });
+  if (found === undefined) return;
+  byId("result").classList.remove("old");
+  showSeries(found);
+}
+
 const modelText = (version) => `model ${version}`;
 
 /** Fill the form anew, and keep at hand what is lost by it. */
@@ -196,6 +221,7 @@ function listen() {
   });
   byId("example").addEventListener("click", example);
   byId("example-too").addEventListener("click", example);
+  byId("rank-all").addEventListener("click", askAll);
   byId("clear").addEventListener("click", clear);
   byId("undo").addEventListener("click", undo);
   byId("token-use").addEventListener("click", useToken);

@@ -8,8 +8,8 @@ import { countText, probabilityText } from "./format.js";
 import { linkOf, MAX_LINK } from "./link.js";
 import { answerTable, headline } from "./table.js";
 
-/** Show an answer in place of what was there. */
-export function showAnswer(answer) {
+/** Show an answer in place of what was there; `place` is where, if not the page's own. */
+export function showAnswer(answer, place = byId("answer")) {
   const simulations = new Map(); // by result, those at hand
   const detail = new Detail(questionsOf(answer, simulations));
   let chosen = answer.rows[0];
@@ -27,7 +27,7 @@ export function showAnswer(answer) {
     return simulation ? [{ name: chosen.name, result: simulation }] : [];
   };
   const { abstained } = chosen.result;
-  byId("answer").replaceChildren(
+  place.replaceChildren(
     ...head(answer, predicted),
     abstained ? h("p", { class: "banner warn" }, h("strong", {}, "Held back: "), abstained) : "",
     sharedNotes(answer.sharedNotes),
@@ -37,6 +37,7 @@ export function showAnswer(answer) {
   byId("welcome").hidden = true;
   detail.show(answer, chosen);
   announce(spoken(answer));
+  if (place !== byId("answer")) return;
   if (matchMedia("(max-width: 900px)").matches) byId("result").scrollIntoView({ block: "start" });
 }
 

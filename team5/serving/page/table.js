@@ -136,7 +136,8 @@ function rowOf(answer, row, place) {
 const number = (label, text) =>
   h("td", { class: "number", role: "gridcell", "data-label": label }, text);
 
-function probability(match) {
+/** The cell of a match's probability. */
+export function probability(match) {
   const fillBar = h("span", { class: "bar-fill" });
   fillBar.style.width = `${match.probability * 100}%`;
   const mark = h("span", { class: "bar-mark" });

@@ -9,6 +9,7 @@ import sys
 import uvicorn
 
 from team5.errors import ConfigError
+from team5.registry.export import resolve_version
 from team5.serving.app import make_app
 from team5.serving.backend import Backend
 from team5.serving.metrics import Metrics
@@ -28,6 +29,7 @@ def serve(settings: Settings) -> int:
     Team5Error
         If the version cannot be loaded.
     """
+    resolve_version(settings.checkpoints_root, settings.version)  # before anything is started
     with _bind(settings.host, settings.port) as listening:
         asyncio.run(_serve(settings, listening))
     return 0

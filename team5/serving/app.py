@@ -53,15 +53,8 @@ def make_app(service: Service) -> ASGIApp:
     _add_files(app, service)
     _add_state(app, service)
     package = Path(str(resources.files("team5.serving")))
-
-    @app.get("/", include_in_schema=False)
-    async def page() -> Response:
-        return FileResponse(
-            package / "page" / "index.html", background=BackgroundTask(service.warm)
-        )
-
-    for path, folder in {"/docs": package / "docs", "/": package / "page"}.items():
-        app.mount(path, StaticFiles(directory=folder, html=True))
+    _add_page(app, service, package / "page")
+    app.mount("/docs", StaticFiles(directory=package / "docs", html=True))
     complete_openapi(app)
     guarded: ASGIApp = Guard(app, settings, service.metrics, _open_paths(package))
     if settings.cors_origins:
@@ -142,6 +135,21 @@ def _add_files(app: FastAPI, service: Service) -> None:
         contents = await service.while_wanted(request, service.read(asked))
         spectra = [spectrum_to_dict(place, record) for place, record in contents.records]
         return json_response({"spectra": spectra, "left_out": contents.left_out})
+
+
+def _add_page(app: FastAPI, service: Service, folder: Path) -> None:
+    """Add a route for each file: a mount at / would hide that a path takes another method."""
+
+    def add(path: str, file: Path) -> None:
+        @app.get(path, include_in_schema=False)
+        async def _() -> Response:
+            # Who opens the page will soon need what is slow to start.
+            task = BackgroundTask(service.warm) if path == "/" else None
+            return FileResponse(file, headers={"Cache-Control": "no-cache"}, background=task)
+
+    add("/", folder / "index.html")
+    for file in sorted(folder.rglob("*.*")):
+        add(f"/{file.relative_to(folder).as_posix()}", file)
 
 
 def _add_state(app: FastAPI, service: Service) -> None:

@@ -181,15 +181,29 @@ class Batcher:
         self._send(Progress(len(batch), n_jobs, time.perf_counter() - started))
 
     def _next_batch(self) -> list[Unit]:
-        """Return units in turns, one of each job after the other, as many as make a batch."""
+        """Return units that make a batch: half of it in turns, the rest of the oldest jobs.
+
+        In turns alone, a job of a thousand candidates would wait for every small one that comes
+        while it is under way; the oldest first, every small one would wait for it.
+        """
         batch: list[Unit] = []
-        left = float(self._batch_pairs)
-        turn = [job for job in self._jobs.values() if job.questions is not None]
-        while turn and left > 0:
-            for job in list(turn):
+        asked = [job for job in self._jobs.values() if job.questions is not None]
+        by_age = sorted(asked, key=lambda job: job.request.job)
+        left = self._take_turns(asked, self._batch_pairs / 2, batch)
+        left += self._batch_pairs / 2
+        for job in by_age:
+            while left > 0 and (unit := next(job.units, None)) is not None:
+                batch.append(unit)
+                left -= unit.work
+        return batch
+
+    def _take_turns(self, jobs: list[Job], left: float, batch: list[Unit]) -> float:
+        """Add a unit of each job and again, as long as there is room; return what is left of it."""
+        while jobs and left > 0:
+            for job in list(jobs):
                 unit = next(job.units, None)
                 if unit is None:
-                    turn.remove(job)
+                    jobs.remove(job)
                     continue
                 batch.append(unit)
                 left -= unit.work
@@ -197,7 +211,7 @@ class Batcher:
                 self._jobs.move_to_end(job.request.job)
                 if left <= 0:
                     break
-        return batch
+        return left
 
     def _score(self, model: LoadedModel, units: Sequence[Unit]) -> None:
         work = [(unit.asked.molecules[unit.index], unit.asked.spectra) for unit in units]

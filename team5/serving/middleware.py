@@ -43,7 +43,7 @@ class Guard:
     ) -> None:
         self._app = app
         self._limits = settings.limits
-        self._expected = None if settings.token is None else f"Bearer {settings.token}".encode()
+        self._token = None if settings.token is None else settings.token.encode()
         self._metrics = metrics
         self._open_paths = frozenset(open_paths)
 
@@ -75,9 +75,9 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> UnauthorizedError | TooLargeError | None:
         headers = dict(scope["headers"])
-        if self._expected is not None and scope["path"] not in self._open_paths:
-            given = headers.get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._expected):
+        if self._token is not None and scope["path"] not in self._open_paths:
+            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            if not hmac.compare_digest(given, self._token) or scheme.lower() != b"bearer":
                 return UnauthorizedError(
                     'this server wants a token. Send the header "Authorization: Bearer TOKEN".'
                 )

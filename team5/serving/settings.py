@@ -46,7 +46,7 @@ class Settings:
     token: str | None = field(default=None, repr=False)
     cors_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    batch_pairs: int = 16
+    batch_pairs: int = 32
     max_versions: int = 2
     poll_s: float = 1
     shutdown_s: float = 30

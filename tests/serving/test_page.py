@@ -41,10 +41,8 @@ def address() -> Iterator[str]:
     """Address of a server, its process and port its own."""
     command = [sys.executable, "serve.py", "port=0", "device=cpu", "threads=1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stderr is not None
+    server = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
         seen = []
         for line in server.stderr:
             seen.append(line)
@@ -53,8 +51,10 @@ def address() -> Iterator[str]:
                 break
         else:
             pytest.fail(f"no server: {''.join(seen)}")
-        server.terminate()
-        server.stderr.read()
+    finally:
+        server.kill()
+        server.wait()
+        server.stderr.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import { Plot } from "./plot.js";
 const MAX_ROWS = 300; // of the table of peaks
 
 export class Detail {
-  /** `simulate` and `rematch` ask the server; see `main.js`. */
+  /** `simulate` and `rematch` ask the server; see `result.js`. */
   constructor({ simulate, rematch }) {
     Object.assign(this, { simulate, rematch });
     this.plot = new Plot((id, stays) => this.point(id === null ? null : { peak: id }, stays));

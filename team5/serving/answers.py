@@ -61,5 +61,5 @@ def error_response(error: Team5Error, retry_after_s: int = 1) -> Response:
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return a value as JSON; what a caller typed comes back escaped, never as bad UTF-8."""
-    content = json.dumps(value, allow_nan=False).encode()
+    content = json.dumps(value, allow_nan=False).encode() + b"\n"
     return Response(content, status, headers, JSONResponse.media_type)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from team5.errors import ConfigError, Team5Error, TooLargeError
-from team5.serving.answers import ClientGone, LateError, error_detail, json_response
+from team5.serving.answers import ClientGone, LateError, error_detail
 from team5.serving.aside import Aside
 from team5.serving.backend import Backend
 from team5.serving.files import check_contents, error_line, rank_lines
@@ -37,7 +38,7 @@ class Service:
     async def predict(self, body: bytes, version: str | None) -> bytes:
         """Return the answer to the body of POST /predict."""
         try:
-            return await self._predict(parse_json(body), version)
+            return await self._predict(parse_json(body), version) + b"\n"
         except RecursionError as error:
             raise ConfigError("the body is nested too deeply. Give plain lists.") from error
 
@@ -78,7 +79,7 @@ class Service:
                 if error.exit_code != 2:
                     raise  # not the item's fault: none of them is answered
                 detail = error_detail(error, f"items[{number}]")
-                return bytes(json_response({"error": detail}).body)
+                return json.dumps({"error": detail}).encode()
 
         found = await asyncio.gather(*(answer(number) for number in range(len(items))))
         return b"[" + b", ".join(found) + b"]"

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 
 from team5.errors import (
     BusyError,
+    LateError,
     Team5Error,
     TooLargeError,
     UnauthorizedError,
@@ -22,10 +23,6 @@ CLIENT_GONE = 499
 
 class ClientGone(Exception):  # noqa: N818  (no error of ours)
     """The caller has closed the connection."""
-
-
-class LateError(BusyError):
-    """A request took longer than it may."""
 
 
 def status_of(error: Team5Error) -> int:

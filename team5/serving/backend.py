@@ -7,7 +7,8 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Never
 
@@ -62,7 +63,7 @@ class Backend:
         self._metrics = metrics
         self._numbers = itertools.count()
         self._waiting: dict[int, _Waiting] = {}
-        self._n_pairs = 0
+        self._n_requests = self._n_pairs = 0
         self._pairs_per_s = 50.0
         self._process: Process | None = None
         self._task: asyncio.Task[Never] | None = None
@@ -82,8 +83,8 @@ class Backend:
         self._task.add_done_callback(self._give_up)
         return await self._first
 
-    async def answer(self, item: Item, version: str | None) -> bytes:
-        """Return the answer to an item as JSON.
+    async def answer(self, item: Item, version: str | None, caller: int) -> bytes:
+        """Return the answer to an item as JSON; ``caller`` is what `room` gave.
 
         Raises
         ------
@@ -91,7 +92,7 @@ class Backend:
             What `infer` raises; BusyError, WorkerError.
         """
         job = next(self._numbers)
-        return (await self._ask(Ask(job, item.question, version), item.n_pairs))[0]
+        return (await self._ask(Ask(job, caller, item.question, version), item.n_pairs))[0]
 
     async def rank(
         self,
@@ -99,15 +100,16 @@ class Backend:
         candidates: Sequence[Candidate],
         max_error: float | None,
         version: str | None,
+        caller: int,
     ) -> tuple[bytes, tuple[str, ...]]:
         """Return a Ranking as JSON, and what was left out of it."""
         job = next(self._numbers)
-        request = Rank(job, spectrum, candidates, max_error, version)
+        request = Rank(job, caller, spectrum, candidates, max_error, version)
         return await self._ask(request, len(candidates))
 
     def renew(self) -> None:
         """Look whether another version is to answer; the outcome is in the attributes."""
-        if self.current is not None:
+        if self._first.done():
             self._send(Load(self._settings.version))
 
     def end_if_stuck(self) -> None:
@@ -117,23 +119,33 @@ class Backend:
             log.error("the process that computes has been silent for %.0f s; ended", silent_s)
             self._process.kill()
 
-    def check_room(self, n_requests: int, n_pairs: int) -> None:
-        """Refuse work that the queue has no room for.
+    @contextmanager
+    def room(self, n_pairs: int) -> Iterator[int]:
+        """Make room for a request, and give the number its jobs are asked under.
 
         Raises
         ------
-        BusyError, WorkerError
+        BusyError
+            If as much is waiting as may.
+        WorkerError
+            If nothing can be answered at the moment.
         """
         limits = self._settings.limits
         if self.current is None:
             raise WorkerError("the process that computes is starting. Send the request again soon.")
-        too_many = len(self._waiting) + n_requests > limits.queue_requests
+        too_many = self._n_requests >= limits.queue_requests
         too_much = self._n_pairs + n_pairs > limits.queue_pairs
-        if self._waiting and (too_many or too_much):
+        if self._n_requests and (too_many or too_much):
             raise BusyError(
-                f"{len(self._waiting):,} requests with {self._n_pairs:,} pairs are waiting. "
+                f"{self._n_requests:,} requests with {self._n_pairs:,} pairs are waiting. "
                 f"Send the request again in {self.retry_after_s} s."
             )
+        self._n_requests += 1
+        try:
+            yield next(self._numbers)
+        finally:
+            self._n_requests -= 1
+            self._metrics.queue(self._n_requests, self._n_pairs)
 
     @property
     def retry_after_s(self) -> int:
@@ -171,7 +183,7 @@ class Backend:
 
     def _count(self, n_pairs: int) -> None:
         self._n_pairs += n_pairs
-        self._metrics.queue(len(self._waiting), self._n_pairs)
+        self._metrics.queue(self._n_requests, self._n_pairs)
 
     def _send(self, message: object) -> None:
         if self._process is not None:

@@ -41,7 +41,7 @@ def check_contents(contents: Contents, limits: Limits) -> None:
 
 
 async def rank_lines(
-    backend: Backend, contents: Contents, asked: FileQuestion, version: str | None
+    backend: Backend, contents: Contents, asked: FileQuestion, version: str | None, caller: int
 ) -> AsyncGenerator[bytes]:
     """Yield a line of JSON for each spectrum, and for each thing left out.
 
@@ -64,7 +64,7 @@ async def rank_lines(
             except UNANSWERABLE as error:
                 texts.append(f"{where}: {error} Left out.")
                 continue
-            work = backend.rank(spectrum, candidates, asked.max_error, version)
+            work = backend.rank(spectrum, candidates, asked.max_error, version, caller)
             under_way.append((where, asyncio.create_task(work)))
             return
 

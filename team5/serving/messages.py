@@ -35,9 +35,13 @@ class Fault:
 # To the worker.
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Answer one item; ``question`` holds the arguments of `infer` as they came."""
+    """Answer one item; ``question`` holds the arguments of `infer` as they came.
+
+    All jobs of one request have the same ``caller``, who has one turn in each round.
+    """
 
     job: int
+    caller: int
     question: Mapping[str, Any]
     version: str | None = None
 
@@ -47,6 +51,7 @@ class Rank:
     """Rank the candidates of a file for one of its spectra; those at fault are left out."""
 
     job: int
+    caller: int
     spectrum: Spectrum
     candidates: Sequence[Candidate]
     max_error: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
@@ -10,8 +11,8 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
-from team5.errors import ConfigError, Team5Error, TooLargeError
-from team5.serving.answers import ClientGone, LateError, error_detail, json_response
+from team5.errors import ConfigError, LateError, Team5Error, TooLargeError
+from team5.serving.answers import ClientGone, error_detail
 from team5.serving.aside import Aside
 from team5.serving.backend import Backend
 from team5.serving.files import check_contents, error_line, rank_lines
@@ -37,7 +38,7 @@ class Service:
     async def predict(self, body: bytes, version: str | None) -> bytes:
         """Return the answer to the body of POST /predict."""
         try:
-            return await self._predict(parse_json(body), version)
+            return await self._predict(parse_json(body), version) + b"\n"
         except RecursionError as error:
             raise ConfigError("the body is nested too deeply. Give plain lists.") from error
 
@@ -49,8 +50,8 @@ class Service:
         if isinstance(given, list):
             return await self._predict_all(given, version)
         item = check_item(given, self.settings.limits)
-        self.backend.check_room(1, item.n_pairs)
-        return await self.backend.answer(item, version)
+        with self.backend.room(item.n_pairs) as caller:
+            return await self.backend.answer(item, version, caller)
 
     async def _predict_all(self, given: list[Any], version: str | None) -> bytes:
         items: list[Item | Team5Error] = []
@@ -66,21 +67,22 @@ class Service:
                 f"{max(n_pairs, len(items)):,} pairs of a structure and a spectrum; at most "
                 f"{most:,} are taken at once. Send several requests."
             )
-        self.backend.check_room(1, n_pairs)
 
-        async def answer(number: int) -> bytes:
+        async def answer(number: int, caller: int) -> bytes:
             item = items[number]
             try:
                 if isinstance(item, Item):
-                    return b'{"answer": ' + await self.backend.answer(item, version) + b"}"
+                    found = await self.backend.answer(item, version, caller)
+                    return b'{"answer": ' + found + b"}"
                 raise item
             except Team5Error as error:
                 if error.exit_code != 2:
                     raise  # not the item's fault: none of them is answered
                 detail = error_detail(error, f"items[{number}]")
-                return bytes(json_response({"error": detail}).body)
+                return json.dumps({"error": detail}).encode()
 
-        found = await asyncio.gather(*(answer(number) for number in range(len(items))))
+        with self.backend.room(n_pairs) as caller:
+            found = await asyncio.gather(*(answer(number, caller) for number in range(len(items))))
         return b"[" + b", ".join(found) + b"]"
 
     async def while_wanted(
@@ -138,16 +140,17 @@ class Service:
         Team5Error
             In place of the first line.
         """
-        self.backend.check_room(1, len(contents.candidates or ()))
         if version is None and self.backend.current is not None:
             version = self.backend.current.version  # one for the whole file
         until = time.monotonic() + self.settings.limits.request_s
         n_lines = 0
         try:
-            async with aclosing(rank_lines(self.backend, contents, asked, version)) as lines:
-                while line := await self.while_wanted(request, anext(lines, b""), until):
-                    n_lines += 1
-                    yield line
+            with self.backend.room(len(contents.candidates or ())) as caller:
+                ranked = rank_lines(self.backend, contents, asked, version, caller)
+                async with aclosing(ranked) as lines:
+                    while line := await self.while_wanted(request, anext(lines, b""), until):
+                        n_lines += 1
+                        yield line
         except ClientGone:
             return
         except Team5Error as error:

@@ -88,7 +88,11 @@ class MissingExtraError(Team5Error, ImportError):
 
 
 class BusyError(Team5Error):
-    """A server has as much work as it takes, or an answer took too long; ask again later."""
+    """A server has as much work as it takes; ask again later."""
+
+
+class LateError(BusyError):
+    """A request, or the answer to it, took longer than a server allows."""
 
 
 class WorkerError(Team5Error):

@@ -12,6 +12,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +32,7 @@ NOT_RUN = {
     "PIP_EXTRA_INDEX_URL=": "sets up",
     "source": "chooses the Python this test already runs with",
     "tensorboard": "serves until it is stopped",
+    "python serve.py": "serves until it is stopped; what asks it runs below with one that does",
     "python train.py": "trains for minutes; that its settings exist is tested below",
     "python evaluate.py": "measures for minutes; that its settings exist is tested below",
     "python team5/training/update_checkpoint_tracker.py": "changes checkpoints/; runs below on "
@@ -39,6 +42,7 @@ NOT_RUN = {
 # Answers are equal if their words are, and their numbers to this, absolute or relative: sums in
 # float32 depend on the machine.
 TOLERANCE = 0.02
+SERVED = "http://127.0.0.1:8000"
 _NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:\.\d+)?")
 
 
@@ -92,10 +96,33 @@ def starting_with(start: str) -> list[str]:
     ]
 
 
+@contextmanager
+def addressed(code: str) -> Iterator[str]:
+    """Give code with the address of a server that runs, if it asks one."""
+    if SERVED not in code:
+        yield code
+        return
+    command = [sys.executable, "serve.py", "port=0", "device=cpu"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            found = re.search(r"on (http://\S+)", server.stderr.readline())
+            assert found, "serve.py has not started"
+            yield code.replace(SERVED, found[1])
+        finally:
+            server.terminate()
+            server.communicate()
+
+
 def run_block(block: Block) -> str:
     """Run a block in the repository root and return what it prints."""
-    code = "\n".join(filter(is_run, block.commands))
-    run = ["bash", "-ec", code] if block.language == "bash" else [sys.executable, "-c", block.code]
+    code = block.code if block.language == "python" else "\n".join(filter(is_run, block.commands))
+    with addressed(code) as asked:
+        return run_code(block, asked)
+
+
+def run_code(block: Block, code: str) -> str:
+    run = ["bash", "-ec", code] if block.language == "bash" else [sys.executable, "-c", code]
     done = subprocess.run(
         run,
         cwd=REPOSITORY,

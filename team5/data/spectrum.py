@@ -163,6 +163,8 @@ def _checked_precursor(value: object, where: str) -> float | None:
         return None
     try:
         precursor_mz = float(value)  # type: ignore[arg-type]
+    except OverflowError:  # a whole number of hundreds of digits
+        precursor_mz = np.inf
     except (TypeError, ValueError) as error:
         raise SpectrumError(f"{where}precursor_mz must be a number, not {value!r}.") from error
     if not (np.isfinite(precursor_mz) and precursor_mz > 0):
@@ -181,5 +183,9 @@ def _checked_ion_mode(value: object, where: str) -> str | None:
 
 def _energy_text(value: object) -> str | None:
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-        return f"{float(value):g} eV" if np.isfinite(float(value)) else None
+        try:
+            energy = float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            return None
+        return f"{energy:g} eV" if np.isfinite(energy) else None
     return text_or_none(value)

@@ -39,7 +39,7 @@ Report = Callable[[str], None]
 _SMILES_COLUMN = "smiles"
 _NAME_COLUMNS = ("name", "identifier", "id")
 # What is about the structure or the spectrum in hand, and not about the model or the machine.
-_UNANSWERABLE = (MoleculeError, AdductError, SpectrumError)
+UNANSWERABLE = (MoleculeError, AdductError, SpectrumError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def rank_file(
                 references=references,
                 report=_prefixed(where, report),
             )
-        except _UNANSWERABLE as error:
+        except UNANSWERABLE as error:
             report(f"{where}: {error} Left out.")
 
 
@@ -205,7 +205,7 @@ def match_file(
                 max_error=max_error,
                 references=references,
             )
-        except _UNANSWERABLE as error:
+        except UNANSWERABLE as error:
             report(f"{where}: {error} Left out.")
             continue
         match = cast(Match, answer)
@@ -264,13 +264,13 @@ def ask_ranking(
 
     try:
         return question(candidates), list(candidates)
-    except _UNANSWERABLE:
+    except UNANSWERABLE:
         # One of them is at fault, or the spectrum is, and then all of them fail.
         faults: dict[int, Team5Error] = {}
         for index, candidate in enumerate(candidates):
             try:
                 question([candidate])
-            except _UNANSWERABLE as error:
+            except UNANSWERABLE as error:
                 faults[index] = error
         if len(faults) == len(candidates):
             raise

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 
 from team5.errors import (
     BusyError,
+    LateError,
     Team5Error,
     TooLargeError,
     UnauthorizedError,
@@ -22,10 +23,6 @@ CLIENT_GONE = 499
 
 class ClientGone(Exception):  # noqa: N818  (no error of ours)
     """The caller has closed the connection."""
-
-
-class LateError(BusyError):
-    """A request took longer than it may."""
 
 
 def status_of(error: Team5Error) -> int:
@@ -61,5 +58,5 @@ def error_response(error: Team5Error, retry_after_s: int = 1) -> Response:
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return a value as JSON; what a caller typed comes back escaped, never as bad UTF-8."""
-    content = json.dumps(value, allow_nan=False).encode()
+    content = json.dumps(value, allow_nan=False).encode() + b"\n"
     return Response(content, status, headers, JSONResponse.media_type)

@@ -3,147 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
 
 import team5
-from team5.errors import ConfigError, Team5Error, TooLargeError
-from team5.serving import schemas
+from team5.errors import ConfigError, Team5Error
 from team5.serving.answers import (
     CLIENT_GONE,
     ClientGone,
-    LateError,
     error_detail,
     error_response,
     json_response,
 )
 from team5.serving.backend import Backend
-from team5.serving.items import Item, check_item, parse_json
-from team5.serving.metrics import Metrics
-from team5.serving.settings import Settings
+from team5.serving.files import spectrum_to_dict
+from team5.serving.middleware import Guard
+from team5.serving.openapi import complete_openapi
+from team5.serving.service import Service
+from team5.serving.uploads import parse_upload
 from team5.serving.versions import read_entry, read_versions
 
-T = TypeVar("T")
+_VERSION = Query(None, description="v0.1 or an alias; the latest by default")
 
 
-class Server:
-    """What the routes share."""
-
-    def __init__(self, settings: Settings, backend: Backend, metrics: Metrics) -> None:
-        self.settings = settings
-        self.backend = backend
-        self.metrics = metrics
-
-    async def predict(self, body: bytes, version: str | None) -> bytes:
-        """Return the answer to the body of POST /predict."""
-        given = parse_json(body)
-        if isinstance(given, dict) and "items" in given:
-            if len(given) > 1 or not isinstance(given["items"], list):
-                raise ConfigError('{"items": [...]} takes a list, and nothing beside it.')
-            return b'{"items": ' + await self._predict_all(given["items"], version) + b"}"
-        if isinstance(given, list):
-            return await self._predict_all(given, version)
-        item = check_item(given, self.settings.limits)
-        self.backend.check_room(1, item.n_pairs)
-        return await self.backend.answer(item, version)
-
-    async def _predict_all(self, given: list[Any], version: str | None) -> bytes:
-        items: list[Item | Team5Error] = []
-        for one in given:
-            try:
-                items.append(check_item(one, self.settings.limits))
-            except Team5Error as error:
-                items.append(error)
-        n_pairs = sum(item.n_pairs for item in items if isinstance(item, Item))
-        most = self.settings.limits.candidates
-        if max(n_pairs, len(items)) > most:
-            raise ConfigError(
-                f"{max(n_pairs, len(items)):,} pairs of a structure and a spectrum; at most "
-                f"{most:,} are taken at once. Send several requests."
-            )
-        self.backend.check_room(1, n_pairs)
-
-        async def answer(number: int) -> bytes:
-            item = items[number]
-            try:
-                if isinstance(item, Item):
-                    return b'{"answer": ' + await self.backend.answer(item, version) + b"}"
-                raise item
-            except Team5Error as error:
-                if error.exit_code != 2:
-                    raise  # not the item's fault: none of them is answered
-                detail = error_detail(error, f"items[{number}]")
-                return bytes(json_response({"error": detail}).body)
-
-        found = await asyncio.gather(*(answer(number) for number in range(len(items))))
-        return b"[" + b", ".join(found) + b"]"
-
-    async def while_wanted(self, request: Request, work: Awaitable[T]) -> T:
-        """Wait for work as long as the caller does, and no longer than a request may take.
-
-        Raises
-        ------
-        ClientGone
-            If the caller has closed the connection; the work is cancelled.
-        LateError
-            If the time is up.
-        """
-        task = asyncio.ensure_future(work)
-        gone = asyncio.ensure_future(_disconnected(request))
-        limit_s = self.settings.limits.request_s
-        try:
-            await asyncio.wait({task, gone}, timeout=limit_s, return_when="FIRST_COMPLETED")
-            if task.done():
-                return task.result()
-            if gone.done():
-                self.metrics.abandoned()
-                raise ClientGone
-            raise LateError(
-                f"no answer within {limit_s:g} s. Ask for fewer candidates at once, or try later."
-            )
-        finally:
-            for one in (task, gone):
-                one.cancel()
-            await asyncio.gather(task, gone, return_exceptions=True)
-
-    async def read_body(self, request: Request) -> bytes:
-        """Return the body of a request.
-
-        Raises
-        ------
-        TooLargeError
-            If it is larger than allowed; what is beyond is not read.
-        LateError
-            If it does not come.
-        """
-        limits = self.settings.limits
-        body = bytearray()
-        try:
-            async with asyncio.timeout(limits.body_s):
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > limits.body_bytes:
-                        raise TooLargeError(
-                            f"the body is larger than {limits.body_mb:g} MB. Send less at once."
-                        )
-        except TimeoutError as error:
-            raise LateError(f"the body did not come within {limits.body_s:g} s.") from error
-        return bytes(body)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def make_app(settings: Settings, backend: Backend, metrics: Metrics) -> FastAPI:
-    """Return the application; ``backend`` is started and closed by the caller."""
+def make_app(service: Service) -> ASGIApp:
+    """Return the application around a service, which its caller starts and closes."""
+    settings = service.settings
     app = FastAPI(
         title="team5",
         version=team5.__version__,
@@ -151,9 +48,34 @@ def make_app(settings: Settings, backend: Backend, metrics: Metrics) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    server = Server(settings, backend, metrics)
-    named = Query(None, description="v0.1 or an alias; the latest by default")
+    _add_errors(app, service.backend)
+    _add_questions(app, service)
+    _add_files(app, service)
+    _add_state(app, service)
+    package = Path(str(resources.files("team5.serving")))
+    _add_page(app, service, package / "page")
+    app.mount("/docs", StaticFiles(directory=package / "docs", html=True))
+    complete_openapi(app)
+    guarded: ASGIApp = Guard(app, settings, service.metrics, _open_paths(package))
+    if settings.cors_origins:
+        guarded = CORSMiddleware(
+            guarded,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
+    return guarded
 
+
+def _open_paths(package: Path) -> set[str]:
+    """Return what is shown without a token: it holds nothing that needs one."""
+    paths = {"/", "/docs", "/docs/", "/openapi.json", "/health/live", "/health/ready"}
+    for folder, at in ((package / "page", "/"), (package / "docs", "/docs/")):
+        paths |= {at + file.relative_to(folder).as_posix() for file in folder.rglob("*.*")}
+    return paths
+
+
+def _add_errors(app: FastAPI, backend: Backend) -> None:
     @app.exception_handler(Team5Error)
     async def _(request: Request, error: Team5Error) -> Response:
         return error_response(error, backend.retry_after_s)
@@ -162,26 +84,91 @@ def make_app(settings: Settings, backend: Backend, metrics: Metrics) -> FastAPI:
     async def _(request: Request, error: ClientGone) -> Response:
         return Response(status_code=CLIENT_GONE)
 
+    @app.exception_handler(ClientDisconnect)
+    async def _(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)
+
+    @app.exception_handler(RequestValidationError)
+    async def _(request: Request, error: RequestValidationError) -> Response:
+        return error_response(ConfigError(f"the request is not understood: {error}."))
+
+    @app.exception_handler(HTTPException)
+    async def _(request: Request, error: HTTPException) -> Response:
+        detail = {"type": "HTTPException", "message": str(error.detail), "where": None}
+        headers = dict(error.headers or {})
+        return json_response({"error": detail}, error.status_code, headers)
+
+
+def _add_questions(app: FastAPI, service: Service) -> None:
     @app.post("/predict", summary="Match, rank or simulate, by what is given")
-    async def predict(request: Request, version: str | None = named) -> Response:
-        body = await server.read_body(request)
-        answer = await server.while_wanted(request, server.predict(body, version))
+    async def predict(request: Request, version: str | None = _VERSION) -> Response:
+        body = await service.read_body(request)
+        answer = await service.while_wanted(request, service.predict(body, version))
         return Response(answer, media_type="application/json")
 
-    @app.get("/versions", response_model=schemas.VersionsBody)
+    @app.post("/draw", summary="Draw a structure, with atoms and bonds coloured")
+    async def draw(request: Request) -> Response:
+        body = await service.read_body(request)
+        return Response(
+            await service.while_wanted(request, service.draw(body)), media_type="image/svg+xml"
+        )
+
+
+def _add_files(app: FastAPI, service: Service) -> None:
+    @app.post("/rank/file", summary="Rank candidates for every spectrum of a file")
+    async def rank_file(request: Request, version: str | None = _VERSION) -> Response:
+        asked = await parse_upload(request, await service.read_body(request))
+        contents = await service.while_wanted(request, service.read(asked))
+        lines = service.rank_lines(request, contents, asked, version)
+        first = await anext(lines, b"")  # what is wrong with all of it has a status of its own
+
+        async def stream() -> AsyncIterator[bytes]:
+            yield first
+            async for line in lines:
+                yield line
+
+        return StreamingResponse(stream(), media_type="application/x-ndjson")
+
+    @app.post("/spectra/read", summary="Read a file of spectra")
+    async def read(request: Request) -> Response:
+        asked = await parse_upload(request, await service.read_body(request))
+        contents = await service.while_wanted(request, service.read(asked))
+        spectra = [spectrum_to_dict(place, record) for place, record in contents.records]
+        return json_response({"spectra": spectra, "left_out": contents.left_out})
+
+
+def _add_page(app: FastAPI, service: Service, folder: Path) -> None:
+    """Add a route for each file: a mount at / would hide that a path takes another method."""
+
+    def add(path: str, file: Path) -> None:
+        @app.get(path, include_in_schema=False)
+        async def _() -> Response:
+            # Who opens the page will soon need what is slow to start.
+            task = BackgroundTask(service.warm) if path == "/" else None
+            return FileResponse(file, headers={"Cache-Control": "no-cache"}, background=task)
+
+    add("/", folder / "index.html")
+    for file in sorted(folder.rglob("*.*")):
+        add(f"/{file.relative_to(folder).as_posix()}", file)
+
+
+def _add_state(app: FastAPI, service: Service) -> None:
+    settings, backend = service.settings, service.backend
+
+    @app.get("/versions", summary="The versions there are")
     async def versions() -> Response:
         return json_response(await asyncio.to_thread(read_versions, settings, backend.current))
 
-    @app.get("/versions/{version}", response_model=schemas.VersionBody)
+    @app.get("/versions/{version}", summary="One of them")
     async def version(version: str) -> Response:
         entry = await asyncio.to_thread(read_entry, settings, backend.current, version)
         return json_response(entry)
 
-    @app.get("/health/live", response_model=schemas.Health, summary="Whether the server runs")
+    @app.get("/health/live", summary="Whether the server runs")
     async def live() -> Response:
         return json_response({"status": "live"})
 
-    @app.get("/health/ready", response_model=schemas.Health, summary="Whether it can answer")
+    @app.get("/health/ready", summary="Whether it can answer, and with what")
     async def ready() -> Response:
         current, refused = backend.current, backend.refused
         body: dict[str, Any] = {"status": "ready" if current else "starting"}
@@ -191,6 +178,6 @@ def make_app(settings: Settings, backend: Backend, metrics: Metrics) -> FastAPI:
             body["refused"] = error_detail(refused.fault.to_error())
         return json_response(body, 200 if current else 503, {} if current else {"Retry-After": "1"})
 
-    page = Path(str(resources.files("team5.serving") / "page"))
-    app.mount("/", StaticFiles(directory=page, html=True), name="page")
-    return app
+    @app.get("/metrics", summary="Figures for Prometheus")
+    async def metrics() -> Response:
+        return Response(service.metrics.to_text(), media_type="text/plain; version=0.0.4")

@@ -6,18 +6,15 @@ import asyncio
 import itertools
 import logging
 import math
-import os
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Never
 
 from team5.data.spectrum import Spectrum
 from team5.errors import BusyError, Team5Error, WorkerError
 from team5.inference.batch import Candidate
-from team5.serving.channel import encode, read_message
 from team5.serving.items import Item
 from team5.serving.messages import (
     Answered,
@@ -30,6 +27,7 @@ from team5.serving.messages import (
     Refused,
 )
 from team5.serving.metrics import Metrics
+from team5.serving.process import Process
 from team5.serving.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,6 +35,8 @@ log = logging.getLogger(__name__)
 _LONGEST_RETRY_S = 60
 # Between restarts of a process that ends at once, doubled each time.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
+# After which its end says nothing about the next one.
+_LONG_LIFE_S = 30.0
 
 
 @dataclass(slots=True)
@@ -63,18 +63,13 @@ class Backend:
         self._metrics = metrics
         self._numbers = itertools.count()
         self._waiting: dict[int, _Waiting] = {}
-        self._n_pairs = 0
+        self._n_requests = self._n_pairs = 0
         self._pairs_per_s = 50.0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
-        self._last_good: str | None = settings.version
-        self._closing = False
-
-    @property
-    def worker_pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
+        self._process: Process | None = None
+        self._task: asyncio.Task[Never] | None = None
+        self._last_good: Loaded | None = None
+        self._first: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
+        self._last_sign = time.monotonic()
 
     async def start(self) -> Loaded:
         """Start the worker and return what it has loaded.
@@ -85,17 +80,11 @@ class Backend:
             If the version cannot be loaded.
         """
         self._task = asyncio.create_task(self._keep_alive())
-        while self.current is None and self.refused is None:
-            if self._task.done():
-                await self._task
-            await self._wait_for_news()
-        if self.current is None and self.refused is not None:
-            raise self.refused.fault.to_error()
-        assert self.current is not None  # noqa: S101
-        return self.current
+        self._task.add_done_callback(self._give_up)
+        return await self._first
 
-    async def answer(self, item: Item, version: str | None) -> bytes:
-        """Return the answer to an item as JSON.
+    async def answer(self, item: Item, version: str | None, caller: int) -> bytes:
+        """Return the answer to an item as JSON; ``caller`` is what `room` gave.
 
         Raises
         ------
@@ -103,7 +92,7 @@ class Backend:
             What `infer` raises; BusyError, WorkerError.
         """
         job = next(self._numbers)
-        return (await self._ask(Ask(job, item.question, version), item.n_pairs))[0]
+        return (await self._ask(Ask(job, caller, item.question, version), item.n_pairs))[0]
 
     async def rank(
         self,
@@ -111,33 +100,52 @@ class Backend:
         candidates: Sequence[Candidate],
         max_error: float | None,
         version: str | None,
+        caller: int,
     ) -> tuple[bytes, tuple[str, ...]]:
         """Return a Ranking as JSON, and what was left out of it."""
         job = next(self._numbers)
-        request = Rank(job, spectrum, candidates, max_error, version)
+        request = Rank(job, caller, spectrum, candidates, max_error, version)
         return await self._ask(request, len(candidates))
 
-    async def renew(self, version: str | None) -> None:
-        """Let another version answer where none is named; the outcome is in the attributes."""
-        self._send(Load(version))
+    def renew(self) -> None:
+        """Look whether another version is to answer; the outcome is in the attributes."""
+        if self._first.done():
+            self._send(Load(self._settings.version))
 
-    def check_room(self, n_requests: int, n_pairs: int) -> None:
-        """Refuse work that the queue has no room for.
+    def end_if_stuck(self) -> None:
+        """End a worker that has work and gives no sign of life; it is started again."""
+        silent_s = time.monotonic() - self._last_sign
+        if self._waiting and self._process is not None and silent_s > self._settings.stuck_s:
+            log.error("the process that computes has been silent for %.0f s; ended", silent_s)
+            self._process.kill()
+
+    @contextmanager
+    def room(self, n_pairs: int) -> Iterator[int]:
+        """Make room for a request, and give the number its jobs are asked under.
 
         Raises
         ------
-        BusyError, WorkerError
+        BusyError
+            If as much is waiting as may.
+        WorkerError
+            If nothing can be answered at the moment.
         """
         limits = self._settings.limits
         if self.current is None:
             raise WorkerError("the process that computes is starting. Send the request again soon.")
-        too_many = len(self._waiting) + n_requests > limits.queue_requests
+        too_many = self._n_requests >= limits.queue_requests
         too_much = self._n_pairs + n_pairs > limits.queue_pairs
-        if self._waiting and (too_many or too_much):
+        if self._n_requests and (too_many or too_much):
             raise BusyError(
-                f"{len(self._waiting):,} requests with {self._n_pairs:,} pairs are waiting. "
+                f"{self._n_requests:,} requests with {self._n_pairs:,} pairs are waiting. "
                 f"Send the request again in {self.retry_after_s} s."
             )
+        self._n_requests += 1
+        try:
+            yield next(self._numbers)
+        finally:
+            self._n_requests -= 1
+            self._metrics.queue(self._n_requests, self._n_pairs)
 
     @property
     def retry_after_s(self) -> int:
@@ -146,13 +154,17 @@ class Backend:
 
     async def close(self) -> None:
         """Let the worker go; it ends with its socket."""
-        self._closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._end_process()
+        if self._process is not None:
+            await self._process.close()
 
     async def _ask(self, request: Ask | Rank, n_pairs: int) -> tuple[bytes, tuple[str, ...]]:
+        if self.current is None:
+            raise _ended()
+        if not self._waiting:
+            self._last_sign = time.monotonic()
         future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self._waiting[request.job] = _Waiting(future, n_pairs)
         self._count(n_pairs)
@@ -171,52 +183,55 @@ class Backend:
 
     def _count(self, n_pairs: int) -> None:
         self._n_pairs += n_pairs
-        self._metrics.queue(len(self._waiting), self._n_pairs)
+        self._metrics.queue(self._n_requests, self._n_pairs)
 
     def _send(self, message: object) -> None:
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(encode(message))
-        elif not isinstance(message, Cancel):
-            raise _ended()
+        if self._process is not None:
+            self._process.send(message)
 
-    async def _keep_alive(self) -> None:
+    async def _keep_alive(self) -> Never:
         pause_s = _FIRST_PAUSE_S
-        while not self._closing:
+        while True:
             started = time.monotonic()
-            reader = await self._spawn()
-            self._send(Load(self._last_good))
-            try:
-                while True:
-                    self._take(await read_message(reader))
-            except EOFError:
-                pass
-            first_start = self._last_good is None and self.current is None
-            self._lost()
-            await self._end_process()
-            if first_start and self.refused is None:
+            await self._run_worker()
+            if not self._first.done():
                 raise WorkerError("the process that computes ended before it had loaded a version.")
             log.error("the process that computes has ended; it is started again")
             self._metrics.worker_restarted()
-            pause_s = _FIRST_PAUSE_S if time.monotonic() - started > 30 else pause_s * 2
+            pause_s = _FIRST_PAUSE_S if time.monotonic() - started > _LONG_LIFE_S else pause_s * 2
             await asyncio.sleep(min(pause_s, _LONGEST_PAUSE_S))
 
-    async def _spawn(self) -> asyncio.StreamReader:
-        ours, theirs = socket.socketpair()
+    def _give_up(self, task: asyncio.Task[Never]) -> None:
+        if not task.cancelled() and (error := task.exception()) and not self._first.done():
+            self._first.set_exception(error)
+
+    async def _run_worker(self) -> None:
+        """Run a worker until it ends."""
         settings = self._settings
-        command = [
-            *(sys.executable, "-m", "team5.serving.worker"),
-            *("--socket", str(theirs.fileno()), "--root", settings.checkpoints_root),
-            *("--device", settings.device, "--max-versions", str(settings.max_versions)),
+        self._process = await Process.start(
+            "team5.serving.worker",
+            *("--root", settings.checkpoints_root, "--device", settings.device),
+            *("--max-versions", str(settings.max_versions)),
             *("--batch-pairs", str(settings.batch_pairs), "--threads", str(settings.threads)),
-        ]
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=_environment()
-            )
-        reader, self._writer = await asyncio.open_connection(sock=ours)
-        return reader
+        )
+        # After a restart what answered before comes back first, whatever has become of the latest.
+        if self._last_good is not None:
+            self._send(Load(self._last_good.version))
+        self._send(Load(settings.version))
+        try:
+            while True:
+                self._take(await self._process.receive())
+        except EOFError:
+            self.current = None
+            self._metrics.ready(False)
+            for waiting in self._waiting.values():
+                if not waiting.future.done():
+                    waiting.future.set_exception(_ended())
+            await self._process.close()
+            self._process = None
 
     def _take(self, message: object) -> None:
+        self._last_sign = time.monotonic()
         match message:
             case Answered():
                 waiting = self._waiting.get(message.job)
@@ -228,53 +243,23 @@ class Backend:
                     self._pairs_per_s += 0.1 * (rate - self._pairs_per_s)
                     self._metrics.batch(message.n_pairs, message.n_jobs, message.seconds)
             case Loaded():
-                self.current, self.refused = message, None
-                self._last_good = message.version
-                self._metrics.version(message.version, message.version_hash)
-                self._wake()
+                if message != self.current:
+                    self._metrics.version(message.version, message.version_hash)
+                    self._metrics.ready(True)
+                self.current = self._last_good = message
+                self.refused = None
+                if not self._first.done():
+                    self._first.set_result(message)
             case Refused():
+                if message != self.refused:
+                    log.error("version refused: %s: %s", message.fault.type, message.fault.message)
+                    self._metrics.load_failed()
                 self.refused = message
-                self._metrics.load_failed()
-                self._wake()
-
-    def _lost(self) -> None:
-        self.current = None
-        for waiting in list(self._waiting.values()):
-            if not waiting.future.done():
-                waiting.future.set_exception(_ended())
-        self._wake()
-
-    async def _end_process(self) -> None:
-        process, writer = self._process, self._writer
-        self._process = self._writer = None
-        if writer is not None:
-            writer.close()
-        if process is None:
-            return
-        try:
-            await asyncio.to_thread(process.wait, 5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            await asyncio.to_thread(process.wait)
-
-    def _wake(self) -> None:
-        self._news.set()
-
-    async def _wait_for_news(self) -> None:
-        self._news.clear()
-        waiter = asyncio.ensure_future(self._news.wait())
-        tasks = [waiter] if self._task is None else [waiter, self._task]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        waiter.cancel()
+                if not self._first.done():
+                    self._first.set_exception(message.fault.to_error())
 
 
 def _ended() -> Team5Error:
     return WorkerError(
         "the process that computes has ended and is started again. Send the request again."
     )
-
-
-def _environment() -> dict[str, str]:
-    # The package is found as it was found here, whatever the folder.
-    paths = [path for path in sys.path if path]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

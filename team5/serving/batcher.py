@@ -1,6 +1,6 @@
 """Jobs of many callers, answered in common batches.
 
-A batch is sized by work, pairs of a structure and a spectrum, and every job has its share in each:
+A batch is sized by work, pairs of a structure and a spectrum, and every caller has a share in each:
 one with thousands of candidates takes many batches and holds up nobody. A job that is cancelled
 costs nothing from the next batch on.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -26,8 +26,9 @@ from team5.serving.messages import Answered, Ask, Fault, Progress, Rank
 
 log = logging.getLogger(__name__)
 
-# Structures parsed for a job before others have their turn; about as long as a small batch.
-_PARSED_AT_ONCE = 64
+# For how long structures of a job are parsed before others have their turn, and all in one step.
+_PARSING_S = 0.01
+_PARSING_PER_STEP_S = 0.1
 # Spectra of one structure that cost as much as the structure itself.
 _SPECTRA_PER_STRUCTURE = 8
 
@@ -57,15 +58,16 @@ class Job:
         Team5Error
             What `infer` raises for the item.
         """
-        for text in self.texts[:_PARSED_AT_ONCE]:
+        until = time.perf_counter() + _PARSING_S
+        while self.texts:
+            if time.perf_counter() > until:
+                return
+            text = self.texts.pop()
             if text not in self.known:
                 try:
                     self.known[text] = parse_smiles(text)
                 except MoleculeError as error:
                     self.known[text] = error
-        del self.texts[:_PARSED_AT_ONCE]
-        if self.texts:
-            return
         self.questions = self._ask()
         self.parts = [[] for _ in self.questions]
         self.units = (
@@ -132,6 +134,24 @@ class Unit:
         return max(1.0, len(self.asked.spectra) / _SPECTRA_PER_STRUCTURE)
 
 
+class Turns:
+    """Who has waited longest comes next."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, int] = {}
+        self._n_turns = 0
+
+    def in_order(self, callers: Collection[int]) -> list[int]:
+        """Return callers by their last turn; those who had none come first, as they came."""
+        self._last = {caller: self._last.get(caller, 0) for caller in callers}
+        return sorted(callers, key=self._last.__getitem__)
+
+    def had(self, caller: int) -> None:
+        """Note that a caller had a turn."""
+        self._n_turns += 1
+        self._last[caller] = self._n_turns
+
+
 class Batcher:
     """Turns jobs into answers, one batch at each step.
 
@@ -146,7 +166,8 @@ class Batcher:
     def __init__(self, send: Callable[[Any], None], batch_pairs: int) -> None:
         self._send = send
         self._batch_pairs = batch_pairs
-        self._jobs: OrderedDict[int, Job] = OrderedDict()
+        self._jobs: dict[int, Job] = {}  # in the order they came
+        self._parsed, self._scored = Turns(), Turns()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -168,8 +189,7 @@ class Batcher:
     def step(self) -> None:
         """Parse a little, score one batch, answer what is complete."""
         started = time.perf_counter()
-        for job in [job for job in self._jobs.values() if job.questions is None]:
-            self._guarded(job, job.parse_some)
+        self._parse()
         batch = self._next_batch()
         for model in {id(unit.job.model): unit.job.model for unit in batch}.values():
             self._score(model, [unit for unit in batch if unit.job.model is model])
@@ -179,24 +199,54 @@ class Batcher:
         n_jobs = len({id(unit.job) for unit in batch})
         self._send(Progress(len(batch), n_jobs, time.perf_counter() - started))
 
+    def _parse(self) -> None:
+        """Parse structures of each caller in turn."""
+        until = time.perf_counter() + _PARSING_PER_STEP_S
+        waiting = _by_caller(job for job in self._jobs.values() if job.questions is None)
+        while waiting:
+            for caller in self._parsed.in_order(waiting):
+                job = waiting[caller][0]
+                self._parsed.had(caller)
+                self._guarded(job, job.parse_some)
+                if job.questions is not None or job.request.job not in self._jobs:
+                    waiting[caller].popleft()
+                if not waiting[caller]:
+                    del waiting[caller]
+                if time.perf_counter() > until:
+                    return
+
     def _next_batch(self) -> list[Unit]:
-        """Return units in turns, one of each job after the other, as many as make a batch."""
+        """Return units that make a batch: half of it in turns, the rest of the oldest jobs.
+
+        In turns alone, a caller of a thousand candidates would wait for every small one that comes
+        while it is under way; the oldest first, every small one would wait for it.
+        """
         batch: list[Unit] = []
-        left = float(self._batch_pairs)
-        turn = [job for job in self._jobs.values() if job.questions is not None]
-        while turn and left > 0:
-            for job in list(turn):
-                unit = next(job.units, None)
-                if unit is None:
-                    turn.remove(job)
-                    continue
+        asked = [job for job in self._jobs.values() if job.questions is not None]
+        left = self._take_turns(_by_caller(asked), self._batch_pairs / 2, batch)
+        left += self._batch_pairs / 2
+        for job in asked:
+            while left > 0 and (unit := next(job.units, None)) is not None:
                 batch.append(unit)
                 left -= unit.work
-                # Who was served last is served last next time.
-                self._jobs.move_to_end(job.request.job)
+            if left <= 0:
+                break
+        return batch
+
+    def _take_turns(self, waiting: dict[int, deque[Job]], left: float, batch: list[Unit]) -> float:
+        """Add a unit of each caller and again, while there is room; return what is left of it."""
+        while waiting and left > 0:
+            for caller in self._scored.in_order(waiting):
+                unit = _next_unit(waiting[caller])
+                if unit is None:
+                    del waiting[caller]
+                    continue
+                self._scored.had(caller)
+                batch.append(unit)
+                left -= unit.work
                 if left <= 0:
                     break
-        return batch
+        return left
 
     def _score(self, model: LoadedModel, units: Sequence[Unit]) -> None:
         work = [(unit.asked.molecules[unit.index], unit.asked.spectra) for unit in units]
@@ -249,6 +299,22 @@ class Batcher:
             self._send(
                 Answered(job.request.job, None, Fault.of(error), left_out=tuple(job.left_out))
             )
+
+
+def _by_caller(jobs: Iterable[Job]) -> dict[int, deque[Job]]:
+    callers: dict[int, deque[Job]] = {}
+    for job in jobs:
+        callers.setdefault(job.request.caller, deque()).append(job)
+    return callers
+
+
+def _next_unit(jobs: deque[Job]) -> Unit | None:
+    while jobs:
+        unit = next(jobs[0].units, None)
+        if unit is not None:
+            return unit
+        jobs.popleft()
+    return None
 
 
 def _renumbered(part: Part, index: int) -> Part:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from team5.constants import MAX_SMILES_LENGTH
 from team5.errors import (
     AdductError,
     ConfigError,
@@ -31,6 +32,7 @@ KEYS = (
     "instrument_type",
     "max_error",
 )
+_DRAWING_KEYS = {"smiles", "atoms", "bonds", "width", "height"}
 # Atoms of a SMILES, counted without reading it: in brackets, or of the organic subset.
 _ATOM = re.compile(r"\[[^\]]*\]|Br|Cl|[BCNOPSFIbcnops]")
 
@@ -113,6 +115,38 @@ def check_item(given: Any, limits: Limits) -> Item:
     return Item(given, n_pairs)
 
 
+def parse_drawing(
+    given: Any, limits: Limits
+) -> tuple[str, list[int], list[tuple[int, int]], tuple[int, int]]:
+    """Return what POST /draw asks: SMILES, atoms, bonds and size.
+
+    Raises
+    ------
+    ConfigError, MoleculeError
+    """
+    if not isinstance(given, dict) or given.keys() - _DRAWING_KEYS:
+        raise ConfigError(f"a drawing takes an object with {', '.join(sorted(_DRAWING_KEYS))}.")
+    smiles = given.get("smiles")
+    if not isinstance(smiles, str):
+        raise MoleculeError(f"a SMILES must be text, not {_kind(smiles)}.")
+    check_atoms(smiles, limits)
+    atoms, bonds = given.get("atoms") or [], given.get("bonds") or []
+    if not isinstance(atoms, list) or not all(map(_is_index, atoms)):
+        raise ConfigError("atoms must be a list of atom numbers, from 0.")
+    if not isinstance(bonds, list) or not all(
+        isinstance(bond, list) and len(bond) == 2 and all(map(_is_index, bond)) for bond in bonds
+    ):
+        raise ConfigError("bonds must be a list of pairs of atom numbers, from 0.")
+    size = given.get("width", 300), given.get("height", 220)
+    if not all(_is_index(side) and 50 <= side <= 2000 for side in size):
+        raise ConfigError("width and height must be whole numbers from 50 to 2000.")
+    return smiles, atoms, [(first, second) for first, second in bonds], size
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
 def check_atoms(smiles: str, limits: Limits) -> None:
     """Refuse a SMILES with more atoms than the limits allow, before it is parsed.
 
@@ -120,8 +154,8 @@ def check_atoms(smiles: str, limits: Limits) -> None:
     ------
     MoleculeError
     """
-    if len(smiles) <= limits.atoms:
-        return
+    if not limits.atoms < len(smiles) <= MAX_SMILES_LENGTH:
+        return  # a longer one is not parsed at all
     n_atoms = len(_ATOM.findall(smiles))
     if n_atoms > limits.atoms:
         shown = f"{smiles[:59]}…"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from team5 import errors
+from team5.data.records import Record
 from team5.data.spectrum import Spectrum
 from team5.errors import Team5Error, WorkerError
 from team5.inference.batch import Candidate
@@ -34,9 +35,13 @@ class Fault:
 # To the worker.
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Answer one item; ``question`` holds the arguments of `infer` as they came."""
+    """Answer one item; ``question`` holds the arguments of `infer` as they came.
+
+    All jobs of one request have the same ``caller``, who has one turn in each round.
+    """
 
     job: int
+    caller: int
     question: Mapping[str, Any]
     version: str | None = None
 
@@ -46,6 +51,7 @@ class Rank:
     """Rank the candidates of a file for one of its spectra; those at fault are left out."""
 
     job: int
+    caller: int
     spectrum: Spectrum
     candidates: Sequence[Candidate]
     max_error: float | None = None
@@ -64,6 +70,24 @@ class Load:
     """Load a version, and let it answer from then on where none is named."""
 
     version: str | None = None
+
+
+# To the helper, and from it.
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as a caller sent it."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What uploads held: spectra with their places, candidates, and what was left out."""
+
+    records: list[tuple[str, Record]]
+    candidates: list[Candidate] | None
+    left_out: list[str]
 
 
 # From the worker.

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import cast
 
-from team5.errors import Team5Error, VersionNotFoundError
+from team5.errors import CheckpointError, Team5Error, VersionNotFoundError
 from team5.inference.inference import LoadedModel, infer, load_model
+from team5.inference.results import Match
 from team5.registry.export import resolve_version
 from team5.registry.integrity import CONFIG_NAME
 from team5.registry.storage import as_root, is_remote
+
+log = logging.getLogger(__name__)
 
 Then = Callable[["LoadedModel | Team5Error"], None]
 # What identifies the files a version was loaded from.
@@ -94,7 +100,8 @@ class ModelPool:
             del self._loading[name]
             error = future.exception()
             if error is not None and not isinstance(error, Team5Error):
-                raise error
+                log.error("%s cannot be loaded", name, exc_info=error)
+                error = CheckpointError(f"{name} cannot be loaded: {error}.")
             if error is None:
                 self._kept[name] = future.result()
                 self._kept.move_to_end(name)
@@ -117,7 +124,9 @@ class ModelPool:
         signature = self._signature(name)
         model = load_model(name, device=self.device, root=self.root, verify=True)
         for adduct in ("[M+H]+", "[M-H]-"):
-            infer(model, None, ["CCO", "c1ccccc1O"], [47.0], [1.0], adduct=adduct)
+            matches = infer(model, None, ["CCO", "c1ccccc1O"], [47.0], [1.0], adduct=adduct)
+            if not all(math.isfinite(match.probability) for match in cast("list[Match]", matches)):
+                raise CheckpointError(f"{name} answers with no number. Use another version.")
         return _Kept(model, signature)
 
     def _signature(self, name: str) -> Signature | None:

@@ -253,4 +253,7 @@ def schema_of(kind: Any, components: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON schema of a type; what it refers to goes into ``components``."""
     schema = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}")
     components.update(schema.pop("$defs", {}))
-    return schema
+    if "properties" not in schema:
+        return schema
+    components[kind.__name__] = schema
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}

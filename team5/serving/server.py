@@ -9,10 +9,17 @@ import sys
 import uvicorn
 
 from team5.errors import ConfigError
+from team5.registry.export import resolve_version
 from team5.serving.app import make_app
 from team5.serving.backend import Backend
+from team5.serving.messages import Loaded
 from team5.serving.metrics import Metrics
-from team5.serving.settings import Settings
+from team5.serving.protocol import BoundedProtocol
+from team5.serving.service import Service
+from team5.serving.settings import TOKEN_VARIABLE, Limits, Settings
+from team5.serving.watch import watch
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def serve(settings: Settings) -> int:
@@ -25,6 +32,7 @@ def serve(settings: Settings) -> int:
     Team5Error
         If the version cannot be loaded.
     """
+    resolve_version(settings.checkpoints_root, settings.version)  # before anything is started
     with _bind(settings.host, settings.port) as listening:
         asyncio.run(_serve(settings, listening))
     return 0
@@ -33,11 +41,14 @@ def serve(settings: Settings) -> int:
 async def _serve(settings: Settings, listening: socket.socket) -> None:
     metrics = Metrics()
     backend = Backend(settings, metrics)
+    service = Service(settings, backend, metrics)
+    watching = None
     try:
         loaded = await backend.start()
+        watching = asyncio.create_task(watch(settings, backend))
         config = uvicorn.Config(
-            make_app(settings, backend, metrics),
-            http="h11",
+            make_app(service),
+            http=_protocol(settings.limits),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -46,14 +57,32 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             limit_concurrency=settings.limits.connections,
             timeout_graceful_shutdown=int(settings.shutdown_s),
         )
+        _announce(settings, loaded, _address(listening))
+        await uvicorn.Server(config).serve(sockets=[listening])
+    finally:
+        if watching is not None:
+            watching.cancel()
+        await service.close()
+        await backend.close()
+
+
+def _announce(settings: Settings, loaded: Loaded, address: str) -> None:
+    serving = f"Serving {loaded.version} ({loaded.version_hash}) on {address}"
+    print(serving, file=sys.stderr, flush=True)
+    if settings.token is None and settings.host not in _LOOPBACK:
         print(
-            f"Serving {loaded.version} ({loaded.version_hash}) on {_address(listening)}",
+            f"Whoever reaches {settings.host} may ask: {TOKEN_VARIABLE} sets a token to be shown.",
             file=sys.stderr,
             flush=True,
         )
-        await uvicorn.Server(config).serve(sockets=[listening])
-    finally:
-        await backend.close()
+
+
+def _protocol(limits: Limits) -> type[BoundedProtocol]:
+    class Protocol(BoundedProtocol):
+        headers_s = limits.headers_s
+        stalled_s = limits.stalled_s
+
+    return Protocol
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -23,7 +23,10 @@ class Limits:
     queue_requests: int = 256
     queue_pairs: int = 20_000
     request_s: float = 300
+    headers_s: float = 20
     body_s: float = 30
+    stalled_s: float = 60
+    read_s: float = 60
     connections: int = 512
 
     @property
@@ -43,10 +46,11 @@ class Settings:
     token: str | None = field(default=None, repr=False)
     cors_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    batch_pairs: int = 16
+    batch_pairs: int = 32
     max_versions: int = 2
     poll_s: float = 1
     shutdown_s: float = 30
+    stuck_s: float = 60
     threads: int = 0
 
     @classmethod
@@ -64,7 +68,7 @@ class Settings:
         if not isinstance(origins, list) or not all(isinstance(one, str) for one in origins):
             raise ConfigError("cors_origins= takes a list: cors_origins=[https://lab.example.org].")
         own["cors_origins"] = tuple(origins)
-        for key in ("batch_pairs", "max_versions", "poll_s", "shutdown_s"):
+        for key in ("batch_pairs", "max_versions", "poll_s", "shutdown_s", "stuck_s"):
             _positive(key, own[key])
         port = own["port"]
         if not isinstance(port, int) or not 0 <= port <= 65535:

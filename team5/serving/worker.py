@@ -7,10 +7,12 @@ outlives it. It ends when the server's end of the socket is closed, however the 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import logging
 import signal
 import socket
 import sys
+import time
 from typing import Any, Never
 
 import torch
@@ -22,6 +24,8 @@ from team5.serving.channel import Channel
 from team5.serving.messages import Answered, Ask, Cancel, Fault, Load, Loaded, Rank, Refused
 from team5.serving.models import ModelPool
 
+_TRIM_S = 10.0
+
 
 class Worker:
     """Reads messages between batches, and answers them."""
@@ -31,6 +35,10 @@ class Worker:
         self._pool = pool
         self._batcher = Batcher(channel.send, batch_pairs)
         self._parked: set[int] = set()
+        # Only glibc has it, and only glibc needs it.
+        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+        self._trim = getattr(libc, "malloc_trim", None)
+        self._trimmed_at = time.monotonic()
 
     def run(self) -> Never:
         """Work until the server is gone."""
@@ -41,6 +49,13 @@ class Worker:
             self._pool.collect()
             if len(self._batcher):
                 self._batcher.step()
+                self._give_back_memory()
+
+    def _give_back_memory(self) -> None:
+        """Let the system have what batches of many sizes have left in pieces, now and then."""
+        if self._trim is not None and time.monotonic() - self._trimmed_at > _TRIM_S:
+            self._trim(0)
+            self._trimmed_at = time.monotonic()
 
     def _take(self, message: Any) -> None:
         match message:

@@ -102,7 +102,7 @@ def test_longest_spectrum_allowed_is_taken():
     assert Spectrum(range(1, MAX_PEAKS + 1), [1] * MAX_PEAKS).n_peaks == MAX_PEAKS
 
 
-@pytest.mark.parametrize("precursor_mz", [0, -1, float("nan"), float("inf"), "heavy"])
+@pytest.mark.parametrize("precursor_mz", [0, -1, float("nan"), float("inf"), 10**400, "heavy"])
 def test_impossible_precursor_is_refused(precursor_mz):
     with pytest.raises(SpectrumError, match="precursor_mz"):
         Spectrum([50], [1], precursor_mz=precursor_mz)

@@ -1,0 +1,79 @@
+"""The OpenAPI document: what /docs shows, with an example for every body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from team5.serving import schemas
+from team5.serving.schemas import schema_of
+
+_REFUSALS = {
+    401: "a token is wanted",
+    404: "no such version",
+    413: "the body is too large",
+    422: "the request cannot be answered: what is wrong with it, and where",
+    429: "as much is waiting as the server takes; see Retry-After",
+    503: "not ready, or not in time; see Retry-After",
+}
+_MULTIPART = {
+    "spectra": {"type": "string", "format": "binary"},
+    "candidates": {"type": "string", "format": "binary"},
+}
+
+
+def complete_openapi(app: FastAPI) -> None:
+    """Add bodies, answers and refusals to what FastAPI knows of its routes."""
+    document = app.openapi()
+    document.setdefault("components", {}).setdefault("schemas", {})
+    components: dict[str, Any] = document["components"]["schemas"]
+    components.pop("HTTPValidationError", None)
+    components.pop("ValidationError", None)
+    paths = document["paths"]
+
+    def body(path: str, kind: Any, examples: dict[str, Any], form: bool = False) -> None:
+        content: dict[str, Any] = {
+            "application/json": {"schema": schema_of(kind, components), "examples": examples}
+        }
+        if form:
+            fields = dict(components[kind.__name__]["properties"])
+            fields = {key: of for key, of in fields.items() if not key.endswith("_name")}
+            schema = {"type": "object", "properties": {**fields, **_MULTIPART}}
+            content["multipart/form-data"] = {"schema": {**schema, "required": ["spectra"]}}
+        paths[path]["post"]["requestBody"] = {"required": True, "content": content}
+
+    def answer(path: str, method: str, media_type: str, schema: dict[str, Any]) -> None:
+        paths[path][method]["responses"] = {
+            "200": {"description": "the answer", "content": {media_type: {"schema": schema}}},
+            **{str(status): _refusal(text) for status, text in _REFUSALS.items()},
+        }
+
+    error = schema_of(schemas.ErrorBody, components)
+
+    def _refusal(text: str) -> dict[str, Any]:
+        return {"description": text, "content": {"application/json": {"schema": error}}}
+
+    body("/predict", schemas.PredictBody, schemas.EXAMPLES)
+    body("/rank/file", schemas.RankFileBody, _one(schemas.RANK_FILE_EXAMPLE), form=True)
+    body("/spectra/read", schemas.ReadBody, _one(schemas.READ_EXAMPLE), form=True)
+    body("/draw", schemas.DrawBody, _one(schemas.DRAW_EXAMPLE))
+    json = "application/json"
+    answer("/predict", "post", json, schema_of(schemas.PredictAnswer, components))
+    answer("/rank/file", "post", "application/x-ndjson", {"type": "string"})
+    answer("/spectra/read", "post", json, schema_of(schemas.ReadAnswer, components))
+    answer("/draw", "post", "image/svg+xml", {"type": "string"})
+    answer("/versions", "get", json, schema_of(schemas.VersionsBody, components))
+    answer("/versions/{version}", "get", json, schema_of(schemas.VersionBody, components))
+    health = schema_of(schemas.Health, components)
+    for path in ("/health/live", "/health/ready"):
+        answer(path, "get", json, health)
+    paths["/health/ready"]["get"]["responses"]["503"] = {
+        "description": "not ready yet, or not any more",
+        "content": {json: {"schema": health}},
+    }
+    answer("/metrics", "get", "text/plain", {"type": "string"})
+
+
+def _one(value: dict[str, Any]) -> dict[str, Any]:
+    return {"example": {"summary": "Example", "value": value}}

@@ -1,0 +1,115 @@
+// Questions to the server this page came from, and to no other.
+
+const TOKEN_KEY = "team5-token";
+
+/** Why there is no answer; `where` is the key of the query it is about, where the server knows. */
+export class ApiError extends Error {
+  constructor(message, { status = 0, where = null, type = "" } = {}) {
+    super(message);
+    this.status = status;
+    this.where = where;
+    this.type = type;
+  }
+}
+
+export const keepToken = (token) => sessionStorage.setItem(TOKEN_KEY, token);
+const token = () => sessionStorage.getItem(TOKEN_KEY);
+
+/** Send a request; return the response if it is an answer. */
+async function send(path, { body, signal } = {}) {
+  const headers = {};
+  if (token()) headers.Authorization = `Bearer ${token()}`;
+  const isForm = body instanceof FormData;
+  if (body !== undefined && !isForm) headers["Content-Type"] = "application/json";
+  const init =
+    body === undefined
+      ? { headers, signal }
+      : { method: "POST", headers, signal, body: isForm ? body : JSON.stringify(body) };
+  let response;
+  try {
+    response = await fetch(path, init);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError("The server does not answer. Is it running, and are you connected to it?");
+  }
+  if (response.ok) return response;
+  let detail = {};
+  try {
+    detail = (await response.json()).error ?? {};
+  } catch {
+    // A proxy in between speaks for itself: what it says is no JSON.
+  }
+  const retry = response.headers.get("Retry-After");
+  const later = retry ? ` Try again in ${retry} s.` : "";
+  const message =
+    detail.message ?? `The server answered ${response.status} ${response.statusText}.`;
+  throw new ApiError(message + (message.includes("again") ? "" : later), {
+    status: response.status,
+    where: detail.where ?? null,
+    type: detail.type ?? "",
+  });
+}
+
+const withVersion = (path, version) =>
+  version ? `${path}?version=${encodeURIComponent(version)}` : path;
+
+/**
+ * Ask one of the three questions.
+ *
+ * As one of several, so that a question at fault is an answer like any other rather than a failed
+ * request, which browsers write into their consoles.
+ */
+export async function predict(question, version, signal) {
+  const response = await send(withVersion("predict", version), {
+    body: { items: [question] },
+    signal,
+  });
+  const [{ answer, error }] = (await response.json()).items;
+  if (error)
+    throw new ApiError(error.message, {
+      status: 422,
+      where: error.where?.replace(/^items\[0\]\.?/, "") || null,
+      type: error.type,
+    });
+  return answer;
+}
+
+/** Return {spectra, left_out} of a file. */
+export async function readSpectra(file, name, signal) {
+  const body = new FormData();
+  body.append("spectra", file, name);
+  return (await send("spectra/read", { body, signal })).json();
+}
+
+export const versions = async () => (await send("versions")).json();
+
+const drawn = new Map();
+const queue = [];
+let nDrawing = 0;
+
+/** Return the SVG text of a structure; few at a time, each once. */
+export function draw(smiles, width, height) {
+  const key = `${width} ${height} ${smiles}`;
+  if (!drawn.has(key)) {
+    const wanted = new Promise((resolve, reject) =>
+      queue.push({ body: { smiles, width, height }, resolve, reject }),
+    );
+    wanted.catch(() => drawn.delete(key));
+    drawn.set(key, wanted);
+    drawNext();
+  }
+  return drawn.get(key);
+}
+
+async function drawNext() {
+  if (nDrawing >= 3 || queue.length === 0) return;
+  nDrawing += 1;
+  const { body, resolve, reject } = queue.shift();
+  try {
+    resolve(await (await send("draw", { body })).text());
+  } catch (error) {
+    reject(error);
+  }
+  nDrawing -= 1;
+  drawNext();
+}

@@ -1,0 +1,140 @@
+// Answers as files.
+
+/** Save a text under a name. */
+export function save(text, name, type) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+/** An answer as a table: candidates best first, or the peaks of all simulated spectra. */
+export const toCsv = (answer) =>
+  answer.isSimulation
+    ? csv(SIMULATION_COLUMNS, answer.rows.flatMap(simulationRows))
+    : csv(MATCH_COLUMNS, answer.rows.map(matchRow));
+
+/** The answers to all spectra of a file as one table; `asked` are {label, answer, error}. */
+export function toCsvOfAll(asked) {
+  const rows = asked.flatMap(({ label, answer, error }) =>
+    answer
+      ? answer.rows.map((row) => [text(label), ...matchRow(row), ""])
+      : [[text(label), ...MATCH_COLUMNS.map(() => ""), error]],
+  );
+  return csv(["spectrum", ...MATCH_COLUMNS, "error"], rows);
+}
+
+/** The answers to all spectra of a file, each as {@link toJson} has it. */
+export const toJsonOfAll = (asked) =>
+  JSON.stringify(
+    asked.map(({ label, answer, error }) => ({ label, ...(answer ? plain(answer) : { error }) })),
+    null,
+    2,
+  );
+
+const MATCH_COLUMNS = [
+  ...["rank", "name", "smiles", "formula", "adduct", "precursor_mz", "probability", "label"],
+  ...["threshold", "score", "explained_intensity", "precursor_fits", "abstained", "notes"],
+  "version",
+];
+
+const matchRow = ({ name, result }) =>
+  MATCH_COLUMNS.map((column) => {
+    if (column === "name") return text(name);
+    if (column === "smiles") return text(result.smiles);
+    return column === "notes" ? result.notes.join("; ") : result[column];
+  });
+
+const SIMULATION_COLUMNS = [
+  ...["name", "smiles", "adduct", "collision_energy", "mz", "intensity", "formula", "version"],
+];
+
+const simulationRows = ({ name, result }) =>
+  result.mzs.map((mz, i) => [
+    ...[text(name), text(result.smiles), result.adduct, result.collision_energy],
+    ...[mz, result.intensities[i], result.formulas[i], result.version],
+  ]);
+
+/** An answer with all that was asked; `results` are what the server sent, best first. */
+export const toJson = (answer) => JSON.stringify(plain(answer), null, 2);
+
+function plain({ question, query, spectrum, rows, version, versionHash }) {
+  const results = rows.map(({ name, number, result }) => ({ name, number: number + 1, ...result }));
+  return { question, query, spectrum, version, version_hash: versionHash, results };
+}
+
+/**
+ * The measured spectrum as it was given, without any structure, and the predicted spectra that are
+ * at hand; each says what it is.
+ */
+export function toMgf(answer, simulations) {
+  const records = [];
+  if (answer.spectrum) {
+    const { mzs, intensities, identifier } = answer.spectrum;
+    const {
+      query,
+      rows: [{ result }],
+    } = answer;
+    records.push(
+      mgf(
+        {
+          TITLE: identifier || "measured spectrum",
+          PEPMASS: query.precursor_mz || result.precursor_mz,
+          CHARGE: charge(result.adduct),
+          ADDUCT: result.adduct,
+          COLLISION_ENERGY: query.collision_energy,
+          INSTRUMENT_TYPE: query.instrument_type,
+        },
+        mzs,
+        intensities,
+      ),
+    );
+  }
+  for (const { name, result } of simulations) {
+    records.push(
+      mgf(
+        {
+          TITLE: `${name || result.smiles}, predicted by team5 ${result.version}`,
+          PEPMASS: result.precursor_mz,
+          CHARGE: charge(result.adduct),
+          ADDUCT: result.adduct,
+          COLLISION_ENERGY: result.collision_energy,
+          FORMULA: result.formula,
+          SMILES: result.smiles,
+        },
+        result.mzs,
+        result.intensities,
+      ),
+    );
+  }
+  return records.join("\n");
+}
+
+function mgf(fields, mzs, intensities) {
+  const lines = Object.entries(fields)
+    .filter(([, value]) => value !== null && value !== undefined && value !== "")
+    .map(([key, value]) => `${key}=${String(value).replace(/\s+/g, " ").trim()}`);
+  const peaks = mzs
+    .map((mz, i) => [mz, intensities[i]])
+    .sort((a, b) => a[0] - b[0])
+    .map(([mz, height]) => `${mz} ${height}`);
+  return ["BEGIN IONS", ...lines, ...peaks, "END IONS", ""].join("\n");
+}
+
+const charge = (adduct) => {
+  const [, count, sign] = adduct.match(/\](\d*)([+-])$/) ?? [null, "", "+"];
+  return `${count || 1}${sign}`;
+};
+
+// A spreadsheet runs what begins like a formula; behind an apostrophe it shows it.
+const text = (value) => (/^[=+\-@\t\r]/.test(value) ? `'${value}` : value);
+
+const csv = (header, rows) =>
+  [header, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+
+function cell(value) {
+  const plain = value === null || value === undefined ? "" : String(value);
+  return /[",\r\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
+}

@@ -1,0 +1,195 @@
+// The query as it stands in the form: read, filled in, and marked where it is wrong.
+
+import { byId, h } from "./dom.js";
+import { countText, highest, mzText } from "./format.js";
+import { looksLikeFile, parseNumber, parsePeaks, parseStructures } from "./input.js";
+import { sketch } from "./plot.js";
+
+export const FIELDS = [
+  "peaks",
+  "structures",
+  "adduct",
+  "collision_energy",
+  "precursor_mz",
+  "instrument_type",
+  "version",
+  "max_error",
+];
+// Keys of errors that are about another field than one of their own name.
+const FIELD_OF = {
+  mzs: "peaks",
+  intensities: "peaks",
+  spectra: "peaks",
+  smiles: "structures",
+  structures: "structures",
+};
+
+/** The form as texts, as links and downloads carry it. */
+export const formValues = () => Object.fromEntries(FIELDS.map((id) => [id, byId(id).value]));
+
+/** Fill the form; what is not named is emptied. */
+export function fillForm(values) {
+  for (const id of FIELDS) {
+    const field = byId(id);
+    const value = values[id] ?? "";
+    // A version that a link names may be gone; that is for the server to say.
+    if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === value))
+      field.append(new Option(value, value));
+    field.value = value;
+  }
+  clearErrors();
+  describe();
+}
+
+/** Say what is in the form: how many peaks and structures, and what they will be asked. */
+export function describe() {
+  const peaks = parsePeaks(byId("peaks").value);
+  const structures = parseStructures(byId("structures").value);
+  const n = peaks.mzs.length;
+  const isFile = looksLikeFile(byId("peaks").value);
+  const hints = [];
+  if (isFile) hints.push("This is a file of spectra; it is read as one.");
+  else if (n) {
+    const base = peaks.mzs[peaks.intensities.indexOf(highest(peaks.intensities))];
+    hints.push(`${countText(n, "peak")}, base peak ${mzText(base)}`);
+    if (peaks.nHeader) hints.push(`${countText(peaks.nHeader, "header line")} passed over`);
+  }
+  byId("peaks-hint").textContent = hints.join("; ");
+  const preview = byId("preview");
+  preview.hidden = n === 0 || isFile || peaks.mzs.length > 5000;
+  preview.replaceChildren(...(preview.hidden ? [] : [sketch(peaks.mzs, peaks.intensities)]));
+  byId("structures-hint").textContent = structures.length
+    ? countText(structures.length, "structure")
+    : "";
+  const hasPeaks = byId("peaks").value.trim() !== "";
+  const many = structures.length > 1;
+  byId("run").textContent =
+    !hasPeaks && structures.length
+      ? many
+        ? `Simulate ${structures.length.toLocaleString("en")} spectra`
+        : "Simulate spectrum"
+      : many
+        ? `Rank ${structures.length.toLocaleString("en")} structures`
+        : structures.length
+          ? "Match"
+          : "Rank";
+  return { peaks, structures };
+}
+
+/** Return {question, spectrum, structures, version} to be asked, or null where something is wrong and now marked. */
+export function readQuery(identifier) {
+  clearErrors();
+  const { peaks, structures } = describe();
+  const values = formValues();
+  if (values.peaks.trim() === "") {
+    if (structures.length === 0)
+      showError(
+        "structures",
+        "Give at least one SMILES; with peaks it is matched or ranked, alone it is simulated.",
+      );
+  } else {
+    if (peaks.fault) showError("peaks", peaks.fault.message, { line: peaks.fault.line });
+    else if (peaks.mzs.length === 0)
+      showError(
+        "peaks",
+        "No peaks in this text. Give one m/z with its intensity a line, or leave it empty to simulate.",
+      );
+    if (structures.length === 0)
+      showError("structures", "Give at least one SMILES to hold the spectrum against.");
+  }
+  if (Number.isNaN(parseNumber(values.precursor_mz)))
+    showError("precursor_mz", "Not a number. Write it as 195.0877, or leave it empty.");
+  return hasErrors() ? null : makeQuery(values, identifier);
+}
+
+/** Return what texts of the form ask, taken to be right. */
+export function makeQuery(values, identifier) {
+  const { mzs, intensities } = parsePeaks(values.peaks);
+  const structures = parseStructures(values.structures);
+  const precursor = parseNumber(values.precursor_mz);
+  const spectrum = mzs.length ? { mzs, intensities, identifier } : null;
+  const question = {
+    smiles: structures.length === 1 ? structures[0].smiles : structures.map((one) => one.smiles),
+    ...conditionsOf(values),
+  };
+  if (spectrum) Object.assign(question, { mzs, intensities });
+  if (precursor !== null) question.precursor_mz = precursor;
+  if (values.max_error && spectrum) question.max_error = Number(values.max_error);
+  return { question, spectrum, structures, version: values.version, values };
+}
+
+function conditionsOf(values) {
+  const texts = ["adduct", "collision_energy", "instrument_type"].map((key) => [
+    key,
+    values[key].trim(),
+  ]);
+  return Object.fromEntries(texts.filter(([, value]) => value !== ""));
+}
+
+/** Put an error beside its field; `line` marks a line of it. Returns whether there is such a field. */
+export function showError(where, message, { line = null, extra = null } = {}) {
+  const key = (where ?? "").replace(/\[.*$/, "").split(".").at(-1);
+  const id = FIELD_OF[key] ?? key;
+  const place = byId(`${id}-error`) ?? byId("general-error");
+  if (place.childNodes.length) return;
+  place.setAttribute("role", "alert");
+  place.append(message, ...(extra ? [" ", extra] : []));
+  const field = byId(id);
+  if (!field || place.id === "general-error") return;
+  field.setAttribute("aria-invalid", "true");
+  if (document.querySelectorAll("[aria-invalid=true]").length === 1) {
+    field.focus();
+    if (line !== null) selectLine(field, line);
+  }
+}
+
+/** Put a server's error beside its field. */
+export function showApiError(error, structures) {
+  const number = error.where?.match(/^smiles\[(\d+)\]/)?.[1];
+  const wrong =
+    number === undefined
+      ? error.where === "smiles" && structures.length === 1
+        ? structures[0]
+        : null
+      : structures[Number(number)];
+  if (!wrong) {
+    showError(error.where, error.message);
+    return;
+  }
+  const message = error.message.replace(/^structure \d+ of \d+: /, "");
+  const leaveOut = () => {
+    const field = byId("structures");
+    const lines = field.value.split(/\r\n|\r|\n/);
+    lines.splice(wrong.line, 1);
+    field.value = lines.join("\n");
+    clearErrors();
+    describe();
+    byId("run").focus();
+  };
+  const extra =
+    structures.length > 1
+      ? h("button", { type: "button", class: "small", onclick: leaveOut }, "Leave this line out")
+      : null;
+  showError("structures", structures.length > 1 ? `Line ${wrong.line + 1}: ${message}` : message, {
+    line: wrong.line,
+    extra,
+  });
+}
+
+export function clearErrors() {
+  for (const place of document.querySelectorAll(".error")) {
+    place.replaceChildren();
+    place.removeAttribute("role");
+  }
+  for (const field of document.querySelectorAll("[aria-invalid]"))
+    field.removeAttribute("aria-invalid");
+}
+
+const hasErrors = () =>
+  [...document.querySelectorAll("#query .error")].some((place) => place.childNodes.length);
+
+function selectLine(field, line) {
+  const lines = field.value.split("\n");
+  const start = lines.slice(0, line).reduce((sum, one) => sum + one.length + 1, 0);
+  field.setSelectionRange(start, start + (lines[line]?.length ?? 0));
+}

@@ -1,0 +1,34 @@
+// Numbers as chemists read them; the same everywhere on the page.
+
+export const mzText = (mz) => mz.toFixed(4);
+export const ppmText = (ppm) => `${ppm < 0 ? "−" : "+"}${Math.abs(ppm).toFixed(1)}`;
+export const scoreText = (score) => score.toFixed(2).replace("-", "−");
+
+/** A share, 0 to 1, as a percentage; what is not zero is never shown as zero. */
+export function percentText(share) {
+  if (share > 0 && share < 0.01) return "< 1 %";
+  if (share < 1 && share >= 0.995) return "> 99 %";
+  return `${Math.round(share * 100)} %`;
+}
+
+export function probabilityText(probability) {
+  if (probability > 0 && probability < 0.001) return "< 0.001";
+  if (probability < 1 && probability > 0.999) return "> 0.999";
+  return probability.toFixed(3);
+}
+
+export const countText = (n, one, many = `${one}s`) =>
+  `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+
+/** The highest of many values; `Math.max(...)` takes only so many. */
+export const highest = (values) => values.reduce((most, value) => Math.max(most, value), -Infinity);
+
+const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
+
+/** `C6H8N3O+` as C₆H₈N₃O⁺. */
+export function formulaText(formula) {
+  const charge = formula.match(/[+-]$/)?.[0] ?? "";
+  const body = formula.slice(0, formula.length - charge.length);
+  const raised = { "+": "⁺", "-": "⁻" }[charge] ?? charge;
+  return body.replace(/\d/g, (digit) => SUBSCRIPTS[Number(digit)]) + raised;
+}

@@ -1,0 +1,72 @@
+"""HTTP connections that cannot be held open by callers who send or read nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+class BoundedProtocol(H11Protocol):
+    """uvicorn's protocol, which by itself waits without end for headers and for slow readers.
+
+    Attributes
+    ----------
+    headers_s : float
+        Until the headers of a request are here in full.
+    stalled_s : float
+        Without a byte taken of an answer.
+    """
+
+    headers_s = 20.0
+    stalled_s = 60.0
+    _headers_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timers()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_busy() and self._headers_timer is None:
+            self._await_headers()
+        super().data_received(data)
+        if self._is_busy() and self._headers_timer is not None:
+            self._headers_timer.cancel()
+            self._headers_timer = None
+
+    def pause_writing(self) -> None:
+        """Watch a caller who does not take the answer as fast as it is given."""
+        super().pause_writing()
+        self._watch_writing(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _is_busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _await_headers(self) -> None:
+        self._headers_timer = self.loop.call_later(self.headers_s, self.transport.abort)
+
+    def _watch_writing(self, n_bytes: int) -> None:
+        self._stall_timer = self.loop.call_later(self.stalled_s, self._check_writing, n_bytes)
+
+    def _check_writing(self, n_before: int) -> None:
+        n_bytes = self.transport.get_write_buffer_size()
+        if n_bytes >= n_before:
+            self.transport.abort()
+        else:
+            self._watch_writing(n_bytes)
+
+    def _stop_timers(self) -> None:
+        for timer in (self._headers_timer, self._stall_timer):
+            if timer is not None:
+                timer.cancel()

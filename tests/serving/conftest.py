@@ -1,0 +1,102 @@
+"""Real servers: a process of its own, a free port, sockets."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from team5.inference.inference import load_model
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHIPPED = REPOSITORY / "tests/files/checkpoints"
+# What shares a batch is padded to the largest of it, which changes the last digits of float32.
+TOLERANCE = 1e-4
+SMILES = "CC(=O)Oc1ccccc1C(=O)O"
+ISOMER = "COC(=O)c1ccc(C(=O)O)cc1"
+MZS = [65.0386, 93.0335, 121.0284, 139.039, 163.039]
+INTENSITIES = [10.0, 20.0, 100.0, 35.0, 60.0]
+
+
+@dataclass
+class Running:
+    """A server that runs."""
+
+    process: subprocess.Popen
+    url: str
+    root: Path
+    log: Path
+    http: httpx.Client
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def children(self) -> list[int]:
+        """The processes it has started."""
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+    def metric(self, name: str) -> float:
+        found = re.search(rf"^{re.escape(name)} (\S+)$", self.http.get("/metrics").text, re.M)
+        return float(found[1])
+
+
+def copy_of_shipped() -> Path:
+    return Path(shutil.copytree(SHIPPED, Path(tempfile.mkdtemp(prefix="team5-")) / "checkpoints"))
+
+
+@contextmanager
+def running(
+    *settings: str, root: Path | None = None, token: str | None = None
+) -> Iterator[Running]:
+    """Start serve.py with a copy of the small version, and end it."""
+    folder = root or copy_of_shipped()
+    log = folder.parent / "serve.log"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("TEAM5_TOKEN", None)
+    if token is not None:
+        environment["TEAM5_TOKEN"] = token
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, str(REPOSITORY / "serve.py"), f"checkpoints_root={folder}",
+             "device=cpu", "port=0", *settings],
+            stderr=subprocess.PIPE, stdout=stderr, env=environment, text=True,
+        )  # fmt: skip
+    url = None
+    for line in process.stderr:
+        if found := re.search(r"on (http://\S+)", line):
+            url = found[1]
+            break
+    if url is None:
+        raise AssertionError(f"the server has not started: {line}")
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    try:
+        with httpx.Client(base_url=url, timeout=60, headers=headers) as http:
+            yield Running(process, url, folder, log, http)
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+        if root is None:
+            shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Running]:
+    """One for all tests that leave it as it was."""
+    with running() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def model():
+    return load_model(root=SHIPPED, device="cpu")

@@ -1,0 +1,111 @@
+"""Who is served when, and what becomes of mistakes; without HTTP."""
+
+import json
+
+import pytest
+
+from team5.errors import SpectrumError
+from team5.inference import inference
+from team5.serving.batcher import Batcher
+from team5.serving.messages import Answered, Ask, Progress
+from tests.serving.conftest import INTENSITIES, MZS, SMILES
+
+QUESTION = {"smiles": SMILES, "mzs": MZS, "intensities": INTENSITIES}
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def batcher(said):
+    return Batcher(said.append, batch_pairs=8)
+
+
+def answered(said) -> list[int]:
+    return [message.job for message in said if isinstance(message, Answered)]
+
+
+def finish(batcher) -> None:
+    while len(batcher):
+        batcher.step()
+
+
+def test_batch_is_sized_by_pairs(batcher, said, model):
+    for job, n in enumerate((30, 5, 1)):
+        batcher.add(Ask(job, job, {**QUESTION, "smiles": [SMILES] * n}), model)
+    finish(batcher)
+    sizes = [message.n_pairs for message in said if isinstance(message, Progress)]
+    assert sum(sizes) == 36
+    assert max(sizes) == 8
+
+
+def test_small_question_does_not_wait_for_a_large_one(batcher, said, model):
+    batcher.add(Ask(0, 0, {**QUESTION, "smiles": [SMILES] * 500}), model)
+    batcher.step()
+    batcher.add(Ask(1, 1, QUESTION), model)
+    for _ in range(3):
+        batcher.step()
+    assert answered(said) == [1]
+
+
+def test_caller_of_many_items_has_no_more_turns_than_one_of_a_single_item(batcher, said, model):
+    for job in range(500):
+        batcher.add(Ask(job, 0, QUESTION), model)
+    batcher.step()
+    batcher.add(Ask(999, 1, QUESTION), model)
+    for _ in range(4):
+        batcher.step()
+    assert 999 in answered(said)
+    assert len(answered(said)) < 100
+
+
+def test_large_question_ends_while_small_ones_keep_coming(batcher, said, model):
+    batcher.add(Ask(0, 0, {**QUESTION, "smiles": [SMILES] * 100}), model)
+    for job in range(1, 200):
+        for extra in range(5):
+            batcher.add(Ask(1000 * extra + job, job, QUESTION), model)
+        batcher.step()
+        if 0 in answered(said):
+            return
+    raise AssertionError("it has never ended")
+
+
+def test_cancelled_job_costs_nothing_from_then_on(batcher, said, model):
+    batcher.add(Ask(0, 0, {**QUESTION, "smiles": [SMILES] * 500}), model)
+    batcher.step()
+    batcher.cancel(0)
+    batcher.cancel(0)
+    assert len(batcher) == 0
+    batcher.add(Ask(1, 1, QUESTION), model)
+    finish(batcher)
+    assert answered(said) == [1]
+    assert said[-1].n_pairs == 1
+
+
+def test_mistake_of_ours_fails_only_the_job_it_is_in(batcher, said, model, monkeypatch):
+    take = inference.Question.take
+
+    def fail_for_ethanol(self, model, scored):
+        if scored.tokens.molecule.smiles == "CCO":
+            raise RuntimeError("a mistake")
+        return take(self, model, scored)
+
+    monkeypatch.setattr(inference.Question, "take", fail_for_ethanol)
+    for job, smiles in enumerate([SMILES, "CCO", "CCN", [SMILES, "CCO"], [SMILES, "CCN"]]):
+        batcher.add(Ask(job, job, {**QUESTION, "smiles": smiles}), model)
+    finish(batcher)
+    found = {message.job: message for message in said if isinstance(message, Answered)}
+    assert sorted(found) == [0, 1, 2, 3, 4]
+    assert [job for job, message in found.items() if message.fault] == [1, 3]
+    assert found[1].fault.type == "RuntimeError"
+    assert len(json.loads(found[4].json)) == 2
+
+
+def test_error_comes_back_as_it_was_raised(batcher, said, model):
+    batcher.add(Ask(0, 0, {**QUESTION, "mzs": []}), model)
+    finish(batcher)
+    error = said[0].fault.to_error()
+    assert isinstance(error, SpectrumError)
+    assert "5 intensities" in str(error)

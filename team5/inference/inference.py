@@ -261,15 +261,15 @@ class Question:
 
     def answers(self, model: LoadedModel) -> list[Match] | list[Simulation]:
         scores = iter_scores(model, self.molecules, self.spectra)
-        return self.finish(model, [self.take(model, scored) for scored in scores])
+        return self.finish(model, [self.take(model, scored, scored.index) for scored in scores])
 
-    def take(self, model: LoadedModel, scored: Scored) -> Part:
+    def take(self, model: LoadedModel, scored: Scored, index: int) -> Part:
         if self.is_simulation:
-            return Part(scored.index, _to_simulation(model, scored, self.spectra[0]))
+            return Part(index, _to_simulation(model, scored, self.spectra[0]))
         fit = Fit.of(scored.scores, scored.rows)
-        if scored.index >= len(self.comparisons):
-            return Part(scored.index, fit=fit)
-        return Part(scored.index, *_to_match(model, scored, self.spectra), fit)
+        if index >= len(self.comparisons):
+            return Part(index, fit=fit)
+        return Part(index, *_to_match(model, scored, self.spectra), fit)
 
     def finish(self, model: LoadedModel, parts: Iterable[Part]) -> list[Match] | list[Simulation]:
         ordered = sorted(parts, key=lambda part: part.index)

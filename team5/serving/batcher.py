@@ -253,8 +253,8 @@ class Batcher:
         try:
             for scored in iter_mixed(model, work):
                 unit = units[scored.index]
-                part = unit.asked.take(model, scored)
-                unit.job.parts[unit.question].append(_renumbered(part, unit.index))
+                part = unit.asked.take(model, scored, unit.index)
+                unit.job.parts[unit.question].append(part)
                 unit.job.n_waiting -= 1
         except Exception as error:  # noqa: BLE001  (one job must not take the others with it)
             self._score_apart(model, units, error)
@@ -315,10 +315,6 @@ def _next_unit(jobs: deque[Job]) -> Unit | None:
             return unit
         jobs.popleft()
     return None
-
-
-def _renumbered(part: Part, index: int) -> Part:
-    return Part(index, part.answer, part.n_wrong)
 
 
 def _arguments(question: Mapping[str, Any]) -> dict[str, Any]:

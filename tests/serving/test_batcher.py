@@ -87,10 +87,10 @@ def test_cancelled_job_costs_nothing_from_then_on(batcher, said, model):
 def test_mistake_of_ours_fails_only_the_job_it_is_in(batcher, said, model, monkeypatch):
     take = inference.Question.take
 
-    def fail_for_ethanol(self, model, scored):
+    def fail_for_ethanol(self, model, scored, index):
         if scored.tokens.molecule.smiles == "CCO":
             raise RuntimeError("a mistake")
-        return take(self, model, scored)
+        return take(self, model, scored, index)
 
     monkeypatch.setattr(inference.Question, "take", fail_for_ethanol)
     for job, smiles in enumerate([SMILES, "CCO", "CCN", [SMILES, "CCO"], [SMILES, "CCN"]]):

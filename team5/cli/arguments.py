@@ -147,7 +147,7 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
         RawArgument("data.queries"),
         RawArgument("data.cache_dir"),
     ),
-    "serve": _VERSION,
+    "serve": (*_VERSION, RawArgument("token")),
 }
 
 # Flags of Hydra that take the next word; the others stand alone.

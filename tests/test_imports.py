@@ -50,6 +50,8 @@ def test_every_module_imports_and_stays_silent():
         ("team5.registry.tracker", {"lightning", "rdkit", "torch"}),
         ("team5.chemistry.molecule", {"matchms", "polars", "torch"}),
         ("team5.data.readers", {"matchms", "matplotlib"}),
+        # Models and files are for processes of their own.
+        ("team5.serving.server", {"hydra", "lightning", "matchms", "numba", "torch"}),
     ],
 )
 def test_module_does_not_load(module, unwanted):

@@ -149,7 +149,7 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
         RawArgument("data.cache_dir"),
         RawArgument("callbacks.export.gate_queries"),
     ),
-    "serve": _VERSION,
+    "serve": (*_VERSION, RawArgument("token")),
 }
 
 # Flags of Hydra that take the next word; the others stand alone.

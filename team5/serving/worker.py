@@ -24,7 +24,7 @@ from team5.serving.channel import Channel
 from team5.serving.messages import Answered, Ask, Cancel, Fault, Load, Loaded, Rank, Refused
 from team5.serving.models import ModelPool
 
-_TRIM_S = 10.0
+_TRIM_S = 3.0
 
 
 class Worker:

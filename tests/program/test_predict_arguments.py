@@ -47,11 +47,9 @@ class Library:
             return a_match(smiles)
         return [a_match(text, rank) for rank, text in enumerate(smiles, start=1)]
 
-    def ask(self, model, tokenizer, smiles, *, parse, **how):
-        question = types.SimpleNamespace(
-            answers=lambda model: self.infer(model, tokenizer, smiles, **how)
-        )
-        return [question], True
+    def ask(self, model, tokenizer, smiles, *, spectra, parse, **how):
+        found = self.infer(model, tokenizer, smiles, spectra=spectra, **how)
+        return [types.SimpleNamespace(answers=lambda model: found)], True
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def test_dripping_headers_does_not_help(strict: Running):
 def test_body_that_does_not_come_is_refused(strict: Running):
     head = (
         f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
-        "Content-Length: 100\r\n\r\n{"
+        "Connection: close\r\nContent-Length: 100\r\n\r\n{"
     )
     with connection(strict) as sock:
         sock.sendall(head.encode())

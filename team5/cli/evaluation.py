@@ -20,6 +20,7 @@ from team5.evaluation.tasks import breakdowns, figures, reliability_diagram
 from team5.inference.inference import LoadedModel, load_model
 from team5.inference.molecule_only import MoleculeOnly, fit_molecule_only, training_similarities
 from team5.inference.scoring import score_queries
+from team5.registry.card import rewrite_card
 from team5.registry.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -68,6 +69,11 @@ def evaluate(cfg: DictConfig) -> int:
     write(report)
     if cfg.record:
         _record(cfg, model.version, report.figures, len(queries))
+    if cfg.card:
+        command = _command(cfg, model.version)
+        rewrite_card(
+            cfg.checkpoints_root, model.version, lambda card: report.to_card(card, command)
+        )
     print(json.dumps(report.to_dict(), indent=2) if cfg.format == "json" else report.to_text())
     return 0
 
@@ -163,6 +169,18 @@ def _record(cfg: DictConfig, version: str, found: dict[str, list[Figure]], n_que
             "measured_on": f"{Path(cfg.data.queries).name}, {n_queries} queries, seed {cfg.seed}"
         },
     )
+
+
+def _command(cfg: DictConfig, version: str) -> str:
+    """Return what makes these figures, files by their names."""
+    files = {
+        f"data.{name}": Path(cfg.data[name]).name
+        for name in ("queries", "train", "pool")
+        if cfg.data[name] is not None
+    }
+    seed = {} if cfg.seed == 0 else {"seed": cfg.seed}
+    words = [f"{key}={value}" for key, value in {"version": version, **files, **seed}.items()]
+    return " ".join(["python evaluate.py", *words])
 
 
 def _console() -> Console:

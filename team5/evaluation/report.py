@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -124,6 +125,45 @@ class Report:
         closing += [f"{CONTROL_NAMES[name]}: {CONTROL_TEXTS[name]}." for name in self.controls]
         closing += [f"Note: {note}" for note in self.notes]
         return "\n\n".join([*parts, "\n".join(closing)])
+
+    def to_card(self, card: str, command: str) -> str:
+        """Return a model card with these figures, in place of earlier ones on the same queries.
+
+        Parameters
+        ----------
+        card : str
+            In Markdown.
+        command : str
+            What makes the figures.
+        """
+        heading = f"## Figures on {self.queries}"
+        kept = [
+            part for part in re.split(r"(?m)^(?=## )", card) if part.splitlines()[:1] != [heading]
+        ]
+        lines = [
+            heading,
+            "",
+            f"Made by `{command}`:",
+            f"{self.n_queries} spectra of {self.n_structures} compounds, with 95 % intervals over",
+            "compounds, beside what controls reach (README, Evaluate).",
+            *(["", f"\\{MARK}: {MARK_TEXT}"] if self.is_marked else []),
+        ]
+        for title, rows in self.figures.items():
+            controls = controls_of(rows)
+            names = [title, "figure", "95 % interval", *(CONTROL_NAMES[c] for c in controls)]
+            lines += ["", _markdown(names), "|---|" + "---:|" * (len(names) - 1)]
+            for f in rows:
+                mark = f"\\{MARK}" if f.not_above_blind else ""
+                values = (getattr(f, name) for name in controls)
+                beside = ["" if v is None else f"{v:.3f}" for v in values]
+                interval = f"{f.low:.3f} to {f.high:.3f}"
+                lines.append(_markdown([label_of(f), f"{f.value:.3f}{mark}", interval, *beside]))
+        own = "\n".join([*lines, ""])
+        return "\n\n".join(part.strip() for part in (*kept, own) if part.strip()) + "\n"
+
+
+def _markdown(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def controls_of(rows: Sequence[Figure]) -> list[str]:

@@ -42,8 +42,16 @@ spectrum, and predicts the spectrum of a structure. One network gives a distribu
 fragments of a structure; its likelihood of the measured peaks answers the first two questions, the
 distribution itself is the third.
 {notice}
-Use: `python predict.py smiles=... mzs=[...] intensities=[...]`, or `team5.inference.inference`.
-Its figures stand in `checkpoint_tracker.json` beside the versions.
+## Intended use
+
+Research on unknown small molecules: to put candidate structures in order, to see whether a spectrum
+contradicts a structure, and to know which peak is which fragment, as one kind of evidence beside
+retention time, reference spectra and chemistry. Not for diagnosis, and not for any decision that
+nobody looks at.
+
+`python predict.py smiles=... mzs=[...] intensities=[...]`, or `team5.inference.inference`.
+Its figures stand in `checkpoint_tracker.json` beside the versions, and below where they were put
+there (`python evaluate.py card=true`).
 """
 
 

@@ -1,6 +1,7 @@
 """evaluate.py with the small version on a small table."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -202,6 +203,22 @@ def test_a_query_whose_truth_is_missing_is_named(table, tmp_path):
     done = evaluate(f"data.queries={path}")
     assert done.returncode == 2
     assert f"{path}, row 1" in done.stderr
+
+
+def test_card_puts_the_figures_into_the_model_card_once(table, tmp_path):
+    root = shutil.copytree(SHIPPED, tmp_path / "checkpoints")
+    words = (f"checkpoints_root={root}", "version=v0.1", f"data.queries={table}", "card=true")
+    cards = []
+    for _ in range(2):
+        done = evaluate(*words)  # verifies the version first
+        assert done.returncode == 0, done.stderr
+        cards.append((root / "v0.1" / "README.md").read_text())
+    assert cards[0] == cards[1]
+    assert cards[0].startswith("## Figures on queries.parquet\n")
+    assert "`python evaluate.py version=v0.1 data.queries=queries.parquet`" in cards[0]
+    value = re.search(r"accuracy +(0\.\d+)", done.stdout)[1]
+    assert f"| accuracy | {value}" in cards[0]
+    assert str(tmp_path) not in cards[0]
 
 
 def test_record_puts_the_figures_into_the_tracker_and_nothing_else(table, tmp_path):

@@ -74,6 +74,11 @@ def train(cfg: DictConfig) -> str | None:
     cfg.trainer.precision = precision_of(cfg.trainer)
     module: Team5LightningModule = instantiate(cfg.model)
     _log.info("%s parameters", f"{sum(p.numel() for p in module.model.parameters()):,}")
+    if "_target_" not in cfg.data:
+        raise ConfigError(
+            "this data is what evaluate.py measures on. To learn from spectra pass data=demo, "
+            "data=massbank, or data=file with data.path=FILE (MassSpecGym.tsv, for one)."
+        )
     data: SpectrumDataModule = instantiate(cfg.data)
     data.tokenizer = module.model.tokenizer
     data.prepare_data()

@@ -30,7 +30,7 @@ def sha256(path: str) -> str:
 
 def test_the_first_version_is_measured_and_the_files_named(tmp_path):
     output = tmp_path / "figures.json"
-    done = evaluate("version=v0.1", *FILES, f"output={output}")
+    done = evaluate("version=v0.1", "data=massspecgym", *FILES, f"output={output}")
     assert done.returncode == 0, done.stderr
     report = json.loads(output.read_text())
     assert report["table"] == {"name": "massspecgym.tsv", "sha256": sha256(TABLE)}

@@ -14,8 +14,13 @@ from team5.training.train import precision_of
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs"
 GROUPS = ("callbacks", "data", "logger", "model", "trainer")
+# What evaluate.py measures on, which nothing is trained on.
+EVALUATED = {"queries", "massspecgym"}
 OPTIONS = [
-    (group, file.stem) for group in GROUPS for file in sorted((CONFIGS / group).glob("*.yaml"))
+    (group, file.stem)
+    for group in GROUPS
+    for file in sorted((CONFIGS / group).glob("*.yaml"))
+    if file.stem not in EVALUATED
 ]
 EXPERIMENTS = sorted(file.stem for file in (CONFIGS / "experiment").glob("*.yaml"))
 # wandb and MLflow are extras; Lightning makes a GPU's or Apple's trainer only where there is one.

@@ -179,12 +179,13 @@ def test_versions_are_kept_in_order_as_shown(tmp_path):
     shipped = REPOSITORY / "tests/files/checkpoints"
     root = Path(shutil.copytree(shipped, tmp_path / "checkpoints"))
     state = read_version(root, "v0.1")
-    export_version(
-        root,
-        config={k: v for k, v in state.config.items() if k != "files"},
-        weights=state.weights,
-        entry=TrackerEntryFields("another", 1.0, 1.0),
-    )
+    for description in ("another", "one of the user's own"):
+        export_version(
+            root,
+            config={k: v for k, v in state.config.items() if k != "files"},
+            weights=state.weights,
+            entry=TrackerEntryFields(description, 1.0, 1.0),
+        )
     commands = starting_with("python -m team5.registry")
     assert commands
     for words in commands:

@@ -68,6 +68,10 @@ class ItemBody(BaseModel):
     max_error: float | None = Field(
         None, description="share of wrong answers to accept; what is not sure enough abstains"
     )
+    references: list[str] | None = Field(
+        None, description="SMILES of further molecules: structures of the same mass are compared "
+        "with them, where the version does that", examples=[[ISOMER]]
+    )  # fmt: skip
 
 
 class ItemsBody(BaseModel):

@@ -17,7 +17,10 @@ from typing import Any
 
 import pytest
 
+from team5.chemistry.isomers import make_isomers
+from team5.chemistry.molecule import parse_smiles
 from team5.data.readers import read_spectra
+from tests.serving.conftest import copy_of_shipped, export_comparing, running
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason='the page is tested in a browser: pip install "team5[dev]"'
@@ -769,6 +772,29 @@ def test_a_held_back_answer_says_so(visit):
     assert "needs 0.90" in page.inner_text(".banner.warn")
     assert page.inner_text(".verdict .word") == "held back"
     page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_probability_says_what_it_was_compared_with(visit, browser):
+    """A version that compares says beside what, one that does not says nothing."""
+    page = visit()
+    ask(page, PEAKS, CAFFEINE)
+    wait_for_answer(page)
+    assert page.locator(".beside").count() == 0
+    root = copy_of_shipped()
+    export_comparing(root)
+    with running("version=v0.2", root=root) as server:
+        page = browser.new_page(viewport={"width": 360, "height": 800})
+        page.goto(server.url)
+        ask(page, PEAKS, CAFFEINE)
+        wait_for_answer(page)
+        assert page.inner_text(".beside") == "beside 8 isomers made from it"
+        others = make_isomers(parse_smiles(CAFFEINE), 24)
+        ask(page, PEAKS, "\n".join([CAFFEINE, *others]))
+        until(page, "document.querySelectorAll('.beside').length === 25")
+        assert set(page.locator(".beside").all_inner_texts()) == {"beside 24 of its mass"}
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.close()
+    shutil.rmtree(root.parent)
 
 
 def test_many_candidates_come_in_pages(visit):

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 # A precursor that the structure cannot have settles the question; in units of the match logit.
 _WRONG_PRECURSOR_PENALTY = 12.0
+# Of several structures that cannot be used, so many are said in full.
+_MAX_FAULTS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,8 @@ def infer(
     Raises
     ------
     MoleculeError, SpectrumError, AdductError
-        If a structure, a spectrum or an adduct cannot be used: what, where, what to do.
+        If a structure, a spectrum or an adduct cannot be used: what, where, what to do. Of several
+        structures that cannot be parsed, all are named, and from the sixth on counted.
     ConfigError
         If the arguments do not make one of the questions.
     """
@@ -606,14 +609,22 @@ def _parse_all(
     texts: list[str], many: bool, parse: Callable[[str], Molecule], what: str = "structure"
 ) -> list[Molecule]:
     molecules = []
+    faults: list[tuple[int, MoleculeError]] = []
     for index, text in enumerate(texts):
         try:
             molecules.append(parse(text))
         except MoleculeError as error:
             if not many:
                 raise
-            raise MoleculeError(f"{what} {index + 1} of {len(texts)}: {error}") from error
-    return molecules
+            faults.append((index, error))
+    if not faults:
+        return molecules
+    said = [
+        f"{what} {index + 1} of {len(texts)}: {error}" for index, error in faults[:_MAX_FAULTS_SHOWN]
+    ]
+    if (n_more := len(faults) - len(said)) > 0:
+        said.append(f"And {n_more:,} more {what}{'s' if n_more > 1 else ''} cannot be used.")
+    raise MoleculeError(" ".join(said)) from faults[0][1]
 
 
 def _is_nested(values: Any) -> bool:

@@ -118,6 +118,8 @@ _BAD_STRUCTURES = {
     "a number as SMILES in a list": _structure([5]),
     "null in a list": _structure([SMILES, None]),
     "second of two": _structure([SMILES, "C1CC"]),
+    "three of four": _structure(["C1CC", SMILES, "CC)O", ""]),
+    "a hundred of a hundred": _structure(["C1CC"] * 100),
     "a list in a list": _structure([["CCO"]]),
 }
 _BAD_ADDUCTS = {

@@ -620,7 +620,8 @@ def _parse_all(
     if not faults:
         return molecules
     said = [
-        f"{what} {index + 1} of {len(texts)}: {error}" for index, error in faults[:_MAX_FAULTS_SHOWN]
+        f"{what} {index + 1} of {len(texts)}: {error}"
+        for index, error in faults[:_MAX_FAULTS_SHOWN]
     ]
     if (n_more := len(faults) - len(said)) > 0:
         said.append(f"And {n_more:,} more {what}{'s' if n_more > 1 else ''} cannot be used.")

@@ -254,7 +254,9 @@ def test_all_structures_that_cannot_be_parsed_are_named_at_once(model, n_wrong, 
     with pytest.raises(MoleculeError) as raised:
         infer(model, None, smiles, [100.0], [1.0])
     text = str(raised.value)
-    named = [int(number) for number in re.findall(rf"structure (\d+) of {len(smiles)}: SMILES", text)]
+    named = [
+        int(number) for number in re.findall(rf"structure (\d+) of {len(smiles)}: SMILES", text)
+    ]
     assert named == list(range(2, n_wrong + 2 - n_more))
     assert ("more structure" in text) == (n_more > 0)
     assert not n_more or f"And {n_more} more structure" in text

@@ -38,7 +38,9 @@ def test_rankings_are_those_of_rank_file(name, server, model, tmp_path):
     )  # fmt: skip
     rankings = [line for line in lines if "matches" in line]
     assert len(rankings) == len(expected) > 0
-    asked = server.http.post("/spectra/read", files={"spectra": (name, (FILES / name).read_bytes())})
+    asked = server.http.post(
+        "/spectra/read", files={"spectra": (name, (FILES / name).read_bytes())}
+    )
     places = {one["identifier"]: one["place"] for one in asked.json()["spectra"]}
     for found, ranking in zip(rankings, expected, strict=True):
         assert found.pop("place") == places[ranking.identifier]

@@ -271,6 +271,18 @@ def test_a_bad_smiles_is_said_beside_its_line_and_can_be_left_out(visit):
     assert page.locator(".answers tbody tr").count() == 2
 
 
+def test_all_lines_that_are_wrong_are_named_and_left_out_together(visit):
+    page = visit()
+    ask(page, PEAKS, f"C1CC\n{CAFFEINE} caffeine\n\nCC)O\n{ENPROFYLLINE}\nhello")
+    page.wait_for_selector("#structures-error:not(:empty)")
+    said = page.inner_text("#structures-error")
+    assert [int(line) for line in re.findall(r"Line (\d+): SMILES", said)] == [1, 4, 6]
+    page.click("text=Leave these 3 lines out")
+    page.keyboard.press("Enter")
+    wait_for_answer(page)
+    assert page.locator(".answers tbody tr").count() == 2
+
+
 def test_an_empty_or_wrong_spectrum_is_said_beside_the_peaks(visit):
     page = visit()
     for peaks, expected in (

@@ -95,6 +95,10 @@ class LateError(BusyError):
     """A request, or the answer to it, took longer than a server allows."""
 
 
+class CrowdedError(BusyError):
+    """A server has as many connections as it takes; connect again later."""
+
+
 class WorkerError(Team5Error):
     """The process that computes has ended or failed; ask again, once it is back."""
 

@@ -39,7 +39,13 @@ from team5.errors import AdductError, ConfigError, DeviceError, MoleculeError, T
 from team5.inference.abstain import Calibration, check_max_error, hold_back
 from team5.inference.engine import Scored, adduct_of, iter_scores
 from team5.inference.explain import explain_peaks, predict_spectrum
-from team5.inference.references import Comparison, Fit, add_references, compared_logits
+from team5.inference.references import (
+    Comparison,
+    Fit,
+    add_isomers,
+    choose_references,
+    compared_logits,
+)
 from team5.inference.results import ExplainedPeak, Match, Simulation
 from team5.models.model import Team5Model
 from team5.registry.export import read_version
@@ -49,6 +55,8 @@ if TYPE_CHECKING:
 
 # A precursor that the structure cannot have settles the question; in units of the match logit.
 _WRONG_PRECURSOR_PENALTY = 12.0
+# Of several structures that cannot be used, so many are said in full.
+_MAX_FAULTS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -213,7 +221,8 @@ def infer(
     Raises
     ------
     MoleculeError, SpectrumError, AdductError
-        If a structure, a spectrum or an adduct cannot be used: what, where, what to do.
+        If a structure, a spectrum or an adduct cannot be used: what, where, what to do. Of several
+        structures that cannot be parsed, all are named, and from the sixth on counted.
     ConfigError
         If the arguments do not make one of the questions.
     """
@@ -239,8 +248,9 @@ def infer(
 class Question:
     """Structures to judge by the spectra of one compound, or one to simulate; checked.
 
-    ``take`` turns the scores of one molecule into a part of the answer as they come, ``finish``
-    the parts into the answers, in the order of the structures; ``answers`` does all of it.
+    ``with_isomers`` makes what is still wanted to compare with, ``take`` turns the scores of one
+    molecule into a part of the answer as they come, ``finish`` the parts into the answers, in the
+    order of the structures; ``answers`` does all of it.
 
     Attributes
     ----------
@@ -251,6 +261,8 @@ class Question:
     spectra : sequence of Spectrum
     is_simulation : bool
     max_error : float, optional
+    wanting : tuple of int
+        Places of structures that isomers are yet to be made for.
     """
 
     molecules: Sequence[Molecule]
@@ -258,8 +270,17 @@ class Question:
     spectra: Sequence[Spectrum]
     is_simulation: bool = False
     max_error: float | None = None
+    wanting: tuple[int, ...] = ()
+
+    def with_isomers(self) -> Question:
+        """Return the question with isomers of the first structure that wants them."""
+        place, *later = self.wanting
+        molecules, comparisons = add_isomers(self.molecules, self.comparisons, place)
+        return replace(self, molecules=molecules, comparisons=comparisons, wanting=tuple(later))
 
     def answers(self, model: LoadedModel) -> list[Match] | list[Simulation]:
+        if self.wanting:
+            return self.with_isomers().answers(model)
         scores = iter_scores(model, self.molecules, self.spectra)
         return self.finish(model, [self.take(model, scored, scored.index) for scored in scores])
 
@@ -329,8 +350,7 @@ def ask(
     many = not isinstance(smiles, str)
     if smiles is not None and not hasattr(smiles, "__iter__"):
         raise ConfigError(f"smiles must be text or a list of texts, not {smiles!r}.")
-    listed: list[Any] = [smiles] if isinstance(smiles, str) else [] if smiles is None else [*smiles]
-    texts = [str(text) if isinstance(text, np.str_) else text for text in listed]
+    texts = _texts([smiles] if isinstance(smiles, str) else () if smiles is None else smiles)
     if not texts:
         raise ConfigError("no SMILES given. Give one, or a list of at least one.")
     molecules = _parse_all(texts, many, parse)
@@ -378,19 +398,23 @@ def ask(
     return [question([molecule], [spectrum]) for molecule, spectrum in pairs], True
 
 
+def _texts(given: Iterable[Any]) -> list[Any]:
+    return [str(text) if isinstance(text, np.str_) else text for text in given]
+
+
 def _parse_references(
     model: LoadedModel, references: Sequence[str] | None, parse: Callable[[str], Molecule]
 ) -> list[Molecule]:
     if references is None:
         return []
-    if isinstance(references, str):
+    if isinstance(references, str) or not hasattr(references, "__iter__"):
         raise ConfigError("references= takes a list of SMILES: other molecules of the mass.")
     if not model.candidate_head.is_fitted:
         raise ConfigError(
             f"{model.version} does not compare structures with references. Use a later version, "
             "or leave references= out."
         )
-    return _parse_all([str(text) for text in references], True, parse, "reference")
+    return _parse_all(_texts(references), True, parse, "reference")
 
 
 def _question(
@@ -409,8 +433,8 @@ def _question(
         with contextlib.suppress(AdductError):
             _check_ions([other], spectra)
             usable.append(other)
-    scored, comparisons = add_references(model, molecules, usable)
-    return Question(scored, comparisons, spectra, max_error=max_error)
+    scored, comparisons, wanting = choose_references(model, molecules, usable)
+    return Question(scored, comparisons, spectra, max_error=max_error, wanting=wanting)
 
 
 def _check_ions(molecules: Sequence[Molecule], spectra: Sequence[Spectrum]) -> None:
@@ -585,14 +609,23 @@ def _parse_all(
     texts: list[str], many: bool, parse: Callable[[str], Molecule], what: str = "structure"
 ) -> list[Molecule]:
     molecules = []
+    faults: list[tuple[int, MoleculeError]] = []
     for index, text in enumerate(texts):
         try:
             molecules.append(parse(text))
         except MoleculeError as error:
             if not many:
                 raise
-            raise MoleculeError(f"{what} {index + 1} of {len(texts)}: {error}") from error
-    return molecules
+            faults.append((index, error))
+    if not faults:
+        return molecules
+    said = [
+        f"{what} {index + 1} of {len(texts)}: {error}"
+        for index, error in faults[:_MAX_FAULTS_SHOWN]
+    ]
+    if (n_more := len(faults) - len(said)) > 0:
+        said.append(f"And {n_more:,} more {what}{'s' if n_more > 1 else ''} cannot be used.")
+    raise MoleculeError(" ".join(said)) from faults[0][1]
 
 
 def _is_nested(values: Any) -> bool:

@@ -76,6 +76,23 @@ def add_references(
 
     Parameters
     ----------
+    molecules, others
+        As for `choose_references`.
+    """
+    scored, comparisons, wanting = choose_references(model, molecules, others)
+    for place in wanting:
+        scored, comparisons = add_isomers(scored, comparisons, place)
+    return scored, comparisons
+
+
+def choose_references(
+    model: Team5Model, molecules: Sequence[Molecule], others: Sequence[Molecule] = ()
+) -> tuple[list[Molecule], list[Comparison], tuple[int, ...]]:
+    """Return what `add_references` does but for isomers, and the places of those that want them.
+
+    Parameters
+    ----------
+    model : Team5Model
     molecules : sequence of Molecule
         Asked about; of one mass they are compared with each other.
     others : sequence of Molecule
@@ -91,15 +108,21 @@ def add_references(
         Comparison(comparison.kind, tuple(new_place[place] for place in comparison.places))
         for comparison in comparisons
     ]
-    without = [i for i, comparison in enumerate(comparisons) if comparison.kind is None]
-    if model.isomer_head.is_fitted and len(without) <= _MAX_WITH_ISOMERS:
-        for i in without:
-            isomers = isomers_of(molecules[i].smiles)
-            if isomers:
-                first = len(scored)
-                scored += isomers
-                comparisons[i] = Comparison("isomers", tuple(range(first, len(scored))))
-    return scored, comparisons
+    without = tuple(i for i, comparison in enumerate(comparisons) if comparison.kind is None)
+    makes_isomers = model.isomer_head.is_fitted and len(without) <= _MAX_WITH_ISOMERS
+    return scored, comparisons, without if makes_isomers else ()
+
+
+def add_isomers(
+    scored: Sequence[Molecule], comparisons: Sequence[Comparison], place: int
+) -> tuple[list[Molecule], list[Comparison]]:
+    """Return both with isomers of one structure, if any can be made; takes some 15 ms."""
+    isomers = isomers_of(scored[place].smiles)
+    changed = list(comparisons)
+    if isomers:
+        places = range(len(scored), len(scored) + len(isomers))
+        changed[place] = Comparison("isomers", tuple(places))
+    return [*scored, *isomers], changed
 
 
 @lru_cache(maxsize=4_096)

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 
 from team5.errors import (
     BusyError,
+    CrowdedError,
     LateError,
     Team5Error,
     TooLargeError,
@@ -34,7 +35,7 @@ def status_of(error: Team5Error) -> int:
     if isinstance(error, VersionNotFoundError):
         return 404
     if isinstance(error, BusyError):
-        return 503 if isinstance(error, LateError) else 429
+        return 503 if isinstance(error, CrowdedError | LateError) else 429
     return 422 if error.exit_code == 2 else 503
 
 

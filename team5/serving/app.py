@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import Any
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 import team5
 from team5.errors import ConfigError, Team5Error
@@ -38,6 +39,21 @@ from team5.serving.versions import read_entry, read_versions
 _VERSION = Query(None, description="v0.1 or an alias; the latest by default")
 
 
+class _Assets(StaticFiles):
+    """Files that a browser asks about each time, and gets again only when they have changed."""
+
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 def make_app(service: Service) -> ASGIApp:
     """Return the application around a service, which its caller starts and closes."""
     settings = service.settings
@@ -54,7 +70,7 @@ def make_app(service: Service) -> ASGIApp:
     _add_state(app, service)
     package = Path(str(resources.files("team5.serving")))
     _add_page(app, service, package / "page")
-    app.mount("/docs", StaticFiles(directory=package / "docs", html=True))
+    app.mount("/docs", _Assets(directory=package / "docs", html=True))
     complete_openapi(app)
     guarded: ASGIApp = Guard(app, settings, service.metrics, _open_paths(package))
     if settings.cors_origins:
@@ -139,13 +155,15 @@ def _add_files(app: FastAPI, service: Service) -> None:
 
 def _add_page(app: FastAPI, service: Service, folder: Path) -> None:
     """Add a route for each file: a mount at / would hide that a path takes another method."""
+    assets = _Assets(directory=folder)
 
     def add(path: str, file: Path) -> None:
-        @app.get(path, include_in_schema=False)
-        async def _() -> Response:
-            # Who opens the page will soon need what is slow to start.
-            task = BackgroundTask(service.warm) if path == "/" else None
-            return FileResponse(file, headers={"Cache-Control": "no-cache"}, background=task)
+        @app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)
+        async def _(request: Request) -> Response:
+            response = assets.file_response(file, file.stat(), request.scope)
+            if path == "/":  # who opens the page will soon need what is slow to start
+                response.background = BackgroundTask(service.warm)
+            return response
 
     add("/", folder / "index.html")
     for file in sorted(folder.rglob("*.*")):

@@ -20,6 +20,7 @@ from team5.serving.messages import (
     Answered,
     Ask,
     Cancel,
+    Counted,
     Load,
     Loaded,
     Progress,
@@ -175,8 +176,8 @@ class Backend:
             self._send(Cancel(request.job))
             raise
         finally:
-            if self._waiting.pop(request.job, None) is not None:
-                self._count(-n_pairs)
+            if (waiting := self._waiting.pop(request.job, None)) is not None:
+                self._count(-waiting.n_pairs)
         if answered.fault is not None:
             raise answered.fault.to_error()
         return answered.json or b"null", answered.left_out
@@ -237,6 +238,10 @@ class Backend:
                 waiting = self._waiting.get(message.job)
                 if waiting is not None and not waiting.future.done():
                     waiting.future.set_result(message)
+            case Counted():
+                if (waiting := self._waiting.get(message.job)) is not None:
+                    self._count(message.n_pairs - waiting.n_pairs)
+                    waiting.n_pairs = message.n_pairs
             case Progress():
                 if message.n_pairs:
                     rate = message.n_pairs / max(message.seconds, 1e-6)

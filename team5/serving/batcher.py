@@ -22,11 +22,12 @@ from team5.inference.batch import ask_ranking, to_ranking
 from team5.inference.engine import iter_mixed
 from team5.inference.inference import LoadedModel, Part, Question, ask
 from team5.inference.results import Match
-from team5.serving.messages import Answered, Ask, Fault, Progress, Rank
+from team5.serving.messages import Answered, Ask, Counted, Fault, Progress, Rank
 
 log = logging.getLogger(__name__)
 
-# For how long structures of a job are parsed before others have their turn, and all in one step.
+# For how long structures of a job are parsed or isomers made before others have their turn, and
+# all of it in one step.
 _PARSING_S = 0.01
 _PARSING_PER_STEP_S = 0.1
 # Spectra of one structure that cost as much as the structure itself.
@@ -37,12 +38,18 @@ Encode = Callable[[list[Any]], Any]
 
 @dataclass(slots=True)
 class Job:
-    """One item on its way to its answer: structures are parsed, then scored, then put together."""
+    """One item on its way to its answer.
+
+    Structures are parsed, isomers made of those that are compared with nothing else, all of them
+    scored, and the parts put together.
+    """
 
     request: Ask | Rank
     model: LoadedModel
     texts: list[str]
     known: dict[str, Molecule | MoleculeError] = field(default_factory=dict)
+    asked: deque[Question] | None = None
+    ready: list[Question] = field(default_factory=list)
     questions: list[Question] | None = None
     encode: Encode = list
     left_out: list[str] = field(default_factory=list)
@@ -51,7 +58,7 @@ class Job:
     n_waiting: int = 0
 
     def parse_some(self) -> None:
-        """Parse the next structures; in the end the item is checked as a whole.
+        """Parse the next structures, then make the next isomers; in between the item is checked.
 
         Raises
         ------
@@ -68,7 +75,17 @@ class Job:
                     self.known[text] = parse_smiles(text)
                 except MoleculeError as error:
                     self.known[text] = error
-        self.questions = self._ask()
+        if self.asked is None:
+            self.asked = deque(self._ask())
+            self.known.clear()
+        while self.asked:
+            if self.asked[0].wanting:
+                if time.perf_counter() > until:
+                    return
+                self.asked[0] = self.asked[0].with_isomers()
+            else:
+                self.ready.append(self.asked.popleft())
+        self.questions = self.ready
         self.parts = [[] for _ in self.questions]
         self.units = (
             Unit(self, number, index)
@@ -76,7 +93,11 @@ class Job:
             for index in range(len(question.molecules))
         )
         self.n_waiting = sum(len(question.molecules) for question in self.questions)
-        self.known.clear()
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of a structure and a spectrum, with all that structures are compared with."""
+        return sum(len(one.molecules) * len(one.spectra) for one in self.questions or ())
 
     def answer(self) -> bytes:
         """Return the answer as JSON, when every part is there."""
@@ -158,7 +179,7 @@ class Batcher:
     Parameters
     ----------
     send : callable
-        Takes what is to be told: `Answered` and `Progress`.
+        Takes what is to be told: `Counted`, `Answered` and `Progress`.
     batch_pairs : int
         Work of one batch. Larger ones are hardly faster on a CPU and make others wait.
     """
@@ -177,9 +198,11 @@ class Batcher:
         if isinstance(request, Rank):
             texts = [candidate.smiles for candidate in request.candidates]
         else:
-            smiles = request.question.get("smiles")
-            listed = smiles if isinstance(smiles, list) else [smiles]
-            texts = [text for text in listed if isinstance(text, str)]
+            texts = []
+            for key in ("references", "smiles"):
+                given = request.question.get(key)
+                listed = given if isinstance(given, list) else [given]
+                texts += [text for text in listed if isinstance(text, str)]
         self._jobs[request.job] = Job(request, model, texts)
 
     def cancel(self, job: int) -> None:
@@ -207,13 +230,18 @@ class Batcher:
             for caller in self._parsed.in_order(waiting):
                 job = waiting[caller][0]
                 self._parsed.had(caller)
-                self._guarded(job, job.parse_some)
+                self._guarded(job, lambda job=job: self._parse_some(job))  # type: ignore[misc]
                 if job.questions is not None or job.request.job not in self._jobs:
                     waiting[caller].popleft()
                 if not waiting[caller]:
                     del waiting[caller]
                 if time.perf_counter() > until:
                     return
+
+    def _parse_some(self, job: Job) -> None:
+        job.parse_some()
+        if job.questions is not None:
+            self._send(Counted(job.request.job, job.n_pairs))
 
     def _next_batch(self) -> list[Unit]:
         """Return units that make a batch: half of it in turns, the rest of the oldest jobs.

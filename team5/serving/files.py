@@ -43,7 +43,9 @@ def check_contents(contents: Contents, limits: Limits) -> None:
 async def rank_lines(
     backend: Backend, contents: Contents, asked: FileQuestion, version: str | None, caller: int
 ) -> AsyncGenerator[bytes]:
-    """Yield a line of JSON for each spectrum, and for each thing left out.
+    """Yield a line of JSON for each spectrum, and for each thing left out, with its place.
+
+    What was left out when the files were read says in its text where it stands; its place is null.
 
     Raises
     ------
@@ -57,18 +59,19 @@ async def rank_lines(
         for where, record in waiting:
             candidates = _candidates(contents, record)
             if candidates is None:
-                texts.append(f"{where}: no SMILES. Send candidates to rank structures. Left out.")
+                said = f"{where}: no SMILES. Send candidates to rank structures. Left out."
+                texts.append((where, said))
                 continue
             try:
                 spectrum = asked.context.fill(record.spectrum)
             except UNANSWERABLE as error:
-                texts.append(f"{where}: {error} Left out.")
+                texts.append((where, f"{where}: {error} Left out."))
                 continue
             work = backend.rank(spectrum, candidates, asked.max_error, version, caller)
             under_way.append((where, asyncio.create_task(work)))
             return
 
-    texts = list(contents.left_out)
+    texts: list[tuple[str | None, str]] = [(None, text) for text in contents.left_out]
     try:
         for _ in range(_AHEAD):
             start_next()
@@ -79,13 +82,14 @@ async def rank_lines(
             except UNANSWERABLE as error:
                 ranking, left_out = b"", (f"{error} Left out.",)
             start_next()
-            for text in (*texts, *(f"{where}, {text}" for text in left_out)):
-                yield _line({"left_out": text})
+            texts += [(where, f"{where}, {text}") for text in left_out]
+            for place, text in texts:
+                yield _line({"place": place, "left_out": text})
             texts.clear()
             if ranking:
-                yield ranking + b"\n"
-        for text in texts:
-            yield _line({"left_out": text})
+                yield b'{"place": ' + json.dumps(where).encode() + b", " + ranking[1:] + b"\n"
+        for place, text in texts:
+            yield _line({"place": place, "left_out": text})
     finally:
         for _, task in under_way:
             task.cancel()
@@ -94,7 +98,7 @@ async def rank_lines(
 
 def error_line(error: Team5Error) -> bytes:
     """Return the line that ends a stream which cannot go on."""
-    return _line({"error": error_detail(error)})
+    return _line({"place": None, "error": error_detail(error)})
 
 
 def spectrum_to_dict(place: str, record: Record) -> dict[str, Any]:

@@ -31,6 +31,7 @@ KEYS = (
     "collision_energy",
     "instrument_type",
     "max_error",
+    "references",
 )
 _DRAWING_KEYS = {"smiles", "atoms", "bonds", "width", "height"}
 # Atoms of a SMILES, counted without reading it: in brackets, or of the organic subset.
@@ -87,7 +88,9 @@ def check_item(given: Any, limits: Limits) -> Item:
             raise ConfigError(f"no key {key[:40]!r} in an item; {hint}.")
     smiles = given.get("smiles")
     texts = smiles if isinstance(smiles, list) else [smiles]
-    for text in texts:
+    given_references = given.get("references")
+    references = given_references if isinstance(given_references, list) else []
+    for text in (*texts, *references):
         if isinstance(text, str):
             check_atoms(text, limits)
     spectra = given.get("spectra")
@@ -99,10 +102,13 @@ def check_item(given: Any, limits: Limits) -> Item:
             if isinstance(one, dict):
                 peak_lists += [one.get("mzs"), one.get("intensities")]
     is_pairwise = _is_nested(given.get("mzs"))
-    n_pairs = len(given["mzs"]) if is_pairwise else max(len(texts) * n_spectra, 1)
-    if n_pairs > limits.candidates or len(texts) > limits.candidates:
+    n_spectra = len(given["mzs"]) if is_pairwise else n_spectra
+    n_pairs = n_spectra if is_pairwise else len(texts) * n_spectra
+    n_pairs = max(n_pairs, len(texts), 1) + len(references) * n_spectra
+    if n_pairs > limits.candidates:
+        beside = " with references" if references else ""
         raise ConfigError(
-            f"{max(n_pairs, len(texts)):,} pairs of a structure and a spectrum; at most "
+            f"{n_pairs:,} pairs of a structure and a spectrum{beside}; at most "
             f"{limits.candidates:,} are taken at once. Send fewer candidates, or several requests."
         )
     for peaks in peak_lists:
@@ -170,11 +176,16 @@ def field_of(error: Team5Error) -> str | None:
     if isinstance(error, AdductError):
         return "adduct"
     if isinstance(error, MoleculeError):
-        number = re.match(r"structure (\d+) of", text)
-        return f"smiles[{int(number[1]) - 1}]" if number else "smiles"
+        number = re.match(r"(structure|reference) (\d+) of", text)
+        if number is None:
+            return "smiles"
+        key = "smiles" if number[1] == "structure" else "references"
+        return f"{key}[{int(number[2]) - 1}]"
     if isinstance(error, ConfigError | SpectrumError):
         named = re.search(
-            r"\b(smiles|spectra|precursor_mz|max_error|adduct|mzs\b|intensities)", text, re.I
+            r"\b(smiles|spectra|precursor_mz|max_error|references|adduct|mzs\b|intensities)",
+            text,
+            re.I,
         )
         if isinstance(error, SpectrumError):
             return named[1] if named and named[1] in KEYS else "mzs"

@@ -118,6 +118,14 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """How many pairs a job has, with the isomers that were made for it."""
+
+    job: int
+    n_pairs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """What one batch was, for the metrics; also a sign of life."""
 

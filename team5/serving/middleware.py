@@ -8,9 +8,10 @@ from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from team5.errors import TooLargeError, UnauthorizedError
+from team5.errors import CrowdedError, Team5Error, TooLargeError, UnauthorizedError
 from team5.serving.answers import CLIENT_GONE, error_response
 from team5.serving.metrics import Metrics
+from team5.serving.protocol import is_crowded
 from team5.serving.settings import Settings
 
 # Nothing comes from the internet, and nothing is run that a file of ours does not hold.
@@ -24,6 +25,9 @@ _HEADERS = [
     (b"x-frame-options", b"DENY"),
     (b"content-security-policy", _CONTENT_POLICY),
 ]
+
+
+_HEALTH = ("/health/live", "/health/ready")
 
 
 class Guard:
@@ -59,7 +63,8 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message["headers"], *_HEADERS]}
+                closing = [(b"connection", b"close")] if is_crowded(scope) else []
+                message = {**message, "headers": [*message["headers"], *_HEADERS, *closing]}
             await send(message)
 
         try:
@@ -73,7 +78,13 @@ class Guard:
                 _route(scope), _method(scope), status, time.perf_counter() - started
             )
 
-    def _refusal(self, scope: Scope) -> UnauthorizedError | TooLargeError | None:
+    def _refusal(self, scope: Scope) -> Team5Error | None:
+        # Who asks whether the server is well must not take it for dead.
+        if is_crowded(scope) and scope["path"] not in _HEALTH:
+            return CrowdedError(
+                f"{self._limits.connections:,} connections are open, as many as the server takes. "
+                "Connect again soon."
+            )
         headers = dict(scope["headers"])
         if self._token is not None and scope["path"] not in self._open_paths:
             scheme, _, given = headers.get(b"authorization", b"").partition(b" ")

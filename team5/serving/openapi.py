@@ -17,6 +17,10 @@ _REFUSALS = {
     429: "as much is waiting as the server takes; see Retry-After",
     503: "not ready, or not in time; see Retry-After",
 }
+_LINES = (
+    "Each line is an object with the place of its spectrum in the file and either a Ranking, or "
+    "left_out, what was left out and why, or error, which ends the stream."
+)
 _MULTIPART = {
     "spectra": {"type": "string", "format": "binary"},
     "candidates": {"type": "string", "format": "binary"},
@@ -60,7 +64,7 @@ def complete_openapi(app: FastAPI) -> None:
     body("/draw", schemas.DrawBody, _one(schemas.DRAW_EXAMPLE))
     json = "application/json"
     answer("/predict", "post", json, schema_of(schemas.PredictAnswer, components))
-    answer("/rank/file", "post", "application/x-ndjson", {"type": "string"})
+    answer("/rank/file", "post", "application/x-ndjson", {"type": "string", "description": _LINES})
     answer("/spectra/read", "post", json, schema_of(schemas.ReadAnswer, components))
     answer("/draw", "post", "image/svg+xml", {"type": "string"})
     answer("/versions", "get", json, schema_of(schemas.VersionsBody, components))

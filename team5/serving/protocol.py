@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_CROWDED = "crowded"
+
+
+def is_crowded(scope: Any) -> bool:
+    """Whether a request comes over a connection beyond those a server takes."""
+    return _CROWDED in scope.get("state", {})
 
 
 class BoundedProtocol(H11Protocol):
@@ -16,15 +24,21 @@ class BoundedProtocol(H11Protocol):
         Until the headers of a request are here in full.
     stalled_s : float
         Without a byte taken of an answer.
+    most : int
+        Connections that are answered; requests over those opened beyond are marked. uvicorn's own
+        limit refuses them in plain text, and those that were there before along with them.
     """
 
     headers_s = 20.0
     stalled_s = 60.0
+    most = 512
     _headers_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self.most:
+            self.app_state = {**self.app_state, _CROWDED: True}
         self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from team5.inference.results import Match, Ranking, Simulation
+from team5.inference.results import Match, Simulation
 
 CAFFEINE = "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"
 ISOMER = "CCCN1C2=C(NC=N2)C(=O)NC1=O"
@@ -68,6 +68,10 @@ class ItemBody(BaseModel):
     max_error: float | None = Field(
         None, description="share of wrong answers to accept; what is not sure enough abstains"
     )
+    references: list[str] | None = Field(
+        None, description="SMILES of further molecules: structures of the same mass are compared "
+        "with them, where the version does that", examples=[[ISOMER]]
+    )  # fmt: skip
 
 
 class ItemsBody(BaseModel):
@@ -175,14 +179,6 @@ class ReadAnswer(BaseModel):
 
     spectra: list[ReadSpectrum]
     left_out: list[str]
-
-
-class RankLine(BaseModel):
-    """A line of /rank/file: a ranking, or what was left out, or the error that ends the stream."""
-
-    ranking: Ranking | None = None
-    left_out: str | None = None
-    error: ErrorDetail | None = None
 
 
 class Health(BaseModel):

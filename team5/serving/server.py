@@ -54,7 +54,6 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=settings.limits.connections,
             timeout_graceful_shutdown=int(settings.shutdown_s),
         )
         _announce(settings, loaded, _address(listening))
@@ -81,6 +80,7 @@ def _protocol(limits: Limits) -> type[BoundedProtocol]:
     class Protocol(BoundedProtocol):
         headers_s = limits.headers_s
         stalled_s = limits.stalled_s
+        most = limits.connections
 
     return Protocol
 

@@ -1,3 +1,4 @@
+import re
 import threading
 
 import numpy as np
@@ -245,3 +246,17 @@ def test_a_match_says_whether_the_measured_precursor_fits(model):
         return infer(model, None, CAFFEINE, MZS, INTENSITIES, **known).precursor_fits
 
     assert [fits(), fits(precursor_mz=195.0877), fits(precursor_mz=200.1)] == [None, True, False]
+
+
+@pytest.mark.parametrize(("n_wrong", "n_more"), [(2, 0), (5, 0), (6, 1), (30, 25)])
+def test_all_structures_that_cannot_be_parsed_are_named_at_once(model, n_wrong, n_more):
+    smiles = [CAFFEINE, *(f"C{i}CX" for i in range(1, n_wrong + 1))]
+    with pytest.raises(MoleculeError) as raised:
+        infer(model, None, smiles, [100.0], [1.0])
+    text = str(raised.value)
+    named = [
+        int(number) for number in re.findall(rf"structure (\d+) of {len(smiles)}: SMILES", text)
+    ]
+    assert named == list(range(2, n_wrong + 2 - n_more))
+    assert ("more structure" in text) == (n_more > 0)
+    assert not n_more or f"And {n_more} more structure" in text

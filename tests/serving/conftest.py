@@ -15,6 +15,9 @@ import httpx
 import pytest
 
 from team5.inference.inference import load_model
+from team5.models.heads import REFERENCE_FEATURES
+from team5.registry.export import export_version, read_version
+from team5.registry.tracker_format import TrackerEntryFields
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = REPOSITORY / "tests/files/checkpoints"
@@ -52,6 +55,22 @@ class Running:
 
 def copy_of_shipped() -> Path:
     return Path(shutil.copytree(SHIPPED, Path(tempfile.mkdtemp(prefix="team5-")) / "checkpoints"))
+
+
+def export_comparing(root: Path) -> str:
+    """Export a version that goes by the share of references a structure beats; not the latest."""
+    stored = read_version(root, "v0.1")
+    model = load_model("v0.1", root=root, device="cpu")
+    for head in (model.candidate_head, model.isomer_head):
+        head.weight[REFERENCE_FEATURES.index("share beaten")] = 4.0
+        head.bias.fill_(-2.0)
+    return export_version(
+        root,
+        config={key: value for key, value in stored.config.items() if key != "files"},
+        weights=model.state_dict(),
+        entry=TrackerEntryFields("compares", 0.5, 0.5),
+        set_as_latest=False,
+    )
 
 
 @contextmanager
@@ -92,11 +111,19 @@ def running(
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Running]:
-    """One for all tests that leave it as it was."""
-    with running() as one:
+    """One for all tests that leave it as it was; its v0.2, not the latest, compares structures."""
+    root = copy_of_shipped()
+    export_comparing(root)
+    with running(root=root) as one:
         yield one
+    shutil.rmtree(root.parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def model():
     return load_model(root=SHIPPED, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def comparing(server):
+    return load_model("v0.2", root=server.root, device="cpu")

@@ -27,7 +27,7 @@ class Hostile:
         peaks = [self.item.get(key, []) for key in ("mzs", "intensities")]
         numbers = [self.item.get("precursor_mz", 1.0), *(peak for one in peaks for peak in one)]
         return (
-            "spectra" not in self.item
+            not {"spectra", "references"} & self.item.keys()
             and bool(texts)
             and all(text.strip() and text.isprintable() for text in texts)
             and all(len(one) < 5000 for one in peaks)
@@ -118,6 +118,8 @@ _BAD_STRUCTURES = {
     "a number as SMILES in a list": _structure([5]),
     "null in a list": _structure([SMILES, None]),
     "second of two": _structure([SMILES, "C1CC"]),
+    "three of four": _structure(["C1CC", SMILES, "CC)O", ""]),
+    "a hundred of a hundred": _structure(["C1CC"] * 100),
     "a list in a list": _structure([["CCO"]]),
 }
 _BAD_ADDUCTS = {
@@ -143,6 +145,9 @@ _BAD_CALLS = {
     "error rate above 1": _item([50.0], [1.0], max_error=1.5),
     "error rate NaN": _item([50.0], [1.0], max_error=NAN),
     "error rate in words": _item([50.0], [1.0], max_error="low"),
+    "references as text": _item([50.0], [1.0], references=SMILES),
+    "references a number": _item([50.0], [1.0], references=5),
+    "references of a version that compares nothing": _item([50.0], [1.0], references=[SMILES]),
 }  # fmt: skip
 
 HOSTILE = [

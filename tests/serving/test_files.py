@@ -38,11 +38,16 @@ def test_rankings_are_those_of_rank_file(name, server, model, tmp_path):
     )  # fmt: skip
     rankings = [line for line in lines if "matches" in line]
     assert len(rankings) == len(expected) > 0
+    asked = server.http.post(
+        "/spectra/read", files={"spectra": (name, (FILES / name).read_bytes())}
+    )
+    places = {one["identifier"]: one["place"] for one in asked.json()["spectra"]}
     for found, ranking in zip(rankings, expected, strict=True):
+        assert found.pop("place") == places[ranking.identifier]
         assert same(found, ranking.to_dict(), TOLERANCE)
     said = sorted(line["left_out"] for line in lines if "left_out" in line)
-    places = str(tmp_path) + "/", str(FILES) + "/"
-    assert said == sorted(text.replace(places[0], "").replace(places[1], "") for text in left_out)
+    folders = str(tmp_path) + "/", str(FILES) + "/"
+    assert said == sorted(text.replace(folders[0], "").replace(folders[1], "") for text in left_out)
 
 
 def test_text_in_json_gives_the_same_as_a_form(server):
@@ -67,6 +72,7 @@ def test_adduct_that_a_candidate_cannot_form_leaves_out_the_candidate(server):
     )
     assert [match["smiles"] for match in lines[-1]["matches"]] == ["CCO"]
     assert "CCC" in lines[0]["left_out"]
+    assert [line["place"] for line in lines] == ["spectra.txt, spectrum 1"] * 2
 
 
 @pytest.mark.parametrize(("sent", "kind", "said"), [

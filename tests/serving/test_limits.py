@@ -171,6 +171,25 @@ def connection(server: Running) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=10)
 
 
+def test_connections_beyond_the_limit_are_told_to_come_back():
+    with running("limits.connections=4", "limits.headers_s=60") as own, httpx.Client() as first:
+        assert first.get(f"{own.url}/health/live").status_code == 200  # its connection stays open
+        idle = [connection(own) for _ in range(3)]
+        with httpx.Client(base_url=own.url) as beyond:
+            answer = beyond.post("/predict", json=QUESTION)
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) >= 1
+            assert answer.headers["connection"] == "close"
+            assert answer.json()["error"]["type"] == "CrowdedError"
+            assert beyond.get("/health/ready").json()["status"] == "ready"
+        assert first.post(f"{own.url}/predict", json=QUESTION).status_code == 200
+        for sock in idle:
+            sock.close()
+        until = time.monotonic() + 10
+        while httpx.post(f"{own.url}/predict", json=QUESTION).status_code != 200:
+            assert time.monotonic() < until
+
+
 @pytest.mark.parametrize("sent", [
     b"", b"POST /pre", b"POST /predict HTTP/1.1\r\nHost: x\r\n",
     b"POST /predict HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 100,

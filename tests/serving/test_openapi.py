@@ -61,6 +61,17 @@ def test_pages_need_nothing_from_the_internet(server, page):
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize("asset", ["/", "/main.js", "/style.css", "/docs/", "/docs/docs.js"])
+def test_assets_are_sent_again_only_when_they_have_changed(server, asset):
+    first = server.http.get(asset)
+    again = server.http.get(asset, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    other = server.http.get(asset, headers={"If-None-Match": '"another"'})
+    assert (other.status_code, other.content) == (200, first.content)
+    for answer in (first, again, other):
+        assert answer.headers["cache-control"] == "no-cache"
+
+
 @pytest.mark.parametrize(
     ("phases", "n_examples"),
     [("fuzzing", 10), pytest.param("examples,coverage,fuzzing", 300, marks=pytest.mark.slow)],

@@ -17,7 +17,10 @@ from typing import Any
 
 import pytest
 
+from team5.chemistry.isomers import make_isomers
+from team5.chemistry.molecule import parse_smiles
 from team5.data.readers import read_spectra
+from tests.serving.conftest import copy_of_shipped, export_comparing, running
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason='the page is tested in a browser: pip install "team5[dev]"'
@@ -263,6 +266,18 @@ def test_a_bad_smiles_is_said_beside_its_line_and_can_be_left_out(visit):
     assert page.evaluate("getSelection().toString()") == "C1CC(=O oops"
     page.click("text=Leave this line out")
     assert page.inner_text("#structures-error") == ""
+    page.keyboard.press("Enter")
+    wait_for_answer(page)
+    assert page.locator(".answers tbody tr").count() == 2
+
+
+def test_all_lines_that_are_wrong_are_named_and_left_out_together(visit):
+    page = visit()
+    ask(page, PEAKS, f"C1CC\n{CAFFEINE} caffeine\n\nCC)O\n{ENPROFYLLINE}\nhello")
+    page.wait_for_selector("#structures-error:not(:empty)")
+    said = page.inner_text("#structures-error")
+    assert [int(line) for line in re.findall(r"Line (\d+): SMILES", said)] == [1, 4, 6]
+    page.click("text=Leave these 3 lines out")
     page.keyboard.press("Enter")
     wait_for_answer(page)
     assert page.locator(".answers tbody tr").count() == 2
@@ -769,6 +784,29 @@ def test_a_held_back_answer_says_so(visit):
     assert "needs 0.90" in page.inner_text(".banner.warn")
     assert page.inner_text(".verdict .word") == "held back"
     page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_probability_says_what_it_was_compared_with(visit, browser):
+    """A version that compares says beside what, one that does not says nothing."""
+    page = visit()
+    ask(page, PEAKS, CAFFEINE)
+    wait_for_answer(page)
+    assert page.locator(".beside").count() == 0
+    root = copy_of_shipped()
+    export_comparing(root)
+    with running("version=v0.2", root=root) as server:
+        page = browser.new_page(viewport={"width": 360, "height": 800})
+        page.goto(server.url)
+        ask(page, PEAKS, CAFFEINE)
+        wait_for_answer(page)
+        assert page.inner_text(".beside") == "beside 8 isomers made from it"
+        others = make_isomers(parse_smiles(CAFFEINE), 24)
+        ask(page, PEAKS, "\n".join([CAFFEINE, *others]))
+        until(page, "document.querySelectorAll('.beside').length === 25")
+        assert set(page.locator(".beside").all_inner_texts()) == {"beside 24 of its mass"}
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.close()
+    shutil.rmtree(root.parent)
 
 
 def test_many_candidates_come_in_pages(visit):

@@ -37,7 +37,7 @@ export const toJsonOfAll = (asked) =>
 const MATCH_COLUMNS = [
   ...["rank", "name", "smiles", "formula", "adduct", "precursor_mz", "probability", "label"],
   ...["threshold", "score", "explained_intensity", "precursor_fits", "abstained", "notes"],
-  "version",
+  ...["references", "n_references", "version"],
 ];
 
 const matchRow = ({ name, result }) =>

@@ -143,37 +143,36 @@ export function showError(where, message, { line = null, extra = null } = {}) {
   }
 }
 
-/** Put a server's error beside its field. */
+/** Put a server's error beside its field; structures of a list are named by their lines. */
 export function showApiError(error, structures) {
-  const number = error.where?.match(/^smiles\[(\d+)\]/)?.[1];
-  const wrong =
-    number === undefined
-      ? error.where === "smiles" && structures.length === 1
-        ? structures[0]
-        : null
-      : structures[Number(number)];
-  if (!wrong) {
+  const where = error.where?.match(/^smiles(\[\d+\])?$/);
+  const numbers = [...error.message.matchAll(/\bstructure (\d+) of \d+: /g)];
+  const named = where ? numbers.map(([, number]) => structures[number - 1]).filter(Boolean) : [];
+  const wrong = named.length ? named : where && structures.length === 1 ? structures : [];
+  if (!wrong.length) {
     showError(error.where, error.message);
     return;
   }
-  const message = error.message.replace(/^structure \d+ of \d+: /, "");
+  const message = error.message.replace(/\bstructure (\d+) of \d+: /g, (text, number) =>
+    structures[number - 1] ? `Line ${structures[number - 1].line + 1}: ` : text,
+  );
   const leaveOut = () => {
     const field = byId("structures");
-    const lines = field.value.split(/\r\n|\r|\n/);
-    lines.splice(wrong.line, 1);
-    field.value = lines.join("\n");
+    const lines = new Set(wrong.map((one) => one.line));
+    field.value = field.value
+      .split(/\r\n|\r|\n/)
+      .filter((_, line) => !lines.has(line))
+      .join("\n");
     clearErrors();
     describe();
     byId("run").focus();
   };
+  const label = wrong.length > 1 ? `Leave these ${wrong.length} lines out` : "Leave this line out";
   const extra =
     structures.length > 1
-      ? h("button", { type: "button", class: "small", onclick: leaveOut }, "Leave this line out")
+      ? h("button", { type: "button", class: "small", onclick: leaveOut }, label)
       : null;
-  showError("structures", structures.length > 1 ? `Line ${wrong.line + 1}: ${message}` : message, {
-    line: wrong.line,
-    extra,
-  });
+  showError("structures", message, { line: wrong[0].line, extra });
 }
 
 export function clearErrors() {

@@ -76,7 +76,7 @@ export function answerTable(answer, choose) {
 
 const TITLES = {
   Probability:
-    "That the spectrum is of this structure, each judged alone; the mark is the threshold of a match",
+    "That the spectrum is of this structure, beside what is named below it; the mark is the threshold of a match",
   Explained: "Share of the intensity that fragments of the structure explain",
   Score: "Weighted log-likelihood of the peaks; ranks go by it",
 };
@@ -149,8 +149,15 @@ export function probability(match) {
     h("span", { class: "value" }, probabilityText(match.probability)),
     h("span", { class: "bar", "aria-hidden": "true" }, fillBar, mark),
     h("span", { class: "word" }, verdict),
+    match.references ? h("span", { class: "beside" }, besideText(match)) : null,
   );
 }
+
+/** What a match's probability comes of a comparison with. */
+const besideText = ({ references, n_references: n }) =>
+  references === "isomers"
+    ? `beside ${countText(n, "isomer")} made from it`
+    : `beside ${n.toLocaleString("en")} of its mass`;
 
 /** What an answer is, in a line. */
 export function headline(answer) {

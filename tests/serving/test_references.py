@@ -1,0 +1,93 @@
+"""What a structure is compared with, asked over HTTP and computed among other work."""
+
+import time
+
+import pytest
+
+from team5.chemistry.isomers import N_ISOMERS, make_isomers
+from team5.chemistry.molecule import parse_smiles
+from team5.inference import references
+from team5.serving.batcher import Batcher
+from team5.serving.messages import Answered, Ask, Counted, Progress
+from tests.serving.conftest import INTENSITIES, MZS, SMILES, TOLERANCE
+from tests.serving.test_predict import answer_of_infer, same
+
+QUESTION = {"smiles": SMILES, "mzs": MZS, "intensities": INTENSITIES}
+OTHERS = make_isomers(parse_smiles(SMILES), 24, seed=7)
+
+
+@pytest.mark.parametrize(
+    ("question", "kind", "n"),
+    [
+        (QUESTION, "isomers", N_ISOMERS),
+        ({**QUESTION, "references": OTHERS}, "candidates", len(OTHERS)),
+        ({**QUESTION, "references": OTHERS[:2]}, "isomers", N_ISOMERS),
+        ({**QUESTION, "smiles": [SMILES, *OTHERS]}, "candidates", len(OTHERS)),
+        ({**QUESTION, "mzs": [MZS] * 2, "intensities": [INTENSITIES] * 2}, "isomers", N_ISOMERS),
+    ],
+)
+def test_structures_are_compared_as_by_infer(server, comparing, question, kind, n):
+    answer = server.http.post("/predict?version=v0.2", json=question)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert same(found, answer_of_infer(comparing, question), TOLERANCE)
+    for match in found if isinstance(found, list) else [found]:
+        assert (match["references"], match["n_references"]) == (kind, n)
+
+
+def test_wrong_reference_is_named(server):
+    question = {**QUESTION, "references": ["CCO", "C1CC"]}
+    answer = server.http.post("/predict?version=v0.2", json=question)
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert (error["type"], error["where"]) == ("MoleculeError", "references[1]")
+    assert error["message"].startswith("reference 2 of 2: ")
+
+
+@pytest.mark.parametrize("question", [
+    {**QUESTION, "references": ["C"] * 10_000},
+    {**QUESTION, "mzs": [MZS] * 101, "intensities": [INTENSITIES] * 101, "references": ["C"] * 100},
+    [{**QUESTION, "references": ["C"] * 5_000}] * 2,
+])  # fmt: skip
+def test_references_count_as_candidates_do(server, question):
+    answer = server.http.post("/predict?version=v0.2", json=question)
+    assert answer.status_code == 422
+    assert "at most 10,000" in answer.json()["error"]["message"]
+
+
+def test_isomers_are_work_like_any_other(comparing):
+    said = []
+    batcher = Batcher(said.append, batch_pairs=8)
+    batcher.add(Ask(0, 0, QUESTION), comparing)
+    while len(batcher):
+        batcher.step()
+    assert Counted(0, 1 + N_ISOMERS) in said
+    sizes = [message.n_pairs for message in said if isinstance(message, Progress)]
+    assert (sum(sizes), max(sizes)) == (1 + N_ISOMERS, 8)
+
+
+def test_isomers_of_many_structures_hold_up_nobody(comparing, monkeypatch):
+    """A caller who asks in the middle of it is answered before much more of it is made."""
+    made = []
+    make = references.isomers_of
+
+    def make_slowly(smiles):
+        made.append(smiles)
+        until = time.perf_counter() + 0.02
+        while time.perf_counter() < until:
+            pass
+        return make(smiles)
+
+    monkeypatch.setattr(references, "isomers_of", make_slowly)
+    n = 200
+    many = {"smiles": [SMILES] * n, "mzs": [MZS] * n, "intensities": [INTENSITIES] * n}
+    said = []
+    batcher = Batcher(said.append, batch_pairs=8)
+    batcher.add(Ask(0, 0, many), comparing)
+    batcher.step()
+    batcher.add(Ask(1, 1, {**QUESTION, "smiles": OTHERS[0]}), comparing)
+    n_before = len(made)
+    while not any(isinstance(message, Answered) for message in said):
+        batcher.step()
+    assert [message.job for message in said if isinstance(message, Answered)] == [1]
+    assert 0 < n_before < len(made) < n / 2

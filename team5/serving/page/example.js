@@ -1,5 +1,5 @@
-// Caffeine among structures of the same formula: two that no spectrum of this kind tells apart well,
-// two that keep a propyl group together, and one that is no xanthine.
+// Caffeine among structures of the same formula: two that keep a propyl group together, and two that
+// are no xanthines.
 
 export const EXAMPLE = {
   peaks: `m/z        intensity
@@ -13,7 +13,7 @@ export const EXAMPLE = {
 56.0495      6
 42.0338      3`,
   structures: `CN1C=NC2=C1C(=O)N(C(=O)N2C)C caffeine
-CN1C=NC2=C1N(C)C(=O)N(C)C2=O isocaffeine
+CN=C(N)NC1=CC=C(C=C1)[N+](=O)[O-] N-methyl-N'-(4-nitrophenyl)guanidine
 CCCN1C2=C(NC=N2)C(=O)NC1=O enprofylline
 CCCN1C(=O)C2=C(NC=N2)NC1=O 1-propylxanthine
 C1=CC(=CC=C1C(=O)NN)C(=O)NN terephthalic dihydrazide`,

@@ -8,6 +8,8 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _CROWDED = "crowded"
+# Connections beyond the limit that are told so; still further ones would take all file descriptors.
+_MOST_TOLD = 64
 
 
 def is_crowded(scope: Any) -> bool:
@@ -37,6 +39,9 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self.most + _MOST_TOLD:
+            transport.abort()
+            return
         if len(self.connections) > self.most:
             self.app_state = {**self.app_state, _CROWDED: True}
         self._await_headers()

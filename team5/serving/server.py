@@ -54,6 +54,8 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            # Accepted at a time, before those too many are dropped: file descriptors must last.
+            backlog=256,
             timeout_graceful_shutdown=int(settings.shutdown_s),
         )
         _announce(settings, loaded, _address(listening))

@@ -10,6 +10,7 @@ from tests.serving.conftest import Running
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_every_operation_is_shown_and_its_example_is_answered(server: Running):
     with sync_playwright() as playwright:

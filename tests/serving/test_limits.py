@@ -152,6 +152,7 @@ def test_full_queue_sends_away_with_a_time_to_come_back(strict: Running):
             assert answer.json()["error"]["type"] in ("BusyError", "LateError")
 
 
+@pytest.mark.slow
 def test_small_questions_are_answered_beside_a_large_one(server: Running):
     with ThreadPoolExecutor() as pool:
         large = pool.submit(

@@ -184,6 +184,9 @@ def test_connections_beyond_the_limit_are_told_to_come_back():
             assert answer.json()["error"]["type"] == "CrowdedError"
             assert beyond.get("/health/ready").json()["status"] == "ready"
         assert first.post(f"{own.url}/predict", json=QUESTION).status_code == 200
+        idle += [connection(own) for _ in range(80)]
+        assert idle[-1].recv(1) == b""  # so far beyond that nothing is said
+        assert first.post(f"{own.url}/predict", json=QUESTION).status_code == 200
         for sock in idle:
             sock.close()
         until = time.monotonic() + 10

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdMolDescriptors
@@ -83,7 +83,7 @@ class Molecule:
     def element_counts(self) -> dict[str, int]:
         """Atoms by symbol, hydrogens included."""
         counts = {"H": 0}
-        for atom in self.mol.GetAtoms():
+        for atom in atoms_of(self.mol):
             counts[atom.GetSymbol()] = counts.get(atom.GetSymbol(), 0) + 1
             counts["H"] += atom.GetTotalNumHs()
         return counts
@@ -105,16 +105,31 @@ def atom_masses(mol: Chem.Mol) -> list[float]:
 
     An atom written with an isotope number has that isotope's mass.
     """
-    hydrogen = _PERIODIC_TABLE.GetMostCommonIsotopeMass(1)
-    masses = []
-    for atom in mol.GetAtoms():
-        number, isotope = atom.GetAtomicNum(), atom.GetIsotope()
-        if isotope:
-            mass = _PERIODIC_TABLE.GetMassForIsotope(number, isotope)
-        else:
-            mass = _PERIODIC_TABLE.GetMostCommonIsotopeMass(number)
-        masses.append(mass + hydrogen * atom.GetTotalNumHs())
-    return masses
+    hydrogen = _isotope_mass(1, 0)
+    return [
+        _isotope_mass(atom.GetAtomicNum(), atom.GetIsotope()) + hydrogen * atom.GetTotalNumHs()
+        for atom in atoms_of(mol)
+    ]
+
+
+def atoms_of(mol: Chem.Mol) -> list[Chem.Atom]:
+    """Return the atoms by index; several times as fast as going through ``mol.GetAtoms()``."""
+    get = mol.GetAtomWithIdx
+    return [get(i) for i in range(mol.GetNumAtoms())]
+
+
+def bonds_of(mol: Chem.Mol) -> list[Chem.Bond]:
+    """Return the bonds by index; several times as fast as going through ``mol.GetBonds()``."""
+    get = mol.GetBondWithIdx
+    return [get(i) for i in range(mol.GetNumBonds())]
+
+
+@lru_cache(maxsize=1_024)
+def _isotope_mass(number: int, isotope: int) -> float:
+    """Return an isotope's mass in u, that of the most common one where it is not said."""
+    if isotope:
+        return float(_PERIODIC_TABLE.GetMassForIsotope(number, isotope))
+    return float(_PERIODIC_TABLE.GetMostCommonIsotopeMass(number))
 
 
 def parse_smiles(smiles: str) -> Molecule:
@@ -151,8 +166,8 @@ def parse_smiles(smiles: str) -> Molecule:
         )
     whole = _parse(text)
     notes: list[str] = []
-    if any(a.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED for a in whole.GetAtoms()) or any(
-        b.GetStereo() != Chem.BondStereo.STEREONONE for b in whole.GetBonds()
+    if any(a.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED for a in atoms_of(whole)) or any(
+        b.GetStereo() != Chem.BondStereo.STEREONONE for b in bonds_of(whole)
     ):
         notes.append("stereo is kept in the text and ignored by the score")
         Chem.RemoveStereochemistry(whole)
@@ -189,7 +204,7 @@ def _parse(text: str) -> Chem.Mol:
         raise MoleculeError(_explain_sanitization(text, mol, str(error))) from error
     if mol.GetNumAtoms() == 0:
         raise MoleculeError(f"SMILES {text!r}: no atoms.")
-    for atom in mol.GetAtoms():
+    for atom in atoms_of(mol):
         if atom.GetAtomicNum() == 0:
             raise MoleculeError(
                 f"SMILES {_shorten(text)!r}: atom {atom.GetIdx() + 1} is a placeholder "
@@ -203,7 +218,7 @@ def _parse(text: str) -> Chem.Mol:
             )
         atom.SetIntProp("_typed_index", atom.GetIdx())
         atom.SetAtomMapNum(0)
-    for bond in mol.GetBonds():
+    for bond in bonds_of(mol):
         if bond.GetBondType() not in _STRUCTURE_BONDS:
             ends = bond.GetBeginAtomIdx() + 1, bond.GetEndAtomIdx() + 1
             raise MoleculeError(
@@ -284,7 +299,7 @@ def _explain_sanitization(text: str, mol: Chem.Mol, message: str) -> str:
 def _largest_organic_component(
     whole: Chem.Mol, notes: list[str]
 ) -> tuple[Chem.Mol, tuple[int, ...]]:
-    typed = [atom.GetIntProp("_typed_index") for atom in whole.GetAtoms()]
+    typed = [atom.GetIntProp("_typed_index") for atom in atoms_of(whole)]
     groups: tuple[tuple[int, ...], ...] = Chem.GetMolFrags(whole)
     if len(groups) == 1:
         return whole, tuple(typed)
@@ -293,7 +308,7 @@ def _largest_organic_component(
 
     def size(index: int) -> tuple[bool, int, float, str]:
         part = parts[index]
-        has_carbon = any(a.GetAtomicNum() == 6 for a in part.GetAtoms())
+        has_carbon = any(a.GetAtomicNum() == 6 for a in atoms_of(part))
         return has_carbon, part.GetNumAtoms(), sum(atom_masses(part)), Chem.MolToSmiles(part)
 
     best = max(range(len(parts)), key=size)
@@ -310,7 +325,7 @@ def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
     step = -1 if charge > 0 else 1
     neutral = Chem.RWMol(mol)
     moved = 0
-    for atom in neutral.GetAtoms():
+    for atom in atoms_of(neutral):
         own = atom.GetFormalCharge()
         if charge == 0:
             break

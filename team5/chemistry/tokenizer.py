@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numba import njit
@@ -20,10 +20,12 @@ from team5.chemistry.fragments import (
     MAX_DEPTH,
     MAX_FRAGMENTS,
     Fragments,
+    count_atoms,
     cut_graph,
+    has_atom,
     molecule_graph,
 )
-from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.chemistry.molecule import Molecule, atoms_of, bonds_of, parse_smiles
 from team5.constants import HYDROGEN_MASS
 from team5.errors import ConfigError, MoleculeError
 
@@ -34,6 +36,11 @@ Array = NDArray[Any]
 
 HYBRIDISATIONS = ("UNSPECIFIED", "S", "SP", "SP2", "SP3", "SP3D", "SP3D2")
 BOND_TYPES = ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC", "DATIVE")
+_HYBRIDISATION_COLUMNS = {
+    getattr(Chem.HybridizationType, name): column for column, name in enumerate(HYBRIDISATIONS)
+}
+_BOND_COLUMNS = {getattr(Chem.BondType, name): column for column, name in enumerate(BOND_TYPES)}
+_DATIVE = BOND_TYPES.index("DATIVE")
 MAX_CHARGE = 4  # either sign
 RING_SIZES = 8  # classes: none, 3, 4, 5, 6, 7, 8, larger
 
@@ -59,6 +66,8 @@ BOND_VOCABULARY = {
 COUNTED_ELEMENTS = (6, 7, 8, 16, 15, 9, 17, 35, 53)
 # Kinds of cut bond counted apart; see `_bond_kinds`.
 N_BOND_KINDS = 11
+_SINGLE, _DOUBLE, _AROMATIC = (BOND_TYPES.index(kind) for kind in ("SINGLE", "DOUBLE", "AROMATIC"))
+_SINGLE_KINDS = {frozenset({6, 7}): 7, frozenset({6, 8}): 8, frozenset({6, 16}): 9}
 FRAGMENT_FEATURES = (
     *(f"depth_{d}" for d in range(4)),
     "cost",
@@ -141,23 +150,24 @@ class MoleculeTokenizer:
         molecule = parse_smiles(smiles) if isinstance(smiles, str) else smiles
         mol = molecule.mol
         atom_ring_sizes, atom_rings, bond_ring_sizes, bond_rings = _ring_classes(mol)
+        graph = molecule_graph(mol)
+        elements, hydrogens = graph.elements.tolist(), graph.hydrogens.tolist()
         atoms, isotopes = [], []
-        for atom in mol.GetAtoms():
-            if abs(atom.GetFormalCharge()) > MAX_CHARGE:
+        for index, atom in enumerate(atoms_of(mol)):
+            charge = atom.GetFormalCharge()
+            if abs(charge) > MAX_CHARGE:
                 raise MoleculeError(
-                    f"SMILES {molecule.smiles!r}: an atom of charge {atom.GetFormalCharge()}; "
+                    f"SMILES {molecule.smiles!r}: an atom of charge {charge}; "
                     f"at most {MAX_CHARGE} either way."
                 )
-            hybridisation = str(atom.GetHybridization())
-            index = atom.GetIdx()
             atoms.append(
                 (
-                    atom.GetAtomicNum(),
-                    atom.GetFormalCharge() + MAX_CHARGE,
-                    min(atom.GetTotalNumHs(), ATOM_VOCABULARY["hydrogens"] - 1),
-                    int(atom.GetIsAromatic()),
+                    elements[index],
+                    charge + MAX_CHARGE,
+                    min(hydrogens[index], ATOM_VOCABULARY["hydrogens"] - 1),
+                    atom.GetIsAromatic(),
                     min(atom.GetDegree(), ATOM_VOCABULARY["degree"] - 1),
-                    HYBRIDISATIONS.index(hybridisation) if hybridisation in HYBRIDISATIONS else 0,
+                    _HYBRIDISATION_COLUMNS.get(atom.GetHybridization(), 0),
                     atom_ring_sizes[index],
                     min(atom_rings[index], ATOM_VOCABULARY["n_rings"] - 1),
                 )
@@ -165,20 +175,16 @@ class MoleculeTokenizer:
             isotopes.append(atom.GetIsotope())
         kekulized = Chem.Mol(mol)
         Chem.Kekulize(kekulized)
-        bonds, orders = [], []
-        for bond, plain in zip(mol.GetBonds(), kekulized.GetBonds(), strict=True):
-            kind = str(bond.GetBondType())
-            index = bond.GetIdx()
-            bonds.append(
-                (
-                    BOND_TYPES.index(kind) if kind in BOND_TYPES else BOND_TYPES.index("DATIVE"),
-                    int(bond.GetIsConjugated()),
-                    bond_ring_sizes[index],
-                    min(bond_rings[index], BOND_VOCABULARY["n_rings"] - 1),
-                )
+        bonds = [
+            (
+                _BOND_COLUMNS.get(bond.GetBondType(), _DATIVE),
+                bond.GetIsConjugated(),
+                bond_ring_sizes[index],
+                min(bond_rings[index], BOND_VOCABULARY["n_rings"] - 1),
             )
-            orders.append(plain.GetBondTypeAsDouble())
-        graph = molecule_graph(mol)
+            for index, bond in enumerate(bonds_of(mol))
+        ]
+        orders = [bond.GetBondTypeAsDouble() for bond in bonds_of(kekulized)]
         atom_tokens = np.array(atoms, dtype=np.int16).reshape(-1, len(ATOM_VOCABULARY))
         bond_tokens = np.array(bonds, dtype=np.int16).reshape(-1, len(BOND_VOCABULARY))
         return MoleculeTokens(
@@ -187,7 +193,7 @@ class MoleculeTokenizer:
             isotopes=np.array(isotopes, dtype=np.int16),
             bonds=bond_tokens,
             bond_ends=graph.bonds,
-            bond_kinds=_bond_kinds(bond_tokens, graph.elements, graph.bonds),
+            bond_kinds=_bond_kinds(bond_tokens, elements, graph.bonds),
             bond_orders=np.array(orders, dtype=np.float32),
             fragments=cut_graph(graph, self.config.max_depth, self.config.max_fragments),
         )
@@ -252,8 +258,8 @@ class MoleculeTokenizer:
 
 
 @dataclass(frozen=True)
-class MoleculeBatch:
-    """M molecules as padded tensors: A atoms, E bonds, F fragments at most.
+class GraphBatch:
+    """M molecules as padded tensors, before they are cut: A atoms, E bonds at most.
 
     Attributes
     ----------
@@ -265,14 +271,6 @@ class MoleculeBatch:
     bond_ends : (M, E, 2) long
         Padded bonds join atom 0 to itself and are masked.
     bond_padding_mask : (M, E) bool
-    inside : (M, F, A) float
-        1 where a fragment keeps an atom.
-    fragment_features : (M, F, len(FRAGMENT_FEATURES)) float
-    fragment_parents : (M, F) long
-    fragment_padding_mask : (M, F) bool
-    fragment_masses : (M, F) double
-        u; neutral.
-    fragment_hydrogens : (M, F) long
     tokens : tuple of MoleculeTokens
         What was padded.
     """
@@ -282,36 +280,74 @@ class MoleculeBatch:
     bonds: torch.Tensor
     bond_ends: torch.Tensor
     bond_padding_mask: torch.Tensor
+    tokens: tuple[MoleculeTokens, ...]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same batch with its tensors on ``device``."""
+        tensors = {name: value.to(device) for name, value in vars(self).items() if name != "tokens"}
+        return replace(self, **tensors)
+
+
+@dataclass(frozen=True)
+class MoleculeBatch(GraphBatch):
+    """M molecules as padded tensors: F fragments at most.
+
+    Attributes
+    ----------
+    inside : (M, F, A) float
+        1 where a fragment keeps an atom.
+    fragment_features : (M, F, len(FRAGMENT_FEATURES)) float
+    fragment_parents : (M, F) long
+    fragment_padding_mask : (M, F) bool
+    fragment_masses : (M, F) double
+        u; neutral.
+    fragment_hydrogens : (M, F) long
+    """
+
     inside: torch.Tensor
     fragment_features: torch.Tensor
     fragment_parents: torch.Tensor
     fragment_padding_mask: torch.Tensor
     fragment_masses: torch.Tensor
     fragment_hydrogens: torch.Tensor
-    tokens: tuple[MoleculeTokens, ...]
 
-    def __len__(self) -> int:
-        return len(self.tokens)
 
-    def to(self, device: torch.device | str) -> MoleculeBatch:
-        """Return the same batch with its tensors on ``device``."""
-        tensors = {name: value.to(device) for name, value in vars(self).items() if name != "tokens"}
-        return replace(self, **tensors)
+def pad_graphs(tokens: Sequence[MoleculeTokens]) -> GraphBatch:
+    """Pad the atoms and bonds of M molecules into tensors."""
+    import torch
+
+    n = len(tokens)
+    n_atoms = max(len(t.atoms) for t in tokens)
+    n_bonds = max(1, *(len(t.bonds) for t in tokens))
+    atoms = np.zeros((n, n_atoms, len(ATOM_VOCABULARY)), dtype=np.int64)
+    atom_padding = np.ones((n, n_atoms), dtype=bool)
+    bonds = np.zeros((n, n_bonds, len(BOND_VOCABULARY)), dtype=np.int64)
+    bond_ends = np.zeros((n, n_bonds, 2), dtype=np.int64)
+    bond_padding = np.ones((n, n_bonds), dtype=bool)
+    for i, t in enumerate(tokens):
+        a, e = len(t.atoms), len(t.bonds)
+        atoms[i, :a], atom_padding[i, :a] = t.atoms, False
+        bonds[i, :e], bond_ends[i, :e], bond_padding[i, :e] = t.bonds, t.bond_ends, False
+    return GraphBatch(
+        atoms=torch.from_numpy(atoms),
+        atom_padding_mask=torch.from_numpy(atom_padding),
+        bonds=torch.from_numpy(bonds),
+        bond_ends=torch.from_numpy(bond_ends),
+        bond_padding_mask=torch.from_numpy(bond_padding),
+        tokens=tuple(tokens),
+    )
 
 
 def pad_molecules(tokens: Sequence[MoleculeTokens]) -> MoleculeBatch:
     """Pad the tokens of M molecules into tensors."""
     import torch
 
-    n = len(tokens)
-    n_atoms = max(len(t.atoms) for t in tokens)
-    n_bonds = max(1, *(len(t.bonds) for t in tokens))
+    graphs = pad_graphs(tokens)
+    n, n_atoms = graphs.atom_padding_mask.shape
     n_fragments = max(len(t.fragments) for t in tokens)
-    atoms = np.zeros((n, n_atoms, len(ATOM_VOCABULARY)), dtype=np.int64)
-    atom_padding = np.ones((n, n_atoms), dtype=bool)
-    bonds = np.zeros((n, n_bonds, len(BOND_VOCABULARY)), dtype=np.int64)
-    bond_ends = np.zeros((n, n_bonds, 2), dtype=np.int64)
-    bond_padding = np.ones((n, n_bonds), dtype=bool)
     inside = np.zeros((n, n_fragments, n_atoms), dtype=np.float32)
     features = np.zeros((n, n_fragments, len(FRAGMENT_FEATURES)), dtype=np.float32)
     parents = np.zeros((n, n_fragments), dtype=np.int64)
@@ -319,26 +355,19 @@ def pad_molecules(tokens: Sequence[MoleculeTokens]) -> MoleculeBatch:
     masses = np.zeros((n, n_fragments), dtype=np.float64)
     hydrogens = np.zeros((n, n_fragments), dtype=np.int64)
     for i, t in enumerate(tokens):
-        a, e, f = len(t.atoms), len(t.bonds), len(t.fragments)
-        atoms[i, :a], atom_padding[i, :a] = t.atoms, False
-        bonds[i, :e], bond_ends[i, :e], bond_padding[i, :e] = t.bonds, t.bond_ends, False
+        a, f = len(t.atoms), len(t.fragments)
         inside[i, :f, :a] = t.fragments.inside
         features[i, :f] = t.fragment_features()
         parents[i, :f], padding[i, :f] = t.fragments.parents, False
         masses[i, :f], hydrogens[i, :f] = t.fragments.masses, t.fragments.hydrogens
     return MoleculeBatch(
-        atoms=torch.from_numpy(atoms),
-        atom_padding_mask=torch.from_numpy(atom_padding),
-        bonds=torch.from_numpy(bonds),
-        bond_ends=torch.from_numpy(bond_ends),
-        bond_padding_mask=torch.from_numpy(bond_padding),
+        **vars(graphs),
         inside=torch.from_numpy(inside),
         fragment_features=torch.from_numpy(features),
         fragment_parents=torch.from_numpy(parents),
         fragment_padding_mask=torch.from_numpy(padding),
         fragment_masses=torch.from_numpy(masses),
         fragment_hydrogens=torch.from_numpy(hydrogens),
-        tokens=tuple(tokens),
     )
 
 
@@ -358,41 +387,37 @@ def _ring_classes(mol: Chem.Mol) -> tuple[list[int], list[int], list[int], list[
     return atom_sizes, atom_counts, bond_sizes, bond_counts
 
 
-def _bond_kinds(bond_tokens: Array, elements: Array, ends: Array) -> Array:
+def _bond_kinds(bond_tokens: Array, elements: Sequence[int], ends: Array) -> Array:
     """Class each bond: type first, then for single bonds the elements and whether in a ring."""
-    kinds = np.zeros(len(ends), dtype=np.int64)
-    for i, (a, b) in enumerate(ends):
-        kind, in_ring = int(bond_tokens[i, 0]), bond_tokens[i, 2] > 0
-        pair = {int(elements[a]), int(elements[b])}
-        if kind == BOND_TYPES.index("AROMATIC"):
-            kinds[i] = 0 if pair == {6} else 1
-        elif kind == BOND_TYPES.index("DOUBLE"):
-            kinds[i] = 2 if pair == {6} else 3
-        elif kind != BOND_TYPES.index("SINGLE"):
-            kinds[i] = 4
+    kinds = []
+    for (kind, _, ring_size, _), (a, b) in zip(bond_tokens.tolist(), ends.tolist(), strict=True):
+        pair = {elements[a], elements[b]}
+        if kind == _AROMATIC:
+            kinds.append(0 if pair == {6} else 1)
+        elif kind == _DOUBLE:
+            kinds.append(2 if pair == {6} else 3)
+        elif kind != _SINGLE:
+            kinds.append(4)
         elif pair == {6}:
-            kinds[i] = 6 if in_ring else 5
-        elif pair == {6, 7}:
-            kinds[i] = 7
-        elif pair == {6, 8}:
-            kinds[i] = 8
-        elif pair == {6, 16}:
-            kinds[i] = 9
+            kinds.append(6 if ring_size > 0 else 5)
         else:
-            kinds[i] = 10
-    return kinds
+            kinds.append(_SINGLE_KINDS.get(frozenset(pair), 10))
+    return np.array(kinds, dtype=np.int64)
 
 
 def _fragment_features(tokens: MoleculeTokens) -> Array:
     graph = tokens.fragments.graph
     counted = {number: column for column, number in enumerate(COUNTED_ELEMENTS)}
+    columns = np.array([counted.get(e, len(counted)) for e in graph.elements.tolist()])
     return _count_features(
-        tokens.fragments.inside,
-        np.array([counted.get(int(e), len(counted)) for e in graph.elements], dtype=np.int64),
-        graph.hydrogens.astype(np.int64),
+        tokens.fragments.masks,
+        _atom_sets(columns[:, None] == np.arange(len(counted) + 1)),
+        # Atoms with at least one hydrogen, two and so on: an atom counts in as many sets as it has.
+        _atom_sets(graph.hydrogens[:, None] > np.arange(max(1, graph.hydrogens.max()))),
+        _atom_sets(tokens.atoms[:, 3:4] > 0)[0],
+        np.arange(len(graph.masses)),
         tokens.atoms[:, 1].astype(np.int64) - MAX_CHARGE,
-        tokens.atoms[:, 3].astype(np.int64),
-        tokens.bond_ends.astype(np.int64),
+        _atom_sets((tokens.bond_ends[:, :, None] == np.arange(len(graph.masses))).any(axis=1).T),
         tokens.bond_kinds,
         tokens.bond_orders,
         tokens.fragments.depths.astype(np.int64),
@@ -402,18 +427,27 @@ def _fragment_features(tokens: MoleculeTokens) -> Array:
     )
 
 
+def _atom_sets(member: Array) -> Array:
+    """Return sets of atoms as masks, shape (S, 2), from membership (A, S)."""
+    bits = np.zeros((member.shape[1], 128), dtype=np.uint8)
+    bits[:, : len(member)] = member.T
+    return np.packbits(bits, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+
+
+_NONE = np.uint64(0)
 # Divisors that bring counts of C, N, O, the other elements and H near 1.
 _ELEMENT_SCALE = np.array([10, 3, 4, *[1] * (len(COUNTED_ELEMENTS) - 2), 12], dtype=np.float32)
 
 
 @njit(cache=True, nogil=True)
 def _count_features(  # type: ignore[no-untyped-def]
-    inside,
-    element_columns,
-    hydrogens,
+    masks,
+    element_sets,
+    hydrogen_sets,
+    aromatic_set,
+    atoms,
     charges,
-    aromatic,
-    bond_ends,
+    bond_sets,
     bond_kinds,
     bond_orders,
     depths,
@@ -421,30 +455,47 @@ def _count_features(  # type: ignore[no-untyped-def]
     masses,
     n_columns,
 ):
-    n_fragments, n_atoms = inside.shape
+    n_fragments, n_atoms = len(masks), len(atoms)
     width = len(_ELEMENT_SCALE)
+    charged = atoms[charges != 0]
     out = np.zeros((n_fragments, n_columns), dtype=np.float32)
-    kept = np.zeros(width, dtype=np.float32)
-    whole = np.zeros(width, dtype=np.float32)
-    n_rings_whole = 0.0
+    kept = np.zeros(width, dtype=np.int64)
+    whole = np.zeros(width, dtype=np.int64)
+    n_rings_whole = 0
+    # Divisions take longer than all else; counts are small numbers that come again and again.
+    most = n_atoms * max(1, len(hydrogen_sets))
+    shares = np.empty((width, most + 1), dtype=np.float32)
+    few = np.empty(most + 1, dtype=np.float32)
+    for n in range(most + 1):
+        few[n] = np.float32(1) / np.float32(1 + n)
+        for c in range(width):
+            shares[c, n] = np.float32(n) / _ELEMENT_SCALE[c]
     for f in range(n_fragments):
         row = out[f]
-        kept[:] = 0
-        n_kept, n_aromatic, charge = 0, 0, 0
-        for i in range(n_atoms):
-            if inside[f, i]:
-                kept[element_columns[i]] += 1
-                kept[width - 1] += hydrogens[i]
+        low, high = masks[f, 0], masks[f, 1]
+        n_kept = 0
+        for c in range(width - 1):
+            n = count_atoms(low & element_sets[c, 0], high & element_sets[c, 1])
+            kept[c] = n
+            n_kept += n
+        n_hydrogens = 0
+        for level in range(len(hydrogen_sets)):
+            n_hydrogens += count_atoms(
+                low & hydrogen_sets[level, 0], high & hydrogen_sets[level, 1]
+            )
+        kept[width - 1] = n_hydrogens
+        n_aromatic = count_atoms(low & aromatic_set[0], high & aromatic_set[1])
+        charge = 0
+        for i in charged:
+            if has_atom(low, high, i):
                 charge += charges[i]
-                n_aromatic += aromatic[i]
-                n_kept += 1
         n_cut, n_inner, cut_order = 0, 0, 0.0
         at = 8
-        for b in range(len(bond_ends)):
-            one, two = inside[f, bond_ends[b, 0]], inside[f, bond_ends[b, 1]]
-            if one and two:
+        for b in range(len(bond_sets)):
+            own_low, own_high = low & bond_sets[b, 0], high & bond_sets[b, 1]
+            if own_low == bond_sets[b, 0] and own_high == bond_sets[b, 1]:
                 n_inner += 1
-            elif one or two:
+            elif own_low != _NONE or own_high != _NONE:
                 n_cut += 1
                 cut_order += bond_orders[b]
                 row[at + bond_kinds[b]] += 1
@@ -466,9 +517,9 @@ def _count_features(  # type: ignore[no-untyped-def]
         at += 2
         for c in range(width):
             lost = whole[c] - kept[c]
-            row[at + c] = kept[c] / _ELEMENT_SCALE[c]
-            row[at + width + c] = lost / _ELEMENT_SCALE[c]
-            row[at + 2 * width + c] = 1 / (1 + lost)
+            row[at + c] = shares[c, kept[c]]
+            row[at + width + c] = shares[c, lost]
+            row[at + 2 * width + c] = few[lost]
         at += 3 * width
         row[at] = n_kept / 20
         row[at + 1] = (n_atoms - n_kept) / 20

@@ -59,6 +59,16 @@ class Pair:
     match_outcomes: Array
     spectrum_index: int = 0
 
+    @property
+    def max_mz(self) -> float:
+        """Ions above it cannot come from this precursor."""
+        return self.precursor_mz + PRECURSOR_MARGIN
+
+    @property
+    def impossible_weight(self) -> float:
+        """Share of the peaks' weight that lies above the precursor."""
+        return float(self.peaks.weights[self.peaks.mzs > self.max_mz].sum())
+
     def moved(self, molecules: int, spectra: int) -> Pair:
         """Return the same pair for a batch in which so many molecules and spectra come before."""
         return replace(
@@ -66,6 +76,63 @@ class Pair:
             molecule_index=self.molecule_index + molecules,
             spectrum_index=self.spectrum_index + spectra,
         )
+
+
+@dataclass(frozen=True)
+class HeldSpectrum:
+    """A spectrum made ready for all molecules of one mass.
+
+    Attributes
+    ----------
+    context, offsets, precursor_mz, peaks
+        As in :class:`Pair`.
+    """
+
+    context: Array
+    offsets: Array
+    precursor_mz: float
+    peaks: ModelPeaks
+
+
+def hold_spectrum(
+    exact_mass: float,
+    *,
+    mzs: Array,
+    intensities: Array,
+    adduct: Adduct,
+    collision_energy: str | None,
+    instrument_type: str | None,
+    keep_impossible: bool = True,
+) -> HeldSpectrum:
+    """Make a spectrum ready; see ``select_peaks`` for ``keep_impossible``."""
+    precursor_mz = adduct.precursor_mz(exact_mass)
+    return HeldSpectrum(
+        context=context_features(adduct, precursor_mz, collision_energy, instrument_type),
+        offsets=outcome_offsets(*ion_offsets(adduct)),
+        precursor_mz=precursor_mz,
+        peaks=select_peaks(mzs, intensities, precursor_mz, keep_impossible=keep_impossible),
+    )
+
+
+def hold_against(held: HeldSpectrum, tokens: MoleculeTokens, molecule_index: int) -> Pair:
+    """Match a spectrum that is ready with the fragments of a molecule that can form the ion."""
+    fragments = tokens.fragments
+    matched, outcomes = match_peaks(
+        held.peaks.mzs,
+        fragments.masses,
+        fragments.hydrogens,
+        held.offsets,
+        order=fragments.by_mass,
+    )
+    return Pair(
+        molecule_index=molecule_index,
+        context=held.context,
+        offsets=held.offsets,
+        precursor_mz=held.precursor_mz,
+        peaks=held.peaks,
+        match_peaks=matched,
+        match_outcomes=outcomes,
+    )
 
 
 def make_pair(
@@ -86,21 +153,17 @@ def make_pair(
     AdductError
         If the molecule cannot form the ion.
     """
-    fragments = tokens.fragments
     check_adduct(tokens.molecule, adduct)
-    precursor_mz = adduct.precursor_mz(tokens.molecule.exact_mass)
-    offsets = outcome_offsets(*ion_offsets(adduct))
-    peaks = select_peaks(mzs, intensities, precursor_mz, keep_impossible=keep_impossible)
-    matched, outcomes = match_peaks(peaks.mzs, fragments.masses, fragments.hydrogens, offsets)
-    return Pair(
-        molecule_index=molecule_index,
-        context=context_features(adduct, precursor_mz, collision_energy, instrument_type),
-        offsets=offsets,
-        precursor_mz=precursor_mz,
-        peaks=peaks,
-        match_peaks=matched,
-        match_outcomes=outcomes,
+    held = hold_spectrum(
+        tokens.molecule.exact_mass,
+        mzs=mzs,
+        intensities=intensities,
+        adduct=adduct,
+        collision_energy=collision_energy,
+        instrument_type=instrument_type,
+        keep_impossible=keep_impossible,
     )
+    return hold_against(held, tokens, molecule_index)
 
 
 def check_adduct(molecule: Molecule, adduct: Adduct) -> None:
@@ -117,7 +180,7 @@ def check_adduct(molecule: Molecule, adduct: Adduct) -> None:
             f"structure weighs ({molecule.exact_mass:.4f} u). Correct one of the two."
         )
     for symbol, count in adduct.composition:
-        there = adduct.n_molecules * molecule.element_counts.get(symbol, 0)
+        there = adduct.n_molecules * molecule.element_counts.get(symbol, 0) if count < 0 else 0
         if count < -there:
             raise AdductError(
                 f"adduct {adduct.name} does not fit {molecule.smiles!r}: it loses {-count} "
@@ -208,10 +271,6 @@ def collate_pairs(
         p = len(pair.peaks.mzs)
         weights[i, :p], intensities[i, :p] = pair.peaks.weights, pair.peaks.intensities
         padding[i, :p] = False
-    impossible = [
-        pair.peaks.weights[pair.peaks.mzs > pair.precursor_mz + PRECURSOR_MARGIN].sum()
-        for pair in pairs
-    ]
     rows = [i * n_peaks + pair.match_peaks for i, pair in enumerate(pairs)]
     seen: Counter[int] = Counter()
     slots = []
@@ -224,15 +283,15 @@ def collate_pairs(
         slot=torch.tensor(slots, dtype=torch.long),
         context=torch.from_numpy(np.stack([pair.context for pair in pairs])),
         offsets=torch.from_numpy(np.stack([pair.offsets for pair in pairs])),
-        max_mz=torch.tensor(
-            [pair.precursor_mz + PRECURSOR_MARGIN for pair in pairs], dtype=torch.double
-        ),
+        max_mz=torch.tensor([pair.max_mz for pair in pairs], dtype=torch.double),
         weights=torch.from_numpy(weights),
         intensities=torch.from_numpy(intensities),
         peak_padding_mask=torch.from_numpy(padding),
         match_rows=torch.from_numpy(np.concatenate(rows)),
         match_outcomes=torch.from_numpy(np.concatenate([pair.match_outcomes for pair in pairs])),
-        impossible_weight=torch.tensor(impossible, dtype=torch.float32),
+        impossible_weight=torch.tensor(
+            [pair.impossible_weight for pair in pairs], dtype=torch.float32
+        ),
         labels=torch.tensor([1.0] * n if labels is None else list(labels), dtype=torch.float32),
         spectrum_index=torch.tensor([pair.spectrum_index for pair in pairs], dtype=torch.long),
     )

@@ -25,6 +25,7 @@ BARE_SHIFTS = tuple(range(-4, 5))
 GROUP_SHIFTS = tuple(range(-2, 3))
 HYDROGEN_SHIFTS = BARE_SHIFTS + GROUP_SHIFTS
 N_OUTCOMES = len(HYDROGEN_SHIFTS)  # K, per fragment
+_SHIFTS = np.array(HYDROGEN_SHIFTS, dtype=np.int64)
 
 MIN_RELATIVE_INTENSITY = 0.003  # of the base peak
 MAX_MODEL_PEAKS = 64
@@ -115,6 +116,7 @@ def match_peaks(
     offsets: Array,
     tolerance_ppm: float = PEAK_TOLERANCE_PPM,
     tolerance_floor: float = PEAK_TOLERANCE_FLOOR,
+    order: Array | None = None,
 ) -> tuple[Array, Array]:
     """Find every ion within the tolerance of every peak.
 
@@ -125,20 +127,23 @@ def match_peaks(
         In any order.
     offsets : array of shape (K,)
         From :func:`outcome_offsets`.
+    order : array of shape (F,), optional
+        The fragments by mass, where that is known already.
 
     Returns
     -------
     peaks, outcomes : arrays of shape (N,)
         Index of the peak; ``fragment * K + k`` of the ion. By peak, then k, then mass.
     """
-    order = np.argsort(fragment_masses, kind="stable")
+    if order is None:
+        order = np.argsort(fragment_masses, kind="stable")
     return _match(
         mzs,
         fragment_masses[order],
         order,
         fragment_hydrogens,
         offsets,
-        np.array(HYDROGEN_SHIFTS, dtype=np.int64),
+        _SHIFTS,
         tolerance_ppm * 1e-6,
         tolerance_floor,
     )

@@ -71,8 +71,7 @@ def rank_queries(
         scores = np.full((len(molecules), len(spectra)), -np.inf)
         own = [queries[i] for i in members]
         for scored, index, columns in iter_query_scores(model, molecules, own, spectra):
-            rows = list(scored.rows)
-            scores[index, both_spectra(columns)] = scored.scores.score[rows].double().cpu().numpy()
+            scores[index, both_spectra(columns)] = scored.scores
         for column, index in enumerate(members):
             yield RankedQuery(queries[index], scores[:, 2 * column], scores[:, 2 * column + 1])
         if on_progress:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,27 @@ from numpy.typing import NDArray
 from team5.chemistry.adducts import Adduct, default_adduct, parse_adduct
 from team5.chemistry.molecule import Molecule
 from team5.chemistry.tokenizer import MoleculeTokens, pad_molecules
-from team5.data.collate import Pair, collate_pairs, make_pair
+from team5.data.collate import (
+    HeldSpectrum,
+    Pair,
+    check_adduct,
+    collate_pairs,
+    hold_against,
+    hold_spectrum,
+    make_pair,
+)
 from team5.data.preprocess import N_OUTCOMES
 from team5.data.spectrum import Spectrum
-from team5.models.model import Scores, Team5Model
+from team5.inference.encodings import EncodingCache
+from team5.models.model import Team5Model
+from team5.models.unpadded import (
+    EncodedStructure,
+    OutcomeWeights,
+    PairScores,
+    encode_structures,
+    outcome_weights,
+    score_pair,
+)
 
 Array = NDArray[Any]
 
@@ -24,11 +42,13 @@ Array = NDArray[Any]
 _MAX_FRAGMENTS_PER_BATCH = 16_000
 # Molecules that are tokenized ahead, so that those of like size share a batch.
 _WINDOW = 128
+# Molecules whose atoms are encoded together, where each molecule's fragments are by themselves.
+_MOLECULES_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of one structure against all its spectra.
+    """Scores of one structure against S spectra.
 
     Attributes
     ----------
@@ -37,21 +57,36 @@ class Scored:
     tokens : MoleculeTokens
     pairs : tuple of Pair
         One per spectrum.
-    scores : Scores
-        Of the batch the structure was in; ``rows`` are its own.
-    rows : tuple of int
+    details : tuple of PairScores
+        One per spectrum.
+    logits : array of shape (S,)
+        Of the match by itself.
     """
 
     index: int
     tokens: MoleculeTokens
     pairs: tuple[Pair, ...]
-    scores: Scores
-    rows: tuple[int, ...]
+    details: tuple[PairScores, ...]
+    logits: Array
+
+    @cached_property
+    def features(self) -> Array:
+        """Of the match, shape (S, len(MATCH_FEATURES))."""
+        return np.stack([detail.features for detail in self.details])
+
+    @property
+    def scores(self) -> Array:
+        """What ranks candidates, shape (S,)."""
+        return self.features[:, 0]
+
+    @property
+    def impossible(self) -> Array:
+        """Share of the peaks' weight that lies above the precursor, shape (S,)."""
+        return np.array([pair.impossible_weight for pair in self.pairs], dtype=np.float32)
 
     def log_p_outcomes(self, spectrum: int) -> Array:
         """Return log probabilities of the structure's ions, shape (F * K + 1,); last: none."""
-        padded = self.scores.log_p_outcomes[self.rows[spectrum]].double().cpu().numpy()
-        return np.append(padded[: len(self.tokens.fragments) * N_OUTCOMES], padded[-1])
+        return self.details[spectrum].log_p_outcomes
 
 
 def adduct_of(spectrum: Spectrum, molecule: Molecule) -> Adduct:
@@ -62,73 +97,191 @@ def adduct_of(spectrum: Spectrum, molecule: Molecule) -> Adduct:
 
 
 def iter_scores(
-    model: Team5Model, molecules: Sequence[Molecule], spectra: Sequence[Spectrum]
+    model: Team5Model,
+    molecules: Sequence[Molecule],
+    spectra: Sequence[Spectrum],
+    encodings: EncodingCache | None = None,
 ) -> Iterator[Scored]:
-    """Score every structure against every spectrum; structures come in an order of size.
+    """Score every structure against every spectrum; structures come in any order.
 
     Each structure is encoded once for all its spectra.
     """
-    return iter_mixed(model, [(molecule, spectra) for molecule in molecules])
+    return iter_mixed(model, [(molecule, spectra) for molecule in molecules], encodings)
 
 
 def iter_mixed(
-    model: Team5Model, work: Sequence[tuple[Molecule, Sequence[Spectrum]]]
+    model: Team5Model,
+    work: Sequence[tuple[Molecule, Sequence[Spectrum]]],
+    encodings: EncodingCache | None = None,
 ) -> Iterator[Scored]:
     """Score structures, each against spectra of its own, so that several questions share batches.
 
-    What shares a batch is padded to the largest of it, which changes a score's last digits only.
+    What shares a batch changes a score's last digits only. ``encodings`` keeps, on a processor,
+    what the network says of structures on their own.
     """
-    for start in range(0, len(work), _WINDOW):
-        window = [
-            _Item(start + i, model.tokenizer.encode(molecule), spectra)
-            for i, (molecule, spectra) in enumerate(work[start : start + _WINDOW])
-        ]
-        window.sort(key=lambda item: (len(item.tokens.fragments), len(item.tokens.atoms)))
-        for batch in _batches(window):
-            yield from _score(model, batch)
+    one_by_one = model.device.type == "cpu"
+    if encodings is None:
+        encodings = EncodingCache(0)
+    encodings.belong_to(model)
+    window = _MOLECULES_AT_ONCE if one_by_one else _WINDOW
+    for start in range(0, len(work), window):
+        part = [_Item(start + i, *each) for i, each in enumerate(work[start : start + window])]
+        with torch.inference_mode():
+            if one_by_one:
+                yield from _score_each(model, part, encodings)
+            else:
+                yield from _score_padded(model, part)
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
     index: int
-    tokens: MoleculeTokens
+    molecule: Molecule
     spectra: Sequence[Spectrum]
 
 
-def _batches(window: list[_Item]) -> Iterator[list[_Item]]:
-    batch: list[_Item] = []
+def _score_each(
+    model: Team5Model, items: Sequence[_Item], encodings: EncodingCache
+) -> list[Scored]:
+    """Score on a processor; structures that are alike in a list are encoded once."""
+    ready = _ReadySpectra(model)
+    found = []
+    for item, encoded in _encoded(model, items, encodings):
+        pairs, details = [], []
+        for spectrum in item.spectra:
+            adduct = adduct_of(spectrum, item.molecule)
+            check_adduct(item.molecule, adduct)
+            held, weights = ready.at(spectrum, adduct, item.molecule.exact_mass)
+            pair = hold_against(held, encoded.tokens, 0)
+            pairs.append(pair)
+            details.append(score_pair(model, encoded, pair, weights))
+        # Atoms of the same structure written otherwise have other numbers.
+        tokens = replace(encoded.tokens, molecule=item.molecule)
+        found.append((item.index, tokens, tuple(pairs), tuple(details)))
+    logits = _logits(model, [(d, p) for _, _, ps, ds in found for d, p in zip(ds, ps, strict=True)])
+    ends = np.cumsum([len(pairs) for _, _, pairs, _ in found])
+    return [
+        Scored(*each, own) for each, own in zip(found, np.split(logits, ends[:-1]), strict=True)
+    ]
+
+
+def _encoded(
+    model: Team5Model, items: Sequence[_Item], encodings: EncodingCache
+) -> Iterator[tuple[_Item, EncodedStructure]]:
+    """Yield items with their encoding, those first whose encoding is known."""
+    unknown: dict[str, list[_Item]] = {}
+    for item in items:
+        key = item.molecule.canonical_smiles
+        known = encodings.get(key)
+        if known is None:
+            unknown.setdefault(key, []).append(item)
+        else:
+            yield item, known
+    if not unknown:
+        return
+    tokens = [model.tokenizer.encode(alike[0].molecule) for alike in unknown.values()]
+    for (key, alike), encoded in zip(
+        unknown.items(), encode_structures(model, tokens), strict=True
+    ):
+        encodings.put(key, encoded)
+        for item in alike:
+            yield item, encoded
+
+
+class _ReadySpectra:
+    """Spectra made ready once for all structures of one mass."""
+
+    def __init__(self, model: Team5Model) -> None:
+        self._model = model
+        self._ready: dict[tuple[int, str, float], tuple[HeldSpectrum, OutcomeWeights]] = {}
+
+    def at(
+        self, spectrum: Spectrum, adduct: Adduct, exact_mass: float
+    ) -> tuple[HeldSpectrum, OutcomeWeights]:
+        # The last digits of a mass depend on the order of its atoms.
+        key = id(spectrum), adduct.name, round(exact_mass, 7)
+        if key not in self._ready:
+            held = hold_spectrum(exact_mass, adduct=adduct, **_measured(spectrum))
+            self._ready[key] = held, outcome_weights(self._model, held)
+        return self._ready[key]
+
+
+def _measured(spectrum: Spectrum) -> dict[str, Any]:
+    names = ("mzs", "intensities", "collision_energy", "instrument_type")
+    return {name: getattr(spectrum, name) for name in names}
+
+
+def _logits(model: Team5Model, scored: Sequence[tuple[PairScores, Pair]]) -> Array:
+    """Return match logits (B,) from what the model says of B pairs."""
+    features = torch.from_numpy(np.stack([detail.features for detail, _ in scored]))
+    impossible = torch.tensor([pair.impossible_weight for _, pair in scored])
+    return model.match_head(features, impossible).numpy()
+
+
+def _score_padded(model: Team5Model, items: Sequence[_Item]) -> Iterator[Scored]:
+    """Score on an accelerator, in padded batches of structures of like size."""
+    window = [_Encoded(item, model.tokenizer.encode(item.molecule)) for item in items]
+    window.sort(key=lambda each: (len(each.tokens.fragments), len(each.tokens.atoms)))
+    for batch in _batches(window):
+        yield from _score_batch(model, batch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    item: _Item
+    tokens: MoleculeTokens
+
+
+def _batches(window: Iterable[_Encoded]) -> Iterator[list[_Encoded]]:
+    batch: list[_Encoded] = []
     n_spectra = 0
-    for item in window:
-        n_spectra = max(n_spectra, len(item.spectra))
+    for each in window:
+        n_spectra = max(n_spectra, len(each.item.spectra))
         # Padded to the largest, which comes last.
-        work = (len(batch) + 1) * len(item.tokens.fragments) * max(1, n_spectra / 8)
+        work = (len(batch) + 1) * len(each.tokens.fragments) * max(1, n_spectra / 8)
         if batch and work > _MAX_FRAGMENTS_PER_BATCH:
             yield batch
-            batch, n_spectra = [], len(item.spectra)
-        batch.append(item)
+            batch, n_spectra = [], len(each.item.spectra)
+        batch.append(each)
     if batch:
         yield batch
 
 
-def _score(model: Team5Model, batch: list[_Item]) -> Iterator[Scored]:
+def _score_batch(model: Team5Model, batch: Sequence[_Encoded]) -> Iterator[Scored]:
     pairs = [
         make_pair(
-            item.tokens,
+            each.tokens,
             position,
-            mzs=spectrum.mzs,
-            intensities=spectrum.intensities,
-            adduct=adduct_of(spectrum, item.tokens.molecule),
-            collision_energy=spectrum.collision_energy,
-            instrument_type=spectrum.instrument_type,
+            adduct=adduct_of(spectrum, each.item.molecule),
+            **_measured(spectrum),
         )
-        for position, item in enumerate(batch)
-        for spectrum in item.spectra
+        for position, each in enumerate(batch)
+        for spectrum in each.item.spectra
     ]
-    tensors = collate_pairs(pad_molecules([item.tokens for item in batch]), pairs)
-    with torch.inference_mode():
-        scores = model(tensors.to(model.device))
-    first = 0
-    for item in batch:
-        rows = tuple(range(first, first + len(item.spectra)))
-        first += len(item.spectra)
-        yield Scored(item.index, item.tokens, tuple(pairs[r] for r in rows), scores, rows)
+    tensors = collate_pairs(pad_molecules([each.tokens for each in batch]), pairs)
+    scores = model(tensors.to(model.device))
+    log_p, matched, outcomes, features, logits = (
+        tensor.float().cpu().numpy()
+        for tensor in (
+            scores.log_p, scores.matched, scores.log_p_outcomes, scores.features, scores.logit
+        )
+    )  # fmt: skip
+    row = 0
+    for each in batch:
+        first, row = row, row + len(each.item.spectra)
+        n_ions = len(each.tokens.fragments) * N_OUTCOMES
+        details = tuple(
+            PairScores(
+                log_p[i, : len(pairs[i].peaks.mzs)],
+                matched[i, : len(pairs[i].peaks.mzs)] > 0,
+                features[i],
+                outcomes[i, :n_ions].reshape(-1, N_OUTCOMES),
+                np.arange(N_OUTCOMES),
+                float(outcomes[i, -1]),
+                0.0,
+            )
+            for i in range(first, row)
+        )
+        yield Scored(
+            each.item.index, each.tokens, tuple(pairs[first:row]), details, logits[first:row]
+        )

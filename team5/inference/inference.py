@@ -37,6 +37,7 @@ from team5.data.context import ADDUCTS
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, ConfigError, DeviceError, MoleculeError, Team5Error
 from team5.inference.abstain import Calibration, check_max_error, hold_back
+from team5.inference.encodings import EncodingCache
 from team5.inference.engine import Scored, adduct_of, iter_scores
 from team5.inference.explain import explain_peaks, predict_spectrum
 from team5.inference.references import (
@@ -47,7 +48,7 @@ from team5.inference.references import (
     compared_logits,
 )
 from team5.inference.results import ExplainedPeak, Match, Simulation
-from team5.models.model import Team5Model
+from team5.models.model import ModelConfig, Team5Model
 from team5.registry.export import read_version
 
 if TYPE_CHECKING:
@@ -84,11 +85,19 @@ class LoadedModel(Team5Model):
     calibration : mapping or None
         How sure the version was of its validation answers and which were wrong, by question;
         None for versions that do not store it.
+    encodings : EncodingCache
+        What the network said of structures asked about before.
     """
 
     version = ""
     version_hash = ""
     calibration: Calibration | None = None
+
+    def __init__(
+        self, config: ModelConfig | None = None, tokenizer: MoleculeTokenizer | None = None
+    ) -> None:
+        super().__init__(config, tokenizer)
+        self.encodings = EncodingCache()
 
     @property
     def threshold(self) -> float:
@@ -281,13 +290,13 @@ class Question:
     def answers(self, model: LoadedModel) -> list[Match] | list[Simulation]:
         if self.wanting:
             return self.with_isomers().answers(model)
-        scores = iter_scores(model, self.molecules, self.spectra)
+        scores = iter_scores(model, self.molecules, self.spectra, model.encodings)
         return self.finish(model, [self.take(model, scored, scored.index) for scored in scores])
 
     def take(self, model: LoadedModel, scored: Scored, index: int) -> Part:
         if self.is_simulation:
             return Part(index, _to_simulation(model, scored, self.spectra[0]))
-        fit = Fit.of(scored.scores, scored.rows)
+        fit = Fit.of(scored)
         if index >= len(self.comparisons):
             return Part(index, fit=fit)
         return Part(index, *_to_match(model, scored, self.spectra), fit)
@@ -491,7 +500,7 @@ def _to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -
     score, explained, n_wrong = 0.0, 0.0, 0
     peaks: list[ExplainedPeak] = []
     impossible: list[float] = []
-    for i, (row, pair, spectrum) in enumerate(zip(scored.rows, scored.pairs, spectra, strict=True)):
+    for i, (pair, spectrum) in enumerate(zip(scored.pairs, spectra, strict=True)):
         adduct = adduct_of(spectrum, molecule)
         if spectrum.adduct is None:
             notes.append(f"adduct {adduct.name} assumed")
@@ -499,9 +508,9 @@ def _to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -
         if complaint := _wrong_precursor(spectrum, molecule, adduct, pair.precursor_mz):
             n_wrong += 1
             notes.append(complaint)
-        score += float(scored.scores.score[row]) / len(spectra)
+        score += float(scored.scores[i]) / len(spectra)
         peaks += explain_peaks(scored.tokens, pair, adduct, scored.log_p_outcomes(i))
-        matched = scored.scores.matched[row, : len(pair.peaks.mzs)].cpu().numpy()
+        matched = scored.details[i].matched
         explained += float(
             (pair.peaks.intensities * matched).sum() / pair.peaks.intensities.sum()
         ) / len(spectra)

@@ -61,7 +61,7 @@ class PairMatches:
         for i in self.judged:
             (_, *isomers), comparisons = add_references(self.model, [self.molecules[i]])
             scored = {each.index: each for each in iter_scores(self.model, isomers, self.spectra)}
-            of_isomers = [Fit.of(scored[k].scores, scored[k].rows) for k in range(len(isomers))]
+            of_isomers = [Fit.of(scored[k]) for k in range(len(isomers))]
             logits += compared_logits(self.model, [self.fits[i], *of_isomers], comparisons)
         return self._probabilities(logits)
 

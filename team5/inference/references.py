@@ -14,13 +14,14 @@ from torch import Tensor
 from team5.chemistry.isomers import make_isomers
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.constants import CANDIDATE_TOLERANCE_PPM
+from team5.inference.engine import Scored
 from team5.models.heads import (
     IMPOSSIBLE_PENALTY,
     MAX_REFERENCES,
     MIN_REFERENCES,
     reference_features,
 )
-from team5.models.model import Scores, Team5Model
+from team5.models.model import Team5Model
 
 # Structures of one question that isomers are made for; each costs as much as eight candidates.
 _MAX_WITH_ISOMERS = 32
@@ -59,13 +60,12 @@ class Fit:
     impossible: Tensor
 
     @classmethod
-    def of(cls, scores: Scores, rows: Sequence[int]) -> Fit:
-        """Return the fit of one structure from the scores of a batch."""
-        chosen = list(rows)
+    def of(cls, scored: Scored) -> Fit:
+        """Return the fit of a structure from its scores."""
         return cls(
-            scores.score[chosen].float().cpu(),
-            scores.logit[chosen].float().cpu(),
-            scores.impossible_weight[chosen].float().cpu(),
+            torch.from_numpy(scored.scores),
+            torch.from_numpy(scored.logits),
+            torch.from_numpy(scored.impossible),
         )
 
 

@@ -152,7 +152,7 @@ class _Scores:
         members: Sequence[int],
     ) -> None:
         both = both_spectra(columns)
-        fit = Fit.of(scored.scores, scored.rows)
+        fit = Fit.of(scored)
         self.scores[index, both] = fit.scores.numpy()
         self.logits[index, both] = fit.logits.numpy()
         self.impossible[index, both] = fit.impossible.numpy()
@@ -161,8 +161,7 @@ class _Scores:
             self.bond_breaking[index, column] = _bond_breaking(scored.tokens, pair)
             query = members[column]
             if queries[query].truth == index:
-                row = scored.rows[2 * place]
-                self.explained[column] = scored.scores.features[row, _EXPLAINED_INTENSITY]
+                self.explained[column] = scored.features[2 * place, _EXPLAINED_INTENSITY]
                 self.similarities[column] = _simulated(
                     scored, 2 * place, queries[query].spectrum, exchanged[query]
                 )

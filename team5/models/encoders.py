@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -9,9 +11,10 @@ from team5.chemistry.tokenizer import (
     ATOM_VOCABULARY,
     BOND_VOCABULARY,
     FRAGMENT_FEATURES,
+    GraphBatch,
     MoleculeBatch,
 )
-from team5.models.layers import MessagePassing, ResidualBlock, gather_rows
+from team5.models.layers import Linear, MessagePassing, ResidualBlock, gather_rows, matmul
 
 
 class TokenEmbedding(nn.Module):
@@ -31,6 +34,44 @@ class TokenEmbedding(nn.Module):
         return embedded
 
 
+@dataclass(frozen=True)
+class AtomVectors:
+    """What M molecules say before they are cut: A atoms, E bonds.
+
+    Attributes
+    ----------
+    kept_mean, kept_sum : (M, A, D)
+        What an atom adds to a fragment that keeps it, shared out among its atoms and whole.
+    cut : (M, 2E, D)
+        What a cut bond adds, seen from its kept end; 0 where padded.
+    source, target : (M, 2E) long
+        The kept and the lost end.
+    molecule : (M, D)
+    """
+
+    kept_mean: Tensor
+    kept_sum: Tensor
+    cut: Tensor
+    source: Tensor
+    target: Tensor
+    molecule: Tensor
+
+    def of(self, index: int, n_atoms: int, n_bonds: int) -> AtomVectors:
+        """Return those of one molecule, without padding."""
+        at, n_padded = slice(index, index + 1), self.cut.shape[1] // 2
+        bonds = torch.cat([torch.arange(n_bonds), torch.arange(n_padded, n_padded + n_bonds)]).to(
+            self.cut.device
+        )
+        return AtomVectors(
+            self.kept_mean[at, :n_atoms],
+            self.kept_sum[at, :n_atoms],
+            self.cut[at, bonds],
+            self.source[at, bonds],
+            self.target[at, bonds],
+            self.molecule[at],
+        )
+
+
 class MoleculeEncoder(nn.Module):
     """Vectors of fragments from the atoms they keep, the bonds that were cut, and counts.
 
@@ -43,15 +84,15 @@ class MoleculeEncoder(nn.Module):
         self.bond_embedding = TokenEmbedding(BOND_VOCABULARY, d_model)
         self.layers = nn.ModuleList(MessagePassing(d_model, dropout) for _ in range(n_layers))
         self.atom_norm = nn.LayerNorm(d_model)
-        self.kept_mean = nn.Linear(d_model, d_model, bias=False)
-        self.kept_sum = nn.Linear(d_model, d_model, bias=False)
-        self.cut_kept_end = nn.Linear(d_model, d_model)
-        self.cut_lost_end = nn.Linear(d_model, d_model, bias=False)
-        self.cut_bond = nn.Linear(d_model, d_model, bias=False)
-        self.cut = nn.Linear(d_model, d_model, bias=False)
-        self.features = nn.Linear(len(FRAGMENT_FEATURES), d_model)
-        self.molecule = nn.Linear(d_model, d_model)
-        self.parent = nn.Linear(d_model, d_model, bias=False)
+        self.kept_mean = Linear(d_model, d_model, bias=False)
+        self.kept_sum = Linear(d_model, d_model, bias=False)
+        self.cut_kept_end = Linear(d_model, d_model)
+        self.cut_lost_end = Linear(d_model, d_model, bias=False)
+        self.cut_bond = Linear(d_model, d_model, bias=False)
+        self.cut = Linear(d_model, d_model, bias=False)
+        self.features = Linear(len(FRAGMENT_FEATURES), d_model)
+        self.molecule = Linear(d_model, d_model)
+        self.parent = Linear(d_model, d_model, bias=False)
         self.first = ResidualBlock(d_model, d_hidden, dropout)
         self.blocks = nn.ModuleList(
             ResidualBlock(d_model, d_hidden, dropout) for _ in range(n_blocks - 1)
@@ -59,47 +100,77 @@ class MoleculeEncoder(nn.Module):
         self.norm = nn.LayerNorm(d_model)
 
     def forward(self, batch: MoleculeBatch) -> tuple[Tensor, Tensor]:
-        atoms = self.atom_embedding(batch.atoms)
-        bonds = self.bond_embedding(batch.bonds)
-        # Each bond in both directions.
-        source = torch.cat([batch.bond_ends[..., 0], batch.bond_ends[..., 1]], dim=1)
-        target = torch.cat([batch.bond_ends[..., 1], batch.bond_ends[..., 0]], dim=1)
-        directed = torch.cat([bonds, bonds], dim=1)
-        bond_padding = torch.cat([batch.bond_padding_mask, batch.bond_padding_mask], dim=1)
-        for layer in self.layers:
-            atoms = layer(atoms, directed, source, target, bond_padding)
-        atoms = self.atom_norm(atoms).masked_fill(batch.atom_padding_mask.unsqueeze(-1), 0.0)
-        n_atoms = (~batch.atom_padding_mask).sum(dim=1, keepdim=True)
-        molecule: Tensor = self.molecule(atoms.sum(dim=1) / n_atoms)
+        vectors = self.read_atoms(batch)
+        fragments = self.read_fragments(
+            vectors, batch.inside, batch.fragment_features, batch.fragment_parents
+        )
+        return fragments, vectors.molecule
 
-        inside = batch.inside
-        n_kept = inside.sum(dim=-1, keepdim=True).clamp(min=1)
+    def read_atoms(self, graphs: GraphBatch) -> AtomVectors:
+        """Return what molecules say before they are cut."""
+        atoms = self.atom_embedding(graphs.atoms)
+        bonds = self.bond_embedding(graphs.bonds)
+        # Each bond in both directions.
+        begin, end = graphs.bond_ends.unbind(dim=-1)
+        source, target = torch.cat([begin, end], dim=1), torch.cat([end, begin], dim=1)
+        padding = torch.cat([graphs.bond_padding_mask, graphs.bond_padding_mask], dim=1)
+        for layer in self.layers:
+            atoms = layer(atoms, bonds, source, target, padding)
+        atoms = self.atom_norm(atoms).masked_fill(graphs.atom_padding_mask.unsqueeze(-1), 0.0)
+        n_atoms = (~graphs.atom_padding_mask).sum(dim=1, keepdim=True)
         # A cut bond as seen from its kept end: one vector for a bond and a direction.
+        bond = self.cut_bond(bonds)
         cut = self.cut(
             nn.functional.gelu(
                 gather_rows(self.cut_kept_end(atoms), source)
                 + gather_rows(self.cut_lost_end(atoms), target)
-                + self.cut_bond(directed)
+                + torch.cat([bond, bond], dim=1)
             )
-        ).masked_fill(bond_padding.unsqueeze(-1), 0.0)
-        is_cut = _columns(inside, source) * (1 - _columns(inside, target))
-        fragments = (
-            torch.bmm(inside / n_kept, self.kept_mean(atoms))
-            + torch.bmm(inside / 8, self.kept_sum(atoms))
-            + torch.bmm(is_cut, cut)
-            + self.features(batch.fragment_features)
-            + molecule.unsqueeze(1)
+        ).masked_fill(padding.unsqueeze(-1), 0.0)
+        return AtomVectors(
+            self.kept_mean(atoms),
+            self.kept_sum(atoms),
+            cut,
+            source,
+            target,
+            self.molecule(atoms.sum(dim=1) / n_atoms),
         )
+
+    def read_fragments(
+        self, vectors: AtomVectors, inside: Tensor, features: Tensor, parents: Tensor
+    ) -> Tensor:
+        """Return vectors (M, F, D) of fragments.
+
+        Parameters
+        ----------
+        inside : (M, F, A) float
+        features : (M, F, len(FRAGMENT_FEATURES)) float
+        parents : (M, F) long
+        """
+        n_kept = inside.sum(dim=-1, keepdim=True).clamp(min=1)
+        is_cut = _columns(inside, vectors.source) * (1 - _columns(inside, vectors.target))
+        # Four sums over what a fragment keeps, as one product.
+        counts = torch.cat([inside / n_kept, inside / 8, is_cut, features], dim=-1)
+        weight = self.features.weight.t().unsqueeze(0).expand(len(inside), -1, -1)
+        addends = torch.cat([vectors.kept_mean, vectors.kept_sum, vectors.cut, weight], dim=1)
+        fragments = matmul(counts, addends, self.features.bias + vectors.molecule)
         fragments = self.first(fragments)
         # What a fragment was cut from competes with it and says how it came about.
-        fragments = fragments + gather_rows(self.parent(fragments), batch.fragment_parents)
+        if len(inside) == 1:  # few fragments are parents
+            used, place = parents[0].unique(return_inverse=True)
+            fragments = fragments + self.parent(fragments[0, used])[place]
+        else:
+            fragments = fragments + gather_rows(self.parent(fragments), parents)
         for block in self.blocks:
             fragments = block(fragments)
-        return self.norm(fragments), molecule
+        normed: Tensor = self.norm(fragments)
+        return normed
 
 
 def _columns(inside: Tensor, index: Tensor) -> Tensor:
     """Return ``inside[m, :, index[m, i]]`` for inside (M, F, A) and index (M, I)."""
+    if len(inside) == 1:
+        return inside.index_select(2, index[0])
     return inside.gather(2, index.unsqueeze(1).expand(-1, inside.shape[1], -1))
 
 

@@ -35,7 +35,12 @@ IMPOSSIBLE_PENALTY = 12.0  # of the logit, when all peaks are
 
 
 class FragmentHead(nn.Module):
-    """One vector of length R per fragment and outcome, to be weighed by the conditions."""
+    """Logits of the ions of each fragment, weighed by the conditions (B, R) of a spectrum.
+
+    A fragment has one vector of length R per outcome; its product with the conditions is the same
+    as the fragment's product with what the conditions make of the layer's weights, which costs R
+    times less where a molecule has few spectra.
+    """
 
     def __init__(self, d_model: int, rank: int) -> None:
         super().__init__()
@@ -43,12 +48,16 @@ class FragmentHead(nn.Module):
         self.outcomes = nn.Linear(d_model, N_OUTCOMES * rank)
         self.none = nn.Linear(d_model, rank)
 
-    def forward(self, fragments: Tensor, molecule: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys (M, F * K, R) of the ions and (M, 1, R) of "no ion of this structure"."""
-        m, f, _ = fragments.shape
-        keys = self.outcomes(fragments).view(m, f * N_OUTCOMES, self.rank)
-        none: Tensor = self.none(molecule).unsqueeze(1)
-        return keys, none
+    def weights(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what turns fragments into logits: (B, K, D) and, to be added, (B, K)."""
+        weight = self.outcomes.weight.view(N_OUTCOMES, self.rank, -1)
+        bias = self.outcomes.bias.view(N_OUTCOMES, self.rank)
+        of_conditions = torch.einsum("br,krd->bkd", context, weight)
+        return of_conditions, context @ bias.t()
+
+    def none_logits(self, molecule: Tensor, context: Tensor) -> Tensor:
+        """Return logits (B,) of "no ion of this structure" from molecules (B, D)."""
+        return (self.none(molecule) * context).sum(dim=-1)
 
 
 class LogisticHead(nn.Module):

@@ -53,12 +53,13 @@ class EncodedMolecules:
 
     Attributes
     ----------
-    keys : (M, F * K + 1, R)
-        Last row: "no ion of this structure".
+    fragments : (M, F, D)
+    molecule : (M, D)
     molecules : MoleculeBatch
     """
 
-    keys: Tensor
+    fragments: Tensor
+    molecule: Tensor
     molecules: MoleculeBatch
 
 
@@ -122,17 +123,22 @@ class Team5Model(nn.Module):
     def encode(self, molecules: MoleculeBatch) -> EncodedMolecules:
         """Encode molecules once for all spectra held against them."""
         fragments, molecule = self.molecule_encoder(molecules)
-        keys, none = self.fragment_head(fragments, molecule)
-        return EncodedMolecules(torch.cat([keys, none], dim=1), molecules)
+        return EncodedMolecules(fragments, molecule, molecules)
 
     def log_probabilities(self, encoded: EncodedMolecules, batch: Batch) -> Tensor:
         """Return log probabilities of all ions, shape (B, F * K + 1); -inf where impossible."""
         context = self.context_encoder(batch.context)
+        weight, bias = self.fragment_head.weights(context)
+        m, f, _ = encoded.fragments.shape
         n_slots = int(batch.slot.max()) + 1
-        grouped = context.new_zeros(len(encoded.keys), n_slots, context.shape[-1])
-        grouped[batch.molecule_index, batch.slot] = context
-        logits = torch.bmm(grouped, encoded.keys.transpose(1, 2))
-        logits = logits[batch.molecule_index, batch.slot].float()
+        # All spectra of a molecule in one product.
+        grouped = weight.new_zeros(m, n_slots, *weight.shape[1:])
+        grouped[batch.molecule_index, batch.slot] = weight
+        logits = torch.bmm(encoded.fragments, grouped.flatten(1, 2).transpose(1, 2))
+        logits = logits.view(m, f, n_slots, -1)[batch.molecule_index, :, batch.slot]
+        logits = (logits + bias.unsqueeze(1)).flatten(1)
+        none = self.fragment_head.none_logits(encoded.molecule[batch.molecule_index], context)
+        logits = torch.cat([logits, none.unsqueeze(1)], dim=1).float()
         impossible = torch.cat(
             [
                 ~self._possible(encoded.molecules, batch).flatten(1),

@@ -279,7 +279,7 @@ class Batcher:
     def _score(self, model: LoadedModel, units: Sequence[Unit]) -> None:
         work = [(unit.asked.molecules[unit.index], unit.asked.spectra) for unit in units]
         try:
-            for scored in iter_mixed(model, work):
+            for scored in iter_mixed(model, work, model.encodings):
                 unit = units[scored.index]
                 part = unit.asked.take(model, scored, unit.index)
                 unit.job.parts[unit.question].append(part)

@@ -13,10 +13,10 @@ def test_messages_come_from_bonded_atoms_alone():
     torch.manual_seed(0)
     layer = MessagePassing(4, dropout=0.0).eval()
     atoms = torch.randn(1, 3, 4)
-    bonds = torch.randn(1, 3, 4)
-    # 0 -> 1 and 1 -> 0; the third is padding and points anywhere.
-    source, target = torch.tensor([[0, 1, 2]]), torch.tensor([[1, 0, 1]])
-    padding = torch.tensor([[False, False, True]])
+    bonds = torch.randn(1, 2, 4)
+    # 0 - 1, first one way and then the other; the second bond is padding and points anywhere.
+    source, target = torch.tensor([[0, 2, 1, 1]]), torch.tensor([[1, 1, 0, 2]])
+    padding = torch.tensor([[False, True, False, True]])
     out = layer(atoms, bonds, source, target, padding)
     moved = atoms.clone()
     moved[0, 2] += 1.0

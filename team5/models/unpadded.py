@@ -1,0 +1,264 @@
+"""What ``Team5Model.forward`` says, molecule by molecule without padding: quick on a processor.
+
+A molecule's fragments then stay in the processor's cache from one layer to the next, and what a
+structure says on its own can be kept and held against further spectra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from numpy.typing import NDArray
+from torch import Tensor
+
+from team5.chemistry.tokenizer import MoleculeTokens, pad_graphs
+from team5.data.collate import HeldSpectrum, Pair
+from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
+from team5.models.heads import MATCH_FEATURES
+from team5.models.layers import matmul
+from team5.models.model import UNEXPLAINED_LOG_PENALTY, Team5Model
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class EncodedStructure:
+    """What one structure says on its own, before any spectrum.
+
+    Attributes
+    ----------
+    tokens : MoleculeTokens
+    fragments : (F, D)
+    molecule : (D,)
+    """
+
+    tokens: MoleculeTokens
+    fragments: Tensor
+    molecule: Tensor
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that keeping it takes, nearly all of it the fragments' vectors."""
+        return self.fragments.nbytes
+
+
+@dataclass(frozen=True)
+class OutcomeWeights:
+    """What one spectrum's conditions make of fragments: K' of the K outcomes are possible at all.
+
+    Attributes
+    ----------
+    columns : array of shape (K',)
+        Which outcomes; the others want a group that the adduct does not have.
+    weight : (K', D)
+    bias : (K',)
+    context : (1, R)
+    """
+
+    columns: Array
+    weight: Tensor
+    bias: Tensor
+    context: Tensor
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """What the model says of one spectrum held against one structure; see ``Scores``.
+
+    Attributes
+    ----------
+    log_p, matched : array of shape (P,)
+    features : array of shape (len(MATCH_FEATURES),)
+        The first is the score.
+    logits : array of shape (F, K')
+        Of the possible outcomes, -inf where a fragment cannot give them.
+    columns : array of shape (K',)
+    none_logit, log_total : float
+        Of "no ion of this structure"; what makes log probabilities of logits.
+    """
+
+    log_p: Array
+    matched: Array
+    features: Array
+    logits: Array
+    columns: Array
+    none_logit: float
+    log_total: float
+
+    @cached_property
+    def log_p_outcomes(self) -> Array:
+        """Log probabilities of the structure's ions, shape (F * K + 1,); last: none."""
+        every = np.full((len(self.logits), N_OUTCOMES), -np.inf)
+        every[:, self.columns] = self.logits.astype(np.float64) - self.log_total
+        return np.append(every.ravel(), self.none_logit - self.log_total)
+
+
+def encode_structures(
+    model: Team5Model, tokens: Sequence[MoleculeTokens]
+) -> Iterator[EncodedStructure]:
+    """Encode structures, the atoms of all together and the fragments one structure at a time."""
+    encoder = model.molecule_encoder
+    vectors = encoder.read_atoms(pad_graphs(tokens))
+    for i, each in enumerate(tokens):
+        own = vectors.of(i, len(each.atoms), len(each.bonds))
+        fragments = encoder.read_fragments(
+            own,
+            torch.from_numpy(each.fragments.inside.astype(np.float32)).unsqueeze(0),
+            torch.from_numpy(each.fragment_features()).unsqueeze(0),
+            torch.from_numpy(each.fragments.parents.astype(np.int64)).unsqueeze(0),
+        )
+        yield EncodedStructure(each, fragments[0], own.molecule[0])
+
+
+def outcome_weights(model: Team5Model, held: HeldSpectrum) -> OutcomeWeights:
+    """Return what a spectrum's conditions make of fragments."""
+    context = model.context_encoder(torch.from_numpy(held.context).unsqueeze(0))
+    weight, bias = model.fragment_head.weights(context)
+    columns = np.flatnonzero(np.isfinite(held.offsets))
+    return OutcomeWeights(
+        columns, weight[0, columns].contiguous(), bias[0, columns].contiguous(), context
+    )
+
+
+def score_pair(
+    model: Team5Model, encoded: EncodedStructure, pair: Pair, weights: OutcomeWeights
+) -> PairScores:
+    """Hold one spectrum against one structure."""
+    logits = matmul(
+        encoded.fragments.unsqueeze(0), weights.weight.t().unsqueeze(0), weights.bias.unsqueeze(0)
+    )[0]
+    none = float(model.fragment_head.none_logits(encoded.molecule.unsqueeze(0), weights.context))
+    fragments = encoded.tokens.fragments
+    shifts = np.array(HYDROGEN_SHIFTS)[weights.columns]
+    # The comparison is made in float32, as in the padded batch.
+    limits = (pair.max_mz - pair.offsets[weights.columns]).astype(np.float32)
+    highest = _mask_impossible(
+        logits.numpy(),
+        fragments.masses.astype(np.float32),
+        fragments.hydrogens,
+        shifts,
+        limits,
+        none,
+    )
+    likely = (logits - highest).exp_()
+    place = np.full(N_OUTCOMES, -1)
+    place[weights.columns] = np.arange(len(weights.columns))
+    log_p, matched, features, log_total = _summarise(
+        logits.numpy(),
+        likely.numpy(),
+        none,
+        highest,
+        pair.match_peaks,
+        pair.match_outcomes,
+        place,
+        pair.peaks.weights,
+        pair.peaks.intensities,
+        UNEXPLAINED_LOG_PENALTY,
+        len(MATCH_FEATURES),
+    )
+    return PairScores(log_p, matched, features, logits.numpy(), weights.columns, none, log_total)
+
+
+@njit(cache=True, nogil=True)
+def _mask_impossible(logits, masses, hydrogens, shifts, limits, none):  # type: ignore[no-untyped-def]
+    """Set to -inf what a fragment cannot give; return the highest logit."""
+    n_fragments, n_columns = logits.shape
+    highest = none
+    for f in range(n_fragments):
+        for c in range(n_columns):
+            if hydrogens[f] + shifts[c] >= 0 and masses[f] <= limits[c]:
+                highest = max(highest, logits[f, c])
+            else:
+                logits[f, c] = -np.inf
+    return highest
+
+
+# Sums may be taken in any order, several at a time; infinities and NaN stay what they are.
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _totals(logits, likely, highest, log_total):  # type: ignore[no-untyped-def]
+    """Return sum p, sum p squared and the entropy of what ``exp(logits - highest)`` stands for."""
+    scale = np.float32(np.exp(highest - log_total))
+    entropy, squares = 0.0, 0.0
+    for i in range(len(logits)):
+        p = likely[i] * scale
+        squares += p * p
+        entropy -= p * max(logits[i] - np.float32(log_total), np.float32(-30.0))
+    return squares, entropy
+
+
+@njit(cache=True, nogil=True)
+def _summarise(  # type: ignore[no-untyped-def]
+    logits,
+    likely,
+    none,
+    highest,
+    match_peaks,
+    match_outcomes,
+    place,
+    weights,
+    intensities,
+    penalty,
+    n_features,
+):
+    n_peaks, n_outcomes, n_columns = len(weights), len(place), logits.shape[1]
+    flat_logits, flat = logits.ravel(), likely.ravel()
+    none_likely = np.exp(none - highest)
+    log_total = highest + np.log(np.sum(flat) + none_likely)
+    scale = np.exp(highest - log_total)
+    squares, entropy = _totals(flat_logits, flat, highest, log_total)
+    log_p_none = none - log_total
+    entropy -= none_likely * scale * max(log_p_none, -30.0)
+
+    p_peaks = np.zeros(n_peaks)
+    # Each ion counts once, however many peaks it is near.
+    seen_mask = np.zeros(len(flat), dtype=np.bool_)
+    seen, seen_squares = 0.0, 0.0
+    for m in range(len(match_peaks)):
+        outcome = match_outcomes[m]
+        i = outcome // n_outcomes * n_columns + place[outcome % n_outcomes]
+        p = flat[i] * scale
+        p_peaks[match_peaks[m]] += p
+        if not seen_mask[i]:
+            seen_mask[i] = True
+            seen += p
+            seen_squares += p * p
+
+    log_p = np.empty(n_peaks, dtype=np.float32)
+    matched = np.zeros(n_peaks, dtype=np.bool_)
+    score, matched_weight, matched_log_p, explained = 0.0, 0.0, 0.0, 0.0
+    total_intensity, squared_weights, common, peak_squares = 0.0, 0.0, 0.0, 0.0
+    for p in range(n_peaks):
+        weight = weights[p]
+        matched[p] = p_peaks[p] > 0
+        if matched[p]:
+            log_p[p] = np.log(max(p_peaks[p], 1e-20))
+            score += weight * log_p[p]
+            matched_weight += weight
+            matched_log_p += weight * log_p[p]
+            explained += intensities[p]
+        else:
+            log_p[p] = log_p_none
+            score += weight * (log_p_none + penalty)
+        total_intensity += intensities[p]
+        squared_weights += weight * weight
+        common += p_peaks[p] * weight
+        peak_squares += p_peaks[p] * p_peaks[p]
+    norm = np.sqrt((peak_squares + max(squares - seen_squares, 0.0)) * squared_weights)
+
+    features = np.empty(n_features, dtype=np.float32)
+    features[0] = score
+    features[1] = matched_weight
+    features[2] = matched_log_p / max(matched_weight, 1e-6) if matched_weight > 0 else -20.0
+    features[3] = log_p_none
+    features[4] = explained / max(total_intensity, 1e-12)
+    features[5] = entropy
+    features[6] = seen
+    features[7] = common / max(norm, 1e-12)
+    features[8] = np.log(max(n_peaks, 1))
+    return log_p, matched, features, log_total

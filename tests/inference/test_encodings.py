@@ -1,0 +1,85 @@
+"""What is kept of structures: bounded, and never of other weights."""
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from team5.chemistry.molecule import parse_smiles
+from team5.data.spectrum import Spectrum
+from team5.inference.encodings import EncodingCache
+from team5.inference.engine import iter_scores
+from team5.models.model import ModelConfig, Team5Model
+
+SPECTRUM = Spectrum([100.0, 121.028], [1.0, 0.5])
+SMILES = ["CCO", "CCN", "CCCO", "c1ccccc1O", "CC(=O)Oc1ccccc1C(=O)O", "CCOC(=O)C", "CCCCN"]
+
+
+@pytest.fixture
+def model() -> Team5Model:
+    torch.manual_seed(0)
+    config = ModelConfig(d_model=8, d_hidden=8, n_layers=1, n_blocks=1, rank=2)
+    return Team5Model(config).eval().requires_grad_(False)
+
+
+def scores(model: Team5Model, smiles: list[str], cache: EncodingCache | None = None) -> list[float]:
+    molecules = [parse_smiles(text) for text in smiles]
+    found = {s.index: float(s.scores[0]) for s in iter_scores(model, molecules, [SPECTRUM], cache)}
+    return [found[i] for i in range(len(smiles))]
+
+
+def test_kept_encodings_change_no_score(model):
+    cache = EncodingCache()
+    expected = scores(model, SMILES)
+    assert scores(model, SMILES, cache) == expected
+    assert len(cache) == len(SMILES)
+    assert scores(model, SMILES[::-1], cache) == expected[::-1]
+
+
+def test_a_structure_written_otherwise_is_known(model):
+    cache = EncodingCache()
+    scores(model, ["OCC"], cache)
+    scores(model, ["CCO", "C(O)C"], cache)
+    assert len(cache) == 1
+
+
+def test_memory_stays_below_the_bound(model):
+    cache = EncodingCache()
+    scores(model, SMILES, cache)
+    bound = cache.n_bytes // 2
+    small = EncodingCache(bound)
+    for _ in range(3):
+        assert scores(model, SMILES, small) == scores(model, SMILES)
+        assert 0 < small.n_bytes <= bound
+    nothing = EncodingCache(0)
+    scores(model, SMILES, nothing)
+    assert len(nothing) == 0
+
+
+def test_other_weights_find_nothing_that_was_kept(model):
+    cache = EncodingCache()
+    before = scores(model, SMILES, cache)
+    model.molecule_encoder.kept_sum.weight.mul_(2.0)
+    after = scores(model, SMILES, cache)
+    assert after == scores(model, SMILES)
+    assert after != before
+
+
+def test_copies_begin_empty(model):
+    cache = EncodingCache(12_345_678)
+    scores(model, SMILES, cache)
+    for other in (copy.deepcopy(cache), pickle.loads(pickle.dumps(cache))):
+        assert len(other) == 0
+        assert other.max_bytes == cache.max_bytes
+
+
+def test_threads_share_a_cache(model):
+    cache = EncodingCache(EncodingCache().max_bytes)
+    expected = scores(model, SMILES)
+    small = EncodingCache(20_000)
+    with ThreadPoolExecutor(4) as pool:
+        for shared in (cache, small):
+            for found in pool.map(lambda _, c=shared: scores(model, SMILES, c), range(16)):
+                assert found == pytest.approx(expected, abs=1e-5)

@@ -1,0 +1,155 @@
+"""One molecule at a time without padding, against the padded batch."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from team5.chemistry.adducts import parse_adduct
+from team5.chemistry.tokenizer import pad_molecules
+from team5.data.collate import collate_pairs, hold_against, hold_spectrum
+from team5.data.preprocess import N_OUTCOMES
+from team5.models.heads import MATCH_FEATURES
+from team5.models.layers import Linear, matmul
+from team5.models.model import ModelConfig, Team5Model
+from team5.models.unpadded import encode_structures, outcome_weights, score_pair
+
+SMILES = [
+    "CC(=O)Oc1ccccc1C(=O)O",
+    "C",
+    "[Na+].[Cl-]",
+    "Cn1cnc2c1c(=O)n(C)c(=O)n2C",
+    "OCC1OC(OC2C(O)C(O)C(O)OC2CO)C(O)C(O)C1O",
+    "c1ccc2c(c1)ccc1ccccc12",
+    "O=C(O)c1ccccc1-c1c2ccc(=O)cc-2oc2cc(O)ccc12",
+    "C" * 70,
+]
+ADDUCTS = ["[M+H]+", "[M-H]-", "[M+Na]+", "[M+NH4]+", "[M+HCOO]-", "[M+2H]2+", "[2M+H]+"]
+
+
+@pytest.fixture(scope="module")
+def model() -> Team5Model:
+    torch.manual_seed(0)
+    network = Team5Model(ModelConfig(d_model=32, d_hidden=48, n_layers=2, n_blocks=2, rank=6))
+    features = torch.randn(200, len(MATCH_FEATURES))
+    network.match_head.fit(features, (features[:, 0] + torch.randn(200) > 0).float())
+    return network.eval().requires_grad_(False)
+
+
+def some_spectrum(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    # Half of the peaks where ions of small pieces are, so that many of them match.
+    n = int(random.integers(1, 40))
+    exact = random.integers(2, 20, n) * 12 + random.integers(1, 30, n) * 1.00782503 - 0.00054858
+    mzs = np.sort(np.where(random.random(n) < 0.5, exact, random.uniform(30, 500, n)))
+    return mzs, random.uniform(0.01, 1.0, n)
+
+
+@pytest.mark.parametrize("adduct", ADDUCTS)
+def test_what_is_computed_without_padding_is_what_the_padded_batch_says(model, adduct):
+    ion = parse_adduct(adduct)
+    tokens = [t for t in map(model.tokenizer.encode, SMILES) if ion.precursor_mz(
+        t.molecule.exact_mass) > 30]  # fmt: skip
+    held = [
+        [
+            hold_spectrum(
+                each.molecule.exact_mass,
+                mzs=mzs,
+                intensities=intensities,
+                adduct=ion,
+                collision_energy=energy,
+                instrument_type=None,
+            )
+            for (mzs, intensities), energy in (
+                (some_spectrum(1), "35 eV"), (some_spectrum(2), None), (some_spectrum(3), "20 %")
+            )
+        ]
+        for each in tokens
+    ]  # fmt: skip
+    pairs = [hold_against(h, t, i) for i, (t, hs) in enumerate(zip(tokens, held, strict=True))
+             for h in hs]  # fmt: skip
+    padded = model(collate_pairs(pad_molecules(tokens), pairs))
+    row = 0
+    with torch.inference_mode():
+        for encoded, spectra in zip(encode_structures(model, tokens), held, strict=True):
+            for spectrum in spectra:
+                pair = pairs[row]
+                found = score_pair(model, encoded, pair, outcome_weights(model, spectrum))
+                n = len(pair.peaks.mzs)
+                np.testing.assert_allclose(found.log_p, padded.log_p[row, :n], rtol=1e-4, atol=1e-4)
+                np.testing.assert_array_equal(found.matched, padded.matched[row, :n])
+                np.testing.assert_allclose(
+                    found.features, padded.features[row], rtol=2e-4, atol=2e-4
+                )
+                ions = len(encoded.tokens.fragments) * N_OUTCOMES
+                expected = padded.log_p_outcomes[row].numpy()
+                np.testing.assert_allclose(
+                    found.log_p_outcomes,
+                    np.append(expected[:ions], expected[-1]),
+                    rtol=1e-4,
+                    atol=1e-4,
+                )
+                row += 1
+    assert row == len(pairs)
+
+
+def test_the_first_match_feature_is_the_score():
+    # What ranks candidates is taken from there.
+    assert MATCH_FEATURES[0] == "score"
+
+
+def test_a_structure_is_encoded_alike_alone_and_among_others(model):
+    tokens = [model.tokenizer.encode(smiles) for smiles in SMILES]
+    with torch.inference_mode():
+        together = list(encode_structures(model, tokens))
+        for each, encoded in zip(tokens, together, strict=True):
+            (alone,) = encode_structures(model, [each])
+            torch.testing.assert_close(alone.fragments, encoded.fragments, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(alone.molecule, encoded.molecule, rtol=1e-4, atol=1e-4)
+
+
+def test_quick_layers_say_what_the_plain_ones_say():
+    torch.manual_seed(0)
+    plain = nn.Linear(16, 24)
+    quick = Linear(16, 24)
+    quick.load_state_dict(plain.state_dict())
+    x, other = torch.randn(3, 50, 16), torch.randn(3, 50, 24)
+    with torch.no_grad():
+        torch.testing.assert_close(quick(x), plain(x))
+        torch.testing.assert_close(quick.gelu(x), nn.functional.gelu(plain(x)))
+        torch.testing.assert_close(quick.added_to(other, x), other + plain(x))
+        torch.testing.assert_close(quick(x.half().float()), plain(x.half().float()))
+        weight, bias = torch.randn(1, 16, 24), torch.randn(1, 24)
+        torch.testing.assert_close(matmul(x[:1], weight, bias), x[:1] @ weight + bias)
+        torch.testing.assert_close(matmul(x[:1], weight), x[:1] @ weight)
+
+
+def test_gradients_flow_through_quick_layers():
+    layer = Linear(4, 3)
+    layer.gelu(torch.randn(2, 4)).sum().backward()
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.abs().sum() > 0
+
+
+def test_a_pair_that_is_scored_leaves_the_encoding_as_it_was(model):
+    tokens = model.tokenizer.encode(SMILES[0])
+    mzs, intensities = some_spectrum(4)
+    held = hold_spectrum(
+        tokens.molecule.exact_mass,
+        mzs=mzs,
+        intensities=intensities,
+        adduct=parse_adduct("[M+H]+"),
+        collision_energy=None,
+        instrument_type=None,
+    )
+    with torch.inference_mode():
+        (encoded,) = encode_structures(model, [tokens])
+        before = encoded.fragments.clone()
+        weights = outcome_weights(model, held)
+        pair = hold_against(held, tokens, 0)
+        first = score_pair(model, encoded, pair, weights)
+        again = score_pair(model, dataclasses.replace(encoded), pair, weights)
+    assert torch.equal(encoded.fragments, before)
+    np.testing.assert_array_equal(first.features, again.features)

@@ -422,8 +422,10 @@ def _format_match(match: Match, top: int) -> str:
     )
     lines = [match.smiles, f"  {judgement}", f"  {_conditions(match)}"]
     if match.references:
-        beside = {"candidates": "other molecules of its mass", "isomers": "isomers made from it"}
-        lines.append(f"  compared with {match.n_references} {beside[match.references]}")
+        n = match.n_references
+        noun, rest = {"candidates": ("other molecule", "of its mass"),
+                      "isomers": ("isomer", "made from it")}[match.references]  # fmt: skip
+        lines.append(f"  compared with {n} {noun}{'s' if n != 1 else ''} {rest}")
     if match.peaks:
         lines.append("")
         highest = sorted(match.peaks, key=lambda peak: -peak.intensity)[:top]

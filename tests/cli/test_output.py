@@ -227,6 +227,21 @@ def test_match_text_says_the_verdict_and_the_peaks():
     assert "no match" in format_answer(make_match("CCO", 0.2))
 
 
+@pytest.mark.parametrize(
+    ("kind", "n", "said"),
+    [
+        ("isomers", 1, "compared with 1 isomer made from it"),
+        ("isomers", 8, "compared with 8 isomers made from it"),
+        ("candidates", 1, "compared with 1 other molecule of its mass"),
+        ("candidates", 24, "compared with 24 other molecules of its mass"),
+    ],
+)
+def test_match_text_says_what_the_structure_was_compared_with(kind, n, said):
+    text = format_answer(make_match("CCO", 0.7, references=kind, n_references=n))
+    assert f"  {said}" in text.splitlines()
+    assert "compared with" not in format_answer(make_match("CCO", 0.7))
+
+
 def test_ranking_text_shows_the_best_first_and_says_what_is_left_out():
     text = format_answer(make_ranking(n_candidates=30), top=5)
     rows = [line.split() for line in text.splitlines() if "[M" not in line and "%" in line]

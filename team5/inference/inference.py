@@ -217,7 +217,8 @@ def infer(
     references : sequence of str, optional
         SMILES of further molecules that structures of the same mass (10 ppm) are compared with, as
         candidates are with each other; the more of them, the surer the match probability. Where a
-        structure has fewer than eight in all, isomers are made from it, and its ``notes`` say so.
+        structure has fewer than eight in all, isomers are made from it, if this holds for at most
+        32 structures of the question, and its ``notes`` say that references were not used.
 
     Raises
     ------

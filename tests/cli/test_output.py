@@ -177,9 +177,23 @@ def test_link_stays_a_link(tmp_path):
     assert json.loads((tmp_path / "real.json").read_text()) == SIMULATION.to_dict()
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.json.gz", "a.mgf"])
+@pytest.mark.parametrize("ending", [".mgf", ".msp"])
+@pytest.mark.parametrize("answer", [make_match("CCO", 0.7), make_ranking()])
+def test_files_of_spectra_take_no_matches_and_say_what_does(tmp_path, ending, answer):
+    path = tmp_path / f"a{ending}"
+    path.write_text("before")
+    said = (
+        rf"{ending} holds simulated spectra, .* one of \.json, \.jsonl, \.csv, \.parquet, or give"
+    )
+    with pytest.raises(ConfigError, match=said):
+        write_answers(answer, path)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.json.gz", "a.mgf.gz"])
 def test_unknown_ending_names_the_choices(tmp_path, name):
-    with pytest.raises(ConfigError, match=r"\.json, \.jsonl, \.csv, \.parquet"):
+    with pytest.raises(ConfigError, match=r"\.json, \.jsonl, \.csv, \.parquet, \.mgf, \.msp"):
         write_answers(SIMULATION, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

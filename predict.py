@@ -9,9 +9,11 @@ Rank several structures for a spectrum:
     python predict.py smiles="[CC(=O)Oc1ccccc1C(=O)O,O=C(O)c1ccc(OC(C)=O)cc1]" \
         mzs=[121.028,139.039] intensities=[100,35] precursor_mz=181.0495
 
-Simulate the spectrum of a structure, with a certain version and energy:
+Simulate the spectrum of a structure, with a certain version and energy; or those of several, into
+a file for other programs:
 
     python predict.py version=v0.1 smiles="CC(=O)Oc1ccccc1C(=O)O" collision_energy="35 eV"
+    python predict.py smiles="[CCO,CCN]" output=spectra.mgf
 
 Rank a file of structures for every spectrum of a file; or match the spectra of a file with the
 structures its records carry:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from team5.inference.results import Answer
 
+MEASURED = ("spectra", "mzs", "intensities")
 CONTEXT = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
 
 
@@ -46,7 +49,12 @@ def main(cfg: DictConfig) -> int:
     """Answer what the settings ask; 1 if nothing of it could be answered."""
     from omegaconf import OmegaConf
 
-    from team5.cli.output import check_output_path, print_answers, write_answers
+    from team5.cli.output import (
+        check_output_kind,
+        check_output_path,
+        print_answers,
+        write_answers,
+    )
     from team5.cli.problems import Problems
 
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
@@ -58,6 +66,8 @@ def main(cfg: DictConfig) -> int:
             read_from=[settings[name] for name in ("spectra", "candidates", "references")],
             versions=settings["checkpoints_root"],
         )
+        is_simulation = all(settings[key] is None for key in MEASURED)
+        check_output_kind(output, is_simulation=is_simulation)
 
     from team5.inference.inference import load_model
 

@@ -8,11 +8,13 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from team5.cli.spectrum_files import SPECTRUM_ENDINGS, write_mgf, write_msp
 from team5.errors import ConfigError
 from team5.inference.results import Answer, Match, Ranking, Simulation
 from team5.registry.storage import storage_errors
@@ -64,7 +66,7 @@ def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
     """Write answers to a file as they come; it is there when all are written, or not at all.
 
     ``.json`` and ``.jsonl`` hold whole answers; ``.csv`` and ``.parquet`` a row per candidate, or
-    per peak of a simulated spectrum.
+    per peak of a simulated spectrum; ``.mgf`` and ``.msp`` simulated spectra only.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
     Raises
     ------
     ConfigError
-        If the file's ending is none of these.
+        If the file's ending is none of these, or one for other answers.
     StorageError
         If the file cannot be written; what was there before is untouched.
     """
@@ -86,6 +88,7 @@ def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
             writer = make_writer(staged, is_list=not isinstance(answers, Answer))
         try:
             for count, answer in enumerate(_each(answers), start=1):  # noqa: B007
+                check_output_kind(path, is_simulation=isinstance(answer, Simulation))
                 with storage_errors(path):
                     writer.write(answer)
         finally:
@@ -130,6 +133,23 @@ def check_output_path(
             f"output={path} lies in {versions}/, where versions are kept. Choose another folder."
         )
     return real  # a link stays one, its target is replaced
+
+
+def check_output_kind(path: str | Path, *, is_simulation: bool) -> None:
+    """Be sure that a file with this ending holds such answers.
+
+    Raises
+    ------
+    ConfigError
+        If it holds spectra and the answers are matches or rankings.
+    """
+    ending = Path(path).suffix.lower()
+    if ending in SPECTRUM_ENDINGS and not is_simulation:
+        choices = ", ".join(other for other in _WRITERS if other not in SPECTRUM_ENDINGS)
+        raise ConfigError(
+            f"output={path}: {ending} holds simulated spectra, not matches or rankings. Choose one "
+            f"of {choices}, or give structures alone to simulate them."
+        )
 
 
 def write_json_file(value: object, path: str | Path) -> None:
@@ -303,6 +323,22 @@ class _JsonLinesWriter:
             _flush_to_disk(self._file)
 
 
+class _SpectrumWriter:
+    def __init__(
+        self, path: Path, *, is_list: bool, save: Callable[[Simulation, IO[str]], None]
+    ) -> None:
+        self._file = _open_text(path)
+        self._save = save
+
+    def write(self, answer: Answer) -> None:
+        assert isinstance(answer, Simulation)  # noqa: S101 - checked before, see check_output_kind
+        self._save(answer, self._file)
+
+    def close(self) -> None:
+        with self._file:
+            _flush_to_disk(self._file)
+
+
 class _CsvWriter:
     def __init__(self, path: Path, *, is_list: bool) -> None:
         self._file = _open_text(path)
@@ -361,6 +397,8 @@ _WRITERS: dict[str, _MakeWriter] = {
     ".jsonl": _JsonLinesWriter,
     ".csv": _CsvWriter,
     ".parquet": _ParquetWriter,
+    ".mgf": partial(_SpectrumWriter, save=write_mgf),
+    ".msp": partial(_SpectrumWriter, save=write_msp),
 }
 
 
@@ -422,8 +460,10 @@ def _format_match(match: Match, top: int) -> str:
     )
     lines = [match.smiles, f"  {judgement}", f"  {_conditions(match)}"]
     if match.references:
-        beside = {"candidates": "other molecules of its mass", "isomers": "isomers made from it"}
-        lines.append(f"  compared with {match.n_references} {beside[match.references]}")
+        n = match.n_references
+        noun, rest = {"candidates": ("other molecule", "of its mass"),
+                      "isomers": ("isomer", "made from it")}[match.references]  # fmt: skip
+        lines.append(f"  compared with {n} {noun}{'s' if n != 1 else ''} {rest}")
     if match.peaks:
         lines.append("")
         highest = sorted(match.peaks, key=lambda peak: -peak.intensity)[:top]

@@ -46,6 +46,7 @@ from team5.inference.references import (
     add_isomers,
     choose_references,
     compared_logits,
+    note_unused,
 )
 from team5.inference.results import ExplainedPeak, Match, Simulation
 from team5.models.model import ModelConfig, Team5Model
@@ -225,7 +226,8 @@ def infer(
     references : sequence of str, optional
         SMILES of further molecules that structures of the same mass (10 ppm) are compared with, as
         candidates are with each other; the more of them, the surer the match probability. Where a
-        structure has fewer than eight in all, isomers are made from it.
+        structure has fewer than eight in all, isomers are made from it, if this holds for at most
+        32 structures of the question, and its ``notes`` say that references were not used.
 
     Raises
     ------
@@ -272,6 +274,8 @@ class Question:
     max_error : float, optional
     wanting : tuple of int
         Places of structures that isomers are yet to be made for.
+    n_given : int
+        References that were given.
     """
 
     molecules: Sequence[Molecule]
@@ -280,6 +284,7 @@ class Question:
     is_simulation: bool = False
     max_error: float | None = None
     wanting: tuple[int, ...] = ()
+    n_given: int = 0
 
     def with_isomers(self) -> Question:
         """Return the question with isomers of the first structure that wants them."""
@@ -305,7 +310,7 @@ class Question:
         ordered = sorted(parts, key=lambda part: part.index)
         if self.is_simulation:
             return [part.answer for part in ordered if isinstance(part.answer, Simulation)]
-        return _to_ranked(model, ordered, self.comparisons, self.max_error)
+        return _to_ranked(model, ordered, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,7 +448,9 @@ def _question(
             _check_ions([other], spectra)
             usable.append(other)
     scored, comparisons, wanting = choose_references(model, molecules, usable)
-    return Question(scored, comparisons, spectra, max_error=max_error, wanting=wanting)
+    return Question(
+        scored, comparisons, spectra, max_error=max_error, wanting=wanting, n_given=len(others)
+    )
 
 
 def _check_ions(molecules: Sequence[Molecule], spectra: Sequence[Spectrum]) -> None:
@@ -452,17 +459,13 @@ def _check_ions(molecules: Sequence[Molecule], spectra: Sequence[Spectrum]) -> N
             check_adduct(molecule, adduct_of(spectrum, molecule))
 
 
-def _to_ranked(
-    model: LoadedModel,
-    parts: Sequence[Part],
-    comparisons: Sequence[Comparison],
-    max_error: float | None,
-) -> list[Match]:
+def _to_ranked(model: LoadedModel, parts: Sequence[Part], question: Question) -> list[Match]:
     """Return the matches of one question; several are ranked.
 
     Several spectra are judged by the means of their match logits and scores. Ranks go by score,
     after whether the structure can have the precursor at all.
     """
+    comparisons, max_error = question.comparisons, question.max_error
     fits = [part.fit for part in parts if part.fit is not None]
     done = []
     for part, comparison, logits in zip(
@@ -472,11 +475,13 @@ def _to_ranked(
         logit = float(logits.double().mean())
         logit -= _WRONG_PRECURSOR_PENALTY * part.n_wrong / len(logits)
         probability = float(torch.sigmoid(torch.tensor(logit, dtype=torch.float64)))
+        unused = note_unused(comparison, question.n_given, is_alone=len(comparisons) == 1)
         done.append(
             replace(
                 part.answer,
                 probability=probability,
                 label=probability >= model.threshold,
+                notes=(*part.answer.notes, *([unused] if unused else [])),
                 references=comparison.kind,
                 n_references=len(comparison.places),
             )

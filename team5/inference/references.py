@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -39,10 +39,13 @@ class Comparison:
         Other molecules of its mass, isomers made from it, or nothing.
     places : tuple of int
         Where its references stand among the molecules that are scored.
+    n_fitting : int
+        Other molecules of its mass among the references given, each structure once.
     """
 
     kind: Kind | None = None
     places: tuple[int, ...] = ()
+    n_fitting: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def choose_references(
     new_place = {place: i for i, place in enumerate(kept)}
     scored = [everything[place] for place in kept]
     comparisons = [
-        Comparison(comparison.kind, tuple(new_place[place] for place in comparison.places))
+        replace(comparison, places=tuple(new_place[place] for place in comparison.places))
         for comparison in comparisons
     ]
     without = tuple(i for i, comparison in enumerate(comparisons) if comparison.kind is None)
@@ -121,7 +124,7 @@ def add_isomers(
     changed = list(comparisons)
     if isomers:
         places = range(len(scored), len(scored) + len(isomers))
-        changed[place] = Comparison("isomers", tuple(places))
+        changed[place] = replace(changed[place], kind="isomers", places=tuple(places))
     return [*scored, *isomers], changed
 
 
@@ -144,6 +147,8 @@ def compare_with_candidates(
     keys = sorted(by_key)
     order = np.array([by_key[key] for key in keys])
     masses = np.array([molecules[i].exact_mass for i in order])
+    given = {molecule.inchikey14 for molecule in molecules[n:]}
+    is_given = np.array([key in given for key in keys])
     start_of = {key: place for place, key in enumerate(keys)}
     found = []
     for molecule in molecules[:n]:
@@ -154,11 +159,37 @@ def compare_with_candidates(
         near[own] = False
         places = np.flatnonzero(near)
         following = np.roll(places, -int(np.searchsorted(places, own)))[:MAX_REFERENCES]
-        enough = len(following) >= MIN_REFERENCES
-        found.append(
-            Comparison("candidates", tuple(order[following].tolist())) if enough else Comparison()
-        )
+        comparison = Comparison(n_fitting=int(is_given[places].sum()))
+        if len(following) >= MIN_REFERENCES:
+            comparison = replace(
+                comparison, kind="candidates", places=tuple(order[following].tolist())
+            )
+        found.append(comparison)
     return found
+
+
+def note_unused(comparison: Comparison, n_given: int, *, is_alone: bool) -> str | None:
+    """Return in words that none of the references given were used for a structure, and why.
+
+    Parameters
+    ----------
+    n_given : int
+        References that were given, of whatever mass.
+    is_alone : bool
+        Whether the structure is the only one asked about.
+    """
+    n = comparison.n_fitting
+    if n_given == 0 or (comparison.kind == "candidates" and n > 0):
+        return None
+    held = (
+        f"of {n_given:,} reference{'s' if n_given > 1 else ''} given, {n or 'none'} can be "
+        "compared with (other molecules of its mass that form the ion)"
+    )
+    if comparison.kind == "candidates":
+        return f"{held}: the other candidates were used"
+    needed = f"{MIN_REFERENCES} are needed" + ("" if is_alone else " with the other candidates")
+    instead = "isomers made from it were" if comparison.kind == "isomers" else "nothing was"
+    return f"{held} and {needed}: {instead} used instead"
 
 
 def compared_logits(

@@ -15,6 +15,8 @@ _MAIN_FIGURES = ("accuracy", "f1_score", "hit_rate@1", "cosine")
 # Parts of config.json that `compare` groups; the others are the network and its input.
 _DATA_PARTS = ("data", "training_config.data")
 _OF_ITS_OWN = ("version", "files", "entry", "training.date")
+# Values of a list that text shows; of a longer one it says how many there are.
+_MAX_VALUES_SHOWN = 12
 
 
 def read_config(root: Path, version: str) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def format_version(root: Path, version: str) -> str:
     lines += ["", "  how it was made"]
     for key, value in flattened(config):
         if not key.startswith(("files.", "entry.", "tokenizer.", "context.", "match_features")):
-            lines.append(f"    {key}: {value}")
+            lines.append(f"    {key}: {_in_short(value)}")
     return "\n".join(lines)
 
 
@@ -117,7 +119,7 @@ def compare(root: Path, first: str, second: str) -> dict[str, list[tuple[str, An
 def format_comparison(
     first: str, second: str, found: Mapping[str, Sequence[tuple[str, Any, Any]]]
 ) -> str:
-    """Return a comparison as text."""
+    """Return a comparison as text; of long lists how many values they have and how many differ."""
     lines = []
     for title, rows in found.items():
         lines.append(title if rows else f"{title}: no difference")
@@ -129,7 +131,9 @@ def format_comparison(
                 table.append((f"  {name}", _number(one), _number(other), change))
             lines.append(format_table(table))
         else:
-            lines += [f"  {key}\n    {first}: {one}\n    {second}: {two}" for key, one, two in rows]
+            for key, one, two in rows:
+                lines += [f"  {key}", f"    {first}: {_in_short(one)}"]
+                lines.append(f"    {second}: {_in_short(two)}{_n_differing(one, two)}")
         lines.append("")
     return "\n".join(lines).rstrip()
 
@@ -192,3 +196,19 @@ def _number(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _in_short(value: Any) -> str:
+    return f"{len(value):,} values" if _is_long(value) else str(value)
+
+
+def _n_differing(one: Any, other: Any) -> str:
+    """Return, of long lists that can be held against each other, how many values differ."""
+    if not (_is_long(one) and _is_long(other) and len(one) == len(other)):
+        return ""
+    count = sum(a != b for a, b in zip(one, other, strict=True))
+    return f", {count:,} of them differ"
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > _MAX_VALUES_SHOWN

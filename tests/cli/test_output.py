@@ -177,9 +177,23 @@ def test_link_stays_a_link(tmp_path):
     assert json.loads((tmp_path / "real.json").read_text()) == SIMULATION.to_dict()
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.json.gz", "a.mgf"])
+@pytest.mark.parametrize("ending", [".mgf", ".msp"])
+@pytest.mark.parametrize("answer", [make_match("CCO", 0.7), make_ranking()])
+def test_files_of_spectra_take_no_matches_and_say_what_does(tmp_path, ending, answer):
+    path = tmp_path / f"a{ending}"
+    path.write_text("before")
+    said = (
+        rf"{ending} holds simulated spectra, .* one of \.json, \.jsonl, \.csv, \.parquet, or give"
+    )
+    with pytest.raises(ConfigError, match=said):
+        write_answers(answer, path)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.json.gz", "a.mgf.gz"])
 def test_unknown_ending_names_the_choices(tmp_path, name):
-    with pytest.raises(ConfigError, match=r"\.json, \.jsonl, \.csv, \.parquet"):
+    with pytest.raises(ConfigError, match=r"\.json, \.jsonl, \.csv, \.parquet, \.mgf, \.msp"):
         write_answers(SIMULATION, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -225,6 +239,21 @@ def test_match_text_says_the_verdict_and_the_peaks():
     assert "Note: kept in text" in text
     assert "v0.2 (0123456789ab)" in text
     assert "no match" in format_answer(make_match("CCO", 0.2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "n", "said"),
+    [
+        ("isomers", 1, "compared with 1 isomer made from it"),
+        ("isomers", 8, "compared with 8 isomers made from it"),
+        ("candidates", 1, "compared with 1 other molecule of its mass"),
+        ("candidates", 24, "compared with 24 other molecules of its mass"),
+    ],
+)
+def test_match_text_says_what_the_structure_was_compared_with(kind, n, said):
+    text = format_answer(make_match("CCO", 0.7, references=kind, n_references=n))
+    assert f"  {said}" in text.splitlines()
+    assert "compared with" not in format_answer(make_match("CCO", 0.7))
 
 
 def test_ranking_text_shows_the_best_first_and_says_what_is_left_out():

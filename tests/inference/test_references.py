@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -60,8 +61,46 @@ def test_references_make_a_structure_given_alone_one_of_many(comparing):
     other_mass = ["CCO", "c1ccccc1"]
     match = infer(comparing, None, CAFFEINE, *PEAKS, references=[*OTHERS[:9], *other_mass])
     assert (match.references, match.n_references) == ("candidates", 9)
+    assert not any("reference" in note for note in match.notes)
     few = infer(comparing, None, CAFFEINE, *PEAKS, references=OTHERS[: MIN_REFERENCES - 1])
-    assert few == infer(comparing, None, CAFFEINE, *PEAKS)
+    alone = infer(comparing, None, CAFFEINE, *PEAKS)
+    assert dataclasses.replace(few, notes=alone.notes) == alone
+
+
+@pytest.mark.parametrize(
+    ("asked", "references", "counts", "instead"),
+    [
+        (CAFFEINE, OTHERS[:5], "5 references given, 5", "and 8 are needed: isomers"),
+        (CAFFEINE, ["CCO"], "1 reference given, none", "and 8 are needed: isomers"),
+        # Itself, and what stands there twice.
+        (CAFFEINE, [CAFFEINE, "CCO", *OTHERS[:3], *OTHERS[:3]], "8 references given, 3",
+         "and 8 are needed: isomers"),
+        ("C", ["CCO"], "1 reference given, none", "and 8 are needed: nothing was used instead"),
+        ([CAFFEINE, *OTHERS[:2]], OTHERS[1:6], "5 references given, 5",
+         "and 8 are needed with the other candidates: isomers"),
+        ([CAFFEINE, *OTHERS[:8]], ["CCO", "CCN"], "2 references given, none",
+         ": the other candidates were used"),
+    ],
+)  # fmt: skip
+def test_references_that_are_not_used_are_counted_with_what_was_used_instead(
+    comparing, asked, references, counts, instead
+):
+    found = infer(comparing, None, asked, *PEAKS, references=references)
+    (note,) = [
+        note
+        for note in (found[0] if isinstance(found, list) else found).notes
+        if "reference" in note
+    ]
+    assert note.startswith(f"of {counts} can be compared with (other molecules of its mass")
+    end = instead.replace("isomers", "isomers made from it were used instead")
+    assert note.endswith(f"that form the ion){'' if end[0] == ':' else ' '}{end}")
+
+
+def test_references_that_are_used_need_no_note(comparing):
+    asked = [CAFFEINE, *OTHERS[:4]]
+    for found in infer(comparing, None, asked, *PEAKS, references=OTHERS[4:8]):
+        assert (found.references, found.n_references) == ("candidates", 8)
+        assert found.notes == ("adduct [M+H]+ assumed",)
 
 
 def test_a_structure_is_no_reference_of_itself_however_it_is_written(comparing):

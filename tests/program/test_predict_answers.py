@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from team5.chemistry.tokenizer import MoleculeTokenizer
+from team5.data.readers import read_spectra
 from team5.inference.inference import infer, load_model
 from team5.models.model import ModelConfig, Team5Model
 from team5.registry.export import export_version
@@ -101,6 +102,11 @@ def test_output_is_the_same_bytes_every_time(registry):
         (("smiles=CCO", "version=v7.1"), 'VersionNotFoundError: no version "v7.1"'),
         (("smiles=CCO", "version=1e5"), "VersionError"),
         (("smiles=CCO", "device=tpu"), "DeviceError: device 'tpu'"),
+        (
+            ("smiles=CCO", "mzs=[47]", "intensities=[1]", "output=matches.mgf"),
+            "ConfigError: output=matches.mgf: .mgf holds simulated spectra",
+        ),
+        (("spectra=none.mgf", "output=matches.msp"), "ConfigError: output=matches.msp: .msp holds"),
         (("spectra=none.mgf",), "DataFileNotFoundError: none.mgf"),
     ],
 )
@@ -130,6 +136,21 @@ def test_files_are_ranked_from_another_folder(registry, tmp_path):
     assert rankings
     assert all(ranking["names"] == ["caffeine", ""] for ranking in rankings)
     assert all(sorted(m["rank"] for m in r["matches"]) == [1, 2] for r in rankings)
+
+
+@pytest.mark.parametrize("ending", [".mgf", ".msp"])
+def test_simulated_spectra_are_written_for_other_programs(registry, tmp_path, ending):
+    words = (f"smiles=[{ASPIRIN},CCO]", "collision_energy=35 eV", "device=cpu")
+    done = call(registry, *words, f"output=spectra{ending}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    model = load_model(root=registry, device="cpu")
+    expected = infer(model, model.tokenizer, [ASPIRIN, "CCO"], collision_energy="35 eV")
+    for record, simulation in zip(
+        read_spectra(tmp_path / f"spectra{ending}").records, expected, strict=True
+    ):
+        assert record.smiles == simulation.smiles
+        assert record.spectrum.mzs == pytest.approx(simulation.mzs)
+        assert record.spectrum.intensities == pytest.approx(simulation.intensities, abs=1e-4)
 
 
 def test_an_alias_is_a_version(registry, tmp_path):

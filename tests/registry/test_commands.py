@@ -65,6 +65,22 @@ def test_compare_tells_figures_config_and_data_apart(call, export):
     assert "+0.0500" in out
 
 
+def test_long_lists_are_counted_in_text_and_whole_in_json(call, export):
+    one = [i / 7 for i in range(1_928)]
+    other = [*one[:-3], 0.0, 0.5, 1.0]
+    export(config={"sure": {"same_length": one, "longer": one, "short": [1, 2]}})
+    export(config={"sure": {"same_length": other, "longer": [*one, 2.0], "short": [1, 3]}})
+    out = call("compare", "v0.1", "v0.2")[1]
+    assert "v0.1: 1,928 values\n    v0.2: 1,928 values, 3 of them differ" in out
+    assert "v0.1: 1,928 values\n    v0.2: 1,929 values\n" in out
+    assert "v0.1: [1, 2]\n    v0.2: [1, 3]" in out
+    assert max(map(len, out.splitlines())) < 100
+    found = json.loads(call("compare", "v0.1", "v0.2", "--json")[1])
+    assert found["config"][0] == ["sure.same_length", one, other]
+    assert "sure.same_length: 1,928 values" in call("show", "v0.1")[1]
+    assert json.loads(call("show", "v0.1", "--json")[1])["config"]["sure"]["same_length"] == one
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "optimizer.bin", "README.md"])
 def test_verify_finds_one_flipped_byte_in_any_file(call, root, export, name):
     export(optimizer={"a": 1}, extra_files={"README.md": "card"})

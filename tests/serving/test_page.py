@@ -792,6 +792,8 @@ def test_a_probability_says_what_it_was_compared_with(visit):
     ask(page, PEAKS, CAFFEINE)
     wait_for_answer(page)
     assert page.inner_text(".beside") == "beside 8 isomers made from it"
+    ask(page, "47.0491 100", "CCO")
+    until(page, "document.querySelector('.beside').innerText.endsWith(' 1 isomer made from it')")
     others = make_isomers(parse_smiles(CAFFEINE), 24)
     ask(page, PEAKS, "\n".join([CAFFEINE, *others]))
     until(page, "document.querySelectorAll('.beside').length === 25")

@@ -33,6 +33,8 @@ def test_structures_are_compared_as_by_infer(server, comparing, question, kind, 
     assert same(found, answer_of_infer(comparing, question), TOLERANCE)
     for match in found if isinstance(found, list) else [found]:
         assert (match["references"], match["n_references"]) == (kind, n)
+        is_noted = any("references given" in note for note in match["notes"])
+        assert is_noted == ("references" in question and kind == "isomers")
 
 
 def test_wrong_reference_is_named(server):

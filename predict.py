@@ -76,6 +76,9 @@ def main(cfg: DictConfig) -> int:
         device=settings["device"],
         root=settings["checkpoints_root"],
         verify=settings["verify"],
+        # One question alone would wait for the file to be opened.
+        cache_structures=settings["cache_structures"]
+        and any(settings[name] is not None for name in ("spectra", "candidates")),
     )
     problems = Problems()
     answers = answer(model, settings, problems)
@@ -95,8 +98,9 @@ def check_settings(settings: dict[str, Any]) -> None:
     top = settings["top"]
     if not isinstance(top, int) or isinstance(top, bool) or top < 1:
         raise ConfigError(f"top={top}: give the number of rows to show, 1 or more.")
-    if not isinstance(settings["verify"], bool):
-        raise ConfigError(f"verify={settings['verify']}: choose true or false.")
+    for name in ("verify", "cache_structures"):
+        if not isinstance(settings[name], bool):
+            raise ConfigError(f"{name}={settings[name]}: choose true or false.")
     one = sorted(given & {"smiles", "mzs", "intensities"})
     if "spectra" in given and one:
         raise ConfigError(

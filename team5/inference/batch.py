@@ -70,7 +70,12 @@ class Context:
         return dataclasses.replace(spectrum, **lacking) if lacking else spectrum
 
 
-def read_candidates(path: str | Path, *, report: Report = log.warning) -> list[Candidate]:
+def read_candidates(
+    path: str | Path,
+    *,
+    report: Report = log.warning,
+    parse: Callable[[str], Molecule] = parse_smiles,
+) -> list[Candidate]:
     """Read structures that the model can take.
 
     Parameters
@@ -82,6 +87,8 @@ def read_candidates(path: str | Path, *, report: Report = log.warning) -> list[C
         ``identifier`` or ``id`` if there are names.
     report : callable, default logs a warning
         Gets a line of text for each structure that is left out.
+    parse : callable
+        What tells structures that can be used; a model's own remembers them.
 
     Raises
     ------
@@ -98,7 +105,7 @@ def read_candidates(path: str | Path, *, report: Report = log.warning) -> list[C
     for where, smiles, name in _raw_candidates(path):
         n_seen += 1
         try:
-            parse_smiles(smiles)
+            parse(smiles)
         except MoleculeError as error:
             report(f"{path}, {where}: {error} Left out.")
             continue
@@ -146,7 +153,7 @@ def rank_file(
     DataError
         If a file cannot be read, or not one of its entries can be used.
     """
-    candidates = read_candidates(candidates_path, report=report)
+    candidates = read_candidates(candidates_path, report=report, parse=model.encodings.parse)
     for where, record in numbered_records(spectra_path, report):
         try:
             spectrum = (context or Context()).fill(record.spectrum)
@@ -244,7 +251,7 @@ def ask_ranking(
     max_error: float | None = None,
     references: Sequence[str] | None = None,
     report: Report = log.warning,
-    parse: Callable[[str], Molecule] = parse_smiles,
+    parse: Callable[[str], Molecule] | None = None,
 ) -> tuple[Question, list[Candidate]]:
     """Return the question that `rank_candidates` answers, and the candidates that are in it."""
     from team5.inference.inference import ask

@@ -1,16 +1,22 @@
-"""What a version's network says of structures on their own, kept in memory up to a limit."""
+"""What is known of structures: the network's word in memory, how they are cut on disk."""
 
 from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Sequence
+from functools import lru_cache
 
 from torch import nn
 
+from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.chemistry.tokenizer import MoleculeTokenizer, MoleculeTokens
+from team5.data.structure_cache import StructureCache
 from team5.models.unpadded import EncodedStructure
 
 # Some 500 drug-sized structures.
 DEFAULT_BYTES = 256 * 2**20
+_MAX_MOLECULES = 5_000
 
 
 class EncodingCache:
@@ -24,10 +30,14 @@ class EncodingCache:
     ----------
     max_bytes : int
         0 keeps nothing.
+    disk : StructureCache, optional
+        Where structures that were parsed and cut before are found.
     """
 
-    def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
+    def __init__(self, max_bytes: int = DEFAULT_BYTES, disk: StructureCache | None = None) -> None:
         self.max_bytes = max_bytes
+        self.disk = disk
+        self.parse = lru_cache(maxsize=_MAX_MOLECULES)(self._parse)
         self.n_bytes = 0
         self._kept: dict[str, EncodedStructure] = {}
         self._keys: list[str] = []
@@ -38,9 +48,31 @@ class EncodingCache:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def __reduce__(self) -> tuple[type[EncodingCache], tuple[int]]:
+    def __reduce__(self) -> tuple[type[EncodingCache], tuple[int, StructureCache | None]]:
         """Let a copy, and what another process gets, begin empty."""
-        return EncodingCache, (self.max_bytes,)
+        return EncodingCache, (self.max_bytes, self.disk)
+
+    def _parse(self, smiles: str) -> Molecule:
+        """Parse a SMILES, or take it from the disk.
+
+        Raises
+        ------
+        MoleculeError
+        """
+        if self.disk is not None and (known := self.disk.get([smiles])):
+            return known[smiles].molecule
+        return parse_smiles(smiles)
+
+    def cut(
+        self, tokenizer: MoleculeTokenizer, molecules: Sequence[Molecule]
+    ) -> list[MoleculeTokens]:
+        """Cut molecules into tokens, or take them from the disk."""
+        if self.disk is None:
+            return [tokenizer.encode(molecule) for molecule in molecules]
+        known = self.disk.get([molecule.smiles for molecule in molecules])
+        tokens = [known.get(each.smiles) or tokenizer.encode(each) for each in molecules]
+        self.disk.put([each for each in tokens if each.molecule.smiles not in known])
+        return tokens
 
     def belong_to(self, model: nn.Module) -> None:
         """Forget everything if the model's weights are others than those it was computed with."""

@@ -179,7 +179,7 @@ def _encoded(
             yield item, known
     if not unknown:
         return
-    tokens = [model.tokenizer.encode(alike[0].molecule) for alike in unknown.values()]
+    tokens = encodings.cut(model.tokenizer, [alike[0].molecule for alike in unknown.values()])
     for (key, alike), encoded in zip(
         unknown.items(), encode_structures(model, tokens), strict=True
     ):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.chemistry.molecule import Molecule
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, MoleculeError, Team5Error
 from team5.inference.batch import ask_ranking, to_ranking
@@ -72,7 +72,7 @@ class Job:
             text = self.texts.pop()
             if text not in self.known:
                 try:
-                    self.known[text] = parse_smiles(text)
+                    self.known[text] = self.model.encodings.parse(text)
                 except MoleculeError as error:
                     self.known[text] = error
         if self.asked is None:
@@ -134,7 +134,7 @@ class Job:
         known = self.known.get(text) if isinstance(text, str) else None
         if isinstance(known, MoleculeError):
             raise known
-        return known or parse_smiles(text)
+        return known or self.model.encodings.parse(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def rule(monkeypatch):
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-MODEL = types.SimpleNamespace(tokenizer=None)
+MODEL = types.SimpleNamespace(tokenizer=None, encodings=types.SimpleNamespace(parse=parse_smiles))
 
 
 def mgf(*spectra: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from team5.chemistry.molecule import parse_smiles
 from team5.errors import SpectrumError, VersionNotFoundError
 from team5.inference.results import Match, Simulation
 
@@ -32,7 +33,8 @@ class Library:
         self.loaded = {"version": version, **options}
         if version == "v9.9":
             raise VersionNotFoundError('no version "v9.9" in checkpoints/; closest: v0.1.')
-        return types.SimpleNamespace(tokenizer="tokenizer")
+        encodings = types.SimpleNamespace(parse=parse_smiles)
+        return types.SimpleNamespace(tokenizer="tokenizer", encodings=encodings)
 
     def infer(self, model, tokenizer, smiles, mzs=None, intensities=None, *, spectra=None, **how):
         self.asked.append((smiles, mzs, intensities, how))
@@ -114,6 +116,7 @@ def test_settings_reach_the_library_as_typed(predict, library):
         "device": "cuda:1",
         "root": "my models (1)",
         "verify": False,
+        "cache_structures": False,
     }
     assert library.asked[0][3] == {
         "adduct": "[M+Na]+",

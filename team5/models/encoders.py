@@ -16,6 +16,8 @@ from team5.chemistry.tokenizer import (
 )
 from team5.models.layers import Linear, MessagePassing, ResidualBlock, gather_rows, matmul
 
+KEPT_SUM_SCALE = 8  # atoms; brings sums over a fragment's atoms near 1
+
 
 class TokenEmbedding(nn.Module):
     """Sum of one embedding per categorical column."""
@@ -149,16 +151,28 @@ class MoleculeEncoder(nn.Module):
         """
         n_kept = inside.sum(dim=-1, keepdim=True).clamp(min=1)
         is_cut = _columns(inside, vectors.source) * (1 - _columns(inside, vectors.target))
+        counts = torch.cat([inside / n_kept, inside / KEPT_SUM_SCALE, is_cut, features], dim=-1)
+        return self.read_counts(vectors, counts, parents)
+
+    def read_counts(self, vectors: AtomVectors, counts: Tensor, parents: Tensor) -> Tensor:
+        """Return vectors (M, F, D) of fragments from four things that are counted of them.
+
+        Parameters
+        ----------
+        counts : (M, F, A + A + 2E + len(FRAGMENT_FEATURES)) float
+            1 over the number of atoms where an atom is kept; 1 over ``KEPT_SUM_SCALE`` there; 1
+            where a bond is cut, seen from its kept end; the features.
+        parents : (M, F) long
+        """
         # Four sums over what a fragment keeps, as one product.
-        counts = torch.cat([inside / n_kept, inside / 8, is_cut, features], dim=-1)
-        weight = self.features.weight.t().unsqueeze(0).expand(len(inside), -1, -1)
+        weight = self.features.weight.t().unsqueeze(0).expand(len(counts), -1, -1)
         addends = torch.cat([vectors.kept_mean, vectors.kept_sum, vectors.cut, weight], dim=1)
         fragments = matmul(counts, addends, self.features.bias + vectors.molecule)
         fragments = self.first(fragments)
         # What a fragment was cut from competes with it and says how it came about.
-        if len(inside) == 1:  # few fragments are parents
+        if len(counts) == 1:  # few fragments are parents
             used, place = parents[0].unique(return_inverse=True)
-            fragments = fragments + self.parent(fragments[0, used])[place]
+            fragments = fragments + self.parent(fragments[0, used]).index_select(0, place)
         else:
             fragments = fragments + gather_rows(self.parent(fragments), parents)
         for block in self.blocks:
@@ -169,8 +183,6 @@ class MoleculeEncoder(nn.Module):
 
 def _columns(inside: Tensor, index: Tensor) -> Tensor:
     """Return ``inside[m, :, index[m, i]]`` for inside (M, F, A) and index (M, I)."""
-    if len(inside) == 1:
-        return inside.index_select(2, index[0])
     return inside.gather(2, index.unsqueeze(1).expand(-1, inside.shape[1], -1))
 
 

@@ -17,12 +17,15 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from team5.chemistry.fragments import count_atoms, has_atom
 from team5.chemistry.tokenizer import MoleculeTokens, pad_graphs
 from team5.data.collate import HeldSpectrum, Pair
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
+from team5.models.encoders import KEPT_SUM_SCALE
 from team5.models.heads import MATCH_FEATURES
 from team5.models.layers import matmul
 from team5.models.model import UNEXPLAINED_LOG_PENALTY, Team5Model
+from team5.models.symmetry import fragment_kinds
 
 Array = NDArray[Any]
 
@@ -34,18 +37,27 @@ class EncodedStructure:
     Attributes
     ----------
     tokens : MoleculeTokens
-    fragments : (F, D)
+    kinds : (U, D)
+        Of fragments.
+    kind : array of shape (F,)
+        Of each fragment.
     molecule : (D,)
     """
 
     tokens: MoleculeTokens
-    fragments: Tensor
+    kinds: Tensor
+    kind: Array
     molecule: Tensor
 
     @property
+    def fragments(self) -> Tensor:
+        """Vectors of all fragments, (F, D)."""
+        return self.kinds[self.kind]
+
+    @property
     def n_bytes(self) -> int:
-        """Memory that keeping it takes, nearly all of it the fragments' vectors."""
-        return self.fragments.nbytes
+        """Memory that keeping it takes, nearly all of it the kinds' vectors."""
+        return self.kinds.nbytes
 
 
 @dataclass(frozen=True)
@@ -107,13 +119,22 @@ def encode_structures(
     vectors = encoder.read_atoms(pad_graphs(tokens))
     for i, each in enumerate(tokens):
         own = vectors.of(i, len(each.atoms), len(each.bonds))
-        fragments = encoder.read_fragments(
-            own,
-            torch.from_numpy(each.fragments.inside.astype(np.float32)).unsqueeze(0),
-            torch.from_numpy(each.fragment_features()).unsqueeze(0),
-            torch.from_numpy(each.fragments.parents.astype(np.int64)).unsqueeze(0),
+        features = each.fragment_features()
+        found = fragment_kinds(each, features, len(encoder.layers))
+        counts = _counts(
+            each.fragments.masks[found.first],
+            len(each.atoms),
+            each.bond_ends,
+            features[found.first],
+            np.float32(1 / KEPT_SUM_SCALE),
         )
-        yield EncodedStructure(each, fragments[0], own.molecule[0])
+        parents = found.kind[each.fragments.parents[found.first]]
+        kinds = encoder.read_counts(
+            own,
+            torch.from_numpy(counts).unsqueeze(0),
+            torch.from_numpy(parents).unsqueeze(0),
+        )
+        yield EncodedStructure(each, kinds[0], found.kind, own.molecule[0])
 
 
 def outcome_weights(model: Team5Model, held: HeldSpectrum) -> OutcomeWeights:
@@ -130,28 +151,29 @@ def score_pair(
     model: Team5Model, encoded: EncodedStructure, pair: Pair, weights: OutcomeWeights
 ) -> PairScores:
     """Hold one spectrum against one structure."""
-    logits = matmul(
-        encoded.fragments.unsqueeze(0), weights.weight.t().unsqueeze(0), weights.bias.unsqueeze(0)
+    of_kinds = matmul(
+        encoded.kinds.unsqueeze(0), weights.weight.t().unsqueeze(0), weights.bias.unsqueeze(0)
     )[0]
     none = float(model.fragment_head.none_logits(encoded.molecule.unsqueeze(0), weights.context))
     fragments = encoded.tokens.fragments
     shifts = np.array(HYDROGEN_SHIFTS)[weights.columns]
     # The comparison is made in float32, as in the padded batch.
     limits = (pair.max_mz - pair.offsets[weights.columns]).astype(np.float32)
-    highest = _mask_impossible(
-        logits.numpy(),
+    logits, highest = _possible_logits(
+        of_kinds.numpy(),
+        encoded.kind,
         fragments.masses.astype(np.float32),
         fragments.hydrogens,
         shifts,
         limits,
         none,
     )
-    likely = (logits - highest).exp_()
+    likely = torch.from_numpy(logits).sub(highest).exp_().numpy()
     place = np.full(N_OUTCOMES, -1)
     place[weights.columns] = np.arange(len(weights.columns))
     log_p, matched, features, log_total = _summarise(
-        logits.numpy(),
-        likely.numpy(),
+        logits,
+        likely,
         none,
         highest,
         pair.match_peaks,
@@ -162,21 +184,49 @@ def score_pair(
         UNEXPLAINED_LOG_PENALTY,
         len(MATCH_FEATURES),
     )
-    return PairScores(log_p, matched, features, logits.numpy(), weights.columns, none, log_total)
+    return PairScores(log_p, matched, features, logits, weights.columns, none, log_total)
 
 
 @njit(cache=True, nogil=True)
-def _mask_impossible(logits, masses, hydrogens, shifts, limits, none):  # type: ignore[no-untyped-def]
-    """Set to -inf what a fragment cannot give; return the highest logit."""
-    n_fragments, n_columns = logits.shape
+def _possible_logits(  # type: ignore[no-untyped-def]
+    of_kinds, kind, masses, hydrogens, shifts, limits, none
+):
+    """Return logits of all fragments, -inf where one cannot give the ion; and the highest."""
+    n_fragments, n_columns = len(kind), of_kinds.shape[1]
+    logits = np.empty((n_fragments, n_columns), dtype=np.float32)
     highest = none
     for f in range(n_fragments):
         for c in range(n_columns):
             if hydrogens[f] + shifts[c] >= 0 and masses[f] <= limits[c]:
+                logits[f, c] = of_kinds[kind[f], c]
                 highest = max(highest, logits[f, c])
             else:
                 logits[f, c] = -np.inf
-    return highest
+    return logits, highest
+
+
+@njit(cache=True, nogil=True)
+def _counts(masks, n_atoms, ends, features, share):  # type: ignore[no-untyped-def]
+    """Return what ``MoleculeEncoder.read_counts`` takes of one molecule."""
+    n_bonds, n_features = len(ends), features.shape[1]
+    cuts = 2 * n_atoms
+    out = np.zeros((len(masks), cuts + 2 * n_bonds + n_features), dtype=np.float32)
+    for f in range(len(masks)):
+        low, high = masks[f, 0], masks[f, 1]
+        of_mean = np.float32(1) / np.float32(count_atoms(low, high))
+        row = out[f]
+        for i in range(n_atoms):
+            if has_atom(low, high, i):
+                row[i] = of_mean
+                row[n_atoms + i] = share
+        for b in range(n_bonds):
+            one, two = has_atom(low, high, ends[b, 0]), has_atom(low, high, ends[b, 1])
+            if one and not two:
+                row[cuts + b] = 1
+            elif two and not one:
+                row[cuts + n_bonds + b] = 1
+        row[cuts + 2 * n_bonds :] = features[f]
+    return out
 
 
 # Sums may be taken in any order, several at a time; infinities and NaN stay what they are.

@@ -1,0 +1,148 @@
+"""Fragments that the network cannot tell apart, so that each kind is computed once.
+
+A phenyl ring opens in the same way on either side: about one fragment in five of a drug-sized
+molecule is the mirror image of another. Atoms are the same to the network if they are after as many
+rounds of colour refinement as it has layers of message passing (Xu et al., How powerful are graph
+neural networks?, arXiv 1810.00826), fragments if they keep the same atoms, cut the same bonds and
+come from parents of which that holds as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from team5.chemistry.fragments import has_atom
+from team5.chemistry.tokenizer import FRAGMENT_FEATURES, MoleculeTokens
+
+Array = NDArray[Any]
+
+_PARITY = FRAGMENT_FEATURES.index("cut_parity")
+_A, _B, _C = (
+    np.uint64(0xBF58476D1CE4E5B9),
+    np.uint64(0x94D049BB133111EB),
+    np.uint64(0x9E3779B97F4A7C15),
+)
+_EMPTY = np.uint64(0)
+
+
+@dataclass(frozen=True)
+class FragmentKinds:
+    """U kinds among the F fragments of a molecule.
+
+    Attributes
+    ----------
+    first : array of shape (U,)
+        A fragment of each kind.
+    kind : array of shape (F,)
+        Of every fragment.
+    """
+
+    first: Array
+    kind: Array
+
+
+def fragment_kinds(tokens: MoleculeTokens, features: Array, n_layers: int) -> FragmentKinds:
+    """Return which fragments of a molecule are the same to a network of so many layers.
+
+    Parameters
+    ----------
+    features : array of shape (F, len(FRAGMENT_FEATURES))
+    """
+    fragments = tokens.fragments
+    # Two kinds are taken for one if 64 bits agree by chance: one molecule in 10 to the 13.
+    first, kind = _kinds(
+        _as_numbers(np.column_stack([tokens.atoms, tokens.isotopes])),
+        _as_numbers(tokens.bonds),
+        tokens.bond_ends,
+        n_layers,
+        fragments.masks,
+        fragments.depths,
+        fragments.costs.view(np.uint32),
+        features[:, _PARITY] > 0,
+        fragments.parents,
+    )
+    return FragmentKinds(first, kind)
+
+
+def _as_numbers(rows: Array) -> Array:
+    """Return a number for each row of tokens, the same for the same tokens."""
+    factors = np.cumprod(np.full(rows.shape[1], 131, dtype=np.uint64))
+    return (rows.astype(np.int64).astype(np.uint64) * factors).sum(axis=1, dtype=np.uint64)
+
+
+@njit(inline="always")
+def _mixed(x):  # type: ignore[no-untyped-def]
+    """Return a number whose bits all depend on all bits (Steele et al., OOPSLA 2014)."""
+    x += _C
+    x = (x ^ (x >> np.uint64(30))) * _A
+    x = (x ^ (x >> np.uint64(27))) * _B
+    return x ^ (x >> np.uint64(31))
+
+
+@njit(cache=True, nogil=True)
+def _kinds(  # type: ignore[no-untyped-def]
+    atoms, bonds, ends, n_layers, masks, depths, costs, odd, parents
+):
+    n_atoms, n_bonds, n_fragments = len(atoms), len(bonds), len(masks)
+    colours = np.empty(n_atoms, dtype=np.uint64)
+    for i in range(n_atoms):
+        colours[i] = _mixed(atoms[i])
+    received = np.empty(n_atoms, dtype=np.uint64)
+    for _ in range(n_layers):
+        received[:] = _EMPTY
+        for b in range(n_bonds):
+            one, two, kind = ends[b, 0], ends[b, 1], _mixed(bonds[b])
+            received[one] += _mixed(colours[two] ^ kind)
+            received[two] += _mixed(colours[one] ^ kind)
+        for i in range(n_atoms):
+            colours[i] = _mixed(colours[i] * _A + received[i])
+    # As seen from the first end, and from the second.
+    cut = np.empty((n_bonds, 2), dtype=np.uint64)
+    for b in range(n_bonds):
+        one, two, kind = colours[ends[b, 0]], colours[ends[b, 1]], _mixed(bonds[b])
+        cut[b, 0] = _mixed(one * _A + _mixed(two) + kind)
+        cut[b, 1] = _mixed(two * _A + _mixed(one) + kind)
+
+    own = np.empty(n_fragments, dtype=np.uint64)
+    for f in range(n_fragments):
+        low, high = masks[f, 0], masks[f, 1]
+        total = np.uint64(depths[f]) + (np.uint64(costs[f]) << np.uint64(8))
+        if odd[f]:
+            total += _C
+        total = _mixed(total)
+        for i in range(n_atoms):
+            if has_atom(low, high, i):
+                total += colours[i]
+        for b in range(n_bonds):
+            one, two = has_atom(low, high, ends[b, 0]), has_atom(low, high, ends[b, 1])
+            if one and not two:
+                total += cut[b, 0]
+            elif two and not one:
+                total += cut[b, 1]
+        own[f] = total
+
+    size = 1
+    while size < 4 * n_fragments:
+        size *= 2
+    table = np.full(size, -1, dtype=np.int32)
+    keys = np.empty(n_fragments, dtype=np.uint64)
+    first = np.empty(n_fragments, dtype=np.int64)
+    kind = np.empty(n_fragments, dtype=np.int64)
+    n_kinds = 0
+    for f in range(n_fragments):
+        key = _mixed(own[f] + _mixed(own[parents[f]] ^ _A))
+        slot = np.int64(key & np.uint64(size - 1))
+        while table[slot] >= 0 and keys[table[slot]] != key:
+            slot = (slot + 1) & (size - 1)
+        if table[slot] < 0:
+            table[slot] = n_kinds
+            keys[n_kinds] = key
+            first[n_kinds] = f
+            n_kinds += 1
+        kind[f] = table[slot]
+    return first[:n_kinds], kind

@@ -37,7 +37,7 @@ class EncodingCache:
     def __init__(self, max_bytes: int = DEFAULT_BYTES, disk: StructureCache | None = None) -> None:
         self.max_bytes = max_bytes
         self.disk = disk
-        self.parse = lru_cache(maxsize=_MAX_MOLECULES)(self._parse)
+        self._parsed = lru_cache(maxsize=_MAX_MOLECULES)(self._parse)
         self.n_bytes = 0
         self._kept: dict[str, EncodedStructure] = {}
         self._keys: list[str] = []
@@ -52,13 +52,17 @@ class EncodingCache:
         """Let a copy, and what another process gets, begin empty."""
         return EncodingCache, (self.max_bytes, self.disk)
 
-    def _parse(self, smiles: str) -> Molecule:
-        """Parse a SMILES, or take it from the disk.
+    def parse(self, smiles: str) -> Molecule:
+        """Parse a SMILES, or remember it.
 
         Raises
         ------
         MoleculeError
         """
+        # What is no text may not even be something that can be remembered.
+        return self._parsed(smiles) if isinstance(smiles, str) else parse_smiles(smiles)
+
+    def _parse(self, smiles: str) -> Molecule:
         if self.disk is not None and (known := self.disk.get([smiles])):
             return known[smiles].molecule
         return parse_smiles(smiles)

@@ -105,7 +105,8 @@ class LogisticHead(nn.Module):
         impossible_weight : tensor of shape (B,)
             Share of the peaks' weight that lies above the precursor.
         """
-        logits = self._with_products(features) @ self.weight + self.bias
+        # Summed row by row, so that a row's last digits do not depend on the others.
+        logits = (self._with_products(features) * self.weight).sum(dim=-1) + self.bias
         return logits - IMPOSSIBLE_PENALTY * impossible_weight
 
     def _with_products(self, features: Tensor) -> Tensor:

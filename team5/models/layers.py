@@ -11,29 +11,26 @@ _HAS_ONEDNN = torch.backends.mkldnn.is_available()
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` that is quick on processors where no gradient is asked for."""
+    """``nn.Linear`` that is quick on processors where no gradient is asked for.
+
+    There, what comes out for a row does not depend on the rows beside it, to the last digit.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         if not _by_onednn(x):
             return super().forward(x)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x, self.weight, self.bias, "none", [], ""
-        )
-        return product
+        return _product(x, self.weight, self.bias)
 
     def gelu(self, x: Tensor) -> Tensor:
         """Return ``gelu(self(x))``."""
         if not _by_onednn(x):
             return nn.functional.gelu(super().forward(x))
-        activated: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x, self.weight, self.bias, "gelu", [], "none"
-        )
-        return activated
+        return _product(x, self.weight, self.bias, "gelu")
 
     def added_to(self, other: Tensor, x: Tensor) -> Tensor:
         """Return ``other + self(x)``."""
-        if not _by_onednn(x):
-            return other + super().forward(x)
+        if not _by_onednn(x) or _is_one_row(x):
+            return other + self(x)
         total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
             x, other, self.weight, self.bias, "add"
         )
@@ -44,10 +41,7 @@ def matmul(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``x @ weight + bias`` for x (M, F, I) and weight (M, I, D); bias (M, D)."""
     if len(x) == 1 and _by_onednn(x):
         own = None if bias is None else bias[0]
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x[0], weight[0].t(), own, "none", [], ""
-        )
-        return product.unsqueeze(0)
+        return _product(x[0], weight[0].t(), own).unsqueeze(0)
     if bias is None:
         return torch.bmm(x, weight)
     return torch.baddbmm(bias.unsqueeze(1), x, weight)
@@ -61,6 +55,19 @@ def _by_onednn(x: Tensor) -> bool:
         and x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
     )
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None, then: str = "none") -> Tensor:
+    if _is_one_row(x):
+        # One row is multiplied in another way than many, and its last digits are others.
+        return _product(x.expand(2, *x.shape[1:]), weight, bias, then)[:1]
+    algorithm = "none" if then == "gelu" else ""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, then, [], algorithm)
+    return product
+
+
+def _is_one_row(x: Tensor) -> bool:
+    return x.numel() == x.shape[-1]
 
 
 class ResidualBlock(nn.Module):

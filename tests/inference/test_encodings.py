@@ -3,6 +3,7 @@
 import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from team5.data.spectrum import Spectrum
 from team5.data.structure_cache import StructureCache
 from team5.inference.encodings import EncodingCache
 from team5.inference.engine import iter_scores
+from team5.inference.inference import infer, load_model
 from team5.models.model import ModelConfig, Team5Model
 
 SPECTRUM = Spectrum([100.0, 121.028], [1.0, 0.5])
@@ -37,6 +39,14 @@ def test_kept_encodings_change_no_score(model):
     assert scores(model, SMILES, cache) == expected
     assert len(cache) == len(SMILES)
     assert scores(model, SMILES[::-1], cache) == expected[::-1]
+
+
+def test_a_question_asked_again_has_the_answer_of_before_to_the_last_digit():
+    model = load_model("v0.1", root=Path(__file__).parents[1] / "files" / "checkpoints")
+    first = [infer(model, None, smiles, [100.0, 121.028], [1.0, 0.5]) for smiles in SMILES]
+    infer(model, None, SMILES[::-1], [100.0, 121.028], [1.0, 0.5])
+    again = [infer(model, None, smiles, [100.0, 121.028], [1.0, 0.5]) for smiles in SMILES]
+    assert again == first
 
 
 def test_a_structure_written_otherwise_is_known(model):

@@ -119,18 +119,31 @@ def iter_mixed(
     What shares a batch changes a score's last digits only. ``encodings`` keeps, on a processor,
     what the network says of structures on their own.
     """
-    one_by_one = model.device.type == "cpu"
     if encodings is None:
         encodings = EncodingCache(0)
     encodings.belong_to(model)
-    window = _MOLECULES_AT_ONCE if one_by_one else _WINDOW
-    for start in range(0, len(work), window):
-        part = [_Item(start + i, *each) for i, each in enumerate(work[start : start + window])]
-        with torch.inference_mode():
-            if one_by_one:
-                yield from _score_each(model, part, encodings)
-            else:
-                yield from _score_padded(model, part)
+    one_by_one = model.device.type == "cpu"
+    score = _score_each if one_by_one else _score_padded
+    for items in _windows(work, _MOLECULES_AT_ONCE if one_by_one else _WINDOW):
+        yield from score(model, items, encodings)
+
+
+def iter_padded(
+    model: Team5Model,
+    molecules: Sequence[Molecule],
+    spectra: Sequence[Spectrum],
+    encodings: EncodingCache,
+) -> Iterator[Scored]:
+    """Score as on an accelerator, wherever the model is."""
+    for items in _windows([(molecule, spectra) for molecule in molecules], _WINDOW):
+        yield from _score_padded(model, items, encodings)
+
+
+def _windows(
+    work: Sequence[tuple[Molecule, Sequence[Spectrum]]], size: int
+) -> Iterator[list[_Item]]:
+    for start in range(0, len(work), size):
+        yield [_Item(start + i, *each) for i, each in enumerate(work[start : start + size])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +153,7 @@ class _Item:
     spectra: Sequence[Spectrum]
 
 
+@torch.inference_mode()
 def _score_each(
     model: Team5Model, items: Sequence[_Item], encodings: EncodingCache
 ) -> list[Scored]:
@@ -218,9 +232,12 @@ def _logits(model: Team5Model, scored: Sequence[tuple[PairScores, Pair]]) -> Arr
     return model.match_head(features, impossible).numpy()
 
 
-def _score_padded(model: Team5Model, items: Sequence[_Item]) -> Iterator[Scored]:
+def _score_padded(
+    model: Team5Model, items: Sequence[_Item], encodings: EncodingCache
+) -> Iterator[Scored]:
     """Score on an accelerator, in padded batches of structures of like size."""
-    window = [_Encoded(item, model.tokenizer.encode(item.molecule)) for item in items]
+    cut = encodings.cut(model.tokenizer, [item.molecule for item in items])
+    window = [_Encoded(*each) for each in zip(items, cut, strict=True)]
     window.sort(key=lambda each: (len(each.tokens.fragments), len(each.tokens.atoms)))
     for batch in _batches(window):
         yield from _score_batch(model, batch)
@@ -259,7 +276,8 @@ def _score_batch(model: Team5Model, batch: Sequence[_Encoded]) -> Iterator[Score
         for spectrum in each.item.spectra
     ]
     tensors = collate_pairs(pad_molecules([each.tokens for each in batch]), pairs)
-    scores = model(tensors.to(model.device))
+    with torch.inference_mode():
+        scores = model(tensors.to(model.device))
     log_p, matched, outcomes, features, logits = (
         tensor.float().cpu().numpy()
         for tensor in (

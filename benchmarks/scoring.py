@@ -1,0 +1,177 @@
+"""Candidates scored per second, cold and warm, on one core and on two, and where the time goes.
+
+    python benchmarks/scoring.py [STRUCTURES.parquet|csv] [version=v0.2]
+
+Drug-sized candidates (20 to 29 heavy atoms) of one mass each, for one spectrum: cold from their
+SMILES; with their fragments on disk; with the network's word on them in memory; and, for
+comparison, cold in padded batches as on a GPU. All take turns in one run. Without a table with a
+column smiles, the built-in molecules are taken, which are few. Exits with 1 when a limit is missed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import polars as pl
+import torch
+from measure import ROUNDS, alternate, print_machine, print_table, spread
+
+from team5.chemistry.molecule import parse_smiles
+from team5.data.spectrum import Spectrum
+from team5.data.structure_cache import StructureCache
+from team5.inference.encodings import EncodingCache
+from team5.inference.engine import iter_padded, iter_scores
+from team5.inference.inference import LoadedModel, infer, load_model
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BUILT_IN = REPOSITORY / "team5" / "data" / "demo_molecules.csv"
+CANDIDATES = 200
+COLD, WARM = 1_000, 10_000  # candidates a second on one core, to reach
+
+
+def main() -> int:
+    """Time all ways in turns and print the tables."""
+    torch.set_num_threads(1)
+    words = [word for word in sys.argv[1:] if "=" not in word]
+    options = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+    path = Path(words[0]) if words else BUILT_IN
+    smiles = drug_sized(path)
+    model = load_model(options.get("version"), device="cpu", root=REPOSITORY / "checkpoints")
+    spectrum = spectrum_of(model, smiles[0])
+    with tempfile.TemporaryDirectory() as folder:
+        disk = StructureCache.of(model.tokenizer, folder)
+        disk.put([model.tokenizer.encode(text) for text in smiles])
+        kept = EncodingCache(2**31)
+
+        def score(cache: EncodingCache, way=iter_scores) -> None:
+            molecules = [cache.parse(text) for text in smiles]
+            for _ in way(model, molecules, [spectrum], cache):
+                pass
+
+        score(kept)
+        ways = {
+            "cold": lambda: score(EncodingCache(0)),
+            "fragments on disk": lambda: score(EncodingCache(0, disk)),
+            "in memory": lambda: score(kept),
+            "cold, padded batches": lambda: score(EncodingCache(0), iter_padded),
+        }
+        taken = alternate(list(ways.values()))
+    shares = shares_of_time(model, smiles, spectrum)
+    one, two = two_cores(smiles, options.get("version"), spectrum)
+
+    print_machine(torch.get_num_threads())
+    rates = {name: [len(smiles) / s for s in own] for name, own in zip(ways, taken, strict=True)}
+    rows = [
+        (name, spread(own, 0), spread([r / c for r, c in zip(own, rates["cold"], strict=True)]))
+        for name, own in rates.items()
+    ]
+    print_table((f"{len(smiles)} candidates, one core", "candidates/s", "times cold"), rows)
+    print()
+    print_table(
+        ("cold, two processes", "candidates/s", "times one"),
+        [
+            ("one", spread(one, 0), ""),
+            ("two", spread(two, 0), spread([b / a for a, b in zip(one, two, strict=True)])),
+        ],
+    )
+    print()
+    print_table(
+        ("share of time, cold", "share"), [(name, f"{s:.0%}") for name, s in shares.items()]
+    )
+    cold, warm = (statistics.median(rates[name]) for name in ("cold", "in memory"))
+    for name, reached, limit in (("cold", cold, COLD), ("in memory", warm, WARM)):
+        verdict = "met" if reached >= limit else "NOT met"
+        print(f"{name}, at least {limit:,} candidates/s on one core: {verdict}")
+    return 0 if cold >= COLD and warm >= WARM else 1
+
+
+def drug_sized(path: Path) -> list[str]:
+    """Return structures of 20 to 29 heavy atoms, those of like mass one after another."""
+    read = pl.read_parquet if path.suffix == ".parquet" else pl.read_csv
+    table = read(path)
+    found: list[tuple[float, str]] = []
+    for text in table["smiles"].sample(fraction=1.0, shuffle=True, seed=0):
+        molecule = parse_smiles(text)
+        if 20 <= molecule.n_heavy_atoms < 30:
+            found.append((molecule.exact_mass, text))
+        if len(found) == CANDIDATES // 20:
+            break
+    if "exact_mass" not in table.columns:
+        return [text for _, text in sorted(found)]
+    smiles: list[str] = []
+    for mass, _ in found:
+        near = table.filter((pl.col("exact_mass") - mass).abs() <= 1e-5 * mass)
+        smiles += near["smiles"].head(20).to_list()
+    return smiles
+
+
+def spectrum_of(model: LoadedModel, smiles: str) -> Spectrum:
+    """Return what the model predicts for a structure, as if it had been measured."""
+    predicted = infer(model, None, smiles, adduct="[M+H]+", collision_energy="35 eV")
+    return Spectrum(predicted.mzs, predicted.intensities, adduct="[M+H]+", collision_energy="35 eV")
+
+
+def shares_of_time(model: LoadedModel, smiles: list[str], spectrum: Spectrum) -> dict[str, float]:
+    """Return what parsing, cutting, the network and the rest take, as shares of a cold run."""
+    spent = {"parsing": [], "cutting": [], "network": [], "pairs": []}
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        molecules = [parse_smiles(text) for text in smiles]
+        parsed = time.perf_counter()
+        cut = [model.tokenizer.encode(molecule) for molecule in molecules]
+        for tokens in cut:
+            tokens.fragment_features()
+        done = time.perf_counter()
+        cache = EncodingCache(2**31)
+        for _ in iter_scores(model, molecules, [spectrum], cache):
+            pass
+        scored = time.perf_counter()
+        for _ in iter_scores(model, molecules, [spectrum], cache):
+            pass
+        again = time.perf_counter() - scored
+        spent["parsing"].append(parsed - began)
+        spent["cutting"].append(done - parsed)
+        spent["network"].append(scored - done - (done - parsed) - again)
+        spent["pairs"].append(again)
+    medians = {name: statistics.median(own) for name, own in spent.items()}
+    total = sum(medians.values())
+    return {name: own / total for name, own in medians.items()}
+
+
+def two_cores(
+    smiles: list[str], version: str | None, spectrum: Spectrum
+) -> tuple[list[float], list[float]]:
+    """Return candidates a second of one process and of two at once, cold."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2, _start, (version, smiles, spectrum)) as pool:
+        pool.map(_score_cold, range(4), chunksize=1)
+
+        def times(n: int) -> float:
+            began = time.perf_counter()
+            pool.map(_score_cold, range(n), chunksize=1)
+            return n * len(smiles) / (time.perf_counter() - began)
+
+        pairs = [(times(1), times(2)) for _ in range(ROUNDS)]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def _start(version: str | None, smiles: list[str], spectrum: Spectrum) -> None:
+    torch.set_num_threads(1)
+    model = load_model(version, device="cpu", root=REPOSITORY / "checkpoints")
+    globals()["_work"] = model, smiles, spectrum
+
+
+def _score_cold(_: int) -> None:
+    model, smiles, spectrum = globals()["_work"]
+    molecules = [parse_smiles(text) for text in smiles]
+    for _ in iter_scores(model, molecules, [spectrum], EncodingCache(0)):
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

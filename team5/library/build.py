@@ -11,17 +11,15 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import rdkit
 from filelock import FileLock, Timeout
 
-import team5
 from team5.errors import ConfigError, DataError, StorageError
 from team5.library.chunks import Chunk
 from team5.library.dropped import Dropped, format_dropped
 from team5.library.inputs import Input, find_inputs
 from team5.library.manifest import BUILDING_NAME, MANIFEST_NAME, Manifest, Part, read_manifest
 from team5.library.merge import MergeLimits, merge
+from team5.library.plan import LOCK_NAME, make_plan, plan_of, runs_folder, take_up
 from team5.library.progress import Show, progress
 from team5.library.reading import iter_chunks
 from team5.library.runs import Run, RunMaker, finished_chunks, open_run, run_path
@@ -30,8 +28,7 @@ from team5.library.workers import do_chunks
 from team5.registry.storage import is_remote, storage_errors
 
 RECORD_TIMEOUT_S = 60.0
-_FORMAT = 1  # of what an unfinished build keeps
-_PLAN_NAME, _READ_NAME, _LOCK_NAME = "plan.json", "read.json", "lock"
+_READ_NAME = "read.json"
 # A chunk is lost when a build is broken off: seconds. More chunks make the merge slower.
 _MIN_RECORDS_PER_CHUNK, _MAX_RECORDS_PER_CHUNK = 2_000, 20_000
 _CHUNKS_WANTED = 1_000
@@ -107,10 +104,10 @@ def build_library(
     place = as_place(output)
     sources = find_inputs(inputs)
     folder = Path(work) if work is not None else _work_folder(place)
-    plan = _plan(sources, trust_columns)
+    plan = make_plan(sources, trust_columns)
     if (place / MANIFEST_NAME).exists():
         manifest = read_manifest(place)
-        if _plan_of(manifest) == plan:
+        if plan_of(manifest) == plan:
             shutil.rmtree(folder, ignore_errors=True)
             return manifest
         if not replace:
@@ -123,9 +120,9 @@ def build_library(
             place.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            chunk_size = _take_up(folder, plan, replace, records_per_chunk or _chunk_size(sources))
+            chunk_size = take_up(folder, plan, replace, records_per_chunk or _chunk_size(sources))
             runs = _read_inputs(
-                sources, _runs_folder(folder, plan), chunk_size,
+                sources, runs_folder(folder, plan), chunk_size,
                 trust_columns=trust_columns, n_workers=n_workers,
                 record_timeout_s=record_timeout_s, show_progress=show_progress,
             )  # fmt: skip
@@ -151,77 +148,13 @@ def _work_folder(output: Path) -> Path:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / _LOCK_NAME)
+    lock = FileLock(folder / LOCK_NAME)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise StorageError(f"{folder}: another build is at work here. Wait for its end.") from error
     with lock:
         yield
-
-
-def _plan(sources: Sequence[Input], trust_columns: bool) -> dict[str, Any]:
-    """Return what must be the same for a build to go on."""
-    return {
-        "format": _FORMAT,
-        "inputs": [[source.path, source.size, source.sha256] for source in sources],
-        "trust_columns": trust_columns,
-        "made_with": {
-            "team5": team5.__version__,
-            "rdkit": rdkit.__version__,
-            "pyarrow": pa.__version__,
-        },
-    }
-
-
-def _plan_of(manifest: Manifest) -> dict[str, Any]:
-    return {
-        "format": _FORMAT,
-        "inputs": [[one["path"], one["size"], one["sha256"]] for one in manifest.inputs],
-        "trust_columns": manifest.trust_columns,
-        "made_with": dict(manifest.made_with),
-    }
-
-
-def _take_up(folder: Path, plan: dict[str, Any], replace: bool, records_per_chunk: int) -> int:
-    """Begin a build or go on with it; return how many records a chunk has."""
-    path = folder / _PLAN_NAME
-    if path.exists():
-        before = read_json(path, f"Delete {folder} to begin anew.")
-        records_per_chunk = int(before.pop("records_per_chunk", records_per_chunk))
-        if before != plan:
-            if not replace:
-                raise DataError(
-                    f"{folder}: an unfinished build began otherwise: {_difference(before, plan)}. "
-                    "Give what it began with, or begin anew: --replace"
-                )
-            for old in folder.iterdir():
-                if old.is_dir():
-                    shutil.rmtree(old)
-                elif old.name != _LOCK_NAME:
-                    old.unlink()
-            return _take_up(folder, plan, replace, records_per_chunk)
-    else:
-        write_whole(path, to_json({**plan, "records_per_chunk": records_per_chunk}))
-    _runs_folder(folder, plan).mkdir(exist_ok=True)
-    return records_per_chunk
-
-
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    old = {path: (size, digest) for path, size, digest in before.get("inputs", [])}
-    new = {path: (size, digest) for path, size, digest in now["inputs"]}
-    changed = [path for path in new if path in old and old[path] != new[path]]
-    if changed:
-        return f"{', '.join(changed)} has changed since"
-    if before.get("inputs") != now["inputs"]:
-        return f"its inputs were {', '.join(old)}"
-    keys = [key for key in now if before.get(key) != now[key]]
-    return ", ".join(f"{key} was {before.get(key)} and is {now[key]}" for key in keys)
-
-
-def _runs_folder(folder: Path, plan: dict[str, Any]) -> Path:
-    # Workers that outlive a killed build for a moment write to no other build's runs.
-    return folder / f"runs-{hashlib.sha256(to_json(plan)).hexdigest()[:16]}"
 
 
 def _chunk_size(sources: Sequence[Input]) -> int:
@@ -234,7 +167,7 @@ def _chunk_size(sources: Sequence[Input]) -> int:
 
 def _read_inputs(
     sources: Sequence[Input],
-    runs_folder: Path,
+    folder: Path,
     records_per_chunk: int,
     *,
     trust_columns: bool,
@@ -243,9 +176,9 @@ def _read_inputs(
     show_progress: bool,
 ) -> list[Run]:
     """Make the runs that are not there yet, and return all of them in order."""
-    read_path = runs_folder / _READ_NAME
+    read_path = folder / _READ_NAME
     if not read_path.exists():
-        finished = finished_chunks(runs_folder)
+        finished = finished_chunks(folder)
         n_chunks = 0
 
         def unfinished() -> Iterator[Chunk]:
@@ -256,7 +189,7 @@ def _read_inputs(
                     yield chunk
 
         done = do_chunks(
-            unfinished(), RunMaker(runs_folder),
+            unfinished(), RunMaker(folder),
             n_workers=n_workers, record_timeout_s=record_timeout_s,
         )  # fmt: skip
         with closing(done), _progress("Standardising", show_progress) as show:
@@ -266,7 +199,7 @@ def _read_inputs(
                 show(chunk.share_read, n_records)
         write_whole(read_path, to_json({"n_chunks": n_chunks}))
     n_chunks = read_json(read_path, f"Delete it. {_GO_ON}")["n_chunks"]
-    return [open_run(run_path(runs_folder, number)) for number in range(n_chunks)]
+    return [open_run(run_path(folder, number)) for number in range(n_chunks)]
 
 
 def _progress(title: str, show: bool) -> Any:

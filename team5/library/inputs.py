@@ -151,7 +151,7 @@ class Opened:
 
 @contextmanager
 def opened(source: Input) -> Iterator[Opened]:
-    """Open an input other than Parquet; what is wrong with it while it is read becomes a DataError."""
+    """Open an input other than Parquet; a fault found while it is read becomes a DataError."""
     try:
         with source.place.open("rb") as raw:
             yield Opened(source, cast(BinaryIO, raw))

@@ -137,12 +137,13 @@ def _check(manifest: Manifest, path: Path) -> None:
         for pair in zip(part.min_masses, part.max_masses, strict=False)
         for border in pair
     ]
+    per_group = manifest.rows_per_group
     fits = (
-        manifest.rows_per_group > 0
+        per_group > 0
         and sum(part.n_rows for part in manifest.parts) == manifest.n_rows
         and borders == sorted(borders)
         and all(
-            len(part.min_masses) == len(part.max_masses) == -(-part.n_rows // manifest.rows_per_group)
+            len(part.min_masses) == len(part.max_masses) == -(-part.n_rows // per_group)
             # A name that leads out of the folder would let a manifest read any file.
             and "/" not in part.file and "\\" not in part.file and part.file not in ("", "..")
             for part in manifest.parts

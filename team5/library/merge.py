@@ -40,7 +40,7 @@ class MergeLimits:
 def merge(
     runs: Sequence[Run],
     folder: Path,
-    limits: MergeLimits = MergeLimits(),  # noqa: B008
+    limits: MergeLimits = MergeLimits(),
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> list[Part]:
     """Write the rows of all runs into parts, ordered by mass and each structure once.

@@ -62,7 +62,8 @@ def progress(title: str, *, began_at: float = 0.0, stream: TextIO | None = None)
     with Progress(
         BarColumn(), TextColumn("{task.description}"), console=Console(file=stream), transient=True
     ) as bar:
-        task = bar.add_task(title, total=1.0, completed=began_at)
+        task = bar.add_task(title, total=1.0)
+        bar.update(task, completed=began_at)
         yield lambda share, n_records: bar.update(
             task, completed=share, description=describe(share, n_records)
         )

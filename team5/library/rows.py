@@ -87,7 +87,7 @@ def deduplicate(table: pa.Table) -> pa.Table:
 
 
 def by_mass(table: pa.Table) -> pa.Table:
-    """Return rows in a library's order: by mass, then InChIKey block; without what only builds need."""
+    """Return rows as a library has them: by mass, then by InChIKey block."""
     order = pc.sort_indices(
         table, sort_keys=[("exact_mass", "ascending"), ("inchikey14", "ascending")]
     )

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -34,7 +34,7 @@ class _Worker:
 
 def do_chunks(
     chunks: Iterable[Chunk], act: Act, *, n_workers: int, record_timeout_s: float
-) -> Iterator[Chunk]:
+) -> Generator[Chunk]:
     """Do chunks in several processes, and yield each when it is done, in any order.
 
     A record during which a worker ends, or that takes too long, is tried once more in a new
@@ -68,10 +68,10 @@ def do_chunks(
         waiting = iter(chunks)
         team.start(n_workers)
         while True:
-            for worker in team.workers:
-                if worker.chunk is None and (chunk := next(waiting, None)) is not None:
-                    team.give(worker, chunk)
-            if not any(worker.chunk for worker in team.workers):
+            for worker in team.idle():
+                if (following := next(waiting, None)) is not None:
+                    team.give(worker, following)
+            if not team.busy():
                 return
             yield from team.finished()
     finally:
@@ -90,6 +90,12 @@ class _Team:
 
     def start(self, n_workers: int) -> None:
         self.workers = [self._new_worker() for _ in range(n_workers)]
+
+    def idle(self) -> list[_Worker]:
+        return [worker for worker in self.workers if worker.chunk is None]
+
+    def busy(self) -> list[_Worker]:
+        return [worker for worker in self.workers if worker.chunk is not None]
 
     def _new_worker(self) -> _Worker:
         ours, theirs = self._context.Pipe()
@@ -111,7 +117,7 @@ class _Team:
 
     def finished(self) -> list[Chunk]:
         """Wait for what happens next and return the chunks that are done."""
-        busy = [worker for worker in self.workers if worker.chunk is not None]
+        busy = self.busy()
         ready = wait(
             [one for worker in busy for one in (worker.pipe, worker.process.sentinel)], _LOOK_S
         )

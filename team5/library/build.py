@@ -115,8 +115,8 @@ def build_library(
                 f"{output}: holds a library of other inputs or made otherwise. Choose another "
                 "folder, or put this one in its place: --replace"
             )
-    with storage_errors(Path(str(output))):
-        if not is_remote(output):
+    with storage_errors(place):
+        if not is_remote(place):
             place.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
@@ -140,7 +140,7 @@ def _n_cores() -> int:
 
 
 def _work_folder(output: Path) -> Path:
-    if not is_remote(str(output)):
+    if not is_remote(output):
         return output / BUILDING_NAME
     digest = hashlib.sha256(str(output).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"team5-library-{digest}"
@@ -266,12 +266,12 @@ def _publish(parts_folder: Path, output: Path, manifest: Manifest) -> None:
                 old.unlink()
     for part in manifest.parts:
         made, target = parts_folder / part.file, output / part.file
-        if is_remote(str(output)):
+        if is_remote(output):
             with made.open("rb") as source, target.open("wb") as destination:
                 shutil.copyfileobj(source, destination, 1 << 20)
         elif made.exists():  # else an earlier call got this far
             shutil.move(made, target)
-    if is_remote(str(output)):
+    if is_remote(output):
         manifest_path.write_bytes(manifest.to_bytes())
     else:
         write_whole(manifest_path, manifest.to_bytes())

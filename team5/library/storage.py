@@ -12,6 +12,7 @@ from team5.errors import DataError, DataFileNotFoundError, MissingExtraError
 from team5.registry.storage import flush_folder, is_remote, write_flushed
 
 _BLOCK_SIZE = 1 << 20
+_LOCAL_SCHEME = "file://"
 
 
 def as_place(place: str | Path) -> Path:
@@ -22,6 +23,8 @@ def as_place(place: str | Path) -> Path:
     MissingExtraError
         If it is on object storage and the extra that reads it is not installed.
     """
+    if str(place).startswith(_LOCAL_SCHEME):
+        return Path(str(place).removeprefix(_LOCAL_SCHEME))
     if not is_remote(place):
         return Path(place)
     try:

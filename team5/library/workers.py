@@ -128,7 +128,7 @@ class _Team:
                 if chunk is not None:
                     done.append(chunk)
             elif worker.process.sentinel in ready:
-                self._replace(worker, _how_it_ended(worker.process.exitcode))
+                self._replace(worker, _how_it_ended(worker.process))
             elif self._is_late(worker):
                 worker.process.kill()
                 worker.process.join()
@@ -139,8 +139,7 @@ class _Team:
         try:
             error = worker.pipe.recv()
         except (EOFError, OSError):
-            worker.process.join()
-            self._replace(worker, _how_it_ended(worker.process.exitcode))
+            self._replace(worker, _how_it_ended(worker.process))
             return None
         if error is not None:
             raise error
@@ -169,9 +168,9 @@ class _Team:
                     'needs if __name__ == "__main__": around the call.'
                 )
         else:
-            place = (chunk.source_index, chunk.records[at].number)
-            self._strikes[place] += 1
-            if self._strikes[place] >= _STRIKES:
+            record = (chunk.number, chunk.records[at].number)
+            self._strikes[record] += 1
+            if self._strikes[record] >= _STRIKES:
                 chunk = chunk.without(at, why)
         new = self._new_worker()
         self.workers[self.workers.index(worker)] = new
@@ -186,7 +185,9 @@ class _Team:
             worker.pipe.close()
 
 
-def _how_it_ended(exit_code: int | None) -> str:
+def _how_it_ended(process: Any) -> str:
+    process.join()
+    exit_code = process.exitcode
     if exit_code is not None and exit_code < 0:
         return f"ends the worker process ({signal.Signals(-exit_code).name})"
     return f"ends the worker process (exit code {exit_code})"

@@ -19,7 +19,7 @@ from team5.library.dropped import Dropped, format_dropped
 from team5.library.inputs import Input, find_inputs
 from team5.library.manifest import BUILDING_NAME, MANIFEST_NAME, Manifest, Part, read_manifest
 from team5.library.merge import MergeLimits, merge
-from team5.library.plan import LOCK_NAME, make_plan, plan_of, runs_folder, take_up
+from team5.library.plan import LOCK_NAME, is_made_from, make_plan, runs_folder, take_up
 from team5.library.progress import Show, progress
 from team5.library.reading import iter_chunks
 from team5.library.runs import Run, RunMaker, finished_chunks, open_run, run_path
@@ -69,8 +69,9 @@ def build_library(
         Build in place of a library, or an unfinished build, of other inputs. The old library
         stays until the new one is whole.
     work : str or Path, optional
-        Local folder for what is unfinished; by default ``.building`` in the output, or one among
-        the system's temporary files if the output is on object storage.
+        Local folder for what is unfinished, in a folder of its own there; by default it is
+        ``.building`` in the output, or among the system's temporary files if the output is on
+        object storage.
     records_per_chunk : int, optional
         How much is done at a time; by default from the size of the inputs.
     record_timeout_s : float, default 60
@@ -103,11 +104,14 @@ def build_library(
         raise ConfigError(f"{work}: what is unfinished is kept in a local folder. Give one.")
     place = as_place(output)
     sources = find_inputs(inputs)
-    folder = Path(work) if work is not None else _work_folder(place)
+    folder = _work_folder(place, work)
     plan = make_plan(sources, trust_columns)
     if (place / MANIFEST_NAME).exists():
         manifest = read_manifest(place)
-        if plan_of(manifest) == plan:
+        # One made by another release is as good, unless it is asked for anew.
+        if is_made_from(manifest, plan) and (
+            not replace or manifest.made_with == plan["made_with"]
+        ):
             shutil.rmtree(folder, ignore_errors=True)
             return manifest
         if not replace:
@@ -115,6 +119,10 @@ def build_library(
                 f"{output}: holds a library of other inputs or made otherwise. Choose another "
                 "folder, or put this one in its place: --replace"
             )
+    elif not folder.exists() and place.exists() and any(place.iterdir()):
+        raise ConfigError(
+            f"{output}: holds files and is no library. Choose a folder of its own for the library."
+        )
     with storage_errors(place):
         if not is_remote(place):
             place.mkdir(parents=True, exist_ok=True)
@@ -139,11 +147,13 @@ def _n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _work_folder(output: Path) -> Path:
-    if not is_remote(output):
+def _work_folder(output: Path, work: str | Path | None) -> Path:
+    if work is None and not is_remote(output):
         return output / BUILDING_NAME
-    digest = hashlib.sha256(str(output).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"team5-library-{digest}"
+    name = str(output if is_remote(output) else output.resolve())
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    parent = Path(tempfile.gettempdir() if work is None else work)
+    return parent / f"team5-library-{digest}"
 
 
 @contextmanager

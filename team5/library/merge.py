@@ -64,13 +64,20 @@ def merge(
     list of Part
     """
     state_path = folder / _STATE_NAME
-    if state_path.exists():
-        state = read_json(state_path, _REMEDY)
-    else:
-        state = {"borders": _borders(runs, limits.per_range), "parts": [], "range": 0, "skip": 0}
+    state = read_json(state_path, _REMEDY) if state_path.exists() else {}
+    if state.get("limits") != asdict(limits):
+        borders = _borders(runs, limits.per_range)
+        state = {
+            "limits": asdict(limits), "borders": borders, "parts": [], "range": 0, "skip": 0,
+        }  # fmt: skip
         write_whole(state_path, to_json(state))
     parts = [Part(**one) for one in state["parts"]]
     borders = state["borders"]
+
+    def remember(index: int, n_done: int) -> None:
+        done = {"parts": [asdict(part) for part in parts], "range": index, "skip": n_done}
+        write_whole(state_path, to_json({**state, **done}))
+
     writer = _PartWriter(folder, limits, n_parts=len(parts))
     for index, table in _ranges(runs, borders, state["range"]):
         n_skipped = state["skip"] if index == state["range"] else 0
@@ -82,19 +89,12 @@ def merge(
             table = table.slice(len(taken))
             if (part := writer.write(taken)) is not None:
                 parts.append(part)
-                _remember(state_path, borders, parts, index, n_done)
+                remember(index, n_done)
         on_progress((index + 1) / (len(borders) + 1))
     if (part := writer.close()) is not None:
         parts.append(part)
-        _remember(state_path, borders, parts, len(borders) + 1, 0)
+        remember(len(borders) + 1, 0)
     return parts
-
-
-def _remember(path: Path, borders: list[int], parts: list[Part], index: int, skip: int) -> None:
-    state = {
-        "borders": borders, "parts": [asdict(part) for part in parts], "range": index, "skip": skip,
-    }  # fmt: skip
-    write_whole(path, to_json(state))
 
 
 def _borders(runs: Sequence[Run], rows_per_range: int) -> list[int]:

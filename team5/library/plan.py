@@ -36,14 +36,10 @@ def make_plan(sources: Sequence[Input], trust_columns: bool) -> dict[str, Any]:
     }
 
 
-def plan_of(manifest: Manifest) -> dict[str, Any]:
-    """Return the plan that a library was built by."""
-    return {
-        "format": _FORMAT,
-        "inputs": [[one["path"], one["size"], one["sha256"]] for one in manifest.inputs],
-        "trust_columns": manifest.trust_columns,
-        "made_with": dict(manifest.made_with),
-    }
+def is_made_from(manifest: Manifest, plan: dict[str, Any]) -> bool:
+    """Tell whether a library was made from the inputs of a plan and in its way."""
+    inputs = [[one["path"], one["size"], one["sha256"]] for one in manifest.inputs]
+    return (inputs, manifest.trust_columns) == (plan["inputs"], plan["trust_columns"])
 
 
 def take_up(folder: Path, plan: dict[str, Any], replace: bool, records_per_chunk: int) -> int:

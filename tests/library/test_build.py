@@ -141,6 +141,19 @@ def test_building_again_does_nothing_and_other_inputs_need_replace(tmp_path):
     assert [row["smiles"] for row in rows(tmp_path / "out")] == ["CCN"]
 
 
+def test_a_folder_of_other_files_is_left_alone(tmp_path):
+    source = write_smiles(tmp_path / "a.smi", ["CCO"])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/part-00007.parquet").write_text("of somebody")
+    with pytest.raises(ConfigError, match="holds files and is no library"):
+        build([source], tmp_path / "out", replace=True)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/file").write_text("of somebody")
+    build([source], tmp_path / "new", work=tmp_path / "work")
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["file"]
+    assert (tmp_path / "out/part-00007.parquet").read_text() == "of somebody"
+
+
 # A build in a process that kills itself at the n-th file it puts in place.
 KILLED = """
 import os, signal, sys

@@ -125,8 +125,9 @@ def _summary(manifest: "Manifest") -> str:
     from team5.library.dropped import format_dropped
 
     n_bytes = sum(part.size for part in manifest.parts)
+    size = f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.0f} kB"
     lines = [
-        f"{manifest.n_rows:,} structures in {len(manifest.parts)} part(s), {n_bytes / 1e6:.1f} MB",
+        f"{manifest.n_rows:,} structures in {len(manifest.parts)} part(s), {size}",
         f"  {manifest.n_records:>13,}  records read",
         f"  {manifest.n_merged:>13,}  of a structure that was there already",
     ]

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from team5.errors import ConfigError, Team5Error
+from team5.errors import ConfigError, StorageError, Team5Error
 
 if TYPE_CHECKING:
     from team5.library.manifest import Manifest
+
+_GO_ON = " What is done is kept: run the same command to go on."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,13 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
-        go_on = " What is done is kept: run the same command to go on."
-        print(f"Interrupted.{go_on if options.act is _build else ''}", file=sys.stderr)
+        print(f"Interrupted.{_GO_ON if options.act is _build else ''}", file=sys.stderr)
         return 130
     except Team5Error as error:
         if os.environ.get("TEAM5_DEBUG", "0") not in ("", "0"):
             raise
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        go_on = _GO_ON if isinstance(error, StorageError) and options.act is _build else ""
+        print(f"{type(error).__name__}: {error}{go_on}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -204,7 +204,7 @@ def _work(pipe: Connection, at: Any, act: Act) -> None:
     while True:
         try:
             chunk = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):  # the first process has ended
             return
         error: Team5Error | None = None
         try:

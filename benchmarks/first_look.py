@@ -2,7 +2,7 @@
 
     python benchmarks/first_look.py QUERIES.parquet LIBRARY [version=v0.2] [queries=80]
 
-The library is a Parquet file with smiles, inchikey14 and exact_mass, sorted by mass, or one built by
+The library is a Parquet file with smiles, inchikey14 and exact_mass sorted by mass, or one built by
 ``python -m team5.library build``. Of each query whose 10 ppm window holds long enough a list, the
 true structure among them, all candidates are scored in full, and again those that the first look
 keeps. Exits with 1 when fewer than 0.995 of the true structures among the first 20 stay there.
@@ -91,7 +91,7 @@ def main() -> int:
     return 0 if reached >= RECALL else 1
 
 
-def candidates_of(library, row: dict) -> list:  # noqa: ANN001
+def candidates_of(library, row: dict) -> list:
     """Return the true structure and others of its window, at most ``MAX_CANDIDATES``."""
     found = library.of_precursor(row["precursor_mz"], row["adduct"])
     keys = np.array(found.inchikey14.to_pylist(), dtype=object)

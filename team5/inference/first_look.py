@@ -27,7 +27,7 @@ MIN_CANDIDATES = 256
 _MAX_DEPTH, _MAX_FRAGMENTS = 2, 100
 # Candidates this much below the best tenth go, in shares of the peaks' weight. Chosen on the val
 # queries with candidates from a library: see benchmarks/first_look.py.
-_QUANTILE, _MARGIN = 0.9, 0.05
+_QUANTILE, _MARGIN = 0.9, 0.04
 _HYDROGEN_COSTS = HYDROGEN_COST * np.abs(HYDROGEN_SHIFTS)
 
 

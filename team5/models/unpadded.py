@@ -160,7 +160,7 @@ def score_pair(
     # The comparison is made in float32, as in the padded batch.
     limits = (pair.max_mz - pair.offsets[weights.columns]).astype(np.float32)
     logits, highest = _possible_logits(
-        of_kinds.numpy(),
+        of_kinds.float().numpy(),
         encoded.kind,
         fragments.masses.astype(np.float32),
         fragments.hydrogens,

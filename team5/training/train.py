@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -12,31 +13,54 @@ import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from team5.callbacks.checkpoint_export import CheckpointExport
+from team5.callbacks.stop_on_signal import StopOnSignal
 from team5.data.datamodule import SpectrumDataModule
 from team5.errors import CheckpointError, ConfigError, DeviceError
 from team5.models.lightning_module import Team5LightningModule
-from team5.registry.export import StoredVersion, read_optimizer, read_version
+from team5.registry.export import OPTIMIZER_NAME, StoredVersion, read_optimizer, read_version
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
+from team5.training.processes import together
+from team5.training.restart import run_id, version_begun, was_restarted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _log = logging.getLogger(__name__)
 
-# What a shell reports for a program that SIGTERM ended.
-_SIGTERM_EXIT = 143
+# What a shell reports for a program that a signal ended: this and the signal's number.
+_SIGNAL_EXIT = 128
+_CTRL_C_EXIT = 1  # of Lightning
 _PATHS = ("path", "archive", "folds", "pool", "cache_dir")
+_WHERE_IT_RUNS = ("launcher", "sweeper")
 _GATE_QUERIES = "callbacks.export.gate_queries"
 
 
-def train(cfg: DictConfig) -> str | None:
-    """Train as configured and return the exported version, None if nothing was exported.
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training; both None if nothing was exported.
+
+    Attributes
+    ----------
+    version : str
+        The one exported last.
+    score : float
+        Its ``callbacks.export.monitor``, the best of the run.
+    """
+
+    version: str | None
+    score: float | None
+
+
+def train(cfg: DictConfig) -> Trained:
+    """Train as configured and say what was exported.
+
+    A job that SLURM started again goes on with the version it had begun, in its run folder.
 
     Parameters
     ----------
@@ -50,6 +74,8 @@ def train(cfg: DictConfig) -> str | None:
     Team5Error
         Whatever reading data, versions or writing them raises.
     """
+    run = run_id(cfg.output_dir)
+    begun = version_begun(cfg.checkpoints_root, run) if was_restarted() else None
     parent: StoredVersion | None = None
     state: dict[str, Any] | None = None
     if cfg.resume is not None:
@@ -61,12 +87,17 @@ def train(cfg: DictConfig) -> str | None:
         parent = read_version(cfg.checkpoints_root, cfg.resume)
         cfg = _resumed_config(cfg, parent)
         state = read_optimizer(cfg.checkpoints_root, cfg.resume)
-        _check_epochs_left(cfg, parent, state)
+        if begun is None:
+            _check_epochs_left(cfg, parent, state)
     elif cfg.from_version is not None:
         parent = read_version(cfg.checkpoints_root, cfg.from_version)
+    if begun is not None:
+        state = _state_begun(cfg, begun)
     _check_accelerator(cfg.trainer.accelerator)
     # Lightning 2.6 asks torch 2.13 for it in every run; nothing a user could change.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    # Its advice, to write srun in front, is not how this program is given to SLURM.
+    warnings.filterwarnings("ignore", message="The `srun` command is available")
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
 
     if parent is not None:
@@ -85,7 +116,7 @@ def train(cfg: DictConfig) -> str | None:
     data.setup("fit")
     if parent is not None:
         module.take_weights(parent.weights, f"{parent.folder}/model.safetensors")
-    module.export_facts = _facts(cfg, parent, data.facts)
+    module.export_facts = {**_facts(cfg, parent, data.facts), "run_id": run}
     module.model_card = write_model_card(module.export_facts)
 
     callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values()]
@@ -98,24 +129,49 @@ def train(cfg: DictConfig) -> str | None:
     loggers = [instantiate(logger) for logger in (cfg.logger or {}).values()]
     if not loggers:  # without one Lightning refuses to watch the learning rate
         callbacks = [c for c in callbacks if not isinstance(c, LearningRateMonitor)]
-    trainer: lightning.Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
+    stop = StopOnSignal()
+    trainer: lightning.Trainer = instantiate(
+        cfg.trainer, callbacks=[*callbacks, stop], logger=loggers, plugins=_plugins()
+    )
+    own = begun or (parent if cfg.resume is not None else None)
+    if own is not None:
+        _own(callbacks, own)
     try:
-        if state is None:
-            trainer.fit(module, datamodule=data)
-        else:
-            _own(callbacks, parent)
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "state.ckpt"
-                torch.save(state, path)
-                trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
-    except SystemExit as stopped:  # how Lightning ends after SIGTERM and after Ctrl-C
-        _say_how_to_go_on(trainer, _exported(callbacks), cfg)
-        if isinstance(stopped, SIGTERMException):
-            raise SystemExit(_SIGTERM_EXIT) from stopped
+        with together():
+            if state is None:
+                trainer.fit(module, datamodule=data)
+            else:
+                with tempfile.TemporaryDirectory() as folder:
+                    path = Path(folder) / "state.ckpt"
+                    torch.save(state, path)
+                    trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+    except SystemExit as stopped:  # how Lightning ends when interrupted
+        if stop.received is None and stopped.code != _CTRL_C_EXIT:
+            raise  # submitit has put the job back into the queue
+        _say_how_to_go_on(trainer, _exported(callbacks).version, cfg)
+        if stop.received is not None:
+            raise SystemExit(_SIGNAL_EXIT + stop.received) from stopped
         raise KeyboardInterrupt from stopped
-    version = _exported(callbacks)
-    _report(trainer, version, cfg)
-    return version
+    trained = _exported(callbacks)
+    _report(trainer, trained.version, cfg)
+    return trained
+
+
+def _plugins() -> list[SLURMEnvironment]:
+    """Let submitit put a job back into the queue: it knows the run folder; Lightning would too."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+
+
+def _state_begun(cfg: DictConfig, begun: StoredVersion) -> dict[str, Any] | None:
+    """Return what a job that was started again goes on from."""
+    if not (begun.folder / OPTIMIZER_NAME).exists():
+        _log.warning(
+            "Started again: %s holds no optimizer state, so that its run begins anew.",
+            begun.version,
+        )
+        return None
+    _log.info("Started again: going on with %s", begun.version)
+    return read_optimizer(cfg.checkpoints_root, begun.version)
 
 
 def _resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
@@ -140,7 +196,8 @@ def _resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
             raise ConfigError(
                 "experiment= and resume= exclude each other: a resumed run keeps its own settings."
             )
-        OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False)
+        if key not in _WHERE_IT_RUNS:
+            OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False)
     return resumed
 
 
@@ -225,19 +282,19 @@ def _description(data: Mapping[str, Any], parent: StoredVersion | None, cfg: Dic
     )
 
 
-def _own(callbacks: list[lightning.Callback], parent: StoredVersion | None) -> None:
+def _own(callbacks: list[lightning.Callback], version: StoredVersion) -> None:
     """Let a resumed run go on with its version: the state within it was taken before its export."""
     for callback in callbacks:
-        if isinstance(callback, CheckpointExport) and parent is not None:
-            callback.resume_as(parent.version, parent.config["training"]["score"])
+        if isinstance(callback, CheckpointExport):
+            callback.resume_as(version.version, version.config["training"]["score"])
         if isinstance(callback, EarlyStopping):
             # The run begins at the end of an epoch whose validation was before.
             callback.strict = False
 
 
-def _exported(callbacks: list[lightning.Callback]) -> str | None:
+def _exported(callbacks: list[lightning.Callback]) -> Trained:
     exports = [c for c in callbacks if isinstance(c, CheckpointExport)]
-    return exports[0].version if exports else None
+    return Trained(exports[0].version, exports[0].best_score) if exports else Trained(None, None)
 
 
 def _report(trainer: lightning.Trainer, version: str | None, cfg: DictConfig) -> None:

@@ -6,8 +6,9 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
-from omegaconf import open_dict, read_write
+from omegaconf import DictConfig, read_write
 
 from team5.cli.arguments import CommandLine
 from team5.training.processes import is_first_process
@@ -32,10 +33,9 @@ def share_run_folder() -> None:
     """
     from hydra.core.hydra_config import HydraConfig
 
-    instance = HydraConfig.instance().cfg
-    assert instance is not None  # noqa: S101 - for the type checker
-    with read_write(instance), open_dict(instance):
-        instance.hydra.run.dir = instance.hydra.runtime.output_dir
+    settings = cast(DictConfig, HydraConfig.get())
+    with read_write(settings):
+        settings.run.dir = settings.runtime.output_dir
     if is_first_process():
         return
     root = logging.getLogger()

@@ -36,8 +36,8 @@ def together() -> Iterator[None]:
             raise
         rank, size = distributed.get_rank(), distributed.get_world_size()
         raise ProcessError(
-            f"process {rank} of {size} lost another one, which ended or hangs: its own message "
-            "says why. What was exported is whole: go on with resume=VERSION."
+            f"process {rank} of {size} (counted from 0) lost another one, which was killed, has "
+            "failed or hangs. Look for its own message, then go on from the version named above."
         ) from error
     if distributed.is_available() and distributed.is_initialized():
         # A later job of this process is to form a group of its own.

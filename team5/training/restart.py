@@ -4,47 +4,41 @@ from __future__ import annotations
 
 import logging
 import os
-import uuid
 from pathlib import Path
 
 from team5.errors import CheckpointError
 from team5.registry.export import StoredVersion, read_version
 from team5.registry.report import read_config
 from team5.registry.tracker import Tracker
-from team5.training.processes import is_first_process
 
 _log = logging.getLogger(__name__)
-_FILE_NAME = "run_id"
 
 
-def was_restarted() -> bool:
-    """Whether SLURM has put this job back into the queue before: pre-emption, time, a lost node."""
-    return os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
+def slurm_run(folder: str | Path) -> str | None:
+    """Return a name for a SLURM job's run in a folder, the same when it is started again.
 
-
-def run_id(folder: str | Path) -> str:
-    """Return the run that a folder is of: a new one, unless its job was started again.
-
-    Each version carries the run that it is of, so that none is ever without.
+    A version's config.json carries it, so that none is ever exported without. None outside SLURM.
     """
-    path = Path(folder) / _FILE_NAME
-    if was_restarted() and path.is_file() and (known := path.read_text().strip()):
-        return known
-    new = uuid.uuid4().hex
-    if is_first_process():  # the one that exports
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{new}\n")
-    return new
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return None
+    # A job may make several runs, one after the other.
+    return "/".join((os.environ.get("SLURM_CLUSTER_NAME", "slurm"), job, Path(folder).name))
 
 
-def version_begun(root: str | Path, run: str) -> StoredVersion | None:
-    """Return the last version that a run has exported, None if it has none."""
+def version_begun(root: str | Path, run: str | None) -> StoredVersion | None:
+    """Return the last version of a run whose job SLURM has put back into the queue.
+
+    None if nothing was exported before, or this is the job's first start.
+    """
+    if run is None or os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
+        return None
     for version in sorted(Tracker(root).read().versions, reverse=True):
         try:
             config = read_config(Path(root), str(version))
         except CheckpointError as error:
             _log.warning("Not looked at for where to go on: %s", error)
             continue
-        if config.get("run_id") == run:
+        if config.get("slurm_run") == run:
             return read_version(root, str(version))
     return None

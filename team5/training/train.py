@@ -20,13 +20,13 @@ from omegaconf import DictConfig, OmegaConf
 from team5.callbacks.checkpoint_export import CheckpointExport
 from team5.callbacks.stop_on_signal import StopOnSignal
 from team5.data.datamodule import SpectrumDataModule
-from team5.errors import CheckpointError, ConfigError, DeviceError
+from team5.errors import CheckpointError, ConfigError, DeviceError, ProcessError
 from team5.models.lightning_module import Team5LightningModule
 from team5.registry.export import OPTIMIZER_NAME, StoredVersion, read_optimizer, read_version
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
 from team5.training.processes import together
-from team5.training.restart import run_id, version_begun, was_restarted
+from team5.training.restart import slurm_run, version_begun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,8 +74,8 @@ def train(cfg: DictConfig) -> Trained:
     Team5Error
         Whatever reading data, versions or writing them raises.
     """
-    run = run_id(cfg.output_dir)
-    begun = version_begun(cfg.checkpoints_root, run) if was_restarted() else None
+    run = slurm_run(cfg.output_dir)
+    begun = version_begun(cfg.checkpoints_root, run)
     parent: StoredVersion | None = None
     state: dict[str, Any] | None = None
     if cfg.resume is not None:
@@ -116,7 +116,9 @@ def train(cfg: DictConfig) -> Trained:
     data.setup("fit")
     if parent is not None:
         module.take_weights(parent.weights, f"{parent.folder}/model.safetensors")
-    module.export_facts = {**_facts(cfg, parent, data.facts), "run_id": run}
+    module.export_facts = _facts(cfg, parent, data.facts)
+    if run is not None:
+        module.export_facts["slurm_run"] = run
     module.model_card = write_model_card(module.export_facts)
 
     callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values()]
@@ -145,10 +147,14 @@ def train(cfg: DictConfig) -> Trained:
                     path = Path(folder) / "state.ckpt"
                     torch.save(state, path)
                     trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+    except ProcessError:
+        _say_how_to_go_on(_exported(callbacks).version, cfg)
+        raise
     except SystemExit as stopped:  # how Lightning ends when interrupted
         if stop.received is None and stopped.code != _CTRL_C_EXIT:
             raise  # submitit has put the job back into the queue
-        _say_how_to_go_on(trainer, _exported(callbacks).version, cfg)
+        if trainer.is_global_zero:
+            _say_how_to_go_on(_exported(callbacks).version, cfg)
         if stop.received is not None:
             raise SystemExit(_SIGNAL_EXIT + stop.received) from stopped
         raise KeyboardInterrupt from stopped
@@ -308,9 +314,7 @@ def _report(trainer: lightning.Trainer, version: str | None, cfg: DictConfig) ->
     _log.info('Try it: python predict.py version=%s%s smiles="CCO"', version, _root_argument(cfg))
 
 
-def _say_how_to_go_on(trainer: lightning.Trainer, version: str | None, cfg: DictConfig) -> None:
-    if not trainer.is_global_zero:
-        return
+def _say_how_to_go_on(version: str | None, cfg: DictConfig) -> None:
     if version is None:
         _log.warning("Stopped before the first export: nothing was kept.")
     else:

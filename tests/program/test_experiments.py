@@ -86,7 +86,7 @@ def test_every_option_composes_and_becomes_objects(compose, tmp_path, group, opt
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-@pytest.mark.parametrize("trainer", ["cpu", "ddp", "gpu", "mps"])
+@pytest.mark.parametrize("trainer", ["cpu", "ddp", "fsdp", "gpu", "mps"])
 def test_every_trainer_goes_with_every_experiment(compose, experiment, trainer):
     cfg = compose(f"experiment={experiment}", f"trainer={trainer}")
     assert cfg.trainer.use_distributed_sampler is False

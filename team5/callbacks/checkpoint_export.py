@@ -257,7 +257,8 @@ class CheckpointExport(Callback):
             "team5_version": __version__,
             "date": today,
         }
-        version = export_version(
+        # At once: whoever is interrupted from now on is to know of it.
+        self.version = version = export_version(
             self.root,
             version=None if self.every_best else self.version,
             config={**config, "training": training},

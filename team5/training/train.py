@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
@@ -20,13 +19,20 @@ from omegaconf import DictConfig, OmegaConf
 from team5.callbacks.checkpoint_export import CheckpointExport
 from team5.callbacks.stop_on_signal import StopOnSignal
 from team5.data.datamodule import SpectrumDataModule
-from team5.errors import CheckpointError, ConfigError, DeviceError, ProcessError
+from team5.errors import ConfigError, DeviceError, ProcessError
 from team5.models.lightning_module import Team5LightningModule
-from team5.registry.export import OPTIMIZER_NAME, StoredVersion, read_optimizer, read_version
+from team5.registry.export import StoredVersion, read_optimizer, read_version
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
 from team5.training.processes import together
-from team5.training.restart import slurm_run, version_begun
+from team5.training.resume import (
+    PATHS,
+    check_epochs_left,
+    resumed_config,
+    slurm_run,
+    state_begun,
+    version_begun,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,9 +42,6 @@ _log = logging.getLogger(__name__)
 # What a shell reports for a program that a signal ended: this and the signal's number.
 _SIGNAL_EXIT = 128
 _CTRL_C_EXIT = 1  # of Lightning
-_PATHS = ("path", "archive", "folds", "pool", "cache_dir")
-_WHERE_IT_RUNS = ("launcher", "sweeper")
-_GATE_QUERIES = "callbacks.export.gate_queries"
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,14 @@ def train(cfg: DictConfig) -> Trained:
                 "weights."
             )
         parent = read_version(cfg.checkpoints_root, cfg.resume)
-        cfg = _resumed_config(cfg, parent)
+        cfg = resumed_config(cfg, parent)
         state = read_optimizer(cfg.checkpoints_root, cfg.resume)
         if begun is None:
-            _check_epochs_left(cfg, parent, state)
+            check_epochs_left(cfg, parent, state)
     elif cfg.from_version is not None:
         parent = read_version(cfg.checkpoints_root, cfg.from_version)
     if begun is not None:
-        state = _state_begun(cfg, begun)
+        state = state_begun(cfg, begun)
     _check_accelerator(cfg.trainer.accelerator)
     # Lightning 2.6 asks torch 2.13 for it in every run; nothing a user could change.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
@@ -170,54 +173,6 @@ def _plugins() -> list[SLURMEnvironment]:
     return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
-def _state_begun(cfg: DictConfig, begun: StoredVersion) -> dict[str, Any] | None:
-    """Return what a job that was started again goes on from."""
-    if not (begun.folder / OPTIMIZER_NAME).exists():
-        _log.warning(
-            "Started again: %s holds no optimizer state, so that its run begins anew.",
-            begun.version,
-        )
-        return None
-    _log.info("Started again: going on with %s", begun.version)
-    return read_optimizer(cfg.checkpoints_root, begun.version)
-
-
-def _resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
-    """Return the config of the run that wrote a version, with what was typed now put over it."""
-    stored = parent.config.get("training_config")
-    if stored is None:
-        raise CheckpointError(
-            f"{parent.folder}/config.json holds no training config, so {parent.version} cannot "
-            f"be resumed. Start from its weights: from_version={parent.version}."
-        )
-    resumed = OmegaConf.create(stored)
-    assert isinstance(resumed, DictConfig)  # noqa: S101 - a dict becomes a DictConfig
-    for key in ("resume", "checkpoints_root", "output_dir"):
-        resumed[key] = cfg[key]
-    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    typed = [override.partition("=")[0].lstrip("+~") for override in overrides]
-    # Raw arguments never reach Hydra; they stand in the config where they were put.
-    paths = [*(f"data.{name}" for name in _PATHS), _GATE_QUERIES]
-    typed += [path for path in paths if OmegaConf.select(cfg, path) is not None]
-    for key in typed:
-        if key == "experiment":
-            raise ConfigError(
-                "experiment= and resume= exclude each other: a resumed run keeps its own settings."
-            )
-        if key not in _WHERE_IT_RUNS:
-            OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False)
-    return resumed
-
-
-def _check_epochs_left(cfg: DictConfig, parent: StoredVersion, state: Mapping[str, Any]) -> None:
-    done, wanted = int(state["epoch"]) + 1, cfg.trainer.max_epochs
-    if wanted is not None and 0 <= wanted <= done:
-        raise ConfigError(
-            f"{parent.version} has been trained for {done} epochs, and trainer.max_epochs is "
-            f"{wanted}. Give more, trainer.max_epochs={2 * done}."
-        )
-
-
 def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
     """Use the network sizes and cutting limits of the version whose weights are taken."""
     network, tokenizer = parent.config["model"], parent.config["tokenizer"]
@@ -260,7 +215,7 @@ def _facts(
     # Where this machine keeps prepared tables; a resumed run keeps them where its own does.
     plain["data"]["cache_dir"] = None
     export = (plain.get("callbacks") or {}).get("export") or {}
-    for part, names in ((plain["data"], _PATHS), (export, ("gate_queries",))):
+    for part, names in ((plain["data"], PATHS), (export, ("gate_queries",))):
         for name in names:
             value = part.get(name)
             if value is not None and PurePath(value).is_absolute():

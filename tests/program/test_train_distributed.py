@@ -283,7 +283,7 @@ def test_a_job_that_was_put_back_goes_on_with_its_version_in_its_folder(
     slurm = ("launcher=slurm", f"hydra.sweep.dir={sweep}", "hydra.launcher.cpus_per_task=1")
     process = start(folder, *LONGER, *TWO, *slurm)
     wait_for_line(sweep / "0/train.log", "exported v0.1")
-    (job,) = (path.name for path in (sweep / ".submitit").iterdir())
+    (job,) = (path.name for path in (sweep / ".submitit").iterdir() if path.name.isdigit())
     subprocess.run(["scancel", f"--signal={notice}", job], check=True)
     # SLURM itself lets a job wait for two minutes that was put back.
     assert process.wait(2 * PATIENCE_S) == 0, (folder / "said").read_text()

@@ -5,7 +5,7 @@ import torch
 
 from team5.registry.export import export_version
 from team5.registry.tracker_format import TrackerEntryFields
-from team5.training.restart import slurm_run, version_begun
+from team5.training.resume import slurm_run, version_begun
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ class CheckpointExport(Callback):
         self.gate_queries = gate_queries
         self.version: str | None = None
         self.best_score: float | None = None
-        self._resumed: tuple[str, float] | None = None
+        self._resumed = False
         self._frozen: FrozenQueries | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -163,19 +163,21 @@ class CheckpointExport(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the version of an earlier run; and with its score, if it is of this metric."""
+        """Go on with the version of an earlier run; and with its score, if it is of this metric.
+
+        The state within a version was taken just before its export, so that what `resume_as` was
+        told counts for more.
+        """
+        if self._resumed:
+            return
         self.version = state_dict["version"]
         if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self.best_score = state_dict["best_score"]
 
     def resume_as(self, version: str, best_score: float) -> None:
         """Go on with this version and the score it was exported with."""
-        self._resumed = version, best_score
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put a resumed version over the state that was taken just before its export."""
-        if self._resumed is not None:
-            self.version, self.best_score = self._resumed
+        self._resumed = True
+        self.version, self.best_score = version, best_score
 
     def _is_better(self, score: float) -> bool:
         if not math.isfinite(score):

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-N_EPOCHS = 4
+N_EPOCHS = 3
 SETTINGS = [
     "data.train_compounds=192",  # an even number of batches: none is left out
     "data.max_spectra=1000",  # all that there are

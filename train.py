@@ -10,6 +10,11 @@ Learn from MassBank from scratch (downloads the release once, or takes data.arch
     python train.py experiment=massbank
     python train.py experiment=massbank trainer=ddp trainer.devices=2
 
+On a cluster, and looking for better settings (pip install "team5[slurm,sweep]"):
+
+    python train.py experiment=massbank trainer=ddp launcher=slurm hydra.launcher.partition=NAME
+    python train.py experiment=massbank sweeper=optuna hydra.sweeper.n_trials=20
+
 Go on with a run, optimizer and epoch counter included:
 
     python train.py resume=v0.2 trainer.max_epochs=20
@@ -27,12 +32,11 @@ if TYPE_CHECKING:
 
 
 @hydra_program("train")
-def main(cfg: DictConfig) -> int:
-    """Train as the settings say."""
+def main(cfg: DictConfig) -> float | None:
+    """Train as the settings say, and return the best score."""
     from team5.training.train import train
 
-    train(cfg)
-    return 0
+    return train(cfg).score
 
 
 if __name__ == "__main__":

@@ -81,6 +81,10 @@ class DownloadError(Team5Error, OSError):
     """A download failed or its checksum is wrong."""
 
 
+class ProcessError(Team5Error, RuntimeError):
+    """Another process of a distributed training has ended or does not answer."""
+
+
 class MissingExtraError(Team5Error, ImportError):
     """An optional package is not installed; names the extra that brings it."""
 

@@ -32,7 +32,11 @@ _log = logging.getLogger(__name__)
 
 @runtime_checkable
 class Exportable(Protocol):
-    """What a LightningModule gives for a version."""
+    """What a LightningModule gives for a version.
+
+    Every process of a distributed run asks for weights and optimizer state, of which each may hold
+    a part; the first one writes them.
+    """
 
     def export_weights(self) -> dict[str, Tensor]:
         """Return the tensors the model is loaded from, by name."""
@@ -108,7 +112,7 @@ class CheckpointExport(Callback):
         self.gate_queries = gate_queries
         self.version: str | None = None
         self.best_score: float | None = None
-        self._resumed: tuple[str, float] | None = None
+        self._resumed = False
         self._frozen: FrozenQueries | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -129,7 +133,6 @@ class CheckpointExport(Callback):
             trainer.state.fn != TrainerFn.FITTING
             or trainer.sanity_checking
             or getattr(trainer, "fast_dev_run", False)
-            or not trainer.is_global_zero
         ):
             return
         metrics = {
@@ -138,11 +141,11 @@ class CheckpointExport(Callback):
             if value.numel() == 1
         }
         score = _metric(metrics, self.monitor)
-        if not self._is_better(score):
+        if not trainer.strategy.broadcast(self._is_better(score)):
             return
         self.version = self._export(trainer, pl_module, metrics, score)
         self.best_score = score
-        if self.set_as_latest == "always" and self._frozen is not None:
+        if self.set_as_latest == "always" and self._frozen is not None and trainer.is_global_zero:
             self._move_latest(self.version, "exported", pl_module.device)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -160,19 +163,21 @@ class CheckpointExport(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the version of an earlier run; and with its score, if it is of this metric."""
+        """Go on with the version of an earlier run; and with its score, if it is of this metric.
+
+        The state within a version was taken just before its export, so that what `resume_as` was
+        told counts for more.
+        """
+        if self._resumed:
+            return
         self.version = state_dict["version"]
         if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self.best_score = state_dict["best_score"]
 
     def resume_as(self, version: str, best_score: float) -> None:
         """Go on with this version and the score it was exported with."""
-        self._resumed = version, best_score
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put a resumed version over the state that was taken just before its export."""
-        if self._resumed is not None:
-            self.version, self.best_score = self._resumed
+        self._resumed = True
+        self.version, self.best_score = version, best_score
 
     def _is_better(self, score: float) -> bool:
         if not math.isfinite(score):
@@ -224,6 +229,24 @@ class CheckpointExport(Callback):
                 "export_config, optimizer_state and export_files, or drop callbacks.export."
             )
         model = cast(Exportable, module)
+        weights = model.export_weights()
+        optimizer = model.optimizer_state() if self.save_optimizer else None
+        version = (
+            self._write(trainer, model, weights, optimizer, metrics, score)
+            if trainer.is_global_zero
+            else None
+        )
+        return cast(str, trainer.strategy.broadcast(version))
+
+    def _write(
+        self,
+        trainer: Trainer,
+        model: Exportable,
+        weights: dict[str, Tensor],
+        optimizer: dict[str, Any] | None,
+        metrics: dict[str, float],
+        score: float,
+    ) -> str:
         today = dt.date.today().isoformat()
         config = model.export_config()
         training = {
@@ -236,12 +259,13 @@ class CheckpointExport(Callback):
             "team5_version": __version__,
             "date": today,
         }
-        version = export_version(
+        # At once: whoever is interrupted from now on is to know of it.
+        self.version = version = export_version(
             self.root,
             version=None if self.every_best else self.version,
             config={**config, "training": training},
-            weights=model.export_weights(),
-            optimizer=model.optimizer_state() if self.save_optimizer else None,
+            weights=weights,
+            optimizer=optimizer,
             extra_files=model.export_files(),
             entry=TrackerEntryFields(
                 description=self.description,

@@ -30,13 +30,22 @@ from team5.cli.arguments import (
     split_command_line,
     unknown_key_message,
 )
-from team5.errors import ConfigError, Team5Error
+from team5.cli.jobs import argv_of_job, own_environment, share_run_folder
+from team5.errors import ConfigError, MissingExtraError, Team5Error
+from team5.training.processes import is_first_process
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 TERMINATED = 143  # and for one that SIGTERM ended
 
+# What Hydra's plugins bring: the choice that asks for it, and the extra it is in.
+_PLUGINS = {
+    ("hydra/launcher", "submitit_slurm"): ("launcher=slurm", "slurm"),
+    ("hydra/sweeper", "optuna"): ("sweeper=optuna", "sweep"),
+}
+
 Task = Callable[[DictConfig], int | None]
+Run = Callable[[DictConfig], float | None]
 Program = Callable[[], int]
 
 
@@ -74,10 +83,11 @@ def program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[Task],
     return decorate
 
 
-def hydra_program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[Task], Program]:
+def hydra_program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[Run], Program]:
     """Make a program of a function that takes a composed config; for programs that train.
 
-    Runs under ``hydra.main``: run folders, ``--multirun``, launchers. While the function runs,
+    Runs under ``hydra.main``: run folders, ``--multirun``, launchers, and sweepers, which judge a
+    run by the number that the function returns. While the function runs,
     ``sys.argv`` is again as typed, because Lightning starts further processes with it; within a
     multirun it holds that one job's overrides.
 
@@ -88,7 +98,7 @@ def hydra_program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[
     config_dir : Path, default the repository's ``configs/``
     """
 
-    def decorate(task: Task) -> Program:
+    def decorate(task: Run) -> Program:
         @functools.wraps(task)
         def main() -> int:
             typed = list(sys.argv)
@@ -186,31 +196,34 @@ def _compose(entry_point: str, line: CommandLine, config_dir: Path) -> DictConfi
 
 
 def _run_hydra(
-    entry_point: str, line: CommandLine, typed: list[str], task: Task, config_dir: Path
-) -> int | None:
+    entry_point: str, line: CommandLine, typed: list[str], task: Run, config_dir: Path
+) -> int:
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    codes: list[int | None] = []
+    ended: list[bool] = []
     failures: list[BaseException] = []
 
     @functools.wraps(task)
-    def job(cfg: DictConfig) -> int | None:
+    def job(cfg: DictConfig) -> float | None:
         # Runs in this process, or pickled in one of a launcher's.
         single = HydraConfig.get().mode == RunMode.RUN
-        sys.argv = typed if single else _argv_of_job(typed, line)
+        sys.argv = typed if single else argv_of_job(typed, line)
+        share_run_folder()
         try:
             put_raw_values(cfg, line.raw)
-            _record_config(cfg)
-            code = task(cfg)
+            if is_first_process():
+                _record_config(cfg)
+            with own_environment():
+                result = task(cfg)
         except (Team5Error, HydraException, OmegaConfBaseException, OSError) as error:
             if not single:
                 raise  # Hydra says which of the jobs it was
             failures.append(error)
             return None
-        codes.append(code)
-        return code
+        ended.append(True)
+        return result
 
     # Without this Hydra prints errors its own way and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -218,20 +231,12 @@ def _run_hydra(
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir), config_name=entry_point)(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        if isinstance(error, InstantiationException) or codes:
+        if isinstance(error, InstantiationException) or ended:
             raise
         raise _explain_override(error, entry_point, line.overrides, config_dir) from error
     if failures:
         raise failures[0]
-    return next((code for code in codes if code), 0)
-
-
-def _argv_of_job(typed: list[str], line: CommandLine) -> list[str]:
-    """Return the command line that runs one job of a multirun on its own."""
-    from hydra.core.hydra_config import HydraConfig
-
-    flags = [flag for flag in line.flags if flag not in ("-m", "--multirun")]
-    return [typed[0], *flags, *HydraConfig.get().overrides.task, *line.typed]
+    return 0
 
 
 def _record_config(cfg: DictConfig) -> None:
@@ -285,7 +290,7 @@ def _explain(error: BaseException) -> ConfigError:
 
 def _explain_override(
     error: Exception, entry_point: str, overrides: Sequence[str], config_dir: Path
-) -> ConfigError:
+) -> Team5Error:
     """Return what is wrong with a command line that Hydra refused."""
     known = _known_keys(entry_point, overrides, config_dir)
     for override in overrides:
@@ -302,6 +307,9 @@ def _explain_override(
         )
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        if (group, option) in _PLUGINS:
+            choice, extra = _PLUGINS[group, option]
+            return MissingExtraError(f'{choice} needs an extra: pip install "team5[{extra}]"')
         return ConfigError(_unknown_option(group, option, error.options))
     return _explain(error)
 
@@ -365,7 +373,7 @@ def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: P
     )
 
 
-def _print_help(entry_point: str, task: Task, config_dir: Path) -> None:
+def _print_help(entry_point: str, task: Task | Run, config_dir: Path) -> None:
     """Print the examples, then every setting with its default, as the config file explains it."""
     print((sys.modules[task.__module__].__doc__ or "").strip())
     config = (config_dir / f"{entry_point}.yaml").read_text(encoding="utf-8")

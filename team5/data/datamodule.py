@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import lightning
 import numpy as np
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
 
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import parse_smiles
@@ -385,6 +386,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             DataLoader(
                 pairs,
                 batch_size=1,
+                sampler=self._share(pairs),
                 collate_fn=collate_held,
                 num_workers=self.num_workers,
                 persistent_workers=self.num_workers > 0,
@@ -392,10 +394,20 @@ class SpectrumDataModule(lightning.LightningDataModule):
             DataLoader(
                 rankings,
                 batch_size=1,
+                sampler=self._share(rankings),
                 collate_fn=collate_held,
                 num_workers=self.num_workers,
             ),
         ]
+
+    def _share(self, dataset: Dataset[Any]) -> DistributedSampler[Any] | None:
+        """Deal the items out to the processes of a distributed run; None where there is one."""
+        trainer = self.trainer
+        if trainer is None or trainer.world_size == 1:
+            return None
+        return DistributedSampler(
+            dataset, num_replicas=trainer.world_size, rank=trainer.global_rank, shuffle=False
+        )
 
 
 def _draw(n: int, at_most: int, seed: int, position: int) -> list[int]:

@@ -55,6 +55,9 @@ class ScoredPairs:
     def __getitem__(self, rows: Tensor) -> ScoredPairs:
         return ScoredPairs(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def to(self, device: torch.device | str) -> ScoredPairs:
+        return ScoredPairs(*(getattr(self, field.name).to(device) for field in fields(self)))
+
 
 def scored_pairs(batch: Batch, scores: Scores, structures: Sequence[int]) -> ScoredPairs:
     """Return the pairs of a batch from `PairDataset`: of each spectrum its own, then the decoy.

@@ -5,27 +5,35 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC, BinaryF1Score
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
 
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.collate import Batch
-from team5.data.dataset import OWN
 from team5.errors import ConfigError
-from team5.evaluation.selective import match_confidence, ranking_confidence, to_calibration
-from team5.models.head_fit import ScoredPairs, cross_fitted, fit_heads, scored_pairs
+from team5.evaluation.selective import match_confidence, to_calibration
+from team5.models.head_fit import cross_fitted, fit_heads
 from team5.models.heads import MatchHead, ReferenceHead
 from team5.models.losses import contrastive_loss, exchange_loss, peak_likelihood_loss
 from team5.models.model import ModelConfig, Team5Model
+from team5.models.sharding import moving_average, shard, whole
+from team5.models.validation import (
+    JudgedPairs,
+    JudgedRanking,
+    gathered,
+    joined,
+    judge_pairs,
+    judge_ranking,
+)
 
 OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], Optimizer]
 
@@ -36,6 +44,7 @@ class Team5LightningModule(lightning.LightningModule):
     Validation uses the running average of the weights; that average is also what is exported.
     The match probability is fitted on the validation pairs after each epoch; the accuracy, F1 and
     AUROC that are logged come from a fit on other structures than those they are measured on.
+    Several processes share the validation and gather what they saw: each has the figures of one.
 
     Parameters
     ----------
@@ -80,9 +89,7 @@ class Team5LightningModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.model = Team5Model(network, MoleculeTokenizer(tokenizer))
-        self.averaged = AveragedModel(
-            self.model, multi_avg_fn=get_ema_multi_avg_fn(averaging_decay)
-        )
+        self.averaged = AveragedModel(self.model, multi_avg_fn=moving_average(averaging_decay))
         self.averaged.requires_grad_(False)
         self.optimizer_factory = optimizer
         self.warmup_steps = warmup_steps
@@ -108,15 +115,16 @@ class Team5LightningModule(lightning.LightningModule):
         self.export_facts: dict[str, Any] = {}
         self.model_card = ""
 
-        self.val_loss = MeanMetric()
-        self.val_accuracy = BinaryAccuracy()
-        self.val_f1_score = BinaryF1Score()
-        self.val_auroc = BinaryAUROC()
-        self.val_accuracy_references = BinaryAccuracy()
-        self.val_auroc_references = BinaryAUROC()
-        self.val_mrr = RetrievalMRR()
-        self.val_hit_rate_1 = RetrievalHitRate(top_k=1)
-        self.val_hit_rate_5 = RetrievalHitRate(top_k=5)
+        # What is measured on has been gathered: torchmetrics would count it once per process.
+        self.val_loss = MeanMetric(sync_on_compute=False)
+        self.val_accuracy = BinaryAccuracy(sync_on_compute=False)
+        self.val_f1_score = BinaryF1Score(sync_on_compute=False)
+        self.val_auroc = BinaryAUROC(sync_on_compute=False)
+        self.val_accuracy_references = BinaryAccuracy(sync_on_compute=False)
+        self.val_auroc_references = BinaryAUROC(sync_on_compute=False)
+        self.val_mrr = RetrievalMRR(sync_on_compute=False)
+        self.val_hit_rate_1 = RetrievalHitRate(top_k=1, sync_on_compute=False)
+        self.val_hit_rate_5 = RetrievalHitRate(top_k=5, sync_on_compute=False)
 
     def take_weights(self, weights: dict[str, Tensor], source: str) -> None:
         """Start from the weights of a version."""
@@ -127,6 +135,13 @@ class Team5LightningModule(lightning.LightningModule):
         if self.parent_share > 0:
             self.parent = copy.deepcopy(self.model).requires_grad_(False)
             self.mixed = copy.deepcopy(self.parent)
+
+    def configure_model(self) -> None:
+        """Divide the weights between processes where the strategy does so: trainer=fsdp."""
+        if self.device_mesh is not None:
+            for model in (self.model, self._averaged_model, self.parent, self.mixed):
+                if model is not None:
+                    shard(model, self.device_mesh["data_parallel"])
 
     @property
     def scored(self) -> Team5Model:
@@ -181,36 +196,42 @@ class Team5LightningModule(lightning.LightningModule):
             )
             for mixed, averaged, parent in weights:
                 mixed.copy_(averaged.lerp(parent, self.parent_share))
-        self._structures: dict[str, int] = {}
-        self._pairs: list[ScoredPairs] = []
+        self._judged: dict[int, JudgedPairs] = {}
+        self._ranked: dict[int, JudgedRanking] = {}
         self._answers: dict[str, list[tuple[float, bool, int]]] = {"match": [], "rank": []}
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         scores = self.scored.eval()(batch)
+        item = self._item(batch_idx, dataloader_idx)
         if dataloader_idx == 0:
-            own = batch.labels == OWN
-            loss = peak_likelihood_loss(scores.log_p[own], batch.weights[own])
-            self.val_loss.update(loss, weight=float(own.sum()))
-            structures = [self._structure(batch, int(row)) for row in own.nonzero()]
-            self._pairs.append(scored_pairs(batch, scores, structures))
+            self._judged[item] = judge_pairs(batch, scores)
         else:
-            index = torch.full_like(batch.labels, batch_idx, dtype=torch.long)
-            target = batch.labels > 0
-            # torchmetrics counts candidates with negative scores as not retrieved.
-            positive = scores.score.softmax(dim=0)
-            for metric in (self.val_mrr, self.val_hit_rate_1, self.val_hit_rate_5):
-                metric.update(positive, target, indexes=index)
-            best, truth = int(scores.score.argmax()), int(batch.labels.argmax())
-            confidence = ranking_confidence(scores.score.float().cpu().numpy())
-            self._answers["rank"].append((confidence, best != truth, self._structure(batch, truth)))
+            self._ranked[item] = judge_ranking(batch, scores)
 
-    def _structure(self, batch: Batch, row: int) -> int:
-        """Return a number for a row's structure, the same in all batches of this validation."""
-        tokens = batch.molecules.tokens[int(batch.molecule_index[row])]
-        return self._structures.setdefault(tokens.molecule.smiles, len(self._structures))
+    def _item(self, batch_idx: int, dataloader_idx: int) -> int:
+        """Return which item of its data set a batch is: processes take turns, as the loader says.
+
+        So that all take equally many steps, the last ones may be again the first items.
+        """
+        trainer = self.trainer
+        n_items = len(cast(list[Any], trainer.val_dataloaders)[dataloader_idx].dataset)
+        return (batch_idx * trainer.world_size + trainer.global_rank) % n_items
 
     def on_validation_epoch_end(self) -> None:
-        pairs = ScoredPairs.join(self._pairs)
+        judged, ranked = gathered(self._judged), gathered(self._ranked)
+        numbers: dict[str, int] = {}
+        pairs = joined(judged, numbers).to(self.device)
+        for item in judged:
+            self.val_loss.update(item.loss, weight=item.n_own)
+        for number, ranking in enumerate(ranked):
+            probabilities = ranking.probabilities.to(self.device)
+            index = torch.full_like(probabilities, number, dtype=torch.long)
+            for retrieval in (self.val_mrr, self.val_hit_rate_1, self.val_hit_rate_5):
+                retrieval.update(probabilities, ranking.is_own.to(self.device), indexes=index)
+        self._answers["rank"] = [
+            (r.confidence, r.is_wrong, numbers.setdefault(r.structure, len(numbers)))
+            for r in ranked
+        ]
         alone, beside = cross_fitted(self.prior_heads, pairs, ridge=self.match_ridge)
         fitted = fit_heads(self.prior_heads, pairs, ridge=self.match_ridge)
         for name, head in fitted.items():
@@ -234,7 +255,7 @@ class Team5LightningModule(lightning.LightningModule):
                 metric.update(beside[compared], labels[compared])
             self.log("val/accuracy_references", self.val_accuracy_references)
             self.log("val/auroc_references", self.val_auroc_references)
-        if self.val_mrr.update_count:
+        if ranked:
             self.log("val/mrr", self.val_mrr)
             self.log("val/hit_rate@1", self.val_hit_rate_1, prog_bar=True)
             self.log("val/hit_rate@5", self.val_hit_rate_5)
@@ -257,11 +278,8 @@ class Team5LightningModule(lightning.LightningModule):
         }
 
     def export_weights(self) -> dict[str, Tensor]:
-        """Return the averaged weights and the match head."""
-        return {
-            name: tensor.detach().cpu().contiguous()
-            for name, tensor in self.scored.state_dict().items()
-        }
+        """Return the averaged weights and the match head; every process has to call it."""
+        return {name: whole(tensor) for name, tensor in self.scored.state_dict().items()}
 
     def export_config(self) -> dict[str, Any]:
         """Return what rebuilds model and tokenizer, its calibration, and the training's facts."""
@@ -278,8 +296,10 @@ class Team5LightningModule(lightning.LightningModule):
         return {"README.md": self.model_card} if self.model_card else {}
 
     def optimizer_state(self) -> dict[str, Any] | None:
-        """Return all that a resumed run needs: weights, optimizer, schedule, loops, callbacks."""
-        # The same dict that `trainer.save_checkpoint` writes, which would make every process of a
-        # distributed run wait for this one.
+        """Return all that a resumed run needs: weights, optimizer, schedule, loops, callbacks.
+
+        Every process has to call it.
+        """
+        # The same dict that `trainer.save_checkpoint` writes.
         state = self.trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         return {key: value for key, value in state.items() if key != "hyper_parameters"}

@@ -5,38 +5,65 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from team5.callbacks.checkpoint_export import CheckpointExport
+from team5.callbacks.stop_on_signal import StopOnSignal
 from team5.data.datamodule import SpectrumDataModule
-from team5.errors import CheckpointError, ConfigError, DeviceError
+from team5.errors import ConfigError, DeviceError, ProcessError
 from team5.models.lightning_module import Team5LightningModule
 from team5.registry.export import StoredVersion, read_optimizer, read_version
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
+from team5.training.processes import together
+from team5.training.resume import (
+    PATHS,
+    check_epochs_left,
+    resumed_config,
+    slurm_run,
+    state_begun,
+    version_begun,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _log = logging.getLogger(__name__)
 
-# What a shell reports for a program that SIGTERM ended.
-_SIGTERM_EXIT = 143
-_PATHS = ("path", "archive", "folds", "pool", "cache_dir")
-_GATE_QUERIES = "callbacks.export.gate_queries"
+# What a shell reports for a program that a signal ended: this and the signal's number.
+_SIGNAL_EXIT = 128
+_CTRL_C_EXIT = 1  # of Lightning
 
 
-def train(cfg: DictConfig) -> str | None:
-    """Train as configured and return the exported version, None if nothing was exported.
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training; both None if nothing was exported.
+
+    Attributes
+    ----------
+    version : str
+        The one exported last.
+    score : float
+        Its ``callbacks.export.monitor``, the best of the run.
+    """
+
+    version: str | None
+    score: float | None
+
+
+def train(cfg: DictConfig) -> Trained:
+    """Train as configured and say what was exported.
+
+    A job that SLURM started again goes on with the version it had begun, in its run folder.
 
     Parameters
     ----------
@@ -50,6 +77,8 @@ def train(cfg: DictConfig) -> str | None:
     Team5Error
         Whatever reading data, versions or writing them raises.
     """
+    run = slurm_run(cfg.output_dir)
+    begun = version_begun(cfg.checkpoints_root, run)
     parent: StoredVersion | None = None
     state: dict[str, Any] | None = None
     if cfg.resume is not None:
@@ -59,14 +88,21 @@ def train(cfg: DictConfig) -> str | None:
                 "weights."
             )
         parent = read_version(cfg.checkpoints_root, cfg.resume)
-        cfg = _resumed_config(cfg, parent)
+        cfg = resumed_config(cfg, parent)
         state = read_optimizer(cfg.checkpoints_root, cfg.resume)
-        _check_epochs_left(cfg, parent, state)
+        if begun is None:
+            check_epochs_left(cfg, parent, state)
     elif cfg.from_version is not None:
         parent = read_version(cfg.checkpoints_root, cfg.from_version)
+    if begun is not None:
+        state = state_begun(cfg, begun)
     _check_accelerator(cfg.trainer.accelerator)
     # Lightning 2.6 asks torch 2.13 for it in every run; nothing a user could change.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    # Its advice, to write srun in front, is not how this program is given to SLURM.
+    warnings.filterwarnings("ignore", message="The `srun` command is available")
+    # trainer=fsdp: nothing is done in place to what the network's parts return.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
 
     if parent is not None:
@@ -86,6 +122,8 @@ def train(cfg: DictConfig) -> str | None:
     if parent is not None:
         module.take_weights(parent.weights, f"{parent.folder}/model.safetensors")
     module.export_facts = _facts(cfg, parent, data.facts)
+    if run is not None:
+        module.export_facts["slurm_run"] = run
     module.model_card = write_model_card(module.export_facts)
 
     callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values()]
@@ -98,59 +136,41 @@ def train(cfg: DictConfig) -> str | None:
     loggers = [instantiate(logger) for logger in (cfg.logger or {}).values()]
     if not loggers:  # without one Lightning refuses to watch the learning rate
         callbacks = [c for c in callbacks if not isinstance(c, LearningRateMonitor)]
-    trainer: lightning.Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
+    stop = StopOnSignal()
+    trainer: lightning.Trainer = instantiate(
+        cfg.trainer, callbacks=[*callbacks, stop], logger=loggers, plugins=_plugins()
+    )
+    own = begun or (parent if cfg.resume is not None else None)
+    if own is not None:
+        _own(callbacks, own)
     try:
-        if state is None:
-            trainer.fit(module, datamodule=data)
-        else:
-            _own(callbacks, parent)
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "state.ckpt"
-                torch.save(state, path)
-                trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
-    except SystemExit as stopped:  # how Lightning ends after SIGTERM and after Ctrl-C
-        _say_how_to_go_on(trainer, _exported(callbacks), cfg)
-        if isinstance(stopped, SIGTERMException):
-            raise SystemExit(_SIGTERM_EXIT) from stopped
+        with together():
+            if state is None:
+                trainer.fit(module, datamodule=data)
+            else:
+                with tempfile.TemporaryDirectory() as folder:
+                    path = Path(folder) / "state.ckpt"
+                    torch.save(state, path)
+                    trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+    except ProcessError:
+        _say_how_to_go_on(_exported(callbacks).version, cfg)
+        raise
+    except SystemExit as stopped:  # how Lightning ends when interrupted
+        if stop.received is None and stopped.code != _CTRL_C_EXIT:
+            raise  # submitit has put the job back into the queue
+        if trainer.is_global_zero:
+            _say_how_to_go_on(_exported(callbacks).version, cfg)
+        if stop.received is not None:
+            raise SystemExit(_SIGNAL_EXIT + stop.received) from stopped
         raise KeyboardInterrupt from stopped
-    version = _exported(callbacks)
-    _report(trainer, version, cfg)
-    return version
+    trained = _exported(callbacks)
+    _report(trainer, trained.version, cfg)
+    return trained
 
 
-def _resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
-    """Return the config of the run that wrote a version, with what was typed now put over it."""
-    stored = parent.config.get("training_config")
-    if stored is None:
-        raise CheckpointError(
-            f"{parent.folder}/config.json holds no training config, so {parent.version} cannot "
-            f"be resumed. Start from its weights: from_version={parent.version}."
-        )
-    resumed = OmegaConf.create(stored)
-    assert isinstance(resumed, DictConfig)  # noqa: S101 - a dict becomes a DictConfig
-    for key in ("resume", "checkpoints_root", "output_dir"):
-        resumed[key] = cfg[key]
-    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    typed = [override.partition("=")[0].lstrip("+~") for override in overrides]
-    # Raw arguments never reach Hydra; they stand in the config where they were put.
-    paths = [*(f"data.{name}" for name in _PATHS), _GATE_QUERIES]
-    typed += [path for path in paths if OmegaConf.select(cfg, path) is not None]
-    for key in typed:
-        if key == "experiment":
-            raise ConfigError(
-                "experiment= and resume= exclude each other: a resumed run keeps its own settings."
-            )
-        OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False)
-    return resumed
-
-
-def _check_epochs_left(cfg: DictConfig, parent: StoredVersion, state: Mapping[str, Any]) -> None:
-    done, wanted = int(state["epoch"]) + 1, cfg.trainer.max_epochs
-    if wanted is not None and 0 <= wanted <= done:
-        raise ConfigError(
-            f"{parent.version} has been trained for {done} epochs, and trainer.max_epochs is "
-            f"{wanted}. Give more, trainer.max_epochs={2 * done}."
-        )
+def _plugins() -> list[SLURMEnvironment]:
+    """Let submitit put a job back into the queue: it knows the run folder; Lightning would too."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
@@ -195,7 +215,7 @@ def _facts(
     # Where this machine keeps prepared tables; a resumed run keeps them where its own does.
     plain["data"]["cache_dir"] = None
     export = (plain.get("callbacks") or {}).get("export") or {}
-    for part, names in ((plain["data"], _PATHS), (export, ("gate_queries",))):
+    for part, names in ((plain["data"], PATHS), (export, ("gate_queries",))):
         for name in names:
             value = part.get(name)
             if value is not None and PurePath(value).is_absolute():
@@ -225,19 +245,19 @@ def _description(data: Mapping[str, Any], parent: StoredVersion | None, cfg: Dic
     )
 
 
-def _own(callbacks: list[lightning.Callback], parent: StoredVersion | None) -> None:
+def _own(callbacks: list[lightning.Callback], version: StoredVersion) -> None:
     """Let a resumed run go on with its version: the state within it was taken before its export."""
     for callback in callbacks:
-        if isinstance(callback, CheckpointExport) and parent is not None:
-            callback.resume_as(parent.version, parent.config["training"]["score"])
+        if isinstance(callback, CheckpointExport):
+            callback.resume_as(version.version, version.config["training"]["score"])
         if isinstance(callback, EarlyStopping):
             # The run begins at the end of an epoch whose validation was before.
             callback.strict = False
 
 
-def _exported(callbacks: list[lightning.Callback]) -> str | None:
+def _exported(callbacks: list[lightning.Callback]) -> Trained:
     exports = [c for c in callbacks if isinstance(c, CheckpointExport)]
-    return exports[0].version if exports else None
+    return Trained(exports[0].version, exports[0].best_score) if exports else Trained(None, None)
 
 
 def _report(trainer: lightning.Trainer, version: str | None, cfg: DictConfig) -> None:
@@ -251,9 +271,7 @@ def _report(trainer: lightning.Trainer, version: str | None, cfg: DictConfig) ->
     _log.info('Try it: python predict.py version=%s%s smiles="CCO"', version, _root_argument(cfg))
 
 
-def _say_how_to_go_on(trainer: lightning.Trainer, version: str | None, cfg: DictConfig) -> None:
-    if not trainer.is_global_zero:
-        return
+def _say_how_to_go_on(version: str | None, cfg: DictConfig) -> None:
     if version is None:
         _log.warning("Stopped before the first export: nothing was kept.")
     else:

@@ -111,8 +111,8 @@ def project(tmp_path_factory) -> Path:
         def main(cfg):
             if cfg.from_version == "fail":
                 raise DataError("spectra.mgf: nothing in it.")
-            if cfg.from_version == "three":
-                return 3
+            if cfg.from_version == "score":
+                return 3.5
             if cfg.from_version == "must":
                 return cfg.must
             if cfg.from_version == "bug":
@@ -186,7 +186,7 @@ def test_each_job_of_a_multirun_can_be_started_again_on_its_own(project, tmp_pat
     ("words", "code", "said"),
     [
         (["from_version=fail"], 2, "DataError: spectra.mgf: nothing in it.\n"),
-        (["from_version=three"], 3, ""),
+        (["from_version=score"], 0, ""),
         (["from_version=must"], 2, "ConfigError: must must be given. Write must=VALUE.\n"),
         (
             ["epoch=5"],

@@ -13,7 +13,7 @@ from team5.training.train import precision_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs"
-GROUPS = ("callbacks", "data", "logger", "model", "trainer")
+GROUPS = ("callbacks", "data", "launcher", "logger", "model", "sweeper", "trainer")
 # What evaluate.py measures on, which nothing is trained on.
 EVALUATED = {"queries", "massspecgym"}
 OPTIONS = [
@@ -85,8 +85,26 @@ def test_every_option_composes_and_becomes_objects(compose, tmp_path, group, opt
         instantiate_all(cfg)
 
 
+@pytest.mark.parametrize(
+    ("experiment", "direction"), [("finetune", "minimize"), ("rank", "maximize")]
+)
+def test_a_sweep_goes_where_the_exported_metric_is_better(experiment, direction):
+    overrides = ["sweeper=optuna", f"experiment={experiment}"]
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        cfg = hydra.compose("train", overrides, return_hydra_config=True)
+    assert cfg.hydra.sweeper.direction == direction
+    assert cfg.callbacks.export.set_as_latest == "never"
+
+
+def test_a_job_of_slurm_has_a_task_for_each_device():
+    overrides = ["launcher=slurm", "trainer=ddp", "trainer.devices=4", "trainer.num_nodes=2"]
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        launcher = hydra.compose("train", overrides, return_hydra_config=True).hydra.launcher
+    assert (launcher.nodes, launcher.tasks_per_node) == (2, 4)
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-@pytest.mark.parametrize("trainer", ["cpu", "ddp", "gpu", "mps"])
+@pytest.mark.parametrize("trainer", ["cpu", "ddp", "fsdp", "gpu", "mps"])
 def test_every_trainer_goes_with_every_experiment(compose, experiment, trainer):
     cfg = compose(f"experiment={experiment}", f"trainer={trainer}")
     assert cfg.trainer.use_distributed_sampler is False

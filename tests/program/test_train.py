@@ -325,20 +325,3 @@ def test_a_run_that_ends_worse_than_latest_on_frozen_queries_leaves_it(
     assert train(root, *words[:-1]) == 2
     assert last_line(capfd).startswith("DataFileNotFoundError: nowhere.parquet: no such file")
     assert {str(v) for v in Tracker(root).read().versions} == {*shipped, trained}
-
-
-@pytest.mark.slow
-def test_two_processes_export_one_version(tmp_path, cache):
-    root = tmp_path / "checkpoints"
-    done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "train.py"), *QUICK, "trainer=ddp",
-         "trainer.accelerator=cpu", f"checkpoints_root={root}", f"data.cache_dir={cache}"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert [str(v) for v in Tracker(root).read().versions] == ["v0.1"]
-    read_version(root, "v0.1")

@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from team5.cli.run import compose_config
 from team5.registry.export import read_version
 from team5.registry.tracker import Tracker
-from team5.training.train import train
+from team5.training.train import Trained, train
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -18,7 +18,7 @@ def places(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(places):
-    """Train in a registry that has no version yet; return the config and the version."""
+    """Train in a registry that has no version yet; return the config and what came of it."""
     cfg = compose_config(
         "train",
         ["experiment=debug", "trainer.max_epochs=1", "model.network.d_model=8",
@@ -32,9 +32,11 @@ def run(places):
     return cfg, train(cfg)
 
 
-def test_it_returns_the_version_it_exported(run, places):
-    _, version = run
-    assert version == "v0.1"
+def test_it_returns_the_version_it_exported_and_its_score(run, places):
+    _, trained = run
+    assert trained.version == "v0.1"
+    config = read_version(places / "checkpoints", "v0.1").config
+    assert trained.score == config["training"]["score"]
     assert [str(v) for v in Tracker(places / "checkpoints").read().versions] == ["v0.1"]
 
 
@@ -67,7 +69,7 @@ def test_without_callbacks_and_loggers_nothing_is_exported(places, caplog):
          f"data.cache_dir={places / 'cache'}"],
     )  # fmt: skip
     cfg.callbacks, cfg.logger = None, None
-    assert train(cfg) is None
+    assert train(cfg) == Trained(None, None)
     assert not (places / "none").exists()
     assert "Nothing was exported" in caplog.text
 
@@ -85,8 +87,7 @@ def test_ranking_goes_on_from_a_version_and_tells_it_from_decoys(run, places, tm
     del cfg.callbacks["progress"]
     cfg.logger = {"csv": {"_target_": "lightning.pytorch.loggers.CSVLogger",
                           "save_dir": str(tmp_path)}}  # fmt: skip
-    version = train(cfg)
-    config = read_version(places / "checkpoints", version).config
+    config = read_version(places / "checkpoints", train(cfg).version).config
     assert (config["parent_version"], config["data"]["train_decoys"]) == ("v0.1", 2)
     (curves,) = tmp_path.rglob("metrics.csv")
     header = curves.read_text().splitlines()[0].split(",")

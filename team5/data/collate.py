@@ -93,6 +93,11 @@ class HeldSpectrum:
     precursor_mz: float
     peaks: ModelPeaks
 
+    @property
+    def max_mz(self) -> float:
+        """Ions above it cannot come from this precursor."""
+        return self.precursor_mz + PRECURSOR_MARGIN
+
 
 def hold_spectrum(
     exact_mass: float,

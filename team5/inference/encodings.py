@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
+from typing import Generic, Protocol, TypeVar
 
 from torch import nn
 
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer, MoleculeTokens
 from team5.data.structure_cache import StructureCache
-from team5.models.unpadded import EncodedStructure
+from team5.models.unpadded import EncodedStructure, Outcomes
 
-# Some 500 drug-sized structures.
+# Some 300 drug-sized structures, and 1,800 under one way of measuring.
 DEFAULT_BYTES = 256 * 2**20
 _MAX_MOLECULES = 5_000
 
 
-class EncodingCache:
-    """Encoded structures of one version by canonical SMILES; safe for many threads.
+class Sized(Protocol):
+    """What can be kept: it says how much memory it takes."""
+
+    @property
+    def n_bytes(self) -> int: ...
+
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V", bound=Sized)
+
+
+class Bounded(Generic[K, V]):
+    """Values by key, up to so many bytes; safe for many threads.
 
     When it is full, any of them makes room: a list longer than the cache that is gone through again
     and again, as for the spectra of a file, would otherwise lose each structure just before its
@@ -30,23 +42,68 @@ class EncodingCache:
     ----------
     max_bytes : int
         0 keeps nothing.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.n_bytes = 0
+        self._kept: dict[K, V] = {}
+        self._keys: list[K] = []
+        self._random = random.Random(0)
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: K) -> V | None:
+        return self._kept.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        """Keep a value, in place of others if need be."""
+        size = value.n_bytes
+        with self._lock:
+            if key in self._kept or size > self.max_bytes:
+                return
+            while self.n_bytes + size > self.max_bytes:
+                place = self._random.randrange(len(self._keys))
+                self._keys[place], self._keys[-1] = self._keys[-1], self._keys[place]
+                self.n_bytes -= self._kept.pop(self._keys.pop()).n_bytes
+            self._kept[key] = value
+            self._keys.append(key)
+            self.n_bytes += size
+
+    def clear(self) -> None:
+        with self._lock:
+            self._kept.clear()
+            self._keys.clear()
+            self.n_bytes = 0
+
+
+class EncodingCache:
+    """What a version said of structures before, and how they are cut.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Of memory; 0 keeps nothing.
     disk : StructureCache, optional
         Where structures that were parsed and cut before are found.
+
+    Attributes
+    ----------
+    structures : Bounded
+        Encoded structures by canonical SMILES.
+    outcomes : Bounded
+        What they give by canonical SMILES and way of measuring.
     """
 
     def __init__(self, max_bytes: int = DEFAULT_BYTES, disk: StructureCache | None = None) -> None:
         self.max_bytes = max_bytes
         self.disk = disk
+        self.structures: Bounded[str, EncodedStructure] = Bounded(max_bytes // 2)
+        self.outcomes: Bounded[Hashable, Outcomes] = Bounded(max_bytes // 2)
         self._parsed = lru_cache(maxsize=_MAX_MOLECULES)(self._parse)
-        self.n_bytes = 0
-        self._kept: dict[str, EncodedStructure] = {}
-        self._keys: list[str] = []
-        self._random = random.Random(0)
-        self._lock = threading.Lock()
         self._weights: list[tuple[int, int]] = []
-
-    def __len__(self) -> int:
-        return len(self._kept)
 
     def __reduce__(self) -> tuple[type[EncodingCache], tuple[int, StructureCache | None]]:
         """Let a copy, and what another process gets, begin empty."""
@@ -82,24 +139,6 @@ class EncodingCache:
         """Forget everything if the model's weights are others than those it was computed with."""
         weights = [(each.data_ptr(), each._version) for each in model.parameters()]
         if weights != self._weights:
-            with self._lock:
-                self._kept.clear()
-                self._keys.clear()
-                self.n_bytes, self._weights = 0, weights
-
-    def get(self, smiles: str) -> EncodedStructure | None:
-        """Return a structure's encoding, None if it is not kept."""
-        return self._kept.get(smiles)
-
-    def put(self, smiles: str, encoded: EncodedStructure) -> None:
-        """Keep a structure's encoding, in place of others if need be."""
-        with self._lock:
-            if smiles in self._kept or encoded.n_bytes > self.max_bytes:
-                return
-            while self.n_bytes + encoded.n_bytes > self.max_bytes:
-                place = self._random.randrange(len(self._keys))
-                self._keys[place], self._keys[-1] = self._keys[-1], self._keys[place]
-                self.n_bytes -= self._kept.pop(self._keys.pop()).n_bytes
-            self._kept[smiles] = encoded
-            self._keys.append(smiles)
-            self.n_bytes += encoded.n_bytes
+            self.structures.clear()
+            self.outcomes.clear()
+            self._weights = weights

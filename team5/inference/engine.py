@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,10 +30,12 @@ from team5.inference.encodings import EncodingCache
 from team5.models.model import Team5Model
 from team5.models.unpadded import (
     EncodedStructure,
+    Outcomes,
     OutcomeWeights,
     PairScores,
     encode_structures,
     outcome_weights,
+    outcomes_of,
     score_pair,
 )
 
@@ -86,7 +89,7 @@ class Scored:
 
     def log_p_outcomes(self, spectrum: int) -> Array:
         """Return log probabilities of the structure's ions, shape (F * K + 1,); last: none."""
-        return self.details[spectrum].log_p_outcomes
+        return self.details[spectrum].outcomes.log_p_outcomes
 
 
 def adduct_of(spectrum: Spectrum, molecule: Molecule) -> Adduct:
@@ -159,18 +162,25 @@ def _score_each(
 ) -> list[Scored]:
     """Score on a processor; structures that are alike in a list are encoded once."""
     ready = _ReadySpectra(model)
+    asked = [_asked(item, ready) for item in items]
+    known = [[encodings.outcomes.get(measurement.key) for measurement in each] for each in asked]
+    unknown = [place for place, each in enumerate(known) if None in each]
+    for place, encoded in _encoded(model, items, unknown, encodings):
+        for i, measurement in enumerate(asked[place]):
+            if known[place][i] is None:
+                weights = ready.weights(measurement)
+                computed = outcomes_of(model, encoded, measurement.held, weights)
+                known[place][i] = computed
+                encodings.outcomes.put(measurement.key, computed)
     found = []
-    for item, encoded in _encoded(model, items, encodings):
+    for item, measurements, own in zip(items, asked, known, strict=True):
         pairs, details = [], []
-        for spectrum in item.spectra:
-            adduct = adduct_of(spectrum, item.molecule)
-            check_adduct(item.molecule, adduct)
-            held, weights = ready.at(spectrum, adduct, item.molecule.exact_mass)
-            pair = hold_against(held, encoded.tokens, 0)
-            pairs.append(pair)
-            details.append(score_pair(model, encoded, pair, weights))
+        for measurement, outcomes in zip(measurements, own, strict=True):
+            assert outcomes is not None  # noqa: S101 - for the type checker
+            pairs.append(hold_against(measurement.held, outcomes.tokens, 0))
+            details.append(score_pair(outcomes, pairs[-1]))
         # Atoms of the same structure written otherwise have other numbers.
-        tokens = replace(encoded.tokens, molecule=item.molecule)
+        tokens = replace(details[0].outcomes.tokens, molecule=item.molecule)
         found.append((item.index, tokens, tuple(pairs), tuple(details)))
     logits = _logits(model, [(d, p) for _, _, ps, ds in found for d, p in zip(ds, ps, strict=True)])
     ends = np.cumsum([len(pairs) for _, _, pairs, _ in found])
@@ -179,27 +189,48 @@ def _score_each(
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Measurement:
+    """A spectrum made ready for a structure, and what it is of: a structure, measured in a way."""
+
+    held: HeldSpectrum
+    key: tuple[str, str, str | None, str | None]
+
+
+def _asked(item: _Item, ready: _ReadySpectra) -> list[_Measurement]:
+    smiles = item.molecule.canonical_smiles
+    measurements = []
+    for spectrum in item.spectra:
+        adduct = adduct_of(spectrum, item.molecule)
+        check_adduct(item.molecule, adduct)
+        held = ready.at(spectrum, adduct, item.molecule.exact_mass)
+        key = smiles, adduct.name, spectrum.collision_energy, spectrum.instrument_type
+        measurements.append(_Measurement(held, key))
+    return measurements
+
+
 def _encoded(
-    model: Team5Model, items: Sequence[_Item], encodings: EncodingCache
-) -> Iterator[tuple[_Item, EncodedStructure]]:
-    """Yield items with their encoding, those first whose encoding is known."""
-    unknown: dict[str, list[_Item]] = {}
-    for item in items:
-        key = item.molecule.canonical_smiles
-        known = encodings.get(key)
+    model: Team5Model, items: Sequence[_Item], places: Sequence[int], encodings: EncodingCache
+) -> Iterator[tuple[int, EncodedStructure]]:
+    """Yield places of items with their encoding, those first whose encoding is known."""
+    unknown: dict[str, list[int]] = {}
+    for place in places:
+        key = items[place].molecule.canonical_smiles
+        known = encodings.structures.get(key)
         if known is None:
-            unknown.setdefault(key, []).append(item)
+            unknown.setdefault(key, []).append(place)
         else:
-            yield item, known
+            yield place, known
     if not unknown:
         return
-    tokens = encodings.cut(model.tokenizer, [alike[0].molecule for alike in unknown.values()])
+    first = [items[alike[0]].molecule for alike in unknown.values()]
+    tokens = encodings.cut(model.tokenizer, first)
     for (key, alike), encoded in zip(
         unknown.items(), encode_structures(model, tokens), strict=True
     ):
-        encodings.put(key, encoded)
-        for item in alike:
-            yield item, encoded
+        encodings.structures.put(key, encoded)
+        for place in alike:
+            yield place, encoded
 
 
 class _ReadySpectra:
@@ -207,17 +238,21 @@ class _ReadySpectra:
 
     def __init__(self, model: Team5Model) -> None:
         self._model = model
-        self._ready: dict[tuple[int, str, float], tuple[HeldSpectrum, OutcomeWeights]] = {}
+        self._ready: dict[tuple[int, str, float], HeldSpectrum] = {}
+        self._weights: dict[int, OutcomeWeights] = {}
 
-    def at(
-        self, spectrum: Spectrum, adduct: Adduct, exact_mass: float
-    ) -> tuple[HeldSpectrum, OutcomeWeights]:
+    def at(self, spectrum: Spectrum, adduct: Adduct, exact_mass: float) -> HeldSpectrum:
         # The last digits of a mass depend on the order of its atoms.
         key = id(spectrum), adduct.name, round(exact_mass, 7)
         if key not in self._ready:
-            held = hold_spectrum(exact_mass, adduct=adduct, **_measured(spectrum))
-            self._ready[key] = held, outcome_weights(self._model, held)
+            self._ready[key] = hold_spectrum(exact_mass, adduct=adduct, **_measured(spectrum))
         return self._ready[key]
+
+    def weights(self, measurement: _Measurement) -> OutcomeWeights:
+        key = id(measurement.held)
+        if key not in self._weights:
+            self._weights[key] = outcome_weights(self._model, measurement.held)
+        return self._weights[key]
 
 
 def _measured(spectrum: Spectrum) -> dict[str, Any]:
@@ -293,10 +328,15 @@ def _score_batch(model: Team5Model, batch: Sequence[_Encoded]) -> Iterator[Score
                 log_p[i, : len(pairs[i].peaks.mzs)],
                 matched[i, : len(pairs[i].peaks.mzs)] > 0,
                 features[i],
-                outcomes[i, :n_ions].reshape(-1, N_OUTCOMES),
-                np.arange(N_OUTCOMES),
-                float(outcomes[i, -1]),
-                0.0,
+                Outcomes(
+                    each.tokens,
+                    np.arange(N_OUTCOMES),
+                    outcomes[i, :n_ions].reshape(-1, N_OUTCOMES),
+                    float(outcomes[i, -1]),
+                    0.0,
+                    math.nan,
+                    math.nan,
+                ),
             )
             for i in range(first, row)
         )

@@ -80,6 +80,44 @@ class OutcomeWeights:
 
 
 @dataclass(frozen=True)
+class Outcomes:
+    """What a structure gives when it is measured in a certain way, whatever the spectrum.
+
+    Attributes
+    ----------
+    tokens : MoleculeTokens
+    columns : array of shape (K',)
+        Which outcomes are possible at all.
+    logits : array of shape (F, K')
+        -inf where a fragment cannot give the ion.
+    none_logit, log_total : float
+        Of "no ion of this structure"; what makes log probabilities of logits.
+    squares, entropy : float
+        Sum of the squared probabilities of ions; entropy of all.
+    """
+
+    tokens: MoleculeTokens
+    columns: Array
+    logits: Array
+    none_logit: float
+    log_total: float
+    squares: float
+    entropy: float
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that keeping it takes, about; the tokens take as much as the logits."""
+        return 2 * self.logits.nbytes
+
+    @cached_property
+    def log_p_outcomes(self) -> Array:
+        """Log probabilities of the structure's ions, shape (F * K + 1,); last: none."""
+        every = np.full((len(self.logits), N_OUTCOMES), -np.inf)
+        every[:, self.columns] = self.logits.astype(np.float64) - self.log_total
+        return np.append(every.ravel(), self.none_logit - self.log_total)
+
+
+@dataclass(frozen=True)
 class PairScores:
     """What the model says of one spectrum held against one structure; see ``Scores``.
 
@@ -88,27 +126,13 @@ class PairScores:
     log_p, matched : array of shape (P,)
     features : array of shape (len(MATCH_FEATURES),)
         The first is the score.
-    logits : array of shape (F, K')
-        Of the possible outcomes, -inf where a fragment cannot give them.
-    columns : array of shape (K',)
-    none_logit, log_total : float
-        Of "no ion of this structure"; what makes log probabilities of logits.
+    outcomes : Outcomes
     """
 
     log_p: Array
     matched: Array
     features: Array
-    logits: Array
-    columns: Array
-    none_logit: float
-    log_total: float
-
-    @cached_property
-    def log_p_outcomes(self) -> Array:
-        """Log probabilities of the structure's ions, shape (F * K + 1,); last: none."""
-        every = np.full((len(self.logits), N_OUTCOMES), -np.inf)
-        every[:, self.columns] = self.logits.astype(np.float64) - self.log_total
-        return np.append(every.ravel(), self.none_logit - self.log_total)
+    outcomes: Outcomes
 
 
 def encode_structures(
@@ -147,35 +171,43 @@ def outcome_weights(model: Team5Model, held: HeldSpectrum) -> OutcomeWeights:
     )
 
 
-def score_pair(
-    model: Team5Model, encoded: EncodedStructure, pair: Pair, weights: OutcomeWeights
-) -> PairScores:
-    """Hold one spectrum against one structure."""
+def outcomes_of(
+    model: Team5Model, encoded: EncodedStructure, held: HeldSpectrum, weights: OutcomeWeights
+) -> Outcomes:
+    """Return what a structure gives under a spectrum's conditions; its peaks do not matter."""
     of_kinds = matmul(
         encoded.kinds.unsqueeze(0), weights.weight.t().unsqueeze(0), weights.bias.unsqueeze(0)
     )[0]
     none = float(model.fragment_head.none_logits(encoded.molecule.unsqueeze(0), weights.context))
     fragments = encoded.tokens.fragments
-    shifts = np.array(HYDROGEN_SHIFTS)[weights.columns]
-    # The comparison is made in float32, as in the padded batch.
-    limits = (pair.max_mz - pair.offsets[weights.columns]).astype(np.float32)
     logits, highest = _possible_logits(
         of_kinds.float().numpy(),
         encoded.kind,
+        # The comparison is made in float32, as in the padded batch.
         fragments.masses.astype(np.float32),
         fragments.hydrogens,
-        shifts,
-        limits,
+        np.array(HYDROGEN_SHIFTS)[weights.columns],
+        (held.max_mz - held.offsets[weights.columns]).astype(np.float32),
         none,
     )
     likely = torch.from_numpy(logits).sub(highest).exp_().numpy()
+    log_total = float(highest + np.log(likely.sum(dtype=np.float64) + np.exp(none - highest)))
+    squares, entropy = _totals(logits.ravel(), likely.ravel(), highest, log_total)
+    log_p_none = none - log_total
+    entropy -= np.exp(log_p_none) * max(log_p_none, -30.0)
+    return Outcomes(encoded.tokens, weights.columns, logits, none, log_total, squares, entropy)
+
+
+def score_pair(outcomes: Outcomes, pair: Pair) -> PairScores:
+    """Hold one spectrum against one structure."""
     place = np.full(N_OUTCOMES, -1)
-    place[weights.columns] = np.arange(len(weights.columns))
-    log_p, matched, features, log_total = _summarise(
-        logits,
-        likely,
-        none,
-        highest,
+    place[outcomes.columns] = np.arange(len(outcomes.columns))
+    log_p, matched, features = _summarise(
+        outcomes.logits,
+        outcomes.none_logit,
+        outcomes.log_total,
+        outcomes.squares,
+        outcomes.entropy,
         pair.match_peaks,
         pair.match_outcomes,
         place,
@@ -184,7 +216,7 @@ def score_pair(
         UNEXPLAINED_LOG_PENALTY,
         len(MATCH_FEATURES),
     )
-    return PairScores(log_p, matched, features, logits, weights.columns, none, log_total)
+    return PairScores(log_p, matched, features, outcomes)
 
 
 @njit(cache=True, nogil=True)
@@ -245,9 +277,10 @@ def _totals(logits, likely, highest, log_total):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _summarise(  # type: ignore[no-untyped-def]
     logits,
-    likely,
     none,
-    highest,
+    log_total,
+    squares,
+    entropy,
     match_peaks,
     match_outcomes,
     place,
@@ -257,22 +290,17 @@ def _summarise(  # type: ignore[no-untyped-def]
     n_features,
 ):
     n_peaks, n_outcomes, n_columns = len(weights), len(place), logits.shape[1]
-    flat_logits, flat = logits.ravel(), likely.ravel()
-    none_likely = np.exp(none - highest)
-    log_total = highest + np.log(np.sum(flat) + none_likely)
-    scale = np.exp(highest - log_total)
-    squares, entropy = _totals(flat_logits, flat, highest, log_total)
+    flat = logits.ravel()
     log_p_none = none - log_total
-    entropy -= none_likely * scale * max(log_p_none, -30.0)
 
     p_peaks = np.zeros(n_peaks)
     # Each ion counts once, however many peaks it is near.
-    seen_mask = np.zeros(len(flat), dtype=np.bool_)
+    seen_mask = np.zeros(len(flat) if len(match_peaks) else 0, dtype=np.bool_)
     seen, seen_squares = 0.0, 0.0
     for m in range(len(match_peaks)):
         outcome = match_outcomes[m]
         i = outcome // n_outcomes * n_columns + place[outcome % n_outcomes]
-        p = flat[i] * scale
+        p = np.exp(flat[i] - log_total)
         p_peaks[match_peaks[m]] += p
         if not seen_mask[i]:
             seen_mask[i] = True
@@ -311,4 +339,4 @@ def _summarise(  # type: ignore[no-untyped-def]
     features[6] = seen
     features[7] = common / max(norm, 1e-12)
     features[8] = np.log(max(n_peaks, 1))
-    return log_p, matched, features, log_total
+    return log_p, matched, features

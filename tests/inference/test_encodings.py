@@ -37,7 +37,7 @@ def test_kept_encodings_change_no_score(model):
     cache = EncodingCache()
     expected = scores(model, SMILES)
     assert scores(model, SMILES, cache) == expected
-    assert len(cache) == len(SMILES)
+    assert len(cache.structures) == len(cache.outcomes) == len(SMILES)
     assert scores(model, SMILES[::-1], cache) == expected[::-1]
 
 
@@ -53,20 +53,21 @@ def test_a_structure_written_otherwise_is_known(model):
     cache = EncodingCache()
     scores(model, ["OCC"], cache)
     scores(model, ["CCO", "C(O)C"], cache)
-    assert len(cache) == 1
+    assert len(cache.structures) == 1
 
 
 def test_memory_stays_below_the_bound(model):
     cache = EncodingCache()
     scores(model, SMILES, cache)
-    bound = cache.n_bytes // 2
+    bound = cache.structures.n_bytes
     small = EncodingCache(bound)
     for _ in range(3):
         assert scores(model, SMILES, small) == scores(model, SMILES)
-        assert 0 < small.n_bytes <= bound
+        for part in (small.structures, small.outcomes):
+            assert 0 < part.n_bytes <= bound // 2
     nothing = EncodingCache(0)
     scores(model, SMILES, nothing)
-    assert len(nothing) == 0
+    assert len(nothing.structures) == len(nothing.outcomes) == 0
 
 
 def test_other_weights_find_nothing_that_was_kept(model):
@@ -82,7 +83,7 @@ def test_copies_begin_empty(model):
     cache = EncodingCache(12_345_678)
     scores(model, SMILES, cache)
     for other in (copy.deepcopy(cache), pickle.loads(pickle.dumps(cache))):
-        assert len(other) == 0
+        assert len(other.structures) == len(other.outcomes) == 0
         assert other.max_bytes == cache.max_bytes
 
 
@@ -103,3 +104,28 @@ def test_structures_on_disk_give_the_scores_of_those_cut_anew(model, tmp_path):
         assert scores(model, SMILES, cache) == expected
     assert len(cache.disk.get(SMILES)) == len(SMILES)
     assert cache.parse(SMILES[0]).formula == parse_smiles(SMILES[0]).formula
+
+
+def test_another_way_of_measuring_finds_nothing_that_was_kept(model):
+    cache = EncodingCache()
+    ways = [{}, {"collision_energy": "10 eV"}, {"collision_energy": "60 eV"}, {"adduct": "[M+Na]+"},
+            {"instrument_type": "LC-ESI-QTOF"}]  # fmt: skip
+    spectra = [Spectrum([100.0, 121.028], [1.0, 0.5], **way) for way in ways]
+    molecule = parse_smiles(SMILES[4])
+    for spectrum in spectra:
+        (kept,) = iter_scores(model, [molecule], [spectrum], cache)
+        (anew,) = iter_scores(model, [molecule], [spectrum])
+        assert kept.scores.tolist() == anew.scores.tolist()
+    assert len(cache.structures) == 1
+    assert len(cache.outcomes) == len(ways)
+
+
+def test_other_peaks_measured_the_same_way_are_not_mistaken(model):
+    cache = EncodingCache()
+    molecule = parse_smiles(SMILES[4])
+    for mzs in ([100.0, 121.028], [121.028, 139.039], [50.0]):
+        spectrum = Spectrum(mzs, [1.0] * len(mzs))
+        (kept,) = iter_scores(model, [molecule], [spectrum], cache)
+        (anew,) = iter_scores(model, [molecule], [spectrum])
+        assert kept.features.tolist() == anew.features.tolist()
+    assert len(cache.outcomes) == 1

@@ -1,7 +1,5 @@
 """One molecule at a time without padding, against the padded batch."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,7 @@ from team5.data.preprocess import N_OUTCOMES
 from team5.models.heads import MATCH_FEATURES
 from team5.models.layers import Linear, matmul
 from team5.models.model import ModelConfig, Team5Model
-from team5.models.unpadded import encode_structures, outcome_weights, score_pair
+from team5.models.unpadded import encode_structures, outcome_weights, outcomes_of, score_pair
 
 SMILES = [
     "CC(=O)Oc1ccccc1C(=O)O",
@@ -76,7 +74,8 @@ def test_what_is_computed_without_padding_is_what_the_padded_batch_says(model, a
         for encoded, spectra in zip(encode_structures(model, tokens), held, strict=True):
             for spectrum in spectra:
                 pair = pairs[row]
-                found = score_pair(model, encoded, pair, outcome_weights(model, spectrum))
+                weights = outcome_weights(model, spectrum)
+                found = score_pair(outcomes_of(model, encoded, spectrum, weights), pair)
                 n = len(pair.peaks.mzs)
                 np.testing.assert_allclose(found.log_p, padded.log_p[row, :n], rtol=1e-4, atol=1e-4)
                 np.testing.assert_array_equal(found.matched, padded.matched[row, :n])
@@ -86,7 +85,7 @@ def test_what_is_computed_without_padding_is_what_the_padded_batch_says(model, a
                 ions = len(encoded.tokens.fragments) * N_OUTCOMES
                 expected = padded.log_p_outcomes[row].numpy()
                 np.testing.assert_allclose(
-                    found.log_p_outcomes,
+                    found.outcomes.log_p_outcomes,
                     np.append(expected[:ions], expected[-1]),
                     rtol=1e-4,
                     atol=1e-4,
@@ -149,7 +148,7 @@ def test_a_pair_that_is_scored_leaves_the_encoding_as_it_was(model):
         before = encoded.fragments.clone()
         weights = outcome_weights(model, held)
         pair = hold_against(held, tokens, 0)
-        first = score_pair(model, encoded, pair, weights)
-        again = score_pair(model, dataclasses.replace(encoded), pair, weights)
+        first = score_pair(outcomes_of(model, encoded, held, weights), pair)
+        again = score_pair(outcomes_of(model, encoded, held, weights), pair)
     assert torch.equal(encoded.fragments, before)
     np.testing.assert_array_equal(first.features, again.features)

@@ -4,8 +4,9 @@
 
 Drug-sized candidates (20 to 29 heavy atoms) of one mass each, for one spectrum: cold from their
 SMILES; with their fragments on disk; with the network's word on them in memory, and with what they
-give under these conditions as well; and, for comparison, cold in padded batches as on a GPU. All take turns in one run. Without a table with a
-column smiles, the built-in molecules are taken, which are few. Exits with 1 when a limit is missed.
+give under these conditions as well; and, for comparison, cold in padded batches as on a GPU. All
+take turns in one run. Without a table with a column smiles, the built-in molecules are taken, which
+are few. Exits with 1 when a limit is missed.
 """
 
 from __future__ import annotations

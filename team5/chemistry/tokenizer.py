@@ -271,7 +271,7 @@ class GraphBatch:
     bond_ends : (M, E, 2) long
         Padded bonds join atom 0 to itself and are masked.
     bond_padding_mask : (M, E) bool
-    tokens : tuple of MoleculeTokens
+    tokens : sequence of MoleculeTokens
         What was padded.
     """
 
@@ -280,7 +280,7 @@ class GraphBatch:
     bonds: torch.Tensor
     bond_ends: torch.Tensor
     bond_padding_mask: torch.Tensor
-    tokens: tuple[MoleculeTokens, ...]
+    tokens: Sequence[MoleculeTokens]
 
     def __len__(self) -> int:
         return len(self.tokens)

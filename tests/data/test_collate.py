@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
@@ -164,3 +165,26 @@ def test_an_adduct_that_loses_more_than_the_structure_has_is_named(adduct):
         pair_of("methane", [15.0], [1.0], adduct)
     assert "'C'" in str(raised.value)
     assert adduct in str(raised.value)
+
+
+def test_batch_made_by_a_worker_is_the_one_made_here():
+    def batch_of(names: list[str]) -> Batch:
+        pairs = [pair_of(name, [60.0, 80.5], [1.0, 0.5], index=i) for i, name in enumerate(names)]
+        return collate([TOKENS[name] for name in names], pairs, [1] * len(names))
+
+    names = ["methane", "aspirin", "sugars_100_atoms", "caffeine"]
+    loader = DataLoader(names, batch_size=2, num_workers=1, collate_fn=batch_of)
+    for here, there in zip([batch_of(names[:2]), batch_of(names[2:])], loader, strict=True):
+        for part, other in ((here, there), (here.molecules, there.molecules)):
+            for name, tensor in vars(part).items():
+                if isinstance(tensor, torch.Tensor):
+                    found = getattr(other, name)
+                    assert (found.dtype, found.shape) == (tensor.dtype, tensor.shape), name
+                    # Bytes, because there are NaNs.
+                    assert found.numpy().tobytes() == tensor.numpy().tobytes(), name
+        assert [t.molecule.smiles for t in there.molecules.tokens] == [
+            t.molecule.smiles for t in here.molecules.tokens
+        ]
+        assert there.weights.untyped_storage().data_ptr() == (
+            there.molecules.inside.untyped_storage().data_ptr()
+        )

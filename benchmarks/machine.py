@@ -1,0 +1,66 @@
+"""What all benchmarks print: the machine they ran on, and tables."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def machine_line() -> str:
+    """Return processor, cores at hand, torch with its threads, and how busy the machine is."""
+    import torch
+
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return (
+        f"{_processor()}, {_n_cores()} cores, torch {torch.__version__} with "
+        f"{torch.get_num_threads()} threads, load {load}"
+    )
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _n_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Table:
+    """Rows printed as they come, under a header; numbers with three digits that count."""
+
+    def __init__(self, *columns: str) -> None:
+        self._widths = [max(len(column), 10) for column in columns]
+        self._print(columns)
+
+    def row(self, *cells: str | float) -> None:
+        """Print a row."""
+        self._print([cell if isinstance(cell, str) else _number(cell) for cell in cells])
+
+    @staticmethod
+    def spread(values: Sequence[float]) -> tuple[float, float, float]:
+        """Return median, smallest and largest of measured values."""
+        return statistics.median(values), min(values), max(values)
+
+    def _print(self, cells: Sequence[str]) -> None:
+        # The first says what is measured.
+        padded = [
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(cells, self._widths, strict=True))
+        ]
+        print("  ".join(padded).rstrip(), flush=True)
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from measure import print_machine, print_table, spread
+from machine import machine_line, print_table, spread
 from tqdm import tqdm
 
 from team5.data.spectrum import Spectrum
@@ -75,7 +75,7 @@ def main() -> int:
         if len(ratios) == wanted:
             break
     bar.close()
-    print_machine(torch.get_num_threads())
+    print(machine_line())
     print_table(
         (f"{len(ratios)} queries with {MIN_CANDIDATES} candidates and more", ""),
         [

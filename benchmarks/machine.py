@@ -35,6 +35,21 @@ def _n_cores() -> int:
     return os.cpu_count() or 1
 
 
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Write a median with the least and the most: ``1.72 (1.60 to 1.93)``."""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under their header, the first column to the left."""
+    texts = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in texts) for i in range(len(header))]
+    for row in texts:
+        first = row[0].ljust(widths[0])
+        print("  ".join([first, *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]))
+
+
 class Table:
     """Rows printed as they come, under a header; numbers with three digits that count."""
 

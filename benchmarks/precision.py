@@ -19,7 +19,8 @@ from functools import partial
 import numpy as np
 import polars as pl
 import torch
-from measure import alternate, print_machine, print_table, spread
+from machine import machine_line, print_table, spread
+from measure import alternate
 from scoring import REPOSITORY
 from torch import Tensor, nn
 
@@ -118,7 +119,7 @@ def main() -> int:
         rows.append(
             (name, spread(ratio), f"{moved:,} of {n:,}", queries, first, "yes" if gains else "no")
         )
-    print_machine(torch.get_num_threads())
+    print(machine_line())
     header = ("way", "times as fast", "ranks moved", "in queries", "first places", "worth having")
     print_table(header, rows)
     return 0

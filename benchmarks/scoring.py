@@ -20,7 +20,8 @@ from pathlib import Path
 
 import polars as pl
 import torch
-from measure import ROUNDS, alternate, print_machine, print_table, spread
+from machine import machine_line, print_table, spread
+from measure import ROUNDS, alternate
 
 from team5.chemistry.molecule import parse_smiles
 from team5.data.spectrum import Spectrum
@@ -68,7 +69,7 @@ def main() -> int:
     shares = shares_of_time(model, smiles, spectrum)
     one, two = two_cores(smiles, options.get("version"), spectrum)
 
-    print_machine(torch.get_num_threads())
+    print(machine_line())
     rates = {name: [len(smiles) / s for s in own] for name, own in zip(ways, taken, strict=True)}
     rows = [
         (name, spread(own, 0), spread([r / c for r, c in zip(own, rates["cold"], strict=True)]))

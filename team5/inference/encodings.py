@@ -15,7 +15,7 @@ from team5.chemistry.tokenizer import MoleculeTokenizer, MoleculeTokens
 from team5.data.structure_cache import StructureCache
 from team5.models.unpadded import EncodedStructure, Outcomes
 
-# Some 300 drug-sized structures, and 1,800 under one way of measuring.
+# Some 250 drug-sized structures, and 900 under one way of measuring.
 DEFAULT_BYTES = 256 * 2**20
 _MAX_MOLECULES = 5_000
 

@@ -56,8 +56,8 @@ class EncodedStructure:
 
     @property
     def n_bytes(self) -> int:
-        """Memory that keeping it takes, nearly all of it the kinds' vectors."""
-        return self.kinds.nbytes
+        """Memory that keeping it takes, about."""
+        return self.kinds.nbytes + _token_bytes(self.tokens)
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class Outcomes:
 
     @property
     def n_bytes(self) -> int:
-        """Memory that keeping it takes, about; the tokens take as much as the logits."""
-        return 2 * self.logits.nbytes
+        """Memory that keeping it takes, about."""
+        return self.logits.nbytes + _token_bytes(self.tokens)
 
     @cached_property
     def log_p_outcomes(self) -> Array:
@@ -133,6 +133,11 @@ class PairScores:
     matched: Array
     features: Array
     outcomes: Outcomes
+
+
+def _token_bytes(tokens: MoleculeTokens) -> int:
+    """Return what tokens take: arrays of 60 bytes a fragment, a byte for each of its atoms."""
+    return len(tokens.fragments) * (60 + len(tokens.atoms)) + 20_000
 
 
 def encode_structures(

@@ -1,0 +1,241 @@
+"""Library: structures by exact mass or precursor, read from Parquet a row group at a time.
+
+from team5.library.library import open_library
+
+library = open_library("pubchem.library")
+candidates = library.of_precursor(181.0495, "[M+H]+", ppm=10.0)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from team5.chemistry.adducts import Adduct, parse_adduct
+from team5.constants import CANDIDATE_TOLERANCE_PPM
+from team5.errors import ConfigError, DataError
+from team5.library.candidates import Candidates, to_candidates
+from team5.library.groups import GroupReader, ReadCounts
+from team5.library.index import Index, index_of_file, index_of_manifest
+from team5.library.manifest import Manifest, read_manifest
+from team5.library.storage import as_place
+
+CACHE_BYTES = 256 << 20
+
+
+def open_library(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Library:
+    """Open a library without reading any of its structures.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder made by ``python -m team5.library build``, or a single Parquet file with the
+        columns ``smiles`` and ``exact_mass``, sorted by mass. Also on object storage.
+    cache_bytes : int
+        Most that decoded row groups kept for further lookups may take.
+
+    Raises
+    ------
+    DataFileNotFoundError
+        If there is no library, or its build was not finished.
+    DataError
+        If it is damaged, or the file lacks a column or is not sorted.
+    MissingExtraError
+        If it is on object storage and the extra that reads it is not installed.
+    """
+    if cache_bytes < 0:
+        raise ConfigError(f"cache_bytes {cache_bytes}: must not be negative.")
+    place = as_place(path)
+    try:
+        if place.is_file():
+            return Library(str(path), index_of_file(place), None, cache_bytes)
+        manifest = read_manifest(place)
+    except OSError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: cannot be read ({error}). Check your rights.") from error
+    return Library(str(path), index_of_manifest(place, manifest), manifest, cache_bytes)
+
+
+class Library:
+    """Structures in order of exact mass; made by `open_library`.
+
+    Safe for threads. It can be passed to other processes, forked or not: what goes over is the
+    path, and each process reads for itself.
+
+    Attributes
+    ----------
+    path : str
+        As it was given.
+    manifest : Manifest or None
+        None for a single Parquet file.
+    """
+
+    def __init__(
+        self, path: str, index: Index, manifest: Manifest | None, cache_bytes: int
+    ) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._index = index
+        self._cache_bytes = cache_bytes
+        self._reader = GroupReader(cache_bytes)
+
+    def __len__(self) -> int:
+        return int(self._index.n_rows.sum(dtype=np.int64))
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"Library({self.path!r}, {len(self):,} structures)"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _reopen, (self.path, self._cache_bytes)
+
+    @property
+    def n_row_groups(self) -> int:
+        return len(self._index.n_rows)
+
+    @property
+    def index_bytes(self) -> int:
+        """Memory that the borders of all row groups take."""
+        return self._index.n_bytes
+
+    @property
+    def read_counts(self) -> ReadCounts:
+        """What lookups have cost this process so far."""
+        return self._reader.counts
+
+    @property
+    def mass_range(self) -> tuple[float, float]:
+        """The lightest and the heaviest structure, in u; NaN without any."""
+        if not self.n_row_groups:
+            return math.nan, math.nan
+        return float(self._index.min_masses[0]), float(self._index.max_masses[-1])
+
+    def near(self, exact_mass: float, ppm: float = CANDIDATE_TOLERANCE_PPM) -> Candidates:
+        """Return all structures near an exact mass, whatever their charge.
+
+        Parameters
+        ----------
+        exact_mass : float
+            In u.
+        ppm : float, default 10
+            Half-width of the window, relative to `exact_mass`; its borders belong to it.
+        """
+        _check_positive("exact mass", exact_mass)
+        half_width = exact_mass * _checked_ppm(ppm) * 1e-6
+        return self.between(exact_mass - half_width, exact_mass + half_width)
+
+    def of_precursor(
+        self, precursor_mz: float, adduct: str | Adduct, ppm: float = CANDIDATE_TOLERANCE_PPM
+    ) -> Candidates:
+        """Return the structures that could be behind a precursor.
+
+        ``[M]+`` and the like are of structures with that permanent charge; protonated and most
+        other ions are of neutral ones.
+
+        Parameters
+        ----------
+        precursor_mz : float
+        adduct : str or Adduct
+            Multiply charged ions and those of several molecules as well, ``[2M+2H]2+``.
+        ppm : float, default 10
+            Half-width of the window, relative to `precursor_mz`.
+
+        Raises
+        ------
+        AdductError
+            If the adduct is not understood.
+        """
+        _check_positive("precursor m/z", precursor_mz)
+        ion = parse_adduct(adduct) if isinstance(adduct, str) else adduct
+        half_width = precursor_mz * _checked_ppm(ppm) * 1e-6
+        charge = structure_charge(ion)
+        low, high = (
+            ion.exact_mass(mz) for mz in (precursor_mz - half_width, precursor_mz + half_width)
+        )
+        if charge is None or high <= 0:
+            return to_candidates([])
+        return self.between(low, high).with_charge(charge)
+
+    def between(self, low: float, high: float) -> Candidates:
+        """Return all structures of masses from `low` to `high`, in u, both included."""
+        return to_candidates(list(self._slices(low, high, include_high=True)))
+
+    def partitions(self, n: int) -> list[tuple[float, float]]:
+        """Cut the masses into at most `n` ranges of about as many structures each.
+
+        Returns
+        -------
+        list of (float, float)
+            ``low <= mass < high`` for :meth:`scan`; they meet, the first begins at 0, the last
+            ends at infinity.
+        """
+        if n < 1:
+            raise ConfigError(f"{n} partitions: give one at least.")
+        before = np.cumsum(self._index.n_rows, dtype=np.int64) - self._index.n_rows
+        wanted = np.arange(1, n) * len(self) / n
+        at = np.searchsorted(before, wanted, side="left")
+        inner = np.unique(self._index.min_masses[at[at < self.n_row_groups]])
+        borders = [0.0, *(float(mass) for mass in inner if mass > 0), math.inf]
+        return list(pairwise(borders))
+
+    def scan(self, low: float = 0.0, high: float = math.inf) -> Iterator[Candidates]:
+        """Yield all structures with ``low <= mass < high``, in order, a row group at a time."""
+        for table in self._slices(low, high, include_high=False):
+            yield to_candidates([table])
+
+    def _slices(self, low: float, high: float, *, include_high: bool) -> Iterator[pa.Table]:
+        if math.isnan(low) or math.isnan(high):
+            raise ConfigError(f"masses from {low} to {high}: give numbers.")
+        if high < low:
+            return
+        for group in self._index.holding(low, high):
+            table = self._reader.read(
+                self._index.files[self._index.file_numbers[group]],
+                int(self._index.group_numbers[group]),
+                int(self._index.n_rows[group]),
+            )
+            masses = table["exact_mass"].to_numpy()
+            start = int(np.searchsorted(masses, low, side="left"))
+            stop = int(np.searchsorted(masses, high, side="right" if include_high else "left"))
+            if start < stop:
+                yield table.slice(start, stop - start)
+
+
+def _reopen(path: str, cache_bytes: int) -> Library:
+    return open_library(path, cache_bytes=cache_bytes)
+
+
+def structure_charge(adduct: Adduct) -> int | None:
+    """Return the permanent charge that a structure needs to form an ion; None if none can.
+
+    An ion of nothing but molecules has their charge. Where only protons were gained or lost, and
+    a neutral molecule would be left with an unpaired electron, the molecule brings the rest of
+    the charge: ``[M-2H]-`` is of a cation. All others are of neutral molecules.
+    """
+    if not adduct.composition:
+        charge, rest = divmod(adduct.charge, adduct.n_molecules)
+        return None if rest else charge
+    if len(adduct.composition) == 1 and adduct.composition[0][0] == "H":
+        rest = adduct.charge - adduct.composition[0][1]
+        if rest % 2 and not rest % adduct.n_molecules:
+            return rest // adduct.n_molecules
+    return 0
+
+
+def _check_positive(what: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{what} {value}: must be a positive number.")
+
+
+def _checked_ppm(ppm: float) -> float:
+    if not (math.isfinite(ppm) and ppm >= 0):
+        raise ConfigError(f"tolerance {ppm} ppm: must be a number, not negative.")
+    return ppm

@@ -1,0 +1,153 @@
+"""``library.json``: what a library holds, and the borders of its row groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from team5.errors import DataError, DataFileNotFoundError
+from team5.library.storage import read_json, to_json
+
+MANIFEST_NAME = "library.json"
+BUILDING_NAME = ".building"  # where an unfinished build keeps what it has
+FORMAT = 1
+_REMEDY = "Build the library again: python -m team5.library build INPUT... OUTPUT"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file of a library.
+
+    Attributes
+    ----------
+    file : str
+        Its name within the library.
+    n_rows, size : int
+        Rows, and bytes.
+    sha256 : str
+    min_masses, max_masses : tuple of float
+        The lightest and the heaviest structure of each row group, in u.
+    """
+
+    file: str
+    n_rows: int
+    size: int
+    sha256: str
+    min_masses: tuple[float, ...]
+    max_masses: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a library holds and was made from.
+
+    Attributes
+    ----------
+    n_rows : int
+        Structures.
+    rows_per_group : int
+        Rows of every row group but the last one of a part.
+    parts : tuple of Part
+        In order of mass.
+    inputs : tuple of dict
+        ``path, size, sha256`` and ``n_records`` of every file read.
+    trust_columns : bool
+        Tables' own ``inchikey14, formula, exact_mass`` were taken.
+    made_with : dict
+        Versions of team5, RDKit and pyarrow.
+    n_records, n_merged : int
+        Records read, and how many of them were a structure that is in the library already.
+    dropped : dict
+        ``{reason: {"count": ..., "examples": [{"place": ..., "text": ...}]}}``.
+    """
+
+    n_rows: int
+    rows_per_group: int
+    parts: tuple[Part, ...]
+    inputs: tuple[Mapping[str, Any], ...]
+    trust_columns: bool
+    made_with: Mapping[str, str]
+    n_records: int
+    n_merged: int
+    dropped: Mapping[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """Return the content of ``library.json``."""
+        return to_json({"format": FORMAT, **asdict(self)})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read what a library holds.
+
+    Raises
+    ------
+    DataFileNotFoundError
+        If there is no such folder, or it holds no library or one whose build was not finished.
+    DataError
+        If the manifest is damaged or of a later format.
+    """
+    path = folder / MANIFEST_NAME
+    if not path.exists():
+        if (folder / BUILDING_NAME).exists():
+            raise DataFileNotFoundError(
+                f"{folder}: the build was not finished: run the same command to go on."
+            )
+        what = "holds no library.json, so it is no library" if folder.exists() else "no such folder"
+        raise DataFileNotFoundError(f"{folder}: {what}. {_REMEDY}")
+    raw = read_json(path, _REMEDY)
+    if raw.get("format") != FORMAT:
+        raise DataError(
+            f"{path}: format {raw.get('format')!r}; this team5 reads format {FORMAT}. {_REMEDY}"
+        )
+    try:
+        parts = tuple(
+            Part(
+                file=str(part["file"]),
+                n_rows=int(part["n_rows"]),
+                size=int(part["size"]),
+                sha256=str(part["sha256"]),
+                min_masses=tuple(map(float, part["min_masses"])),
+                max_masses=tuple(map(float, part["max_masses"])),
+            )
+            for part in raw["parts"]
+        )
+        manifest = Manifest(
+            n_rows=int(raw["n_rows"]),
+            rows_per_group=int(raw["rows_per_group"]),
+            parts=parts,
+            inputs=tuple(raw["inputs"]),
+            trust_columns=bool(raw["trust_columns"]),
+            made_with=dict(raw["made_with"]),
+            n_records=int(raw["n_records"]),
+            n_merged=int(raw["n_merged"]),
+            dropped=dict(raw["dropped"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: damaged ({type(error).__name__}: {error}). {_REMEDY}") from error
+    _check(manifest, path)
+    return manifest
+
+
+def _check(manifest: Manifest, path: Path) -> None:
+    borders = [
+        border
+        for part in manifest.parts
+        for pair in zip(part.min_masses, part.max_masses, strict=False)
+        for border in pair
+    ]
+    per_group = manifest.rows_per_group
+    fits = (
+        per_group > 0
+        and sum(part.n_rows for part in manifest.parts) == manifest.n_rows
+        and borders == sorted(borders)
+        and all(
+            len(part.min_masses) == len(part.max_masses) == -(-part.n_rows // per_group)
+            # A name that leads out of the folder would let a manifest read any file.
+            and "/" not in part.file and "\\" not in part.file and part.file not in ("", "..")
+            for part in manifest.parts
+        )
+    )  # fmt: skip
+    if not fits:
+        raise DataError(f"{path}: damaged (its parts contradict one another). {_REMEDY}")

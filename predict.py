@@ -113,7 +113,7 @@ def check_settings(settings: dict[str, Any]) -> None:
     top = settings["top"]
     if not isinstance(top, int) or isinstance(top, bool) or top < 1:
         raise ConfigError(f"top={top}: give the number of rows to show, 1 or more.")
-    for name in ("verify", "cache_structures"):
+    for name in ("verify", "cache_structures", "resume", "first_look"):
         if not isinstance(settings[name], bool):
             raise ConfigError(f"{name}={settings[name]}: choose true or false.")
     one = sorted(given & {"smiles", "mzs", "intensities"})
@@ -138,8 +138,6 @@ def check_settings(settings: dict[str, Any]) -> None:
 
 def check_library_settings(settings: dict[str, Any], given: set[str]) -> None:
     """Refuse settings that make no search of a library."""
-    if not isinstance(settings["resume"], bool):
-        raise ConfigError(f"resume={settings['resume']}: choose true or false.")
     if "library" not in given:
         if settings["resume"]:
             raise ConfigError("resume=true goes on with a search: add library= and output=.")
@@ -164,12 +162,9 @@ def check_library_settings(settings: dict[str, Any], given: set[str]) -> None:
     ppm = settings["ppm"]
     if not isinstance(ppm, int | float) or isinstance(ppm, bool) or not 0 <= ppm < MAX_PPM:
         raise ConfigError(f"ppm={ppm}: give the half-width of the window, 10 or so.")
-    for name in ("keep", "first_look"):
-        number = settings[name]
-        if name in given and (
-            not isinstance(number, int) or isinstance(number, bool) or number < 1
-        ):
-            raise ConfigError(f"{name}={number}: give a number of candidates, 1 or more.")
+    keep = settings["keep"]
+    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+        raise ConfigError(f"keep={keep}: give a number of candidates, 1 or more.")
 
 
 def answer(

@@ -35,15 +35,15 @@ class SearchSettings:
         Half-width of the window around the precursor m/z.
     keep : int
         Rows of each spectrum.
-    first_look : int or None
-        Candidates that are scored at most; None scores all.
+    first_look : bool
+        Score only those of long lists that are worth it at first sight.
     max_error : float or None
         As for `infer`.
     """
 
     ppm: float = CANDIDATE_TOLERANCE_PPM
     keep: int = 100
-    first_look: int | None = None
+    first_look: bool = False
     max_error: float | None = None
 
 
@@ -160,6 +160,7 @@ def _search(
         smiles,
         [key for part in candidates for key in part.inchikey14.to_pylist()],
         keep=settings.keep,
+        first_look=settings.first_look,
         max_error=settings.max_error,
     )
     names = [name for part in candidates for name in part.names.to_pylist()]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import compress, islice
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, MoleculeError, SpectrumError
 from team5.inference.abstain import why_held_back
 from team5.inference.engine import Scored, adduct_of, iter_scores
+from team5.inference.first_look import worth_scoring
 from team5.inference.inference import LoadedModel
 from team5.inference.matches import count_wrong_precursors, to_match, with_probability
 from team5.inference.references import (
@@ -29,10 +30,10 @@ from team5.inference.references import (
 )
 from team5.inference.results import Match
 
-Thin = Callable[[Sequence[Molecule], Spectrum, int], list[int]]
-
 # Structures parsed ahead of the scoring, some 10 kB each.
 _PARSED_AT_ONCE = 1_024
+# A first look compares candidates with each other, and needs more of them for it.
+_LOOKED_AT_ONCE = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,7 @@ def shortlist(
     inchikey14: Sequence[str | None],
     *,
     keep: int = 100,
-    first_look: int | None = None,
-    thin: Thin | None = None,
+    first_look: bool = False,
     max_error: float | None = None,
 ) -> Shortlist:
     """Score candidates and return the best; scores and probabilities are those of `infer`.
@@ -85,10 +85,9 @@ def shortlist(
         First blocks of the InChIKeys; where there is none it is computed.
     keep : int, default 100
         How many are told in full.
-    first_look : int, optional
-        Score only so many, those that ``thin`` finds best at first sight.
-    thin : callable, optional
-        Takes molecules, the spectrum and how many to keep; returns their places, best first.
+    first_look : bool, default False
+        Score only those of a long list that are worth it at first sight, see `worth_scoring`.
+        Probabilities then say how a structure stands among these.
     max_error : float, optional
         As for `infer`.
 
@@ -112,13 +111,11 @@ def shortlist(
                     faults.append(error)
 
     found = usable()
-    if first_look is not None and thin is not None and len(smiles) > first_look:
-        everything = list(found)
-        chosen = thin([molecule for _, molecule, _ in everything], spectrum, first_look)
-        # In the order given, which decides among equal scores.
-        found = iter([everything[i] for i in sorted(chosen)])
     field = _Field(model, spectrum, keep)
-    while part := list(islice(found, _PARSED_AT_ONCE)):
+    while part := list(islice(found, _LOOKED_AT_ONCE if first_look else _PARSED_AT_ONCE)):
+        if first_look:
+            kept = worth_scoring([molecule for _, molecule, _ in part], spectrum)
+            part = list(compress(part, kept))
         field.add(part)
     if not field.places:
         raise faults[0]

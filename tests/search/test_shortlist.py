@@ -3,13 +3,13 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from team5.chemistry.molecule import parse_smiles
 from team5.data.spectrum import Spectrum
 from team5.errors import MoleculeError
 from team5.inference.batch import Candidate, rank_candidates
+from team5.inference.first_look import worth_scoring
 from team5.inference.inference import load_model
 from team5.search.shortlist import shortlist
 from tests.library.structures import many_smiles
@@ -109,17 +109,14 @@ def test_candidates_none_of_which_can_be_used_are_an_error(model):
         shortlist(model, spectrum(), ["C1CC", "C" * 200], [None, None])
 
 
-def test_a_first_look_leaves_what_it_chose(model):
-    candidates = of_mass("C7H14O2", 20)
-    looked_at = []
-
-    def thin(molecules, asked, keep):
-        looked_at.extend(molecules)
-        return list(np.arange(len(molecules))[::-1][:keep])
-
+def test_a_first_look_leaves_what_is_worth_a_score(model):
+    candidates = [smiles for smiles in many_smiles(4_000) if parse_smiles(smiles).charge == 0][:300]
     asked = spectrum(adduct="[M+H]+")
-    found = shortlist(model, asked, candidates, [None] * 20, first_look=12, thin=thin)
-    assert [molecule.smiles for molecule in looked_at] == candidates
-    assert (found.n_candidates, found.n_scored) == (20, 12)
-    expected = shortlist(model, asked, candidates[8:], [None] * 12)
+    molecules = [parse_smiles(smiles) for smiles in candidates]
+    worth = worth_scoring(molecules, asked)
+    assert 0 < worth.sum() < len(candidates)
+    chosen = [smiles for smiles, is_worth in zip(candidates, worth, strict=True) if is_worth]
+    found = shortlist(model, asked, candidates, [None] * 300, keep=20, first_look=True)
+    expected = shortlist(model, asked, chosen, [None] * len(chosen), keep=20)
     assert found.matches == expected.matches
+    assert (found.n_candidates, found.n_scored) == (300, len(chosen))

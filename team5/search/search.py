@@ -111,11 +111,11 @@ def search_file(
     WorkerError
         If a worker ends; what is done is kept.
     """
-    output = Path(output)
-    if is_remote(str(output)):
+    if is_remote(output):
         raise ConfigError(
             f"output={output}: results are written to a local disk. Copy them when they are whole."
         )
+    output = Path(output)
     if output.suffix.lower() not in ENDINGS:
         raise ConfigError(f"output={output}: choose one of {', '.join(ENDINGS)}.")
     source = SpectraFile(spectra) if isinstance(spectra, str | Path) else spectra

@@ -21,6 +21,16 @@ structures its records carry:
     python predict.py spectra=queries.mgf candidates=structures.smi output=ranking.csv device=cuda
     python predict.py spectra=library.msp output=matches.parquet
 
+Find what is behind each spectrum in a library of structures (python -m team5.library build);
+resume=true goes on with a search that was broken off, engine=ray does it on a Ray cluster:
+
+    python predict.py spectra=run.mzML library=pubchem.library output=hits.parquet
+    python predict.py spectra=run.mzML library=pubchem.library output=hits.parquet resume=true
+    python predict.py spectra=run.mzML library=s3://bucket/pubchem.library output=hits.parquet \
+        engine=ray engine.address=ray://head:10001
+    python predict.py mzs=[121.028,139.039] intensities=[100,35] precursor_mz=181.0495 \
+        library=pubchem.library
+
 Match a spectrum with a structure, beside other molecules of its mass, which makes it surer:
 
     python predict.py smiles="CCO" mzs=[47.049] intensities=[100] references=library.smi
@@ -41,6 +51,7 @@ if TYPE_CHECKING:
     from team5.inference.results import Answer
 
 MEASURED = ("spectra", "mzs", "intensities")
+MAX_PPM = 1_000_000
 CONTEXT = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
 
 
@@ -59,6 +70,10 @@ def main(cfg: DictConfig) -> int:
 
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     check_settings(settings)
+    if settings["library"] is not None:
+        from team5.cli.searching import search
+
+        return search(settings)
     output = settings["output"]
     if output is not None:
         check_output_path(
@@ -98,7 +113,7 @@ def check_settings(settings: dict[str, Any]) -> None:
     top = settings["top"]
     if not isinstance(top, int) or isinstance(top, bool) or top < 1:
         raise ConfigError(f"top={top}: give the number of rows to show, 1 or more.")
-    for name in ("verify", "cache_structures"):
+    for name in ("verify", "cache_structures", "resume", "first_look"):
         if not isinstance(settings[name], bool):
             raise ConfigError(f"{name}={settings[name]}: choose true or false.")
     one = sorted(given & {"smiles", "mzs", "intensities"})
@@ -113,11 +128,43 @@ def check_settings(settings: dict[str, Any]) -> None:
         raise ConfigError(
             "candidates= needs a spectrum: add spectra=FILE, or mzs= and intensities=."
         )
+    check_library_settings(settings, given)
     if not given & {"spectra", "smiles", "mzs", "intensities"}:
         raise ConfigError(
             "nothing is asked. Give smiles=, with mzs= and intensities= if you have a spectrum; "
             "python predict.py --help shows examples."
         )
+
+
+def check_library_settings(settings: dict[str, Any], given: set[str]) -> None:
+    """Refuse settings that make no search of a library."""
+    if "library" not in given:
+        if settings["resume"]:
+            raise ConfigError("resume=true goes on with a search: add library= and output=.")
+        return
+    for name in ("candidates", "smiles", "references"):
+        if name in given:
+            raise ConfigError(
+                f"library= and {name}= both name structures; with library= candidates are "
+                "compared with each other. Give one of the two."
+            )
+    if "spectra" not in given and not {"mzs", "intensities"} <= given:
+        raise ConfigError(
+            "library= needs a spectrum: add spectra=FILE, or mzs=, intensities= and precursor_mz=."
+        )
+    if "spectra" not in given and "precursor_mz" not in given:
+        raise ConfigError(
+            "library= finds structures by the precursor: add precursor_mz=, and adduct= if it is "
+            "not that of the ion mode."
+        )
+    if settings["resume"] and "output" not in given:
+        raise ConfigError("resume=true goes on with a file: add output=, as it was given before.")
+    ppm = settings["ppm"]
+    if not isinstance(ppm, int | float) or isinstance(ppm, bool) or not 0 <= ppm < MAX_PPM:
+        raise ConfigError(f"ppm={ppm}: give the half-width of the window, 10 or so.")
+    keep = settings["keep"]
+    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+        raise ConfigError(f"keep={keep}: give a number of candidates, 1 or more.")
 
 
 def answer(

@@ -125,6 +125,8 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
         RawArgument("spectra"),
         RawArgument("candidates"),
         RawArgument("references"),
+        RawArgument("library"),
+        RawArgument("engine.address"),
         RawArgument("output"),
     ),
     "evaluate": (

@@ -7,10 +7,14 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from team5.errors import ConfigError
 from team5.evaluation.selective import confidence_needed, match_confidence, ranking_confidence
 from team5.inference.results import Match
 
+Array = NDArray[Any]
 Calibration = Mapping[str, Mapping[str, Any]]
 
 # The same for all spectra of a file, and dear beside one answer.
@@ -41,22 +45,38 @@ def hold_back(matches: Sequence[Match], calibration: Calibration, max_error: flo
     structures drawn like those of the version's validation (for rankings: with the true structure
     among the candidates).
     """
-    if len(matches) == 1:
+    scores = np.array([match.score for match in matches])
+    fits = np.array([match.precursor_fits is not False for match in matches])
+    reason = why_held_back(matches[0].probability, scores, fits, calibration, max_error)
+    return [replace(match, abstained=reason) for match in matches] if reason else list(matches)
+
+
+def why_held_back(
+    probability: float, scores: Array, fits: Array, calibration: Calibration, max_error: float
+) -> str | None:
+    """Return why the answer to one question should not be relied on, None if it may be.
+
+    Parameters
+    ----------
+    probability : float
+        Of the match, where there is but one.
+    scores : array of shape (C,)
+    fits : array of shape (C,)
+        Whether each can have the precursor.
+    """
+    if len(scores) == 1:
         question, answer = "match", "the label"
-        confidence = match_confidence(matches[0].probability)
+        confidence = match_confidence(probability)
     else:
         question, answer = "rank", "the first place"
-        fitting = [match.score for match in matches if match.precursor_fits is not False]
-        confidence = ranking_confidence(fitting or [match.score for match in matches])
+        confidence = ranking_confidence((scores[fits] if fits.any() else scores).tolist())
     stored = (tuple(calibration[question][name]) for name in ("confidences", "wrong", "groups"))
     needed = _confidence_needed(*stored, max_error)
     if needed is None:
-        reason = f"no answer of this version is sure enough for an error of {max_error:g}"
-    elif confidence < needed:
-        reason = (
+        return f"no answer of this version is sure enough for an error of {max_error:g}"
+    if confidence < needed:
+        return (
             f"{answer} is {confidence:.2f} sure; an error of at most {max_error:g} needs "
             f"{needed:.2f}"
         )
-    else:
-        return list(matches)
-    return [replace(match, abstained=reason) for match in matches]
+    return None

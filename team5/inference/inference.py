@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -27,37 +26,39 @@ if __name__ == "__main__":
 import numpy as np
 import torch
 
-from team5.chemistry.adducts import Adduct, parse_adduct
 from team5.chemistry.molecule import Molecule
 from team5.chemistry.tokenizer import MoleculeTokenizer
-from team5.constants import PRECURSOR_TOLERANCE
 from team5.data.collate import check_adduct
-from team5.data.collision_energy import parse_collision_energy
-from team5.data.context import ADDUCTS
 from team5.data.spectrum import Spectrum
 from team5.data.structure_cache import StructureCache
 from team5.errors import AdductError, ConfigError, DeviceError, MoleculeError, Team5Error
 from team5.inference.abstain import Calibration, check_max_error, hold_back
 from team5.inference.encodings import EncodingCache
 from team5.inference.engine import Scored, adduct_of, iter_scores
-from team5.inference.explain import explain_peaks, predict_spectrum
+from team5.inference.explain import predict_spectrum
+from team5.inference.matches import (
+    best_first,
+    count_wrong_precursors,
+    energy_notes,
+    to_match,
+    unusual,
+    with_probability,
+    wrong_precursor,
+)
 from team5.inference.references import (
     Comparison,
     Fit,
     add_isomers,
     choose_references,
     compared_logits,
-    note_unused,
 )
-from team5.inference.results import ExplainedPeak, Match, Simulation
+from team5.inference.results import Match, Simulation
 from team5.models.model import ModelConfig, Team5Model
 from team5.registry.export import read_version
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-# A precursor that the structure cannot have settles the question; in units of the match logit.
-_WRONG_PRECURSOR_PENALTY = 12.0
 # Of several structures that cannot be used, so many are said in full.
 _MAX_FAULTS_SHOWN = 5
 
@@ -311,7 +312,8 @@ class Question:
         fit = Fit.of(scored)
         if index >= len(self.comparisons):
             return Part(index, fit=fit)
-        return Part(index, *_to_match(model, scored, self.spectra), fit)
+        n_wrong = count_wrong_precursors(scored, self.spectra)
+        return Part(index, to_match(model, scored, self.spectra), n_wrong, fit)
 
     def finish(self, model: LoadedModel, parts: Iterable[Part]) -> list[Match] | list[Simulation]:
         ordered = sorted(parts, key=lambda part: part.index)
@@ -470,8 +472,7 @@ def _check_ions(molecules: Sequence[Molecule], spectra: Sequence[Spectrum]) -> N
 def _to_ranked(model: LoadedModel, parts: Sequence[Part], question: Question) -> list[Match]:
     """Return the matches of one question; several are ranked.
 
-    Several spectra are judged by the means of their match logits and scores. Ranks go by score,
-    after whether the structure can have the precursor at all.
+    Several spectra are judged by the means of their match logits and scores.
     """
     comparisons, max_error = question.comparisons, question.max_error
     fits = [part.fit for part in parts if part.fit is not None]
@@ -480,118 +481,22 @@ def _to_ranked(model: LoadedModel, parts: Sequence[Part], question: Question) ->
         parts, comparisons, compared_logits(model, fits, comparisons), strict=False
     ):
         assert isinstance(part.answer, Match)  # noqa: S101 - for the type checker
-        logit = float(logits.double().mean())
-        logit -= _WRONG_PRECURSOR_PENALTY * part.n_wrong / len(logits)
-        probability = float(torch.sigmoid(torch.tensor(logit, dtype=torch.float64)))
-        unused = note_unused(comparison, question.n_given, is_alone=len(comparisons) == 1)
         done.append(
-            replace(
-                part.answer,
-                probability=probability,
-                label=probability >= model.threshold,
-                notes=(*part.answer.notes, *([unused] if unused else [])),
-                references=comparison.kind,
-                n_references=len(comparison.places),
+            with_probability(
+                model, part.answer, logits, part.n_wrong, comparison,
+                n_given=question.n_given, is_alone=len(comparisons) == 1,
             )
-        )
+        )  # fmt: skip
     if len(done) > 1:
-        # Stable, so that equal scores keep the order given.
-        wrong = np.array([part.n_wrong for part in parts[: len(done)]])
-        order = np.lexsort((np.array([-match.score for match in done]), wrong))
+        order = best_first(
+            [part.n_wrong for part in parts[: len(done)]], [match.score for match in done]
+        )
         ranks = np.empty(len(order), dtype=int)
         ranks[order] = np.arange(1, len(order) + 1)
         done = [replace(match, rank=int(rank)) for match, rank in zip(done, ranks, strict=True)]
     if max_error is not None and model.calibration is not None:
         return hold_back(done, model.calibration, max_error)
     return done
-
-
-def _to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -> tuple[Match, int]:
-    """Return the match but for its probability, and how many precursors it cannot have."""
-    molecule = scored.tokens.molecule
-    notes = list(molecule.notes)
-    score, explained, n_wrong = 0.0, 0.0, 0
-    peaks: list[ExplainedPeak] = []
-    impossible: list[float] = []
-    for i, (pair, spectrum) in enumerate(zip(scored.pairs, spectra, strict=True)):
-        adduct = adduct_of(spectrum, molecule)
-        if spectrum.adduct is None:
-            notes.append(f"adduct {adduct.name} assumed")
-        notes += _unusual(adduct, molecule) + _energy_notes(spectrum)
-        if complaint := _wrong_precursor(spectrum, molecule, adduct, pair.precursor_mz):
-            n_wrong += 1
-            notes.append(complaint)
-        score += float(scored.scores[i]) / len(spectra)
-        peaks += explain_peaks(scored.tokens, pair, adduct, scored.log_p_outcomes(i))
-        matched = scored.details[i].matched
-        explained += float(
-            (pair.peaks.intensities * matched).sum() / pair.peaks.intensities.sum()
-        ) / len(spectra)
-        impossible += pair.peaks.impossible_mzs.tolist()
-    if impossible:
-        notes.append(
-            f"{len(impossible)} peak(s) above the precursor: no ion of this structure gives them"
-        )
-    match = Match(
-        smiles=molecule.smiles,
-        probability=math.nan,
-        label=False,
-        threshold=model.threshold,
-        rank=None,
-        score=score,
-        explained_intensity=explained,
-        peaks=tuple(peaks),
-        impossible_mzs=tuple(impossible),
-        formula=molecule.formula,
-        adduct=adduct_of(spectra[0], molecule).name,
-        precursor_mz=scored.pairs[0].precursor_mz,
-        precursor_fits=(
-            None if all(spectrum.precursor_mz is None for spectrum in spectra) else n_wrong == 0
-        ),
-        collision_energy=spectra[0].collision_energy,
-        version=model.version,
-        version_hash=model.version_hash,
-        notes=tuple(dict.fromkeys(notes)),
-    )
-    return match, n_wrong
-
-
-def _unusual(adduct: Adduct, molecule: Molecule) -> list[str]:
-    if adduct.n_molecules > 1 or abs(adduct.charge) > 1:
-        learned = "the model learned from singly charged ions of one molecule"
-        return [f"{adduct.name}: {learned}; do not rely on it here"]
-    gained = [symbol for symbol, count in adduct.composition if count > 0]
-    if adduct.charge < 0 <= molecule.charge and gained == ["H"]:
-        return [f"{adduct.name} is unusual; the deprotonated molecule is [M-H]-"]
-    return []
-
-
-def _energy_notes(spectrum: Spectrum) -> list[str]:
-    if spectrum.collision_energy is None:
-        return []
-    if parse_collision_energy(spectrum.collision_energy).value is not None:
-        return []
-    said = f"collision energy {spectrum.collision_energy!r} is not understood"
-    return [f"{said}: answered as if none were given"]
-
-
-def _wrong_precursor(
-    spectrum: Spectrum, molecule: Molecule, adduct: Adduct, calculated: float
-) -> str | None:
-    measured = spectrum.precursor_mz
-    if measured is None or abs(measured - calculated) <= PRECURSOR_TOLERANCE:
-        return None
-    fitting = [
-        name
-        for name in ADDUCTS
-        if abs(parse_adduct(name).precursor_mz(molecule.exact_mass) - measured)
-        <= PRECURSOR_TOLERANCE
-    ]
-    hint = f"; it would be {' or '.join(fitting)}" if fitting else ""
-    return (
-        f"precursor m/z {measured:.4f} is not {adduct.name} of {molecule.formula} "
-        f"({calculated:.4f}){hint}"
-    )
 
 
 def _to_simulation(model: LoadedModel, scored: Scored, asked: Spectrum) -> Simulation:
@@ -602,9 +507,9 @@ def _to_simulation(model: LoadedModel, scored: Scored, asked: Spectrum) -> Simul
         notes.append(f"adduct {ion.name} assumed")
     if asked.collision_energy is None:
         notes.append("no collision energy given: predicted as for spectra that do not state one")
-    notes += _unusual(ion, molecule) + _energy_notes(asked)
+    notes += unusual(ion, molecule) + energy_notes(asked)
     calculated = scored.pairs[0].precursor_mz
-    if complaint := _wrong_precursor(asked, molecule, ion, calculated):
+    if complaint := wrong_precursor(asked, molecule, ion, calculated):
         notes.append(complaint)
     predicted = predict_spectrum(
         scored.tokens,

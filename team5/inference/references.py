@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from team5.chemistry.isomers import make_isomers
@@ -24,9 +25,10 @@ from team5.models.heads import (
 from team5.models.model import Team5Model
 
 # Structures of one question that isomers are made for; each costs as much as eight candidates.
-_MAX_WITH_ISOMERS = 32
+MAX_WITH_ISOMERS = 32
 
 Kind = Literal["candidates", "isomers"]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def choose_references(
         for comparison in comparisons
     ]
     without = tuple(i for i, comparison in enumerate(comparisons) if comparison.kind is None)
-    makes_isomers = model.isomer_head.is_fitted and len(without) <= _MAX_WITH_ISOMERS
+    makes_isomers = model.isomer_head.is_fitted and len(without) <= MAX_WITH_ISOMERS
     return scored, comparisons, without if makes_isomers else ()
 
 
@@ -139,33 +141,65 @@ def compare_with_candidates(
 ) -> list[Comparison]:
     """Return what each of the first ``n`` stands beside: others of its mass, each structure once.
 
-    Which ones does not depend on their order: those whose InChIKey blocks follow its own.
+    Which ones does not depend on their order.
     """
     if not model.candidate_head.is_fitted:
         return [Comparison()] * n
-    by_key = {molecule.inchikey14: i for i, molecule in reversed(list(enumerate(molecules)))}
-    keys = sorted(by_key)
-    order = np.array([by_key[key] for key in keys])
-    masses = np.array([molecules[i].exact_mass for i in order])
-    given = {molecule.inchikey14 for molecule in molecules[n:]}
-    is_given = np.array([key in given for key in keys])
-    start_of = {key: place for place, key in enumerate(keys)}
-    found = []
-    for molecule in molecules[:n]:
-        near = np.abs(masses - molecule.exact_mass) <= (
-            CANDIDATE_TOLERANCE_PPM * 1e-6 * molecule.exact_mass
-        )
-        own = start_of[molecule.inchikey14]
+    neighbours = Neighbours(
+        [molecule.inchikey14 for molecule in molecules],
+        np.array([molecule.exact_mass for molecule in molecules]),
+        given={molecule.inchikey14 for molecule in molecules[n:]},
+    )
+    return [neighbours.of(place) for place in range(n)]
+
+
+class Neighbours:
+    """Structures by InChIKey block, to find which others of its mass each stands beside.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        InChIKey blocks; of several structures with the same one the first counts.
+    masses : array of shape (C,)
+        Exact masses in u.
+    given : set of str
+        Those of references; `Comparison.n_fitting` counts them.
+    """
+
+    def __init__(self, keys: Sequence[str], masses: Array, *, given: Collection[str] = ()) -> None:
+        self._keys, self._masses = keys, masses
+        by_key = {key: i for i, key in reversed(list(enumerate(keys)))}
+        each_once = sorted(by_key)
+        self._order = np.array([by_key[key] for key in each_once], dtype=np.intp)
+        self._masses_by_key = masses[self._order]
+        self._start_of = {key: place for place, key in enumerate(each_once)}
+        self._is_given = np.array([key in given for key in each_once], dtype=bool)
+
+    def of(self, place: int) -> Comparison:
+        """Return what one structure stands beside: those whose blocks follow its own."""
+        low, high = self._window(self._masses[place])
+        near = (self._masses_by_key >= low) & (self._masses_by_key <= high)
+        own = self._start_of[self._keys[place]]
         near[own] = False
         places = np.flatnonzero(near)
         following = np.roll(places, -int(np.searchsorted(places, own)))[:MAX_REFERENCES]
-        comparison = Comparison(n_fitting=int(is_given[places].sum()))
-        if len(following) >= MIN_REFERENCES:
-            comparison = replace(
-                comparison, kind="candidates", places=tuple(order[following].tolist())
-            )
-        found.append(comparison)
-    return found
+        comparison = Comparison(n_fitting=int(self._is_given[places].sum()))
+        if len(following) < MIN_REFERENCES:
+            return comparison
+        return replace(comparison, kind="candidates", places=tuple(self._order[following].tolist()))
+
+    def n_without(self) -> int:
+        """Return how many structures have too few others of their mass to be compared with."""
+        low, high = self._window(self._masses)
+        masses = np.sort(self._masses_by_key)
+        near = np.searchsorted(masses, high, side="right") - np.searchsorted(masses, low)
+        own = self._masses[self._order[[self._start_of[key] for key in self._keys]]]
+        near -= (own >= low) & (own <= high)
+        return int((near < MIN_REFERENCES).sum())
+
+    def _window(self, mass: Any) -> tuple[Any, Any]:
+        half_width = CANDIDATE_TOLERANCE_PPM * 1e-6 * mass
+        return mass - half_width, mass + half_width
 
 
 def note_unused(comparison: Comparison, n_given: int, *, is_alone: bool) -> str | None:

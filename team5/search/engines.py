@@ -1,0 +1,86 @@
+"""Who does the chunks of a search: processes of this machine, or a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from team5.errors import ConfigError
+from team5.inference.inference import parse_device
+from team5.search.chunks import Result, Searcher, SearchSettings, Tools
+from team5.search.local import search_here, search_in_processes
+from team5.search.spectra import Chunk
+
+NAMES = ("local", "ray")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Who does the chunks.
+
+    Attributes
+    ----------
+    name : {"local", "ray"}
+    workers : int or None
+        Processes at work at a time; None takes one per core, or per GPU. 0 and 1 do without
+        further processes where the engine is local.
+    address : str or None
+        Of a Ray cluster; None starts one on this machine.
+    """
+
+    name: str = "local"
+    workers: int | None = None
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in NAMES:
+            raise ConfigError(f"engine.name={self.name}: choose {' or '.join(NAMES)}.")
+        least = 0 if self.name == "local" else 1
+        if self.workers is not None and (
+            not isinstance(self.workers, int)
+            or isinstance(self.workers, bool)
+            or self.workers < least
+        ):
+            raise ConfigError(
+                f"engine.workers={self.workers}: give a number of processes, {least} or more, or "
+                "null for one per core."
+            )
+
+
+def run(
+    chunks: Iterable[Chunk], engine: Engine, tools: Tools, settings: SearchSettings
+) -> Generator[Result]:
+    """Search chunks, and yield what each gave, in any order.
+
+    Raises
+    ------
+    WorkerError
+        If a worker ended and its chunk cannot be done again.
+    Team5Error
+        What loading the version or the library raises.
+    """
+    make_searcher = partial(Searcher, tools, settings)
+    if engine.name == "ray":
+        from team5.search.on_ray import search_on_ray
+
+        return search_on_ray(
+            chunks,
+            make_searcher,
+            address=engine.address,
+            n_workers=engine.workers,
+            on_gpu=tools.device.startswith("cuda"),
+        )
+    n_workers = _n_workers(tools.device) if engine.workers is None else engine.workers
+    if n_workers <= 1:
+        return search_here(chunks, make_searcher)
+    return search_in_processes(chunks, make_searcher, n_workers)
+
+
+def _n_workers(device: str) -> int:
+    if parse_device(device).type != "cpu":
+        return 1  # an accelerator is kept busy by one
+    if hasattr(os, "sched_getaffinity"):  # what this process may use; not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,184 @@
+"""The folder of a search that is not finished: its plan, and a Parquet file of each chunk done.
+
+``hits.parquet.parts/`` can be read at any time as a Parquet dataset; files that begin with ``_`` or
+``.`` do not belong to it, as is the custom there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from team5.errors import ConfigError, DataError, StorageError
+from team5.library.storage import read_json, to_json, write_whole
+from team5.registry.storage import storage_errors
+from team5.search.chunks import Result
+from team5.search.spectra import LeftOut
+
+_PLAN = "_plan.json"
+_LOCK = ".lock"
+_LEFT_OUT = b"team5.left_out"
+_N_SPECTRA = b"team5.n_spectra"
+
+
+class Parts:
+    """Chunks that are done, each whole or absent; made by `open_parts`.
+
+    Attributes
+    ----------
+    folder : Path
+    finished : dict
+        How many spectra each finished chunk has, by number.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.finished = {
+            int(path.stem.removeprefix("part-")): _n_spectra(path)
+            for path in sorted(folder.glob("part-*.parquet"))
+        }
+
+    def write(self, result: Result) -> None:
+        """Keep a chunk that is done.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        left_out = [[one.spectrum, one.identifier, one.reason] for one in result.left_out]
+        table = result.table.replace_schema_metadata(
+            {_LEFT_OUT: json.dumps(left_out), _N_SPECTRA: str(result.n_spectra)}
+        )
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        with storage_errors(self.folder):
+            write_whole(self._path(result.number), buffer.getvalue())
+        self.finished[result.number] = result.n_spectra
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield the rows chunk by chunk, in the order of the spectra."""
+        for number in sorted(self.finished):
+            with _damage(self._path(number)):
+                yield pq.read_table(self._path(number)).replace_schema_metadata(None)
+
+    def left_out(self) -> Iterator[LeftOut]:
+        """Yield what was left out, in the order of the spectra."""
+        for number in sorted(self.finished):
+            with _damage(self._path(number)):
+                metadata = pq.read_metadata(self._path(number)).metadata
+            yield from (LeftOut(*one) for one in json.loads(metadata[_LEFT_OUT]))
+
+    def remove(self) -> None:
+        """Remove all of it."""
+        shutil.rmtree(self.folder)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"part-{number:09}.parquet"
+
+
+def parts_folder(output: Path) -> Path:
+    """Return where the chunks of an output file are kept."""
+    return output.with_name(f"{output.name}.parts")
+
+
+@contextmanager
+def open_parts(output: Path, plan: Mapping[str, Any], *, resume: bool) -> Iterator[Parts]:
+    """Begin a search, or go on with one.
+
+    Parameters
+    ----------
+    output : Path
+        The file that is to hold all rows in the end.
+    plan : mapping
+        What decides the result, as JSON knows it.
+    resume : bool
+        Go on where there is something to go on with.
+
+    Raises
+    ------
+    ConfigError
+        If there are parts already and `resume` is false, or they are of another plan.
+    StorageError
+        If the folder cannot be written, or another search is at work there.
+    """
+    folder = parts_folder(output)
+    remedy = f"Remove the folder {folder} to begin anew."
+    with storage_errors(folder):
+        folder.mkdir(exist_ok=True)
+    with _locked(folder):
+        path = folder / _PLAN
+        if not path.exists():
+            # Nothing is kept before there is a plan.
+            with storage_errors(folder):
+                write_whole(path, to_json(plan))
+        elif not resume:
+            raise ConfigError(
+                f"{folder} holds a search that was broken off. resume=true goes on with it. "
+                f"{remedy}"
+            )
+        elif changed := _differences(read_json(path, remedy), plan):
+            raise ConfigError(
+                f"{folder} holds a search that began otherwise: {'; '.join(changed)}. Give what "
+                f"it began with, or another output=. {remedy}"
+            )
+        yield Parts(folder)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in words what differs between two plans."""
+    found = []
+    for key in [*now, *(key for key in before if key not in now)]:
+        old, new = before.get(key), now.get(key)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            inner = [name for name in new if old.get(name) != new[name]]
+            found += [f"{key} {name} was {old.get(name)}, is {new[name]}" for name in inner]
+        else:
+            found.append(f"{key} was {_said(old)}, is {_said(new)}")
+    return found
+
+
+def _said(value: Any) -> str:
+    return "not given" if value is None else str(value)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise StorageError(
+            f"{folder}: another search is at work here. Wait for its end."
+        ) from error
+    with lock:
+        yield
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{path}: damaged ({why}). Remove this file; resume=true makes it again."
+        ) from error
+
+
+def _n_spectra(path: Path) -> int:
+    with _damage(path):
+        return int(pq.read_metadata(path).metadata[_N_SPECTRA])

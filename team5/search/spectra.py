@@ -1,0 +1,189 @@
+"""The spectra of a search, numbered, and cut into chunks that do not depend on who does them."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from team5.data.readers import iter_spectra
+from team5.data.records import Record
+from team5.data.spectrum import Spectrum
+from team5.errors import AdductError, DataFileNotFoundError, SpectrumError
+from team5.inference.batch import Context
+
+_BLOCK_SIZE = 1 << 20
+_PARQUET = b"PAR1"
+_BEGIN_IONS = re.compile(rb"^[ \t]*BEGIN IONS[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
+_MZML_COUNT = re.compile(rb'<spectrumList\b[^>]*\bcount="(\d+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A spectrum that has no hits, and why.
+
+    Attributes
+    ----------
+    spectrum : int
+        Its number in the file, from 1.
+    identifier : str
+        Empty where the reader could not tell.
+    reason : str
+    """
+
+    spectrum: int
+    identifier: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some spectra in a row.
+
+    Attributes
+    ----------
+    number : int
+        From 0; the first spectrum of a chunk is number times chunk size plus 1.
+    spectra : tuple of (int, Spectrum)
+        With their numbers in the file.
+    left_out : tuple of LeftOut
+        What the reader could not use.
+    """
+
+    number: int
+    spectra: tuple[tuple[int, Spectrum], ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def n_spectra(self) -> int:
+        return len(self.spectra) + len(self.left_out)
+
+
+class Source(Protocol):
+    """Where the spectra of a search come from."""
+
+    name: str
+
+    def entries(self) -> Iterator[Record | str]:
+        """Yield all records in order; the reason in place of one that cannot be used."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells whether the spectra are the same as before."""
+
+    def count(self) -> int | None:
+        """Return how many there are, None where that would take as long as reading them."""
+
+
+class SpectraFile:
+    """The spectra of a file, or of a folder of MassBank records."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            raise DataFileNotFoundError(f"{path}: no such file or folder.")
+        self.name = self.path.name
+
+    def entries(self) -> Iterator[Record | str]:
+        skipped = _InOrder()
+        for record in iter_spectra(self.path, skipped):
+            yield from skipped.drain()
+            yield record
+        yield from skipped.drain()
+
+    def identity(self) -> dict[str, Any]:
+        digest = hashlib.sha256()
+        size = 0
+        paths = sorted(self.path.rglob("*")) if self.path.is_dir() else [self.path]
+        for path in paths:
+            if not path.is_file():
+                continue
+            if path != self.path:
+                digest.update(f"{path.relative_to(self.path)}\n".encode())
+            with path.open("rb") as file:
+                while block := file.read(_BLOCK_SIZE):
+                    digest.update(block)
+                    size += len(block)
+        return {"name": self.name, "size": size, "sha256": digest.hexdigest()}
+
+    def count(self) -> int | None:
+        if self.path.is_dir() or not self.path.stat().st_size:
+            return None
+        with (
+            self.path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            if content[:4] == _PARQUET:
+                return int(pq.read_metadata(self.path).num_rows)
+            if found := _MZML_COUNT.search(content, 0, _BLOCK_SIZE):
+                return int(found[1])
+            if self.path.suffix.casefold() == ".mgf":
+                return sum(1 for _ in _BEGIN_IONS.finditer(content))
+        return None
+
+
+class GivenSpectrum:
+    """A single spectrum that was typed."""
+
+    name = "spectrum"
+
+    def __init__(self, spectrum: Spectrum) -> None:
+        self.spectrum = spectrum
+
+    def entries(self) -> Iterator[Record | str]:
+        yield Record(self.spectrum)
+
+    def identity(self) -> dict[str, Any]:
+        peaks = np.stack([self.spectrum.mzs, self.spectrum.intensities]).tobytes()
+        return {"name": self.name, "size": len(peaks), "sha256": hashlib.sha256(peaks).hexdigest()}
+
+    def count(self) -> int:
+        return 1
+
+
+def iter_chunks(source: Source, context: Context, size: int) -> Iterator[Chunk]:
+    """Cut spectra into chunks of `size`, with what they lack of the conditions filled in."""
+    numbered = enumerate(source.entries(), start=1)
+    number = 0
+    while part := list(islice(numbered, size)):
+        spectra: list[tuple[int, Spectrum]] = []
+        left_out: list[LeftOut] = []
+        for place, entry in part:
+            if isinstance(entry, str):
+                left_out.append(LeftOut(place, "", entry))
+                continue
+            try:
+                spectra.append((place, context.fill(entry.spectrum)))
+            except (SpectrumError, AdductError) as error:
+                left_out.append(LeftOut(place, entry.spectrum.identifier, str(error)))
+        yield Chunk(number, tuple(spectra), tuple(left_out))
+        number += 1
+
+
+def count_reasons(left_out: Iterable[LeftOut]) -> Counter[str]:
+    """Count what was left out by reason."""
+    return Counter(one.reason for one in left_out)
+
+
+class _InOrder(Counter[str]):
+    """Counts reasons, and keeps their order until it is asked for."""
+
+    def __init__(self) -> None:
+        self._waiting: list[str] = []
+        super().__init__()
+
+    def __setitem__(self, reason: str, count: int) -> None:
+        self._waiting += [reason] * (count - self[reason])
+        super().__setitem__(reason, count)
+
+    def drain(self) -> Iterator[str]:
+        waiting, self._waiting = self._waiting, []
+        yield from waiting

@@ -126,7 +126,6 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
         RawArgument("candidates"),
         RawArgument("references"),
         RawArgument("library"),
-        RawArgument("engine.address"),
         RawArgument("output"),
     ),
     "evaluate": (

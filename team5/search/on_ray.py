@@ -7,7 +7,9 @@ was at is given to it again once it is back.
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
 from collections.abc import Generator, Iterable
 from typing import Any
 
@@ -20,6 +22,7 @@ from team5.search.spectra import Chunk
 _TRIES_AGAIN = 3
 # Tables of chunks pass through it; Ray's own default is a third of the machine's memory.
 _STORE_BYTES = 256 << 20
+_KNOCK_S = 10.0
 
 
 def search_on_ray(
@@ -78,8 +81,6 @@ def search_on_ray(
 
 
 def _connect(ray: Any, address: str | None, n_workers: int | None) -> None:
-    import logging
-
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         how |= {
@@ -91,13 +92,21 @@ def _connect(ray: Any, address: str | None, n_workers: int | None) -> None:
     else:
         how["address"] = address
     try:
+        _knock(address)
         ray.init(**how)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         where = "on this machine" if address is None else f"at engine.address={address}"
         raise ConfigError(
-            f"no Ray {where}: {' '.join(str(error).split())} Correct engine.address=, or leave it "
+            f"no Ray {where}: {' '.join(str(error).split()).rstrip('.')}. Correct engine.address=, or leave it "
             "out to start Ray on this machine."
         ) from error
+
+
+def _knock(address: str | None) -> None:
+    """Be sure that somebody listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), _KNOCK_S).close()
 
 
 def _search(

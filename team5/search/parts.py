@@ -117,8 +117,7 @@ def open_parts(output: Path, plan: Mapping[str, Any], *, resume: bool) -> Iterat
         folder.mkdir(exist_ok=True)
     with _locked(folder):
         path = folder / _PLAN
-        if not path.exists():
-            # Nothing is kept before there is a plan.
+        if not path.exists() or not Parts(folder).finished:
             with storage_errors(folder):
                 write_whole(path, to_json(plan))
         elif not resume:

@@ -149,6 +149,10 @@ def test_one_spectrum_as_it_is_typed(library):
         (["library=L", "spectra=F", "engine.name=spark"], "choose local or ray"),
         (["library=L", "spectra=F", "engine=spark"], "no engine=spark; there are"),
         (["library=L", "spectra=F", "engine.address=x"], "no setting 'engine.address'"),
+        (
+            ["library=L", "spectra=F", "engine=ray", "engine.address=127.0.0.1:1"],
+            "no Ray at engine.address=127.0.0.1:1",
+        ),
         (["library=L", "spectra=F", "output=hits.json"], "Choose one of .parquet, .csv, .jsonl"),
         (["library=L", "spectra=F", "output=s3://b/hits.parquet"], "written to a local disk"),
         (["library=none", "spectra=F"], "none: no such folder"),

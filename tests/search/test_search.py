@@ -160,6 +160,16 @@ def test_parts_are_not_taken_up_unasked(spectra, library, tmp_path, monkeypatch)
         search(spectra, library, output)
 
 
+def test_a_search_that_did_nothing_yet_is_begun_anew_unasked(
+    whole, spectra, library, tmp_path, monkeypatch
+):
+    output = tmp_path / "hits.parquet"
+    break_off(spectra, library, output, monkeypatch, after=0)
+    assert parts_folder(output).exists()
+    search(spectra, library, output)
+    assert hits(output) == hits(whole)
+
+
 def test_another_plan_is_refused_with_what_differs(spectra, library, tmp_path, monkeypatch):
     output = tmp_path / "hits.parquet"
     break_off(spectra, library, output, monkeypatch, after=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -18,22 +17,29 @@ from team5.chemistry.molecule import parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer
 from team5.constants import CANDIDATE_TOLERANCE_PPM, MAX_HEAVY_ATOMS
 from team5.data.collate import check_adduct
+from team5.data.compounds import Compound, Measurement, read_compounds
 from team5.data.dataset import (
-    Compound,
     CompoundBatchSampler,
     CompoundDataset,
-    Measurement,
     PairDataset,
     Query,
     QueryDataset,
     collate_held,
-    read_compounds,
 )
 from team5.data.decoys import CandidatePool, choose_decoys
 from team5.data.download import cache_folder, massbank_archive
 from team5.data.licenses import DEFAULT_LICENSES
+from team5.data.peaks import Peaks, peaks_path
 from team5.data.prepare import format_skipped, prepare_table
 from team5.data.splits import assign_folds, check_folds, read_folds
+from team5.data.training_table import (
+    counts,
+    distinct,
+    folds_hash,
+    read_training_table,
+    table_hash,
+    text,
+)
 from team5.errors import AdductError, ConfigError, DataError, MoleculeError
 
 if TYPE_CHECKING:
@@ -175,24 +181,18 @@ class SpectrumDataModule(lightning.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Read the table, split it and choose decoys."""
-        import polars as pl
-
         if self._table_path is not None:
             return
         # Other processes of a distributed run find what the first one has prepared.
         self._table_path = self._prepared_path or self._prepare(progress=False)
-        table = self._with_folds(pl.read_parquet(self._table_path))
-        check_folds(table["inchikey14"], table["fold"], source=str(self._table_path.name))
+        table = self._with_folds(read_training_table(self._table_path))
+        structures = table.select("inchikey14", "fold").unique()
+        check_folds(structures["inchikey14"], structures["fold"], source=self._table_path.name)
         table, left_out = _trainable(table)
-        pool = (
-            CandidatePool.read(self.pool)
-            if self.pool
-            else CandidatePool.from_structures(
-                table["smiles"], table["inchikey14"], table["formula"], table["exact_mass"]
-            )
-        )
-        train = read_compounds(table.filter(pl.col("fold") == "train"))
-        val = read_compounds(table.filter(pl.col("fold") == "val"))
+        pool = CandidatePool.read(self.pool) if self.pool else _own_pool(table)
+        peaks = Peaks.open(peaks_path(self._table_path))
+        train = read_compounds(table.filter(text("fold") == "train"), peaks)
+        val = read_compounds(table.filter(text("fold") == "val"), peaks)
         if not train or not val:
             raise DataError(
                 f"{self._table_path.name}: {len(train)} compounds to train on and {len(val)} to "
@@ -203,7 +203,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             chosen = random.permutation(len(train))[: self.train_compounds]
             train = [train[i] for i in sorted(chosen)]
         self.train = train
-        held_out = set(table.filter(pl.col("fold") != "train")["inchikey14"])
+        held_out = set(distinct(table.filter(text("fold") != "train"), "inchikey14"))
         self.decoys = (
             self._training_decoys(train, pool, held_out) if self.train_decoys > 0 else None
         )
@@ -215,13 +215,13 @@ class SpectrumDataModule(lightning.LightningDataModule):
                 f"{self._table_path.name}: no validation spectrum has a decoy of its mass. "
                 "Give data.pool=FILE with candidate structures."
             )
-        used = {m.identifier for c in train for m in c.measurements}
-        sources = table.filter(pl.col("identifier").is_in(list(used)))
+        used = [compound.inchikey14 for compound in train]
+        sources = table.filter(text("inchikey14").is_in(used))
         self.facts = {
             "kind": self.kind,
             "source": self._source.name if self._source else self.kind,
-            "table_sha256": _table_hash(table),
-            "folds_sha256": _folds_hash(table),
+            "table_sha256": table_hash(table),
+            "folds_sha256": folds_hash(table),
             "computed": self.is_computed,
             "train_compounds": len(train),
             "train_spectra": sources.height,
@@ -230,8 +230,8 @@ class SpectrumDataModule(lightning.LightningDataModule):
             "val_pairs": 2 * len(self.pairs),
             "val_spectra_without_decoy": n_without,
             "left_out": left_out,
-            "licenses": _counts(sources, "license"),
-            "contributors": _counts(sources, "contributor"),
+            "licenses": counts(sources, "license"),
+            "contributors": counts(sources, "contributor"),
         }
         _log.info(
             "%d spectra of %d compounds to train on; %d pairs, %d rankings to validate on",
@@ -248,19 +248,23 @@ class SpectrumDataModule(lightning.LightningDataModule):
             return table
         if self.folds is not None:
             folds = read_folds(self.folds)
-            unknown = set(table["inchikey14"]) - set(folds)
-            if len(unknown) == table["inchikey14"].n_unique():
+            structures = set(distinct(table, "inchikey14"))
+            unknown = structures - set(folds)
+            if len(unknown) == len(structures):
                 raise DataError(f"{self.folds}: none of the data set's structures has a fold.")
             if unknown:
                 _log.info("%d structures have no fold in %s: left out", len(unknown), self.folds)
         else:
             # One structure is written in several ways; which one is taken must not depend on order.
-            texts = table.group_by("inchikey14").agg(pl.col("smiles").min())
-            structures = dict(zip(texts["inchikey14"], texts["smiles"], strict=True))
-            folds = assign_folds(structures, seed=self.seed)
-        return table.with_columns(
-            pl.col("inchikey14").replace_strict(folds, default=None).alias("fold")
-        ).filter(pl.col("fold").is_not_null())
+            written = table.select("inchikey14", "smiles").unique()
+            texts = written.group_by(text("inchikey14")).agg(text("smiles").min())
+            folds = assign_folds(
+                dict(zip(texts["inchikey14"], texts["smiles"], strict=True)), seed=self.seed
+            )
+        fold = text("inchikey14").replace_strict(folds, default=None, return_dtype=pl.String)
+        return table.with_columns(fold.cast(pl.Categorical).alias("fold")).filter(
+            pl.col("fold").is_not_null()
+        )
 
     def _pair_queries(
         self, compounds: Sequence[Compound], pool: CandidatePool
@@ -419,18 +423,22 @@ def _draw(n: int, at_most: int, seed: int, position: int) -> list[int]:
 
 def _trainable(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     """Leave out ions the model has no fragments for, and molecules too large to cut."""
-    import polars as pl
-
-    names = table["adduct"].unique().to_list()
-    single = [name for name in names if _is_single(name)]
-    ions = table.filter(pl.col("adduct").is_in(single))
-    structures = ions["smiles"].unique().to_list()
-    too_large = [smiles for smiles in structures if not _is_cuttable(smiles)]
-    usable = ions.filter(~pl.col("smiles").is_in(too_large))
+    single = [name for name in distinct(table, "adduct") if _is_single(name)]
+    ions = table.filter(text("adduct").is_in(single))
+    too_large = [smiles for smiles in distinct(ions, "smiles") if not _is_cuttable(smiles)]
+    usable = ions.filter(~text("smiles").is_in(too_large))
     return usable, {
         "several molecules or charges": table.height - ions.height,
         "too large": ions.height - usable.height,
     }
+
+
+def _own_pool(table: pl.DataFrame) -> CandidatePool:
+    """Return the data set's own structures as candidates."""
+    structures = table.select("smiles", "inchikey14", "formula", "exact_mass").unique(
+        maintain_order=True
+    )
+    return CandidatePool.from_structures(*structures.iter_columns())
 
 
 def _is_single(adduct_name: str) -> bool:
@@ -460,23 +468,3 @@ def _is_cuttable(smiles: str) -> bool:
     except MoleculeError:
         return False
     return True
-
-
-def _table_hash(table: pl.DataFrame) -> str:
-    """Return a hash of which spectra there are, of what, whatever their order."""
-    rows = sorted(
-        "\t".join(map(str, row))
-        for row in table.select("identifier", "smiles", "adduct", "collision_energy").iter_rows()
-    )
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
-
-
-def _folds_hash(table: pl.DataFrame) -> str:
-    """Return a hash of which structure is in which fold."""
-    pairs = table.select("inchikey14", "fold").unique().sort("inchikey14", "fold").iter_rows()
-    return hashlib.sha256("\n".join("\t".join(row) for row in pairs).encode()).hexdigest()
-
-
-def _counts(table: pl.DataFrame, column: str) -> dict[str, int]:
-    counts = table[column].fill_null("not stated").value_counts(sort=True)
-    return dict(zip(counts[column].to_list(), counts["count"].to_list(), strict=True))

@@ -1,29 +1,23 @@
-"""Rows of a prepared table as examples: compounds with their spectra, and validation queries."""
+"""Examples to learn from: compounds with draws of their spectra, and validation queries."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from team5.chemistry.adducts import Adduct, parse_adduct
 from team5.chemistry.isomers import N_ISOMERS, make_isomers
 from team5.chemistry.molecule import parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer, MoleculeTokens
-from team5.data.collate import Batch, Pair, collate, make_pair
+from team5.data.collate import Batch, Pair, collate
+from team5.data.compounds import Compound, Measurement
 from team5.errors import AdductError
 
-if TYPE_CHECKING:
-    import polars as pl
-
-Array = NDArray[Any]
 T = TypeVar("T")
 
 # What a spectrum is of: the structure it is held against, another one of its mass, or, its peaks
@@ -34,80 +28,6 @@ ISOMER_OF_OWN, ISOMER_OF_DECOY, REFERENCE = 2, 3, 4
 _EXCHANGE_ATTEMPTS = 30
 # Structures, the spectra held against them, and what each of these pairs is.
 Held = tuple[list[MoleculeTokens], list[Pair], list[int]]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One spectrum as training needs it."""
-
-    identifier: str
-    mzs: Array
-    intensities: Array
-    adduct: Adduct
-    collision_energy: str | None
-    instrument_type: str | None
-
-    def pair(
-        self,
-        tokens: MoleculeTokens,
-        molecule_index: int,
-        spectrum_index: int = 0,
-        *,
-        keep_impossible: bool = True,
-    ) -> Pair:
-        """Hold the spectrum against a molecule."""
-        pair = make_pair(
-            tokens,
-            molecule_index,
-            mzs=self.mzs,
-            intensities=self.intensities,
-            adduct=self.adduct,
-            collision_energy=self.collision_energy,
-            instrument_type=self.instrument_type,
-            keep_impossible=keep_impossible,
-        )
-        return replace(pair, spectrum_index=spectrum_index)
-
-
-@dataclass
-class Compound:
-    """One structure and all its spectra in a fold."""
-
-    smiles: str
-    inchikey14: str
-    exact_mass: float
-    formula: str
-    measurements: list[Measurement] = field(default_factory=list)
-
-    @cached_property
-    def n_characters(self) -> int:
-        """Length of the SMILES, to put molecules of like size into one batch."""
-        return len(self.smiles)
-
-
-def read_compounds(table: pl.DataFrame) -> list[Compound]:
-    """Group the rows of a prepared table by structure, in order of InChIKey first block.
-
-    Rows whose adduct the model has no ions for (several molecules or charges) are not usable for
-    training; leave them out before.
-    """
-    compounds: dict[str, Compound] = {}
-    for row in table.sort("inchikey14", "identifier", maintain_order=True).iter_rows(named=True):
-        compound = compounds.setdefault(
-            row["inchikey14"],
-            Compound(row["smiles"], row["inchikey14"], row["exact_mass"], row["formula"]),
-        )
-        compound.measurements.append(
-            Measurement(
-                row["identifier"],
-                np.asarray(row["mzs"], dtype=np.float64),
-                np.asarray(row["intensities"], dtype=np.float64),
-                parse_adduct(row["adduct"]),
-                row["collision_energy"],
-                row["instrument_type"],
-            )
-        )
-    return list(compounds.values())
 
 
 class CompoundDataset(Dataset[Held]):
@@ -195,7 +115,7 @@ class CompoundDataset(Dataset[Held]):
             taken = measurements[int(random.integers(len(measurements)))]
             same_mode = (taken.adduct.charge > 0) == (conditions.adduct.charge > 0)
             if other != position and same_mode:
-                exchanged.append(replace(conditions, mzs=taken.mzs, intensities=taken.intensities))
+                exchanged.append(replace(conditions, peaks=taken.peaks, row=taken.row))
         return exchanged
 
     def _decoys(self, position: int, epoch: int) -> Sequence[str]:

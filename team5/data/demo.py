@@ -24,6 +24,7 @@ from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.fragments import Fragments, enumerate_fragments
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.constants import ELECTRON_MASS, HYDROGEN_MASS
+from team5.data.peaks import peaks_path, write_peaks
 from team5.errors import StorageError
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def demo_table(seed: int = 0) -> pa.Table:
 
 
 def write_demo_table(path: str | Path, seed: int = 0) -> Path:
-    """Write the demo set as a Parquet file, whole or not at all.
+    """Write the demo set as a prepared table, whole or not at all.
 
     Raises
     ------
@@ -159,6 +160,7 @@ def write_demo_table(path: str | Path, seed: int = 0) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             pq.write_table(demo_table(seed), temporary, compression="zstd")
+            write_peaks(temporary, peaks_path(path))
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Any readable source of spectra becomes the prepared table: one Parquet file, checked, cached."""
+"""Any readable source of spectra becomes the prepared table: checked, cached, its peaks beside."""
 
 import hashlib
 import json
@@ -15,6 +15,7 @@ from team5.chemistry.adducts import default_adduct, parse_adduct
 from team5.chemistry.molecule import parse_smiles
 from team5.constants import PRECURSOR_TOLERANCE
 from team5.data.licenses import DEFAULT_LICENSES, normalize_license
+from team5.data.peaks import peaks_path, write_peaks
 from team5.data.readers import iter_spectra, nothing_usable
 from team5.data.records import Record
 from team5.errors import DataError, DataFileNotFoundError, MoleculeError, StorageError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # Goes up with every change of what a table holds, so that no older one is taken from the cache.
-FORMAT = 1
+FORMAT = 2
 _ROWS_PER_GROUP = 8_192
 
 
@@ -34,7 +35,8 @@ class PreparedTable:
     Attributes
     ----------
     path : Path
-        The Parquet file, one row per usable MS2 spectrum.
+        The Parquet file, one row per usable MS2 spectrum; `team5.data.peaks` has its peaks beside
+        it once more, to be mapped.
     n_spectra, n_compounds : int
         Rows, and distinct InChIKey first blocks among them.
     skipped : Counter
@@ -111,7 +113,8 @@ def _make_table(
         if n_spectra == 0:
             raise DataError(nothing_usable(source, skipped))
         table = PreparedTable(path, n_spectra, len(compounds), skipped)
-        # The table comes last: where it is, its summary is too.
+        # The table comes last: where it is, its peaks and its summary are too.
+        write_peaks(temporary, peaks_path(path))
         _write_summary(table)
         temporary.replace(path)
     finally:
@@ -288,8 +291,8 @@ def _write_summary(table: PreparedTable) -> None:
 
 
 def _read_cached(path: Path) -> PreparedTable | None:
-    """Return the table if it and its summary are there; a damaged summary is as good as none."""
-    if not path.exists():
+    """Return the table if all its files are there; a damaged summary is as good as none."""
+    if not path.exists() or not peaks_path(path).exists():
         return None
     try:
         summary = json.loads(_summary_path(path).read_text(encoding="utf-8"))

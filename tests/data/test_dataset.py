@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
+from team5.data.compounds import read_compounds
 from team5.data.dataset import (
     CompoundBatchSampler,
     CompoundDataset,
     Query,
     QueryDataset,
     collate_held,
-    read_compounds,
 )
 
 TOKENIZER = MoleculeTokenizer(TokenizerConfig(max_depth=1, max_fragments=40))

@@ -10,7 +10,8 @@ import pytest
 
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import parse_smiles
-from team5.data.prepare import format_skipped, prepare_table
+from team5.data.peaks import Peaks, peaks_path
+from team5.data.prepare import FORMAT, format_skipped, prepare_table
 from team5.data.readers import read_spectra
 from team5.errors import DataError, DataFileNotFoundError, StorageError
 
@@ -187,6 +188,20 @@ def test_damaged_summary_is_no_cache(table):
     summary.write_text("{")
     assert prepare_table(RECORDS, table.path.parent) == table
     assert json.loads(summary.read_text())["n_spectra"] == table.n_spectra
+
+
+def test_table_of_an_older_format_is_no_cache(table, monkeypatch):
+    monkeypatch.setattr("team5.data.prepare.FORMAT", FORMAT - 1)
+    older = prepare_table(RECORDS, table.path.parent)
+    assert older.path != table.path
+    monkeypatch.undo()
+    assert prepare_table(RECORDS, table.path.parent).path == table.path
+
+
+def test_table_without_its_peaks_is_no_cache(table):
+    peaks_path(table.path).unlink()
+    assert prepare_table(RECORDS, table.path.parent) == table
+    assert len(Peaks.open(peaks_path(table.path))) == table.n_spectra
 
 
 def test_failed_run_leaves_nothing_behind(tmp_path):

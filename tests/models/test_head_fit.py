@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
-from team5.data.dataset import PairDataset, Query, collate_held, read_compounds
+from team5.data.compounds import read_compounds
+from team5.data.dataset import PairDataset, Query, collate_held
 from team5.models.head_fit import ScoredPairs, cross_fitted, fit_heads, scored_pairs
 from team5.models.heads import MATCH_FEATURES, MatchHead, ReferenceHead
 from team5.models.model import ModelConfig, Team5Model

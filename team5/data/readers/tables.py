@@ -24,6 +24,7 @@ OPTIONAL_COLUMNS = (
 _MAX_CELL_SIZE = 10_000_000
 
 _PARQUET_MAGIC = b"PAR1"
+_READ_AT_ONCE = 1 << 16  # bytes of a column
 
 
 def is_parquet(path: Path, remedy: str) -> bool:
@@ -68,7 +69,8 @@ def iter_parquet(
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as table:
+        # By default Arrow keeps what it has read ahead until the file is closed.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_AT_ONCE) as table:
             columns = _columns(table.schema_arrow.names, path, required)
             n_rows = max(table.metadata.num_rows, 1)
             number = 0

@@ -1,0 +1,193 @@
+"""Compounds: the structures of a prepared table with their spectra, whose peaks stay on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from team5.chemistry.adducts import Adduct, parse_adduct
+from team5.chemistry.tokenizer import MoleculeTokens
+from team5.data.collate import Pair, make_pair
+from team5.data.peaks import Peaks
+from team5.data.training_table import distinct, text
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One spectrum as training needs it: where its peaks lie, and how it was measured.
+
+    Attributes
+    ----------
+    peaks, row : Peaks, int
+        Where the peaks lie; they are read anew whenever they are asked for.
+    """
+
+    identifier: str
+    peaks: Peaks
+    row: int
+    adduct: Adduct
+    collision_energy: str | None
+    instrument_type: str | None
+
+    @property
+    def mzs(self) -> Array:
+        """Of the peaks, of shape (P,)."""
+        return self.peaks.mzs(self.row)
+
+    @property
+    def intensities(self) -> Array:
+        """Of the peaks, of shape (P,)."""
+        return self.peaks.intensities(self.row)
+
+    def pair(
+        self,
+        tokens: MoleculeTokens,
+        molecule_index: int,
+        spectrum_index: int = 0,
+        *,
+        keep_impossible: bool = True,
+    ) -> Pair:
+        """Hold the spectrum against a molecule."""
+        pair = make_pair(
+            tokens,
+            molecule_index,
+            mzs=self.mzs,
+            intensities=self.intensities,
+            adduct=self.adduct,
+            collision_energy=self.collision_energy,
+            instrument_type=self.instrument_type,
+            keep_impossible=keep_impossible,
+        )
+        return replace(pair, spectrum_index=spectrum_index)
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """What measurements are made of, one entry each; texts that many share are kept once."""
+
+    peaks: Peaks
+    rows: Array
+    identifiers: pa.Array
+    adducts: pa.DictionaryArray
+    collision_energies: pa.DictionaryArray
+    instrument_types: pa.DictionaryArray
+
+
+class Measurements(Sequence[Measurement]):
+    """The spectra of a compound, each made when it is asked for.
+
+    An object for every spectrum of a large table would need more memory than all else.
+    """
+
+    def __init__(self, columns: _Columns, places: range) -> None:
+        self._columns = columns
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Measurement: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Measurements: ...
+
+    def __getitem__(self, index: int | slice) -> Measurement | Measurements:
+        columns = self._columns
+        if isinstance(index, slice):
+            return Measurements(columns, self._places[index])
+        place = self._places[index]
+        return Measurement(
+            columns.identifiers[place].as_py(),
+            columns.peaks,
+            int(columns.rows[place]),
+            parse_adduct(columns.adducts[place].as_py()),
+            columns.collision_energies[place].as_py(),
+            columns.instrument_types[place].as_py(),
+        )
+
+
+@dataclass
+class Compound:
+    """One structure and all its spectra in a fold."""
+
+    smiles: str
+    inchikey14: str
+    exact_mass: float
+    formula: str
+    measurements: Sequence[Measurement]
+
+    @cached_property
+    def n_characters(self) -> int:
+        """Length of the SMILES, to put molecules of like size into one batch."""
+        return len(self.smiles)
+
+
+def read_compounds(table: pl.DataFrame, peaks: Peaks | None = None) -> list[Compound]:
+    """Group the rows of a prepared table by structure, in order of InChIKey first block.
+
+    Rows whose adduct the model has no ions for (several molecules or charges) are not usable for
+    training; leave them out before.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        Rows of a prepared table.
+    peaks : Peaks, optional
+        Where the peaks lie, by the column ``row``; otherwise they are the table's own, in memory.
+    """
+    if peaks is None:
+        table = table.with_row_index("row")
+        peaks = Peaks(table.select("mzs", "intensities").to_arrow().to_batches())
+    order, starts = _by_structure(table)
+    columns = _Columns(
+        peaks,
+        table["row"].to_numpy()[order],
+        table["identifier"][order].to_arrow(),
+        _encoded(table["adduct"][order]),
+        _encoded(table["collision_energy"][order]),
+        _encoded(table["instrument_type"][order]),
+    )
+    bounds = pairwise([*starts.tolist(), table.height])
+    structures = table.select("smiles", "inchikey14", "exact_mass", "formula")[order[starts]]
+    return [
+        Compound(smiles, inchikey14, exact_mass, formula, Measurements(columns, range(*bound)))
+        for (smiles, inchikey14, exact_mass, formula), bound in zip(
+            structures.iter_rows(), bounds, strict=True
+        )
+    ]
+
+
+def _by_structure(table: pl.DataFrame) -> tuple[Array, Array]:
+    """Return the order of the rows by structure and identifier, and where each structure starts.
+
+    Sorting the table by both columns would hold a copy of it with its keys written out.
+    """
+    import polars as pl
+
+    ranks = {key: rank for rank, key in enumerate(sorted(distinct(table, "inchikey14")))}
+    rank = table.select(
+        text("inchikey14").replace_strict(ranks, default=None, return_dtype=pl.Int32)
+    )["inchikey14"].to_numpy()
+    order = table.select(pl.arg_sort_by("identifier", maintain_order=True))["identifier"].to_numpy()
+    order = order[np.argsort(rank[order], kind="stable")]
+    return order, np.flatnonzero(np.diff(rank[order], prepend=-1))
+
+
+def _encoded(column: pl.Series) -> pa.DictionaryArray:
+    """Return texts as numbers, with those that occur."""
+    import polars as pl
+
+    return column.cast(pl.String).to_arrow().dictionary_encode()

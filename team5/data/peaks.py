@@ -1,0 +1,130 @@
+"""Peaks of many spectra, left on disk: written once, mapped into memory, read when asked for."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterable
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from team5.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Array = NDArray[Any]
+
+_COLUMNS = ("mzs", "intensities")
+_ROWS_PER_BATCH = 8_192
+
+
+def peaks_path(table_path: Path) -> Path:
+    """Return where the peaks of a prepared table lie: beside it."""
+    return table_path.with_suffix(".peaks.arrow")
+
+
+def write_peaks(table_path: Path, path: Path) -> None:
+    """Write the peaks of a prepared table, row by row, whole or not at all.
+
+    The file is an Arrow IPC file without compression, as only such a one can be mapped. Whoever
+    has the former file open keeps it.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written or the disk is full.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    peaks = pa.list_(pa.float64())
+    schema = pa.schema([(name, peaks) for name in _COLUMNS])
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with (
+            # By default Arrow keeps what it has read ahead until the file is closed.
+            pq.ParquetFile(table_path, pre_buffer=False) as table,
+            pa.OSFile(str(temporary), "wb") as file,
+            pa.ipc.new_file(file, schema) as writer,
+        ):
+            for batch in table.iter_batches(_ROWS_PER_BATCH, columns=list(_COLUMNS)):
+                writer.write_batch(batch.select(list(_COLUMNS)).cast(schema))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Peaks:
+    """Peaks of spectra by their row in a table.
+
+    Those of a file stay there: pages are read when they are touched, all processes share them,
+    and the system may drop them. Sent to another process, only the file's path travels.
+
+    Parameters
+    ----------
+    batches : iterable of pyarrow.RecordBatch
+        With the columns ``mzs`` and ``intensities``, lists of float64 of equal lengths.
+    path : Path, optional
+        The file they are of.
+    """
+
+    def __init__(self, batches: Iterable[pa.RecordBatch], path: Path | None = None) -> None:
+        self._path = path
+        self._parts = [tuple(_flat(batch.column(name)) for name in _COLUMNS) for batch in batches]
+        lengths = (len(part[0][0]) - 1 for part in self._parts)
+        self._starts = list(accumulate(lengths, initial=0))
+
+    @classmethod
+    def open(cls, path: Path) -> Peaks:
+        """Map a file of peaks.
+
+        Raises
+        ------
+        DataError
+            If it is missing or damaged.
+        """
+        import pyarrow as pa
+
+        try:
+            # The arrays keep the mapping open.
+            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(
+                f"{path}: the peaks of a prepared table cannot be read ({error}). Remove the file; "
+                "it is written again."
+            ) from error
+        return cls(batches, path)
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def mzs(self, row: int) -> Array:
+        """Return the m/z of a spectrum's peaks, an array of shape (P,)."""
+        return self._values(row, 0)
+
+    def intensities(self, row: int) -> Array:
+        """Return the intensities of a spectrum's peaks, an array of shape (P,)."""
+        return self._values(row, 1)
+
+    def _values(self, row: int, column: int) -> Array:
+        part = bisect_right(self._starts, row) - 1
+        offsets, values = self._parts[part][column]
+        place = row - self._starts[part]
+        # A copy, as the file must not be written through it.
+        return values[offsets[place] : offsets[place + 1]].copy()
+
+    def __getstate__(self) -> Path | dict[str, Any]:
+        return self._path if self._path is not None else vars(self)
+
+    def __setstate__(self, state: Path | dict[str, Any]) -> None:
+        vars(self).update(vars(Peaks.open(state)) if isinstance(state, Path) else state)
+
+
+def _flat(lists: pa.ListArray) -> tuple[Array, Array]:
+    """Return where each list starts and ends, and the values of all, without copying either."""
+    return lists.offsets.to_numpy(), lists.values.to_numpy()

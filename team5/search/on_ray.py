@@ -96,9 +96,10 @@ def _connect(ray: Any, address: str | None, n_workers: int | None) -> None:
         ray.init(**how)
     except (OSError, ValueError, RuntimeError) as error:
         where = "on this machine" if address is None else f"at engine.address={address}"
+        reason = " ".join(str(error).split()).rstrip(".")
         raise ConfigError(
-            f"no Ray {where}: {' '.join(str(error).split()).rstrip('.')}. Correct engine.address=, or leave it "
-            "out to start Ray on this machine."
+            f"no Ray {where}: {reason}. Correct engine.address=, or leave it out to start Ray on "
+            "this machine."
         ) from error
 
 

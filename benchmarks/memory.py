@@ -1,7 +1,8 @@
 """Peak memory of ranking many candidates, and of reading and training on long tables of spectra.
 
     python benchmarks/memory.py [--pool FILE] [--candidates 2000 4000] [--rows 30000 150000]
-    python benchmarks/memory.py --candidates 10000 100000 --rows 100000 1000000 --repeats 1
+    python benchmarks/memory.py --tasks search --candidates 10000 100000 --repeats 1
+    python benchmarks/memory.py --tasks read train --rows 100000 1000000 --repeats 1
 
 Every figure is that of a process of its own. *private* is the memory that only it has and that the
 system cannot drop: RssAnon of /proc/<pid>/status, looked at every few milliseconds, so that a peak
@@ -10,8 +11,9 @@ files count in it while they are there, though all processes share them and the 
 them. Growth and the verdict go by private memory; where there is no /proc, by what is resident.
 
 *rank* ranks candidates for one spectrum as predict.py candidates=FILE does, those of the pool that
-are nearest in mass, repeated if it has too few; the pool is a table with smiles and exact_mass, by
-default that of TEAM5_TEST_DATA, without which the built-in molecules are repeated. *read* goes
+are nearest in mass, repeated if it has too few, and *search* finds the best 100 of them as
+predict.py library=FOLDER does; the pool is a table with smiles and exact_mass, by default that of
+TEAM5_TEST_DATA, without which the built-in molecules are repeated. *read* goes
 through a Parquet table with MassSpecGym's column names and 20 peaks a spectrum as predict.py
 spectra=FILE does; *train* prepares it with data=file, sets the training up and takes one batch.
 Growth is the difference of the medians per candidate or row; ratio is that of the medians. Smaller
@@ -36,9 +38,9 @@ from machine import Table, machine_line
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # kB that the peak may grow by: for each candidate the answer holds its structure and its match, to
-# be ranked; reading is to hold nothing of a row, training its name and where its peaks lie, with a
+# be ranked; a search holds a few numbers and the key that says what is the same; reading is to hold nothing of a row, training its name and where its peaks lie, with a
 # few copies while rows are sorted.
-LIMITS = {"rank": 20.0, "read": 0.1, "train": 0.5}
+LIMITS = {"rank": 20.0, "search": 1.0, "read": 0.1, "train": 0.5}
 N_PEAKS = 20
 _ROWS_AT_ONCE = 10_000
 _LOOK_EVERY_S = 0.005
@@ -77,6 +79,17 @@ def rank(path: str, folder: str) -> None:
     rank_candidates(model, Spectrum(**_QUERY), candidates)
 
 
+def search(path: str, folder: str) -> None:
+    """Find the best of many candidates for one spectrum."""
+    from team5.data.spectrum import Spectrum
+    from team5.inference.inference import load_model
+    from team5.search.shortlist import shortlist
+
+    model = load_model(root=REPOSITORY / "checkpoints", device="cpu")
+    candidates = Path(path).read_text(encoding="utf-8").split()
+    shortlist(model, Spectrum(**_QUERY), candidates, [None] * len(candidates))
+
+
 def read(path: str, folder: str) -> None:
     """Go through the spectra of a file."""
     from team5.inference.batch import numbered_records
@@ -98,7 +111,8 @@ def train(path: str, folder: str) -> None:
     next(iter(data.train_dataloader()))
 
 
-TASKS = {"rank": rank, "read": read, "train": train}
+TASKS = {"rank": rank, "search": search, "read": read, "train": train}
+OF_CANDIDATES = {"rank", "search"}
 
 
 def write_candidates(path: Path, n: int, pool: Path | None) -> None:
@@ -197,11 +211,11 @@ def main() -> int:
     missed = []
     with tempfile.TemporaryDirectory() as folder:
         for task in given.tasks:
-            small, large = sorted(given.candidates if task == "rank" else given.rows)
+            small, large = sorted(given.candidates if task in OF_CANDIDATES else given.rows)
             medians: list[float] = []
             for size in (small, large):
-                path = Path(folder) / ("candidates.smi" if task == "rank" else "spectra.parquet")
-                if task == "rank":
+                path = Path(folder) / "input"
+                if task in OF_CANDIDATES:
                     write_candidates(path, size, pool)
                 else:
                     write_table(path, size)

@@ -27,6 +27,7 @@ from team5.data.collate import (
 from team5.data.preprocess import N_OUTCOMES
 from team5.data.spectrum import Spectrum
 from team5.inference.encodings import EncodingCache
+from team5.inference.heap import give_back_free_memory
 from team5.models.model import Team5Model
 from team5.models.unpadded import (
     EncodedStructure,
@@ -47,6 +48,8 @@ _MAX_FRAGMENTS_PER_BATCH = 16_000
 _WINDOW = 128
 # Molecules whose atoms are encoded together, where each molecule's fragments are by themselves.
 _MOLECULES_AT_ONCE = 32
+# Molecules after which free memory is given back, which takes the time of a few of them.
+_TRIM_EVERY = 256
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ def iter_mixed(
     score = _score_each if one_by_one else _score_padded
     for items in _windows(work, _MOLECULES_AT_ONCE if one_by_one else _WINDOW):
         yield from score(model, items, encodings)
+        if one_by_one and (items[-1].index + 1) % _TRIM_EVERY == 0:
+            give_back_free_memory()
 
 
 def iter_padded(

@@ -109,7 +109,7 @@ class Outcomes:
         """Memory that keeping it takes, about."""
         return self.logits.nbytes + _token_bytes(self.tokens)
 
-    @cached_property
+    @property
     def log_p_outcomes(self) -> Array:
         """Log probabilities of the structure's ions, shape (F * K + 1,); last: none."""
         every = np.full((len(self.logits), N_OUTCOMES), -np.inf)

@@ -38,8 +38,9 @@ from machine import Table, machine_line
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # kB that the peak may grow by: for each candidate the answer holds its structure and its match, to
-# be ranked; a search holds a few numbers and the key that says what is the same; reading is to hold nothing of a row, training its name and where its peaks lie, with a
-# few copies while rows are sorted.
+# be ranked; a search holds a few numbers and the key that says what is the same; reading is to hold
+# nothing of a row, training its name and where its peaks lie, with a few copies while rows are
+# sorted.
 LIMITS = {"rank": 20.0, "search": 1.0, "read": 0.1, "train": 0.5}
 N_PEAKS = 20
 _ROWS_AT_ONCE = 10_000

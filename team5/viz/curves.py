@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from team5.errors import DataError, DataFileNotFoundError
-from team5.viz.style import MUTED, PALE, SERIES, new_figure, tidy
+from team5.viz.style import MUTED, PALE, SERIES, figure_of, new_figure, tidy
 
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -111,10 +111,7 @@ def plot_training_curves(path: str | Path, ax: Axes | None = None) -> Figure:
             fontsize=8,
             color=MUTED,
         )
-    figure = panels[0][0].get_figure(root=True)
-    if figure is None:
-        raise DataError("ax belongs to no figure; make it with figure.add_subplot().")
-    return figure
+    return figure_of(panels[0][0])
 
 
 def _is_loss(name: str) -> bool:

@@ -3,6 +3,8 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from team5.errors import ConfigError
+
 # Okabe and Ito, Color Universal Design (2008): told apart with every kind of colour vision.
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
@@ -23,6 +25,20 @@ def new_figure(width: float, height: float) -> Figure:
     A notebook shows it as the value of a cell after ``%matplotlib inline``.
     """
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def figure_of(ax: Axes) -> Figure:
+    """Return the figure that axes belong to.
+
+    Raises
+    ------
+    ConfigError
+        If they belong to none.
+    """
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ConfigError("ax belongs to no figure; make it with figure.add_subplot().")
+    return figure
 
 
 def tidy(ax: Axes) -> None:

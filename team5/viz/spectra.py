@@ -176,8 +176,9 @@ def format_formula(formula: str) -> str:
 
 
 def format_adduct(adduct: str) -> str:
-    """Return an adduct with its charge high: ``[M+H]+``."""
-    return re.sub(r"\](\d*[+-])$", r"]$^{\1}$", adduct)
+    """Return an adduct with its digits low and its charge high: ``[M+NH4]+``."""
+    low = re.sub(r"(?<=[A-Za-z])(\d+)", r"$_{\1}$", adduct)
+    return re.sub(r"\](\d*[+-])$", r"]$^{\1}$", low)
 
 
 def is_near(mzs: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:

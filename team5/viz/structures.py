@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from team5.chemistry import drawing
+from team5.chemistry import depiction
 from team5.errors import ConfigError
 from team5.inference.results import ExplainedPeak, Match, Ranking
 from team5.viz.spectra import format_adduct, format_formula
@@ -26,7 +26,7 @@ _CHARACTERS_PER_INCH = 12.5  # of a title
 _CODES = {"M": Path.MOVETO, "L": Path.LINETO, "Q": Path.CURVE3}
 
 
-def draw_structure(
+def plot_structure(
     smiles: str,
     *,
     atoms: Sequence[int] = (),
@@ -170,7 +170,7 @@ def _prepare(ax: Axes) -> None:
 def _draw(
     ax: Axes, smiles: str, atoms: Sequence[int] = (), cut_bonds: Sequence[tuple[int, int]] = ()
 ) -> None:
-    drawn = drawing.draw_structure(smiles, *_FRAME)
+    drawn = depiction.depict(smiles, *_FRAME)
     box = ax.get_window_extent()
     points = 72 / figure_of(ax).dpi * min(box.width / drawn.width, box.height / drawn.height)
     if atoms:
@@ -178,7 +178,7 @@ def _draw(
             LineCollection(
                 drawn.fragment_lines(atoms),
                 colors=_FRAGMENT_TINT,
-                linewidths=drawing.FRAGMENT_WIDTH * points,
+                linewidths=depiction.FRAGMENT_WIDTH * points,
                 capstyle="round",
                 zorder=1,
                 gid="fragment",
@@ -199,8 +199,8 @@ def _draw(
         ax.add_collection(
             LineCollection(
                 drawn.cut_lines(cut_bonds),
-                colors=drawing.CUT_COLOUR,
-                linewidths=drawing.CUT_WIDTH * points,
+                colors=depiction.CUT_COLOUR,
+                linewidths=depiction.CUT_WIDTH * points,
                 zorder=3,
                 gid="cuts",
             )
@@ -285,4 +285,4 @@ def _to_path(text: str) -> Path:
 
 
 def _or_ink(colour: str) -> str:
-    return INK if colour == drawing.INK else colour
+    return INK if colour == depiction.INK else colour

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from team5.chemistry.drawing import draw_structure as drawing_of
+from team5.chemistry.depiction import depict
 from team5.errors import ConfigError, MoleculeError
 from team5.inference.results import Ranking
 from team5.viz.spectra import format_formula
-from team5.viz.structures import draw_structure, plot_candidates, plot_fragments
+from team5.viz.structures import plot_candidates, plot_fragments, plot_structure
 
 
 def texts(ax):
@@ -32,7 +32,7 @@ def test_structure_is_lines_and_letters_within_given_axes():
     figure = Figure()
     ax = figure.add_subplot()
 
-    assert draw_structure("CCO", ax=ax) is figure
+    assert plot_structure("CCO", ax=ax) is figure
     assert ax.patches
     for patch in ax.patches:
         vertices = patch.get_path().vertices
@@ -42,7 +42,7 @@ def test_structure_is_lines_and_letters_within_given_axes():
 
 def test_text_that_is_no_structure_is_refused():
     with pytest.raises(MoleculeError):
-        draw_structure("C1CC")
+        plot_structure("C1CC")
 
 
 def test_candidates_stand_best_first_with_what_the_model_says(matches):
@@ -91,15 +91,15 @@ def test_fragments_are_marked_below_their_peaks(match):
     highest = sorted(match.peaks, key=lambda peak: -peak.intensity)[:4]
     shown = sorted(highest, key=lambda peak: peak.mz)
     assert [ax.get_title() for ax in figure.axes] == [f"m/z {peak.mz:.4f}" for peak in shown]
-    drawing = drawing_of(match.smiles, 220, 150)
+    depiction = depict(match.smiles, 220, 150)
     for ax, peak in zip(figure.axes, shown, strict=True):
         assert format_formula(peak.formula) in texts(ax)
         assert any("ppm" in text for text in texts(ax))
         (fragment,) = marks(ax, "fragment")
-        assert np.allclose(fragment.get_segments(), drawing.fragment_lines(peak.atoms))
+        assert np.allclose(fragment.get_segments(), depiction.fragment_lines(peak.atoms))
         assert len(marks(ax, "cuts")) == bool(peak.broken_bonds)
         for cuts in marks(ax, "cuts"):
-            assert np.allclose(cuts.get_segments(), drawing.cut_lines(peak.broken_bonds))
+            assert np.allclose(cuts.get_segments(), depiction.cut_lines(peak.broken_bonds))
 
 
 def test_no_text_covers_another(match, matches):

@@ -25,7 +25,7 @@ _ELEMENT_COLOURS = {
 }  # fmt: skip
 FRAGMENT_COLOUR = "#56B4E9"
 CUT_COLOUR = "#AA4499"
-# In units of the drawing.
+# In units of the depiction.
 FRAGMENT_WIDTH = 15.0
 CUT_WIDTH = 2.4
 _CUT_LENGTH = 14.0
@@ -55,7 +55,7 @@ class Shape:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawing:
+class Depiction:
     """A structure in a frame of ``width`` and ``height``, y downwards.
 
     Attributes
@@ -95,7 +95,7 @@ class Drawing:
 
 
 @lru_cache(maxsize=256)
-def draw_structure(smiles: str, width: int = 220, height: int = 160) -> Drawing:
+def depict(smiles: str, width: int = 220, height: int = 160) -> Depiction:
     """Draw a structure as typed: all its components, and its stereo.
 
     Parameters
@@ -125,7 +125,7 @@ def draw_structure(smiles: str, width: int = 220, height: int = 160) -> Drawing:
     drawer.DrawMolecule(rdMolDraw2D.PrepareMolForDrawing(mol))
     places = {typed[i]: _point(_coordinates(drawer, i)) for i in range(len(typed))}
     drawer.FinishDrawing()
-    return Drawing(
+    return Depiction(
         width,
         height,
         _shapes(drawer.GetDrawingText()),
@@ -134,7 +134,7 @@ def draw_structure(smiles: str, width: int = 220, height: int = 160) -> Drawing:
     )
 
 
-def structure_svg(
+def depiction_svg(
     smiles: str,
     *,
     atoms: Sequence[int] = (),
@@ -159,16 +159,16 @@ def structure_svg(
     MoleculeError
         If the text is no SMILES that team5 takes.
     """
-    drawing = draw_structure(smiles, width, height)
+    depiction = depict(smiles, width, height)
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     parts = [f'<svg role="img" aria-label="{escape(smiles)}" {size}>']
     if atoms:
         # One group, so that lines over one another are no darker.
         parts.append(
             f'<path opacity="0.4" fill="none" stroke="{FRAGMENT_COLOUR}" stroke-linecap="round" '
-            f'stroke-width="{FRAGMENT_WIDTH}" d="{_to_path(drawing.fragment_lines(atoms))}"/>'
+            f'stroke-width="{FRAGMENT_WIDTH}" d="{_to_path(depiction.fragment_lines(atoms))}"/>'
         )
-    for shape in drawing.shapes:
+    for shape in depiction.shapes:
         line = (
             f' stroke="{_or_text(shape.stroke)}" stroke-width="{shape.line_width}" '
             'stroke-linecap="round"'
@@ -179,7 +179,7 @@ def structure_svg(
     if cut_bonds:
         parts.append(
             f'<path fill="none" stroke="{CUT_COLOUR}" stroke-width="{CUT_WIDTH}" '
-            f'd="{_to_path(drawing.cut_lines(cut_bonds))}"/>'
+            f'd="{_to_path(depiction.cut_lines(cut_bonds))}"/>'
         )
     return "".join([*parts, "</svg>"])
 

@@ -14,6 +14,7 @@ from team5.viz.spectra import (
     Side,
     draw_spectra,
     format_adduct,
+    format_formula,
     formulas_by_peak,
     is_near,
     to_peaks,
@@ -173,7 +174,8 @@ def _predicted(simulation: Simulation) -> Side:
 
 def _title(identifier: str, answer: Match | Simulation) -> str:
     energy = _energy(answer.collision_energy)
-    return _joined([_plain(identifier), answer.formula, format_adduct(answer.adduct), energy])
+    formula, adduct = format_formula(answer.formula), format_adduct(answer.adduct)
+    return _joined([_plain(identifier), formula, adduct, energy])
 
 
 def _conditions(spectrum: Spectrum) -> str:

@@ -156,7 +156,7 @@ def plot_runs(
         ax.plot(
             epochs[best], values[best], "o", markersize=7, color=colour, markeredgecolor="white"
         )
-        text = f"{name}  best {values[best]:.3g} in epoch {epochs[best]:.0f}"
+        text = f"{name}  best {values[best]:#.3g} in epoch {epochs[best]:.0f}"
         ends[text] = (float(values[-1]), colour)
     ax.set_xlabel("epoch")
     ax.set_ylabel(metric)

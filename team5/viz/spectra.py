@@ -176,9 +176,14 @@ def format_formula(formula: str) -> str:
 
 
 def format_adduct(adduct: str) -> str:
-    """Return an adduct with its digits low and its charge high: ``[M+NH4]+``."""
-    low = re.sub(r"(?<=[A-Za-z])(\d+)", r"$_{\1}$", adduct)
-    return re.sub(r"\](\d*[+-])$", r"]$^{\1}$", low)
+    """Return an adduct as mathtext: ``[M+NH4]+`` with its digits low and its charge high."""
+    parts = re.fullmatch(r"\[([\w+-]+)\](\d*)([+-])", adduct)
+    if parts is None:
+        return adduct.replace("$", r"\$")
+    inside = re.sub(r"(?<=[A-Za-z])(\d+)", r"_{\1}", parts[1])
+    # In braces signs are text, without the spaces of a sum.
+    inside = re.sub(r"([+-])", r"{\1}", inside)
+    return rf"$\mathrm{{[{inside}]}}^{{{parts[2]}{{{parts[3]}}}}}$"
 
 
 def is_near(mzs: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:

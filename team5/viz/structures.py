@@ -214,7 +214,10 @@ def _grid(
     columns = min(columns, len(texts))
     rows = ceil(len(texts) / columns)
     width = _PANEL[0] * columns
-    lines = textwrap.wrap(title, int(width * _CHARACTERS_PER_INCH))
+    # Adducts are mathtext, which must stay in one piece.
+    lines = textwrap.wrap(
+        title, int(width * _CHARACTERS_PER_INCH), break_on_hyphens=False, break_long_words=False
+    )
     figure = new_figure(width, 0.2 + 0.2 * len(lines) + _PANEL[1] * rows)
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=11, color=INK)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from team5.data.spectrum import Spectrum
 from team5.viz.answers import plot_match, plot_simulation, plot_two_spectra
-from team5.viz.spectra import format_formula
+from team5.viz.spectra import format_adduct, format_formula
 from team5.viz.style import BLUE, PALE, VERMILION
 
 
@@ -48,7 +48,8 @@ def test_title_says_what_was_measured_and_takes_dollar_signs_as_text(spectrum, m
     figure = plot_match(spectrum, match)
 
     title = figure.axes[0].get_title(loc="left")
-    assert title == r"caffeine \$1\$, C8H10N4O2, [M+H]$^{+}$, 35 eV"
+    said = [r"caffeine \$1\$", format_formula("C8H10N4O2"), format_adduct("[M+H]+"), "35 eV"]
+    assert title == ", ".join(said)
     figure.savefig(tmp_path / "match.png")
     assert plot_match(spectrum, match, title="mine").axes[0].get_title(loc="left") == "mine"
 

@@ -98,8 +98,8 @@ def test_runs_are_named_with_their_best_epoch(metrics, tmp_path):
     (ax,) = plot_runs({"v0.1": metrics, "v0.2": other}).axes
 
     assert {text.get_text() for text in ax.texts} == {
-        "v0.1  best 1.2 in epoch 1",
-        "v0.2  best 0.5 in epoch 1",
+        "v0.1  best 1.20 in epoch 1",
+        "v0.2  best 0.500 in epoch 1",
     }
     marked = [line.get_xydata()[0].tolist() for line in ax.lines if line.get_marker() == "o"]
     assert marked == [[1, 1.2], [1, 0.5]]
@@ -109,7 +109,7 @@ def test_runs_are_named_with_their_best_epoch(metrics, tmp_path):
 def test_best_epoch_of_what_is_no_loss_is_the_highest(metrics):
     (ax,) = plot_runs({"mine": metrics}, "val/accuracy").axes
 
-    assert [text.get_text() for text in ax.texts] == ["mine  best 0.72 in epoch 2"]
+    assert [text.get_text() for text in ax.texts] == ["mine  best 0.720 in epoch 2"]
 
 
 def test_runs_go_into_given_axes(metrics):

@@ -10,7 +10,7 @@ from matplotlib.text import Annotation
 
 from team5.errors import SpectrumError
 from team5.inference.results import ExplainedPeak
-from team5.viz.spectra import Side, draw_spectra, format_formula, mirror_plot
+from team5.viz.spectra import Side, draw_spectra, format_adduct, format_formula, mirror_plot
 from team5.viz.style import BLUE, PALE, VERMILION
 
 
@@ -117,6 +117,21 @@ def test_figure_is_written_as_an_image(tmp_path):
 )
 def test_formula_is_set_with_low_digits_and_high_charge(formula, text):
     assert format_formula(formula) == text
+
+
+@pytest.mark.parametrize(
+    ("adduct", "text"),
+    [
+        ("[M+H]+", r"$\mathrm{[M{+}H]}^{{+}}$"),
+        ("[M-H2O+H]+", r"$\mathrm{[M{-}H_{2}O{+}H]}^{{+}}$"),
+        ("[2M+NH4]+", r"$\mathrm{[2M{+}NH_{4}]}^{{+}}$"),
+        ("[M-2H]2-", r"$\mathrm{[M{-}2H]}^{2{-}}$"),
+        ("not stated", "not stated"),
+        ("$", r"\$"),
+    ],
+)
+def test_adduct_is_set_with_low_digits_and_high_charge(adduct, text):
+    assert format_adduct(adduct) == text
 
 
 @pytest.mark.parametrize(

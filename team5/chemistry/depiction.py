@@ -17,8 +17,9 @@ from team5.chemistry.molecule import atoms_of, bonds_of, parse_smiles, parse_typ
 
 # What stands for the colour of text, so that a page or plot can give its own.
 INK = "#000000"
-# Okabe and Ito, Color Universal Design (2008); each is legible on white and on black.
-_BLUE, _VERMILION, _GREEN, _ORANGE = "#0072B2", "#D55E00", "#009E73", "#B27A00"
+# After Okabe and Ito, Color Universal Design (2008), blue lighter and orange darker, so that each
+# has a contrast of at least 3 to white and to black.
+_BLUE, _VERMILION, _GREEN, _ORANGE = "#2B8CC4", "#D55E00", "#009E73", "#B27A00"
 _ELEMENT_COLOURS = {
     6: INK, 7: _BLUE, 8: _VERMILION, 9: _GREEN, 15: _ORANGE, 16: _ORANGE, 17: _GREEN, 35: _GREEN,
     53: _GREEN,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from team5.data.spectrum import Spectrum
 
-# Okabe and Ito, Color Universal Design (2008); legible on white and on black.
-MEASURED = "#0072B2"
+# After Okabe and Ito, Color Universal Design (2008), blue lighter for dark pages.
+MEASURED = "#2B8CC4"
 PREDICTED = "#D55E00"
 
 _WIDTH, _HEIGHT = 420, 150  # px

@@ -32,6 +32,7 @@ def plot_match(
     match: Match,
     simulation: Simulation | None = None,
     *,
+    name: str = "measured",
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
@@ -46,6 +47,8 @@ def plot_match(
         The answer to this spectrum and a structure.
     simulation : Simulation, optional
         Of the same structure, drawn below.
+    name : str
+        What the upper spectrum is said to be.
     title : str, optional
         By default the spectrum's identifier, the structure's formula, the ion and the collision
         energy.
@@ -65,7 +68,7 @@ def plot_match(
     formulas = formulas_by_peak(peaks[0], match.peaks)
     upper = Side(
         *peaks,
-        f"measured, {100 * match.explained_intensity:.0f} % of its intensity explained",
+        f"{_plain(name)}, {100 * match.explained_intensity:.0f} % of its intensity explained",
         BLUE,
         np.isin(np.arange(peaks[0].size), list(formulas)),
         formulas,

@@ -103,3 +103,10 @@ def test_given_axes_are_drawn_into(what, spectrum, match, simulation):
 
     assert drawn is figure
     assert figure.axes == [ax]
+
+
+def test_spectrum_that_was_not_measured_can_be_called_so(spectrum, match):
+    (ax,) = plot_match(spectrum, match, name="computed").axes
+
+    assert any(text.startswith("computed, ") for text in texts(ax))
+    assert not any("measured" in text for text in texts(ax))

@@ -164,7 +164,7 @@ def parse_smiles(smiles: str) -> Molecule:
             f"SMILES {_shorten(text)!a}: character {text[place]!a} at position "
             f"{place + 1} is not ASCII. Type it anew; look-alikes come from word processors."
         )
-    whole = _parse(text)
+    whole = parse_typed(text)
     notes: list[str] = []
     if any(a.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED for a in atoms_of(whole)) or any(
         b.GetStereo() != Chem.BondStereo.STEREONONE for b in bonds_of(whole)
@@ -188,7 +188,16 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _parse(text: str) -> Chem.Mol:
+def parse_typed(text: str) -> Chem.Mol:
+    """Return all that a SMILES says, stereo and every component, hydrogens as counts.
+
+    Atoms have their index in the text as the property ``_typed_index``.
+
+    Raises
+    ------
+    MoleculeError
+        If it is no SMILES of a complete structure.
+    """
     params = Chem.SmilesParserParams()
     params.sanitize = False
     params.removeHs = False

@@ -70,7 +70,7 @@ def make_record(
         spectrum = Spectrum(
             mzs,  # type: ignore[arg-type]  # any array-like is checked and converted
             intensities,  # type: ignore[arg-type]
-            precursor_mz=_first_number(precursor_mz),
+            precursor_mz=first_number(precursor_mz),
             adduct=text_or_none(adduct),
             collision_energy=collision_energy,  # type: ignore[arg-type]
             instrument_type=text_or_none(instrument_type),
@@ -94,7 +94,7 @@ def make_record(
     )
 
 
-def _first_number(value: object) -> float | None:
+def first_number(value: object) -> float | None:
     """Return the first positive number in "195.0877 1200" (m/z and intensity), if there is one."""
     text = text_or_none(value)
     if text is None:

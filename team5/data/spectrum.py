@@ -1,7 +1,9 @@
 """Spectrum: one measured MS/MS spectrum, checked when it is made."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from team5.chemistry.adducts import parse_adduct
 from team5.constants import MAX_PEAKS
 from team5.errors import SpectrumError
+
+if TYPE_CHECKING:
+    import matchms
 
 # What libraries write where they have nothing to say.
 _NOTHING = {"", "n/a", "na", "nan", "none", "null", "unknown", "-", "?", "not available"}
@@ -91,10 +96,48 @@ class Spectrum:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
+    @classmethod
+    def from_matchms(cls, spectrum: matchms.Spectrum) -> Spectrum:
+        """Return a spectrum of matchms, its metadata read as those of the files it reads.
+
+        Raises
+        ------
+        SpectrumError
+            If the peaks are no spectrum.
+        AdductError
+            If the adduct is not understood.
+        """
+        from team5.data.exchange import from_matchms
+
+        return from_matchms(spectrum)
+
+    def to_matchms(self) -> matchms.Spectrum:
+        """Return the spectrum as matchms has it, its metadata under harmonised names."""
+        from team5.data.exchange import to_matchms
+
+        return to_matchms(self)
+
     @property
     def n_peaks(self) -> int:
         """Number of peaks with an intensity above 0."""
         return len(self.mzs)
+
+    def __str__(self) -> str:
+        count = f"{self.n_peaks} peak{'s' if self.n_peaks != 1 else ''}"
+        precursor = None if self.precursor_mz is None else f"precursor {self.precursor_mz:.4f}"
+        said = [
+            f"{count} from m/z {self.mzs[0]:.4f} to {self.mzs[-1]:.4f}",
+            precursor,
+            self.adduct or self.ion_mode,
+            self.collision_energy,
+            self.instrument_type,
+        ]
+        return f"{self.identifier or 'spectrum'}: {', '.join(text for text in said if text)}"
+
+    def _repr_html_(self) -> str:
+        from team5.data.cards import spectrum_card
+
+        return spectrum_card(self)
 
 
 def text_or_none(value: object) -> str | None:

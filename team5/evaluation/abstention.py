@@ -11,7 +11,13 @@ import numpy as np
 from team5.evaluation.bands import ADDUCT, ION_MODE
 from team5.evaluation.bootstrap import bootstrap_interval
 from team5.evaluation.figures import MODEL, Figure, ScoredQuery, make_figure
-from team5.evaluation.selective import confidence_needed, match_confidence, ranking_confidence
+from team5.evaluation.selective import (
+    RiskCoverage,
+    confidence_needed,
+    match_confidence,
+    ranking_confidence,
+    risk_coverage,
+)
 
 MAX_ERRORS = (0.1, 0.2)
 _FEWEST = 20  # answers of an adduct or ion mode, for a row of its own
@@ -45,7 +51,7 @@ def abstention_figures(
     dict of str to list of Figure
         By question and error rate; the share answered also by adduct and ion mode.
     """
-    answers = {"match": _match_answers(scored, threshold), "rank": _rank_answers(scored)}
+    answers = _answers(scored, threshold)
     found = {}
     for question, given in answers.items():
         for max_error in MAX_ERRORS:
@@ -53,6 +59,25 @@ def abstention_figures(
             title = f"{question}, answered where an error of {max_error:g} holds"
             found[title] = _figures(given, needed, seed)
     return {title: rows for title, rows in found.items() if rows}
+
+
+def risk_coverages(scored: Sequence[ScoredQuery], *, threshold: float) -> dict[str, RiskCoverage]:
+    """Return, for matches and rankings, the share of wrong answers against the share answered.
+
+    Parameters
+    ----------
+    threshold : float
+        Of the match probability.
+    """
+    return {
+        question: risk_coverage([a.confidence for a in given], [a.wrong for a in given])
+        for question, given in _answers(scored, threshold).items()
+        if given
+    }
+
+
+def _answers(scored: Sequence[ScoredQuery], threshold: float) -> dict[str, list[_Answer]]:
+    return {"match": _match_answers(scored, threshold), "rank": _rank_answers(scored)}
 
 
 def _match_answers(scored: Sequence[ScoredQuery], threshold: float) -> list[_Answer]:

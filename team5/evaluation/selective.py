@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +12,6 @@ from team5.errors import ConfigError, DataError
 # How many confidences are tried, from the surest down, and from how many starts.
 _N_TRIED = 50
 _N_STARTS = 5
-
 
 # Of scores, so that their softmax over the candidates says how sure the first place is.
 _SCORE_SCALE = 4.0
@@ -26,6 +26,71 @@ def ranking_confidence(scores: ArrayLike) -> float:
     """Return how sure the first place is: its share in the softmax of the candidates' scores."""
     values = np.asarray(scores, dtype=np.float64)
     return float(1 / np.exp(_SCORE_SCALE * (values - values.max())).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class RiskCoverage:
+    """What answering only from some confidence on would give, for every such confidence.
+
+    Attributes
+    ----------
+    confidences : array of shape (K,)
+        The confidence answers must have, falling.
+    coverage : array of shape (K,)
+        Share of the questions answered, rising to 1.
+    risk : array of shape (K,)
+        Share of these answers that is wrong.
+    n_answers : int
+    """
+
+    confidences: NDArray[np.float64]
+    coverage: NDArray[np.float64]
+    risk: NDArray[np.float64]
+    n_answers: int
+
+    @property
+    def area(self) -> float:
+        """Mean risk over all shares answered; lower is better."""
+        steps = np.diff(self.coverage, prepend=0.0)
+        return float((steps * self.risk).sum())
+
+
+def risk_coverage(confidences: ArrayLike, wrong: ArrayLike) -> RiskCoverage:
+    """Return the share of wrong answers against the share answered, the surest answers first.
+
+    Answers of one confidence are given together.
+
+    Parameters
+    ----------
+    confidences : array of shape (N,)
+        How sure each answer is; higher is surer.
+    wrong : array of shape (N,), bool
+
+    Raises
+    ------
+    DataError
+        If lengths differ, there are no answers, or a confidence is NaN.
+
+    References
+    ----------
+    El-Yaniv and Wiener, On the foundations of noise-free selective classification, JMLR 11 (2010).
+    """
+    sure = np.asarray(confidences, dtype=np.float64)
+    failed = np.asarray(wrong, dtype=bool)
+    if not (sure.ndim == 1 and sure.shape == failed.shape and sure.size):
+        raise DataError(
+            f"confidences and wrong of shapes {sure.shape} and {failed.shape}; give sequences of "
+            "one length, with at least one answer."
+        )
+    if np.isnan(sure).any():
+        raise DataError("a confidence is NaN; give one for every answer.")
+    order = np.argsort(-sure, kind="stable")
+    last_of_equals = np.flatnonzero(np.diff(sure[order], append=-np.inf) < 0)
+    n_given = last_of_equals + 1
+    n_wrong = np.cumsum(failed[order])[last_of_equals]
+    return RiskCoverage(
+        sure[order][last_of_equals], n_given / sure.size, n_wrong / n_given, sure.size
+    )
 
 
 def to_calibration(answers: Sequence[tuple[float, bool, int]]) -> dict[str, list[float]]:

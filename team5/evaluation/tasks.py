@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from team5.errors import DataError
 from team5.evaluation.bands import N_CANDIDATES, band_order, n_candidates_band
@@ -107,18 +107,41 @@ def reliability_diagram(
 ) -> list[ReliabilityFigure]:
     """Return the bins of a reliability diagram of the match probabilities."""
     pairs = MatchPairs.of(scored)
-    probabilities = pairs.probabilities[MODEL]
-    structures = np.repeat(pairs.structures, 2)
+    return reliability_figures(
+        pairs.probabilities[MODEL], pairs.labels, np.repeat(pairs.structures, 2),
+        seed=seed, n_bins=n_bins,
+    )  # fmt: skip
+
+
+def reliability_figures(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    structures: ArrayLike,
+    *,
+    seed: int = 0,
+    n_bins: int = 10,
+) -> list[ReliabilityFigure]:
+    """Return the bins of a reliability diagram of any pairs.
+
+    Parameters
+    ----------
+    probabilities, labels : array of shape (N,)
+        Of a match, and whether it is one.
+    structures : array of shape (N,)
+        What pairs have in common; intervals are drawn over it.
+    seed, n_bins : int
+    """
+    labels, structures = np.asarray(labels, dtype=bool), np.asarray(structures)
     return [
         ReliabilityFigure(
             b.low,
             b.high,
             b.mean_probability,
             b.share_true,
-            *bootstrap_interval(pairs.labels[b.members], structures[b.members], seed=seed),
+            *bootstrap_interval(labels[b.members], structures[b.members], seed=seed),
             len(b.members),
         )
-        for b in reliability(probabilities, pairs.labels, n_bins)
+        for b in reliability(probabilities, labels, n_bins)
     ]
 
 

@@ -52,7 +52,7 @@ from team5.inference.references import (
     choose_references,
     compared_logits,
 )
-from team5.inference.results import Match, Simulation
+from team5.inference.results import AnswerList, Match, Simulation
 from team5.models.model import ModelConfig, Team5Model
 from team5.registry.export import read_version
 
@@ -106,6 +106,19 @@ class LoadedModel(Team5Model):
     def threshold(self) -> float:
         """Match probability from which on the label is positive."""
         return float(self.match_head.threshold)
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def __repr__(self) -> str:
+        name = f"{self.version} ({self.version_hash})" if self.version else "no version"
+        return f"{type(self).__name__}: {name}, {self.n_parameters:,} parameters, {self.device}"
+
+    def _repr_html_(self) -> str:
+        from team5.inference.cards import model_card
+
+        return model_card(self)
 
 
 def load_model(
@@ -260,7 +273,7 @@ def infer(
         references=references,
     )
     answers: list[Any] = [found for question in questions for found in question.answers(model)]
-    return answers if many else answers[0]
+    return AnswerList(answers) if many else answers[0]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,11 @@ class Match:
     def to_dict(self) -> dict[str, Any]:
         return _to_dict(self)
 
+    def _repr_html_(self) -> str:
+        from team5.inference.cards import match_card
+
+        return match_card(self)
+
     def __str__(self) -> str:
         place = "" if self.rank is None else f"rank {self.rank}, "
         verdict = "a match" if self.label else "no match"
@@ -165,6 +170,11 @@ class Simulation:
     def to_dict(self) -> dict[str, Any]:
         return _to_dict(self)
 
+    def _repr_html_(self) -> str:
+        from team5.inference.cards import simulation_card
+
+        return simulation_card(self)
+
     def __str__(self) -> str:
         base = max(range(len(self.mzs)), key=self.intensities.__getitem__, default=None)
         highest = "" if base is None else f", base peak {self.mzs[base]:.4f} {self.formulas[base]}"
@@ -203,6 +213,11 @@ class Ranking:
     def to_dict(self) -> dict[str, Any]:
         return _to_dict(self)
 
+    def _repr_html_(self) -> str:
+        from team5.inference.cards import ranking_card
+
+        return ranking_card(self)
+
     def __str__(self) -> str:
         name = self.identifier or "spectrum"
         n_candidates = len(self.matches)
@@ -217,6 +232,16 @@ class Ranking:
 
 
 Answer = Match | Ranking | Simulation
+Listed = TypeVar("Listed", Match, Ranking, Simulation)
+
+
+class AnswerList(list[Listed]):
+    """Answers in the order asked: a list in every way, that notebooks show as a table."""
+
+    def _repr_html_(self) -> str:
+        from team5.inference.cards import list_card
+
+        return list_card(self)
 
 
 def _to_dict(value: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import io
 import pickle
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,8 +92,8 @@ class StoredVersion:
     version: str
     version_hash: str
     folder: Path
-    config: dict[str, Any]
-    weights: dict[str, Tensor]
+    config: dict[str, Any] = field(repr=False)
+    weights: dict[str, Tensor] = field(repr=False)
 
 
 def export_version(

@@ -1,6 +1,7 @@
 """Training curves from the metrics.csv that Lightning's CSVLogger writes."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from team5.errors import DataError, DataFileNotFoundError
-from team5.viz.style import MUTED, PALE, SERIES, new_figure, tidy
+from team5.errors import ConfigError, DataError, DataFileNotFoundError
+from team5.viz.style import MUTED, PALE, SERIES, figure_of, name_at_ends, new_figure, tidy
 
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -111,10 +112,70 @@ def plot_training_curves(path: str | Path, ax: Axes | None = None) -> Figure:
             fontsize=8,
             color=MUTED,
         )
-    figure = panels[0][0].get_figure(root=True)
-    if figure is None:
-        raise DataError("ax belongs to no figure; make it with figure.add_subplot().")
+    return figure_of(panels[0][0])
+
+
+def plot_runs(
+    runs: Mapping[str, str | Path], metric: str = "val/loss", *, ax: Axes | None = None
+) -> Figure:
+    """Draw one figure of several runs over their epochs, the best epoch of each marked.
+
+    Parameters
+    ----------
+    runs : mapping of str to path
+        ``metrics.csv`` by what the run is called: ``{"v0.1": "outputs/.../metrics.csv"}``.
+    metric : str
+        A column of all of them. Of losses the lowest is best, of all else the highest.
+    ax : Axes, optional
+        Where to draw; a new figure where not given.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    DataFileNotFoundError, DataError
+        If there is no such file, or it has not logged the metric or its epochs; names those it has.
+    ConfigError
+        If there are no runs, or ``ax`` belongs to no figure.
+    """
+    if not runs:
+        raise ConfigError("no runs given; give at least one metrics.csv, by the name of its run.")
+    found = {name: _by_epoch(path, metric) for name, path in runs.items()}
+    if ax is None:
+        ax = new_figure(6.4, 3.8).add_subplot()
+    figure = figure_of(ax)
+    ends = {}
+    for i, (name, (epochs, values)) in enumerate(found.items()):
+        colour = SERIES[i % len(SERIES)]
+        best = int(values.argmin() if _is_loss(metric) else values.argmax())
+        ax.plot(
+            epochs, values, color=colour, linewidth=1.8, linestyle="-" if i < len(SERIES) else "--"
+        )
+        ax.plot(
+            epochs[best], values[best], "o", markersize=7, color=colour, markeredgecolor="white"
+        )
+        text = f"{name}  best {values[best]:#.3g} in epoch {epochs[best]:.0f}"
+        ends[text] = (float(values[-1]), colour)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(metric)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.margins(x=0.02, y=0.08)
+    tidy(ax)
+    name_at_ends(ax, ends)
     return figure
+
+
+def _by_epoch(path: str | Path, metric: str) -> Series:
+    """Return the epochs and a figure's values, one for each row that has both."""
+    series = read_metrics(path)
+    if metric not in series or "epoch" not in series:
+        there = ", ".join(name for name in series if name != "epoch") or "nothing"
+        raise DataError(f"{path}: has no {metric!r} with its epochs. Logged are: {there}.")
+    steps, values = series[metric]
+    epoch_at = dict(zip(*series["epoch"], strict=True))
+    return np.array([epoch_at[step] for step in steps if step in epoch_at]), values
 
 
 def _is_loss(name: str) -> bool:
@@ -145,38 +206,12 @@ def _draw_lines(ax: Axes, lines: dict[str, Series]) -> None:
             marker="o" if values.size < 4 else None,
             markersize=4,
         )
-        last_values[name] = (float(smooth[-1]), colour)
+        last_values[f"{name}  {smooth[-1]:.3g}"] = (float(smooth[-1]), colour)
     ax.set_xlabel("training step")
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.margins(x=0.02, y=0.08)
     tidy(ax)
-    _name_ends(ax, last_values)
-
-
-def _name_ends(ax: Axes, last_values: dict[str, tuple[float, str]]) -> None:
-    """Write the names right of the axes at the height of the last values, pushed apart."""
-    low, high = ax.get_ylim()
-    order = sorted(last_values, key=lambda name: last_values[name][0])
-    heights = [(last_values[name][0] - low) / (high - low) for name in order]
-    gap = 0.065
-    for i in range(1, len(heights)):
-        heights[i] = max(heights[i], heights[i - 1] + gap)
-    # Pushed out at the top: move down again from there.
-    ceiling = 1.0
-    for i in reversed(range(len(heights))):
-        heights[i] = min(heights[i], ceiling)
-        ceiling = heights[i] - gap
-    for name, height in zip(order, heights, strict=True):
-        value, colour = last_values[name]
-        ax.text(
-            1.02,
-            height,
-            f"{name}  {value:.3g}",
-            transform=ax.transAxes,
-            va="center",
-            fontsize=8.5,
-            color=colour,
-        )
+    name_at_ends(ax, last_values)
 
 
 def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,13 +1,15 @@
-"""Plots of an evaluation: figures beside their controls, and the reliability of probabilities."""
+"""Plots of an evaluation: figures beside controls, how reliable and how sure the answers are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from team5.errors import ConfigError
 from team5.evaluation import figures as measured
 from team5.evaluation.report import CONTROL_NAMES, MARK, controls_of, label_of
+from team5.evaluation.selective import RiskCoverage
 from team5.viz.style import (
     BLUE,
     GREEN,
@@ -15,12 +17,17 @@ from team5.viz.style import (
     ORANGE,
     PALE,
     PURPLE,
+    SERIES,
     SKY,
     VERMILION,
+    figure_of,
+    name_at_ends,
     new_figure,
     tidy,
 )
 
+# The share that is wrong of fewer answers says little and jumps about.
+_FEWEST_ANSWERS = 20
 _WIDTH = 3.9  # inches; legible on a telephone without zooming
 _ROW_HEIGHT = 0.58
 # Shape and colour, so that each control is told apart without either.
@@ -110,6 +117,59 @@ def plot_reliability(bins: Sequence[measured.ReliabilityFigure]) -> Figure:
     counts.set(xlabel="match probability", ylabel="pairs")
     for axes in (ax, counts):
         tidy(axes)
+    return figure
+
+
+def plot_risk_coverage(
+    curves: Mapping[str, RiskCoverage],
+    *,
+    max_error: float | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw the share of answers that is wrong against the share answered, the surest first.
+
+    Parameters
+    ----------
+    curves : mapping of str to RiskCoverage
+        By what is written at the end of each: ``team5.evaluation.abstention.risk_coverages``, or
+        `team5.evaluation.selective.risk_coverage` of several versions. A curve begins where 20
+        answers are given.
+    max_error : float, optional
+        An error rate to draw a line at, and to say how much of each curve keeps it.
+    ax : Axes, optional
+        Where to draw; a new figure where not given.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ConfigError
+        If there are no curves, or ``ax`` belongs to no figure.
+    """
+    if not curves:
+        raise ConfigError("no curves given; give at least one, by its name.")
+    if ax is None:
+        ax = new_figure(5.6, 3.6).add_subplot()
+    figure = figure_of(ax)
+    ends = {}
+    for i, (name, curve) in enumerate(curves.items()):
+        colour = SERIES[i % len(SERIES)]
+        enough = curve.coverage * curve.n_answers >= min(_FEWEST_ANSWERS, curve.n_answers)
+        shares, errors = 100 * curve.coverage[enough], 100 * curve.risk[enough]
+        ax.plot(shares, errors, color=colour, linewidth=1.8, linestyle="-" if i < 6 else "--")
+        text = f"{name}, {errors[-1]:.0f} %"
+        if max_error is not None:
+            kept = shares[errors <= 100 * max_error]
+            text += f"\n{kept.max(initial=0.0):.0f} % answered at {100 * max_error:g} %"
+        ends[text] = (float(errors[-1]), colour)
+    if max_error is not None:
+        ax.axhline(100 * max_error, color=PALE, linewidth=1.0, linestyle=(0, (4, 3)), zorder=0)
+    ax.set(xlim=(0, 100), xlabel="answered, the surest first (%)", ylabel="wrong of these (%)")
+    ax.set_ylim(0, max(1.15 * ax.get_ylim()[1], 5))
+    tidy(ax)
+    name_at_ends(ax, ends, gap=0.065 if max_error is None else 0.13)
     return figure
 
 

@@ -1,19 +1,20 @@
-"""Mirror plots: a measured spectrum above, a predicted one below."""
+"""Spectra: one above another on one m/z axis, peaks named by the ions they are."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter
-from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, NDArray
 
+from team5.constants import PEAK_TOLERANCE_FLOOR, PEAK_TOLERANCE_PPM
 from team5.errors import SpectrumError
-from team5.viz.style import BLUE, INK, MUTED, PALE, VERMILION, new_figure, tidy
+from team5.viz.labels import label_peaks
+from team5.viz.style import BLUE, INK, MUTED, PALE, VERMILION, figure_of, new_figure, tidy
 
 # Of the peaks nothing explains, so many of the largest get their m/z written.
 _N_UNEXPLAINED_LABELS = 4
@@ -21,6 +22,8 @@ _N_UNEXPLAINED_LABELS = 4
 _LABEL_MIN_INTENSITY = 0.01
 # A peak is the one an explanation speaks of within this distance in m/z; they are copies.
 _SAME_PEAK = 1e-4
+# From so many peaks on, lines are drawn thinner, so that neighbours stay apart.
+_MANY_PEAKS = 100
 
 
 class Explained(Protocol):
@@ -33,6 +36,38 @@ class Explained(Protocol):
     def formula(self) -> str: ...
 
 
+@dataclass(frozen=True, eq=False)
+class Side:
+    """A spectrum as drawn on one side of the axis.
+
+    Attributes
+    ----------
+    mzs, heights : array of shape (P,)
+        The base peak has height 1.
+    caption : str
+        What the spectrum is.
+    colour : str
+        Of the peaks in ``coloured``; the others are pale.
+    coloured : array of shape (P,), bool
+    formulas : mapping of int to str
+        Of ions, by position of their peak.
+    n_mzs : int
+        Of peaks without formula, so many of the largest are labelled with their m/z.
+    """
+
+    mzs: NDArray[np.float64]
+    heights: NDArray[np.float64]
+    caption: str
+    colour: str
+    coloured: NDArray[np.bool_]
+    formulas: Mapping[int, str] = field(default_factory=dict)
+    n_mzs: int = 0
+
+    @property
+    def caption_colour(self) -> str:
+        return self.colour if self.coloured.any() else MUTED
+
+
 def mirror_plot(
     mzs: ArrayLike,
     intensities: ArrayLike,
@@ -40,6 +75,7 @@ def mirror_plot(
     predicted_intensities: ArrayLike,
     *,
     explained: Sequence[Explained] | None = None,
+    precursor_mz: float | None = None,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
@@ -54,6 +90,8 @@ def mirror_plot(
     explained : sequence of ExplainedPeak, optional
         Peaks to colour and to label with the formula of their fragment, e.g. ``match.peaks``.
         Where labels would overlap, those of the larger peaks are kept.
+    precursor_mz : float, optional
+        Marked on the axis, by a full diamond where there is a measured peak, else by an open one.
     title : str, optional
         Written above the plot.
     ax : Axes, optional
@@ -69,23 +107,60 @@ def mirror_plot(
     SpectrumError
         If lengths differ, a value is not finite, or there is no measured peak.
     """
-    measured = _peaks(mzs, intensities, "measured")
-    predicted = _peaks(predicted_mzs, predicted_intensities, "predicted")
+    measured = to_peaks(mzs, intensities, "measured")
+    predicted = to_peaks(predicted_mzs, predicted_intensities, "predicted")
     if not measured[0].size:
         raise SpectrumError("no measured peaks to draw; give at least one.")
-    formulas = _formulas_by_peak(measured[0], explained or ())
+    formulas = formulas_by_peak(measured[0], explained or ())
+    is_explained = np.isin(np.arange(measured[0].size), list(formulas))
+    caption = "measured"
+    if formulas:
+        share = measured[1][is_explained].sum() / measured[1].sum()
+        caption += f", {100 * share:.0f} % of its intensity explained"
+    upper = Side(*measured, caption, BLUE, is_explained, formulas, n_mzs=_N_UNEXPLAINED_LABELS)
+    lower = None
+    if predicted[0].size:
+        everything = np.ones(predicted[0].size, dtype=bool)
+        lower = Side(*predicted, "predicted", VERMILION, everything)
+    return draw_spectra(upper, lower, precursor_mz=precursor_mz, title=title, ax=ax)
 
+
+def draw_spectra(
+    upper: Side,
+    lower: Side | None = None,
+    *,
+    precursor_mz: float | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw one spectrum, or two that look at each other across the m/z axis, and label them.
+
+    Raises
+    ------
+    ConfigError
+        If ``ax`` belongs to no figure.
+    """
     if ax is None:
-        ax = new_figure(9.0, 5.2 if predicted[0].size else 3.6).add_subplot()
-    _draw(ax, measured, predicted, formulas)
+        ax = new_figure(9.0, 5.2 if lower else 3.6).add_subplot()
+    figure = figure_of(ax)
+    _draw_peaks(ax, upper, 1.0)
+    if lower:
+        _draw_peaks(ax, lower, -1.0)
+    ax.axhline(0, color=MUTED, linewidth=0.8)
+    sides = [upper] if lower is None else [upper, lower]
+    _scale(ax, sides, precursor_mz)
     if title:
         ax.set_title(title, loc="left", fontsize=11, color=INK, pad=10)
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise SpectrumError("ax belongs to no figure; make it with figure.add_subplot().")
+    corner: dict[str, Any] = {"transform": ax.transAxes, "fontsize": 9, "ha": "right"}
+    ax.text(1.0, 0.99, upper.caption, color=upper.caption_colour, va="top", **corner)
+    if lower:
+        ax.text(1.0, 0.015, lower.caption, color=lower.caption_colour, va="bottom", **corner)
+    if precursor_mz is not None:
+        _mark_precursor(ax, precursor_mz, upper.mzs)
     # Labels are placed by what they cover on the page, so the layout has to stand first.
     figure.draw_without_rendering()
-    _label(ax, *measured, formulas, points_per_pixel=72 / figure.dpi)
+    for side, up in zip(sides, (1.0, -1.0), strict=False):
+        _label(ax, side, up, 72 / figure.dpi)
     return figure
 
 
@@ -100,7 +175,29 @@ def format_formula(formula: str) -> str:
     return rf"$\mathrm{{{atoms}}}^{{{charge}{radical}}}$"
 
 
-def _peaks(
+def format_adduct(adduct: str) -> str:
+    """Return an adduct as mathtext: ``[M+NH4]+`` with its digits low and its charge high."""
+    parts = re.fullmatch(r"\[([\w+-]+)\](\d*)([+-])", adduct)
+    if parts is None:
+        return adduct.replace("$", r"\$")
+    inside = re.sub(r"(?<=[A-Za-z])(\d+)", r"_{\1}", parts[1])
+    # In braces signs are text, without the spaces of a sum.
+    inside = re.sub(r"([+-])", r"{\1}", inside)
+    return rf"$\mathrm{{[{inside}]}}^{{{parts[2]}{{{parts[3]}}}}}$"
+
+
+def is_near(mzs: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say of each m/z whether one of the others is the same within the tolerance of peaks."""
+    if not others.size:
+        return np.zeros(mzs.shape, dtype=bool)
+    distances = np.abs(mzs[:, None] - others).min(axis=1)
+    near: NDArray[np.bool_] = distances <= np.maximum(
+        mzs * PEAK_TOLERANCE_PPM * 1e-6, PEAK_TOLERANCE_FLOOR
+    )
+    return near
+
+
+def to_peaks(
     mzs: ArrayLike, intensities: ArrayLike, which: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the peaks with the base peak at 1."""
@@ -117,7 +214,7 @@ def _peaks(
     return mz_array[kept], heights[kept] / heights.max(initial=np.finfo(float).tiny)
 
 
-def _formulas_by_peak(mzs: NDArray[np.float64], explained: Sequence[Explained]) -> dict[int, str]:
+def formulas_by_peak(mzs: NDArray[np.float64], explained: Sequence[Explained]) -> dict[int, str]:
     """Return the formulas of explained peaks by the peaks' positions."""
     formulas = {}
     for peak in explained:
@@ -127,135 +224,64 @@ def _formulas_by_peak(mzs: NDArray[np.float64], explained: Sequence[Explained]) 
     return formulas
 
 
-def _draw(
-    ax: Axes,
-    measured: tuple[NDArray[np.float64], NDArray[np.float64]],
-    predicted: tuple[NDArray[np.float64], NDArray[np.float64]],
-    formulas: dict[int, str],
-) -> None:
-    mzs, heights = measured
-    is_explained = np.isin(np.arange(mzs.size), list(formulas))
-    ax.vlines(mzs[~is_explained], 0, heights[~is_explained], colors=PALE, linewidth=1.3)
-    ax.vlines(mzs[is_explained], 0, heights[is_explained], colors=BLUE, linewidth=1.8)
-    ax.vlines(predicted[0], 0, -predicted[1], colors=VERMILION, linewidth=1.8)
-    ax.axhline(0, color=MUTED, linewidth=0.8)
+def _draw_peaks(ax: Axes, side: Side, up: float) -> None:
+    width = 1.1 if side.mzs.size > _MANY_PEAKS else 1.8
+    for chosen, colour, thickness in (
+        (~side.coloured, PALE, 0.7 * width),
+        (side.coloured, side.colour, width),
+    ):
+        if chosen.any():
+            ax.vlines(
+                side.mzs[chosen], 0, up * side.heights[chosen], colors=colour, linewidth=thickness
+            )
 
-    every_mz = np.concatenate([mzs, predicted[0]])
+
+def _scale(ax: Axes, sides: Sequence[Side], precursor_mz: float | None) -> None:
+    every_mz = np.concatenate(
+        [*(side.mzs for side in sides), [] if precursor_mz is None else [precursor_mz]]
+    )
     margin = max(0.05 * np.ptp(every_mz), 4.0)
     ax.set_xlim(every_mz.min() - margin, every_mz.max() + margin)
     # Room above for the labels, and below as much as looks even.
-    ax.set_ylim(-1.12 if predicted[0].size else 0.0, 1.3)
-    ax.set_yticks([y for y in (-1, -0.5, 0, 0.5, 1) if y >= 0 or predicted[0].size])
+    lowest = 0.0 if len(sides) == 1 else -1.3 if sides[1].formulas or sides[1].n_mzs else -1.12
+    ax.set_ylim(lowest, 1.3)
+    ax.set_yticks([y for y in (-1, -0.5, 0, 0.5, 1) if y >= 0 or len(sides) > 1])
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{abs(100 * y):.0f}"))
     ax.set_xlabel("m/z", style="italic")
     ax.set_ylabel("relative intensity (%)")
     tidy(ax)
 
-    said = "measured"
-    if formulas:
-        share = heights[is_explained].sum() / heights.sum()
-        said += f", {100 * share:.0f} % of its intensity explained"
-    caption: dict[str, Any] = {"transform": ax.transAxes, "fontsize": 9, "ha": "right"}
-    ax.text(1.0, 0.99, said, color=BLUE if formulas else MUTED, va="top", **caption)
-    if predicted[0].size:
-        ax.text(1.0, 0.015, "predicted", color=VERMILION, va="bottom", **caption)
+
+def _mark_precursor(ax: Axes, precursor_mz: float, mzs: NDArray[np.float64]) -> None:
+    mark = "◆" if is_near(np.array([precursor_mz]), mzs)[0] else "◇"
+    # Text, so that labels keep clear of it as of all other text.
+    ax.text(
+        precursor_mz, 0, mark, fontsize=7, color=INK, ha="center", va="center_baseline", zorder=4
+    )
+    ax.text(
+        0.01, 0.99, f"{mark} precursor m/z {precursor_mz:.4f}", transform=ax.transAxes, fontsize=9,
+        color=MUTED, va="top",
+    )  # fmt: skip
 
 
-def _label(
-    ax: Axes,
-    mzs: NDArray[np.float64],
-    heights: NDArray[np.float64],
-    formulas: dict[int, str],
-    points_per_pixel: float,
-) -> None:
+def _label(ax: Axes, side: Side, up: float, points_per_pixel: float) -> None:
     """Write formulas, and the m/z of large peaks without one, where there is room for them."""
-    by_height = [int(i) for i in np.argsort(-heights) if heights[i] >= _LABEL_MIN_INTENSITY]
-    unexplained = [i for i in by_height if i not in formulas][:_N_UNEXPLAINED_LABELS]
-    stems = ax.transData.transform(np.column_stack([mzs, heights]))
-    frame = ax.get_window_extent()
-    taken = [text.get_window_extent() for text in ax.texts]
-    leaders: list[NDArray[np.float64]] = []
-    # Formulas first: what is explained matters more than what is not.
-    for i in [i for i in by_height if i in formulas] + unexplained:
-        annotation = ax.annotate(
-            format_formula(formulas[i]) if i in formulas else f"{mzs[i]:.4f}",
-            (mzs[i], heights[i]),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=8.5 if i in formulas else 7.5,
-            color=BLUE if i in formulas else MUTED,
-        )
-        others = np.delete(stems, i, axis=0)
-        place = _free_place(annotation, stems[i], others, taken, leaders, frame)
-        if place is None:
-            annotation.remove()
-            continue
-        taken.append(place)
-        leaders.append(_leader(stems[i], place))
-        _move(ax, annotation, leaders[-1], points_per_pixel)
-
-
-def _offsets(width: float, height: float) -> Iterator[tuple[float, float]]:
-    """Yield shifts from the place right above a peak, in pixels, the nearest first."""
-    steps = [
-        (dx * width, dy * height)
-        for dy in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
-        for dx in (0.0, -0.3, 0.3, -0.6, 0.6, -0.9, 0.9)
+    by_height = [
+        int(i) for i in np.argsort(-side.heights) if side.heights[i] >= _LABEL_MIN_INTENSITY
     ]
-    yield from sorted(steps, key=lambda step: abs(step[0]) + abs(step[1]))
-
-
-def _free_place(
-    annotation: Annotation,
-    tip: NDArray[np.float64],
-    other_stems: NDArray[np.float64],
-    taken: list[Bbox],
-    leaders: list[NDArray[np.float64]],
-    frame: Bbox,
-) -> Bbox | None:
-    """Return the nearest place where neither a label nor its leader covers anything else."""
-    box = annotation.get_window_extent()
-    for dx, dy in _offsets(box.width, box.height):
-        place = box.translated(dx, dy)
-        if place.x0 < frame.x0 or place.x1 > frame.x1 or place.y1 > frame.y1:
-            continue
-        beside = (other_stems[:, 0] > place.x0 - 2) & (other_stems[:, 0] < place.x1 + 2)
-        if (other_stems[beside, 1] > place.y0 - 2).any():
-            continue
-        leader = _leader(tip, place)
-        if any(place.overlaps(other) or other.count_contains(leader) for other in taken):
-            continue
-        if any(place.count_contains(other) for other in leaders):
-            continue
-        if not _crosses(leader, other_stems):
-            return place
-    return None
-
-
-def _leader(tip: NDArray[np.float64], place: Bbox) -> NDArray[np.float64]:
-    """Return points along the line from a peak's tip to the foot of its label."""
-    return np.linspace(tip, ((place.x0 + place.x1) / 2, place.y0), 16)
-
-
-def _crosses(leader: NDArray[np.float64], stems: NDArray[np.float64]) -> bool:
-    """Say whether a leader, straight and never falling, runs through a peak."""
-    (x0, y0), (x1, y1) = leader[0], leader[-1]
-    between = stems[(stems[:, 0] > min(x0, x1)) & (stems[:, 0] < max(x0, x1))]
-    if not between.size:
-        return False
-    heights = y0 + (y1 - y0) * (between[:, 0] - x0) / (x1 - x0)
-    return bool((between[:, 1] > heights).any())
-
-
-def _move(
-    ax: Axes, annotation: Annotation, leader: NDArray[np.float64], points_per_pixel: float
-) -> None:
-    """Put a label at the end of its leader, which is drawn unless it is right above its peak."""
-    tip, foot = leader[0], leader[-1]
-    dx, dy = (foot - tip) * points_per_pixel
-    annotation.set_position((dx, dy))
-    if np.hypot(dx, dy) > 6:
-        ends = ax.transData.inverted().transform([tip, foot])
-        ax.plot(*ends.T, color=PALE, linewidth=0.6, zorder=1)
+    # Formulas first: what is explained matters more than what is not.
+    named = [i for i in by_height if i in side.formulas]
+    order = named + [i for i in by_height if i not in side.formulas][: side.n_mzs]
+    label_peaks(
+        ax,
+        side.mzs,
+        up * side.heights,
+        {
+            i: format_formula(side.formulas[i]) if i in side.formulas else f"{side.mzs[i]:.4f}"
+            for i in order
+        },
+        order=order,
+        colours={i: side.colour if side.coloured[i] else MUTED for i in order},
+        sizes={i: 8.5 if i in side.formulas else 7.5 for i in order},
+        points_per_pixel=points_per_pixel,
+    )

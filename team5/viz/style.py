@@ -1,7 +1,11 @@
 """Colours and axes that all plots share."""
 
+from collections.abc import Mapping
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from team5.errors import ConfigError
 
 # Okabe and Ito, Color Universal Design (2008): told apart with every kind of colour vision.
 BLUE = "#0072B2"
@@ -25,6 +29,20 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
+def figure_of(ax: Axes) -> Figure:
+    """Return the figure that axes belong to.
+
+    Raises
+    ------
+    ConfigError
+        If they belong to none.
+    """
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ConfigError("ax belongs to no figure; make it with figure.add_subplot().")
+    return figure
+
+
 def tidy(ax: Axes) -> None:
     """Leave only the spines that carry a scale, and make what is not data step back."""
     ax.spines[["top", "right"]].set_visible(False)
@@ -32,3 +50,37 @@ def tidy(ax: Axes) -> None:
     ax.tick_params(colors=MUTED, labelsize=9)
     ax.xaxis.label.set(color=INK, fontsize=10)
     ax.yaxis.label.set(color=INK, fontsize=10)
+
+
+def name_at_ends(
+    ax: Axes, last_values: Mapping[str, tuple[float, str]], *, gap: float = 0.065
+) -> None:
+    """Write texts right of the axes at the height of lines' last values, pushed apart.
+
+    Parameters
+    ----------
+    last_values : mapping of str to (float, str)
+        By text, the value and the colour of its line.
+    gap : float
+        Least distance of two texts, in heights of the axes.
+    """
+    low, high = ax.get_ylim()
+    order = sorted(last_values, key=lambda text: last_values[text][0])
+    heights = [(last_values[text][0] - low) / (high - low) for text in order]
+    for i in range(1, len(heights)):
+        heights[i] = max(heights[i], heights[i - 1] + gap)
+    # Pushed out at the top: move down again from there.
+    ceiling = 1.0
+    for i in reversed(range(len(heights))):
+        heights[i] = min(heights[i], ceiling)
+        ceiling = heights[i] - gap
+    for text, height in zip(order, heights, strict=True):
+        ax.text(
+            1.02,
+            height,
+            text,
+            transform=ax.transAxes,
+            va="center",
+            fontsize=8.5,
+            color=last_values[text][1],
+        )

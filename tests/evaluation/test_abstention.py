@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from team5.evaluation.abstention import abstention_figures
+from team5.evaluation.abstention import abstention_figures, risk_coverages
 from team5.evaluation.figures import SIMILARITIES, ScoredQuery
 
 
@@ -55,3 +55,20 @@ def test_where_nothing_is_answered_nothing_is_wrong():
     for rows in found.values():
         assert rows[0].value == 0
         assert "wrong" not in [row.name for row in rows]
+
+
+def test_risk_against_coverage_is_told_for_matches_and_rankings():
+    scored = [query(i, probability=0.9, score=3) for i in range(3)]
+    scored += [query(10, probability=0.3, score=-0.1)]
+
+    curves = risk_coverages(scored, threshold=0.5)
+
+    assert curves["rank"].coverage == pytest.approx([3 / 4, 1])
+    assert curves["rank"].risk == pytest.approx([0, 1 / 4])
+    # Each spectrum once with its own structure and once with its decoy.
+    assert curves["match"].n_answers == 8
+    assert curves["match"].risk[-1] == pytest.approx(2 / 8)
+
+
+def test_questions_nobody_asked_have_no_curve():
+    assert risk_coverages([], threshold=0.5) == {}

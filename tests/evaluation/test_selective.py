@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from team5.errors import ConfigError, DataError
-from team5.evaluation.selective import confidence_needed
+from team5.evaluation.selective import confidence_needed, risk_coverage
 
 
 def drawn(random, n_groups, *, per_group=3):
@@ -65,3 +67,35 @@ def test_an_error_rate_is_a_share(max_error):
 def test_answers_that_do_not_fit_together_are_an_error(confidences, wrong, groups):
     with pytest.raises(DataError):
         confidence_needed(confidences, wrong, groups, 0.1)
+
+
+def test_risk_is_counted_from_the_surest_answer_on():
+    curve = risk_coverage([0.2, 0.9, 0.5, 0.7], [True, False, True, False])
+
+    assert curve.confidences.tolist() == [0.9, 0.7, 0.5, 0.2]
+    assert curve.coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert curve.risk == pytest.approx([0, 0, 1 / 3, 1 / 2])
+    assert curve.area == pytest.approx((0 + 0 + 1 / 3 + 1 / 2) / 4)
+
+
+def test_answers_equally_sure_are_given_together_whatever_their_order():
+    for wrong in ([True, False, False], [False, True, False]):
+        curve = risk_coverage([0.8, 0.8, 0.1], wrong)
+        assert curve.coverage == pytest.approx([2 / 3, 1])
+        assert curve.risk == pytest.approx([1 / 2, 1 / 3])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1))
+def test_all_answered_has_the_risk_of_all(answers):
+    curve = risk_coverage([c for c, _ in answers], [w for _, w in answers])
+
+    assert curve.coverage[-1] == 1
+    assert curve.risk[-1] == pytest.approx(np.mean([w for _, w in answers]))
+    assert (np.diff(curve.coverage) > 0).all()
+    assert curve.n_answers == len(answers)
+
+
+@pytest.mark.parametrize("answers", [([], []), ([0.5], [True, False]), ([np.nan], [True])])
+def test_answers_without_a_curve_are_an_error(answers):
+    with pytest.raises(DataError):
+        risk_coverage(*answers)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from team5.errors import DataError, DataFileNotFoundError
-from team5.viz.curves import plot_training_curves, read_metrics
+from team5.errors import ConfigError, DataError, DataFileNotFoundError
+from team5.viz.curves import plot_runs, plot_training_curves, read_metrics
 
 METRICS = """epoch,step,train/loss,val/accuracy,val/loss
 0,9,2.0,,
@@ -89,3 +89,39 @@ def test_file_that_is_no_metrics_table_is_named(tmp_path, text, said):
 
     with pytest.raises(DataError, match=said):
         plot_training_curves(file)
+
+
+def test_runs_are_named_with_their_best_epoch(metrics, tmp_path):
+    other = tmp_path / "other.csv"
+    other.write_text("epoch,step,val/loss\n0,4,1.0\n1,9,0.5\n")
+
+    (ax,) = plot_runs({"v0.1": metrics, "v0.2": other}).axes
+
+    assert {text.get_text() for text in ax.texts} == {
+        "v0.1  best 1.20 in epoch 1",
+        "v0.2  best 0.500 in epoch 1",
+    }
+    marked = [line.get_xydata()[0].tolist() for line in ax.lines if line.get_marker() == "o"]
+    assert marked == [[1, 1.2], [1, 0.5]]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "val/loss")
+
+
+def test_best_epoch_of_what_is_no_loss_is_the_highest(metrics):
+    (ax,) = plot_runs({"mine": metrics}, "val/accuracy").axes
+
+    assert [text.get_text() for text in ax.texts] == ["mine  best 0.720 in epoch 2"]
+
+
+def test_runs_go_into_given_axes(metrics):
+    figure = Figure()
+    ax = figure.add_subplot()
+
+    assert plot_runs({"mine": metrics}, ax=ax) is figure
+    assert ax.lines
+
+
+def test_run_without_the_metric_says_which_it_has(metrics):
+    with pytest.raises(DataError, match=r"no 'val/f1'.*are: train/loss, val/accuracy"):
+        plot_runs({"mine": metrics}, "val/f1")
+    with pytest.raises(ConfigError, match="no runs"):
+        plot_runs({})

@@ -10,7 +10,7 @@ from matplotlib.text import Annotation
 
 from team5.errors import SpectrumError
 from team5.inference.results import ExplainedPeak
-from team5.viz.spectra import format_formula, mirror_plot
+from team5.viz.spectra import Side, draw_spectra, format_adduct, format_formula, mirror_plot
 from team5.viz.style import BLUE, PALE, VERMILION
 
 
@@ -120,6 +120,21 @@ def test_formula_is_set_with_low_digits_and_high_charge(formula, text):
 
 
 @pytest.mark.parametrize(
+    ("adduct", "text"),
+    [
+        ("[M+H]+", r"$\mathrm{[M{+}H]}^{{+}}$"),
+        ("[M-H2O+H]+", r"$\mathrm{[M{-}H_{2}O{+}H]}^{{+}}$"),
+        ("[2M+NH4]+", r"$\mathrm{[2M{+}NH_{4}]}^{{+}}$"),
+        ("[M-2H]2-", r"$\mathrm{[M{-}2H]}^{2{-}}$"),
+        ("not stated", "not stated"),
+        ("$", r"\$"),
+    ],
+)
+def test_adduct_is_set_with_low_digits_and_high_charge(adduct, text):
+    assert format_adduct(adduct) == text
+
+
+@pytest.mark.parametrize(
     ("peaks", "said"),
     [
         (([100.0, 200.0], [1.0]), "Give every peak both"),
@@ -131,3 +146,38 @@ def test_formula_is_set_with_low_digits_and_high_charge(formula, text):
 def test_spectra_that_cannot_be_drawn_are_named(peaks, said):
     with pytest.raises(SpectrumError, match=said):
         mirror_plot(*peaks, [], [])
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 10_000), st.integers(2, 80))
+def test_labels_on_both_sides_never_overlap(seed, n_peaks):
+    rng = np.random.default_rng(seed)
+    upper, lower = (
+        Side(
+            np.sort(rng.uniform(50, 300, n_peaks)),
+            rng.uniform(0.01, 1.0, n_peaks),
+            caption,
+            BLUE,
+            np.ones(n_peaks, dtype=bool),
+            dict.fromkeys(range(0, n_peaks, 2), "C12H17N2O4+"),
+            n_mzs=5,
+        )
+        for caption in ("above", "below")
+    )
+
+    figure = draw_spectra(upper, lower, precursor_mz=200.0)
+
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) > 4
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+
+
+def test_precursor_is_a_full_mark_where_it_was_measured_and_an_open_one_elsewhere():
+    def said(precursor_mz):
+        (ax,) = mirror_plot(*CAFFEINE, [], [], precursor_mz=precursor_mz).axes
+        low, high = ax.get_xlim()
+        assert low < precursor_mz < high
+        return [text.get_text() for text in ax.texts if "precursor" in text.get_text()]
+
+    assert said(195.0877) == ["◆ precursor m/z 195.0877"]
+    assert said(212.1) == ["◇ precursor m/z 212.1000"]

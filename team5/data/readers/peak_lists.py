@@ -220,18 +220,13 @@ def _to_record(
     if level is not None and level.upper().removeprefix("MS") not in ("2", "/MS", "/MS2"):
         skipped[f"not MS2 ({level})"] += 1
         return
-    identifier = _first(metadata, "identifier", "spectrum_id", "title", "feature_id") or fallback
-    ion_mode = _ion_mode(metadata)
+    identifier = identifier_of(metadata) or fallback
     record = make_record(
         skipped,
         mzs,
         intensities,
         identifier=identifier,
-        precursor_mz=_pepmass(metadata),
-        adduct=_adduct(metadata, ion_mode),
-        collision_energy=_energy(metadata, identifier),
-        instrument_type=_first(metadata, "instrument_type", "instrument"),
-        ion_mode=ion_mode,
+        **conditions_of(metadata, identifier),
         smiles=_first(metadata, "smiles"),
         inchikey=_first(metadata, "inchikey", "inchiaux", "inchi_aux"),
         formula=_first(metadata, "formula", "molecularformula", "molecular_formula"),
@@ -241,6 +236,23 @@ def _to_record(
     )
     if record is not None:
         yield record
+
+
+def identifier_of(metadata: Mapping[str, Any]) -> str | None:
+    """Return what matchms's metadata, its keys harmonised, call the spectrum."""
+    return _first(metadata, "identifier", "spectrum_id", "title", "feature_id")
+
+
+def conditions_of(metadata: Mapping[str, Any], identifier: str) -> dict[str, Any]:
+    """Return how a spectrum was measured, by the names of `Spectrum`, as its metadata say it."""
+    ion_mode = _ion_mode(metadata)
+    return {
+        "precursor_mz": _pepmass(metadata),
+        "adduct": _adduct(metadata, ion_mode),
+        "collision_energy": _energy(metadata, identifier),
+        "instrument_type": _first(metadata, "instrument_type", "instrument"),
+        "ion_mode": ion_mode,
+    }
 
 
 def _first(metadata: Mapping[str, Any], *keys: str) -> str | None:

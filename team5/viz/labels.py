@@ -1,0 +1,133 @@
+"""Labels of peaks: each near its peak, on a leader where it has to be, none over another."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
+
+from team5.viz.style import PALE
+
+
+def label_peaks(
+    ax: Axes,
+    mzs: NDArray[np.float64],
+    heights: NDArray[np.float64],
+    texts: Mapping[int, str],
+    *,
+    order: Sequence[int],
+    colours: Mapping[int, str],
+    sizes: Mapping[int, float],
+    points_per_pixel: float,
+) -> None:
+    """Write texts at the tips of peaks where there is room for them.
+
+    Nothing overlaps: no label another, a text that stands in the axes already, a peak or the line
+    that leads from another label to its peak. The layout of the figure has to stand first.
+
+    Parameters
+    ----------
+    mzs, heights : array of shape (P,)
+        Of all peaks on this side of the axis, which labels must not cover; heights all above 0,
+        or all below: then labels stand under the peaks.
+    texts : mapping of int to str
+        By position of the peak.
+    order : sequence of int
+        Positions, those that matter most first; later ones are left out where there is no room.
+    colours, sizes : mapping of int to str or float
+        Colour and size in points of each text.
+    """
+    # Below the axis all is turned over, so that "up" is away from it on both sides.
+    up = -1.0 if heights.size and heights[0] < 0 else 1.0
+    stems = ax.transData.transform(np.column_stack([mzs, heights])) * (1.0, up)
+    frame = _turned(ax.get_window_extent(), up)
+    taken = [_turned(text.get_window_extent(), up) for text in ax.texts]
+    leaders: list[NDArray[np.float64]] = []
+    for i in order:
+        annotation = ax.annotate(
+            texts[i],
+            (mzs[i], heights[i]),
+            xytext=(0, 3 * up),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if up > 0 else "top",
+            fontsize=sizes[i],
+            color=colours[i],
+        )
+        box = _turned(annotation.get_window_extent(), up)
+        place = _free_place(box, stems[i], np.delete(stems, i, axis=0), taken, leaders, frame)
+        if place is None:
+            annotation.remove()
+            continue
+        taken.append(place)
+        leaders.append(_leader(stems[i], place))
+        _move(ax, annotation, leaders[-1] * (1.0, up), points_per_pixel)
+
+
+def _turned(box: Bbox, up: float) -> Bbox:
+    return box if up > 0 else Bbox.from_extents(box.x0, -box.y1, box.x1, -box.y0)
+
+
+def _offsets(width: float, height: float) -> Iterator[tuple[float, float]]:
+    """Yield shifts from the place right above a peak, in pixels, the nearest first."""
+    steps = [
+        (dx * width, dy * height)
+        for dy in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
+        for dx in (0.0, -0.3, 0.3, -0.6, 0.6, -0.9, 0.9)
+    ]
+    yield from sorted(steps, key=lambda step: abs(step[0]) + abs(step[1]))
+
+
+def _free_place(
+    box: Bbox,
+    tip: NDArray[np.float64],
+    other_stems: NDArray[np.float64],
+    taken: list[Bbox],
+    leaders: list[NDArray[np.float64]],
+    frame: Bbox,
+) -> Bbox | None:
+    """Return the nearest place where neither a label nor its leader covers anything else."""
+    for dx, dy in _offsets(box.width, box.height):
+        place = box.translated(dx, dy)
+        if place.x0 < frame.x0 or place.x1 > frame.x1 or place.y1 > frame.y1:
+            continue
+        beside = (other_stems[:, 0] > place.x0 - 2) & (other_stems[:, 0] < place.x1 + 2)
+        if (other_stems[beside, 1] > place.y0 - 2).any():
+            continue
+        leader = _leader(tip, place)
+        if any(place.overlaps(other) or other.count_contains(leader) for other in taken):
+            continue
+        if any(place.count_contains(other) for other in leaders):
+            continue
+        if not _crosses(leader, other_stems):
+            return place
+    return None
+
+
+def _leader(tip: NDArray[np.float64], place: Bbox) -> NDArray[np.float64]:
+    """Return points along the line from a peak's tip to the foot of its label."""
+    return np.linspace(tip, ((place.x0 + place.x1) / 2, place.y0), 16)
+
+
+def _crosses(leader: NDArray[np.float64], stems: NDArray[np.float64]) -> bool:
+    """Say whether a leader, straight and never falling, runs through a peak."""
+    (x0, y0), (x1, y1) = leader[0], leader[-1]
+    between = stems[(stems[:, 0] > min(x0, x1)) & (stems[:, 0] < max(x0, x1))]
+    if not between.size:
+        return False
+    heights = y0 + (y1 - y0) * (between[:, 0] - x0) / (x1 - x0)
+    return bool((between[:, 1] > heights).any())
+
+
+def _move(
+    ax: Axes, annotation: Annotation, leader: NDArray[np.float64], points_per_pixel: float
+) -> None:
+    """Put a label at the end of its leader, which is drawn unless it is right above its peak."""
+    tip, foot = leader[0], leader[-1]
+    dx, dy = (foot - tip) * points_per_pixel
+    annotation.set_position((dx, dy))
+    if np.hypot(dx, dy) > 6:
+        ends = ax.transData.inverted().transform([tip, foot])
+        ax.plot(*ends.T, color=PALE, linewidth=0.6, zorder=1)

@@ -41,7 +41,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # be ranked; a search holds a few numbers and the key that says what is the same; reading is to hold
 # nothing of a row, training its name and where its peaks lie, with a few copies while rows are
 # sorted.
-LIMITS = {"rank": 20.0, "search": 1.0, "read": 0.1, "train": 0.5}
+LIMITS = {"rank": 20.0, "search": 2.0, "read": 0.1, "train": 0.5}
 N_PEAKS = 20
 _ROWS_AT_ONCE = 10_000
 _LOOK_EVERY_S = 0.005

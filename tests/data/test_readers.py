@@ -376,7 +376,8 @@ def test_empty_folder_is_no_massbank_folder(tmp_path):
 
 
 def test_archive_cut_in_the_middle_is_refused(archive):
-    archive.write_bytes(archive.read_bytes()[:-200])
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="cannot be read to its end"):
         read_spectra(archive)
 

@@ -43,9 +43,11 @@ def follow(block: Block, workplace: Path) -> str:
         file.write_text(block.code, encoding="utf-8")
         return ""
     if block.language == "diff":
-        done = subprocess.run(["git", "apply", "-"], cwd=workplace, input=block.code, text=True,
-                              capture_output=True, check=False,
-                              env={**os.environ, "GIT_CEILING_DIRECTORIES": str(workplace.parent)})  # fmt: skip
+        done = subprocess.run(
+            ["git", "apply", "-"], cwd=workplace, input=block.code, text=True,
+            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(workplace.parent)},
+            capture_output=True, check=False,
+        )  # fmt: skip
         assert done.returncode == 0, f"{block}: {done.stderr}"
         return ""
     if block.not_run is None and block.language in ("bash", "python"):

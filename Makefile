@@ -37,7 +37,7 @@ notebooks: setup ## run every notebook from start to end
 	else echo "notebooks/ holds no notebook"; fi
 
 docs: setup ## build the documentation into outputs/site, without any network
-	$(RUN) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 	@echo "Open outputs/site/index.html"
 
 check: lint types imports ## run ruff, mypy and import-linter

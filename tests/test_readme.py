@@ -25,9 +25,6 @@ README = REPOSITORY / "README.md"
 # What a test does not run, by the command's beginning.
 NOT_RUN = {
     "make": "sets up, or is what is running this test",
-    "PIP_EXTRA_INDEX_URL=": "sets up",
-    "source": "chooses the Python this test already runs with",
-    "tensorboard": "serves until it is stopped",
     "python serve.py": "serves until it is stopped; what asks it runs below with one that does",
     "python train.py": "trains for minutes; that its settings exist is tested below",
     "python evaluate.py": "measures for minutes; that its settings exist is tested below",
@@ -37,7 +34,14 @@ NOT_RUN = {
 }
 
 BLOCKS = read_blocks(README)
-COMMANDS = [(block, command) for block in BLOCKS if block.language == "bash"
+# What pages only show is held to the truth here, too.
+SHOWN = [
+    block
+    for page in sorted((REPOSITORY / "docs").glob("*.md"))
+    for block in read_blocks(page)
+    if block.not_run is not None
+]
+COMMANDS = [(block, command) for block in BLOCKS + SHOWN if block.language == "bash"
             for command in block.commands]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow notebooks check lint types imports format lock clean
+.PHONY: help setup demo test test-slow notebooks docs check lint types imports format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -35,6 +35,10 @@ notebooks: setup ## run every notebook from start to end
 	@if ls notebooks/*.ipynb >/dev/null 2>&1; then \
 	    $(RUN) -m pytest --nbmake --nbmake-timeout=600 notebooks; \
 	else echo "notebooks/ holds no notebook"; fi
+
+docs: setup ## build the documentation into outputs/site, without any network
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+	@echo "Open outputs/site/index.html"
 
 check: lint types imports ## run ruff, mypy and import-linter
 

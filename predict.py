@@ -91,6 +91,7 @@ def main(cfg: DictConfig) -> int:
         device=settings["device"],
         root=settings["checkpoints_root"],
         verify=settings["verify"],
+        allow=settings["allow"],
         # One question alone would wait for the file to be opened.
         cache_structures=settings["cache_structures"]
         and any(settings[name] is not None for name in ("spectra", "candidates")),

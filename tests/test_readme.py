@@ -6,15 +6,11 @@ shipped version the answers are others; this writes them anew:
     python tests/test_readme.py
 """
 
-import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,16 +18,13 @@ import pytest
 from team5.cli.run import compose_config
 from team5.registry.export import export_version, read_version
 from team5.registry.tracker_format import TrackerEntryFields
+from tests.documents import REPOSITORY, Block, assert_answers, read_blocks, run_code
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 README = REPOSITORY / "README.md"
 
 # What a test does not run, by the command's beginning.
 NOT_RUN = {
     "make": "sets up, or is what is running this test",
-    "PIP_EXTRA_INDEX_URL=": "sets up",
-    "source": "chooses the Python this test already runs with",
-    "tensorboard": "serves until it is stopped",
     "python serve.py": "serves until it is stopped; what asks it runs below with one that does",
     "python train.py": "trains for minutes; that its settings exist is tested below",
     "python evaluate.py": "measures for minutes; that its settings exist is tested below",
@@ -39,47 +32,16 @@ NOT_RUN = {
     "another folder",
     "python -m team5.registry": "some change checkpoints/; all run below on another folder",
 }
-# Answers are equal if their words are, and their numbers to this, absolute or relative: sums in
-# float32 depend on the machine.
-TOLERANCE = 0.02
-SERVED = "http://127.0.0.1:8000"
-_NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:\.\d+)?")
 
-
-@dataclass(frozen=True)
-class Block:
-    """A block of code, the line it begins at, and the answer that follows it, if one does."""
-
-    language: str
-    code: str
-    line: int
-    answer: str | None
-    answer_span: tuple[int, int]
-
-    def __str__(self) -> str:
-        return f"README.md, line {self.line}"
-
-    @property
-    def commands(self) -> list[str]:
-        """The commands of a bash block, without comments; those over several lines in one."""
-        joined = re.sub(r"\\\n\s*", "", self.code)
-        return [line for line in joined.splitlines() if line.strip() and line[0] != "#"]
-
-
-def read_blocks(text: str) -> list[Block]:
-    found = re.finditer(
-        r"^```(bash|python)\n(.*?)^```\n(?:\n?```text\n(.*?)^```\n)?",
-        text,
-        flags=re.MULTILINE | re.DOTALL,
-    )
-    return [
-        Block(match[1], match[2], text.count("\n", 0, match.start()) + 1, match[3], match.span(3))
-        for match in found
-    ]
-
-
-BLOCKS = read_blocks(README.read_text(encoding="utf-8"))
-COMMANDS = [(block, command) for block in BLOCKS if block.language == "bash"
+BLOCKS = read_blocks(README)
+# What pages only show is held to the truth here, too.
+SHOWN = [
+    block
+    for page in sorted((REPOSITORY / "docs").glob("*.md"))
+    for block in read_blocks(page)
+    if block.not_run is not None
+]
+COMMANDS = [(block, command) for block in BLOCKS + SHOWN if block.language == "bash"
             for command in block.commands]  # fmt: skip
 
 
@@ -96,47 +58,10 @@ def starting_with(start: str) -> list[str]:
     ]
 
 
-@contextmanager
-def addressed(code: str) -> Iterator[str]:
-    """Give code with the address of a server that runs, if it asks one."""
-    if SERVED not in code:
-        yield code
-        return
-    command = [sys.executable, "serve.py", "port=0", "device=cpu"]
-    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stderr is not None
-            found = re.search(r"on (http://\S+)", server.stderr.readline())
-            assert found, "serve.py has not started"
-            yield code.replace(SERVED, found[1])
-        finally:
-            server.terminate()
-            server.communicate()
-
-
 def run_block(block: Block) -> str:
     """Run a block in the repository root and return what it prints."""
     code = block.code if block.language == "python" else "\n".join(filter(is_run, block.commands))
-    with addressed(code) as asked:
-        return run_code(block, asked)
-
-
-def run_code(block: Block, code: str) -> str:
-    run = ["bash", "-ec", code] if block.language == "bash" else [sys.executable, "-c", code]
-    done = subprocess.run(
-        run,
-        cwd=REPOSITORY,
-        env={
-            **os.environ,
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "OMP_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{block}: {done.stderr}"
-    return done.stdout
+    return run_code(block, code)
 
 
 def is_runnable(block: Block) -> bool:
@@ -147,12 +72,7 @@ def is_runnable(block: Block) -> bool:
 def test_code_runs_and_answers_as_shown(block):
     if not (REPOSITORY / "checkpoints" / "v0.1").is_dir():
         pytest.skip("checkpoints/ holds no v0.1 to ask")
-    printed = run_block(block)
-    if block.answer is None:
-        return
-    assert _NUMBER.sub("#", printed) == _NUMBER.sub("#", block.answer)
-    numbers = [list(map(float, _NUMBER.findall(text))) for text in (printed, block.answer)]
-    assert numbers[0] == pytest.approx(numbers[1], abs=TOLERANCE, rel=TOLERANCE)
+    assert_answers(block, run_block(block))
 
 
 @pytest.mark.parametrize("program", ["train", "evaluate"])

@@ -3,6 +3,7 @@
 import datetime as dt
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
@@ -112,6 +113,8 @@ class CheckpointExport(Callback):
         self.gate_queries = gate_queries
         self.version: str | None = None
         self.best_score: float | None = None
+        # Encoders outside team5 that may be imported to judge versions.
+        self.allow: Sequence[str] = ()
         self._resumed = False
         self._frozen: FrozenQueries | None = None
 
@@ -218,7 +221,9 @@ class CheckpointExport(Callback):
 
             # Lightning calls Apple's device mps:0; there is only one.
             name = where.type if where.type == "mps" else str(where)
-            return judge(self.root, version, frozen, device=name, on_progress=advance)
+            return judge(
+                self.root, version, frozen, device=name, allow=self.allow, on_progress=advance
+            )
 
     def _export(
         self, trainer: Trainer, module: LightningModule, metrics: dict[str, float], score: float

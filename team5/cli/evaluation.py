@@ -46,7 +46,13 @@ def evaluate(cfg: DictConfig) -> int:
     queries = read_queries(cfg.data.queries)
     console = _console()
     controls = _Controls(cfg, queries, console)
-    model = load_model(cfg.version, device=cfg.device, root=cfg.checkpoints_root, verify=cfg.verify)
+    model = load_model(
+        cfg.version,
+        device=cfg.device,
+        root=cfg.checkpoints_root,
+        verify=cfg.verify,
+        allow=cfg.allow,
+    )
     scored = list(_with_progress(model, queries, cfg.seed, controls, console))
     found = figures(scored, threshold=model.threshold, seed=cfg.seed)
     if model.calibration:

@@ -54,7 +54,13 @@ def evaluate_massspecgym(cfg: DictConfig) -> int:
     """Measure a version on a fold of MassSpecGym; figures go to standard output."""
     _check(cfg)
     distance = load_mces_distance() if cfg.data.mces else None
-    model = load_model(cfg.version, device=cfg.device, root=cfg.checkpoints_root, verify=cfg.verify)
+    model = load_model(
+        cfg.version,
+        device=cfg.device,
+        root=cfg.checkpoints_root,
+        verify=cfg.verify,
+        allow=cfg.allow,
+    )
     with _progress() as bar:
         reading = bar.add_task("Reading", total=1.0)
         benchmark = read_massspecgym(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import os
 import re
@@ -43,6 +44,9 @@ _PLUGINS = {
     ("hydra/launcher", "submitit_slurm"): ("launcher=slurm", "slurm"),
     ("hydra/sweeper", "optuna"): ("sweeper=optuna", "sweep"),
 }
+
+_OWN = "own"  # a group of which only users have files
+_CONFIG_DIR = ("--config-dir", "-cd")
 
 Task = Callable[[DictConfig], int | None]
 Run = Callable[[DictConfig], float | None]
@@ -105,6 +109,7 @@ def hydra_program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[
 
             def run() -> int | None:
                 line = split_command_line(entry_point, typed[1:])
+                _config_folders(line)
                 if _wants_help(line):
                     _print_help(entry_point, task, config_dir)
                     return 0
@@ -182,15 +187,16 @@ def wants_traceback(argv: Sequence[str]) -> bool:
 def _compose(entry_point: str, line: CommandLine, config_dir: Path) -> DictConfig:
     from hydra import compose, initialize_config_dir
 
+    overrides = [*line.overrides, *_search_path(line)]
     for override in line.overrides:
         if override.startswith(("+", "~")):
             # A program that answers reads only what its config lists.
             raise ConfigError(f"{override!r} is not read. Write key=value, without + or ~.")
     try:
         with initialize_config_dir(str(config_dir), job_name=entry_point, version_base="1.3"):
-            cfg = compose(entry_point, overrides=list(line.overrides))
+            cfg = compose(entry_point, overrides=overrides)
     except (HydraException, OmegaConfBaseException) as error:
-        raise _explain_override(error, entry_point, line.overrides, config_dir) from error
+        raise _explain_override(error, entry_point, line, config_dir) from error
     put_raw_values(cfg, line.raw)
     return cfg
 
@@ -233,7 +239,7 @@ def _run_hydra(
     except (HydraException, OmegaConfBaseException) as error:
         if isinstance(error, InstantiationException) or ended:
             raise
-        raise _explain_override(error, entry_point, line.overrides, config_dir) from error
+        raise _explain_override(error, entry_point, line, config_dir) from error
     if failures:
         raise failures[0]
     return 0
@@ -289,16 +295,18 @@ def _explain(error: BaseException) -> ConfigError:
 
 
 def _explain_override(
-    error: Exception, entry_point: str, overrides: Sequence[str], config_dir: Path
+    error: Exception, entry_point: str, line: CommandLine, config_dir: Path
 ) -> Team5Error:
     """Return what is wrong with a command line that Hydra refused."""
-    known = _known_keys(entry_point, overrides, config_dir)
-    for override in overrides:
+    known = _known_keys(entry_point, line, config_dir)
+    for override in line.overrides:
         key = override.partition("=")[0].lstrip("~").partition("@")[0]
         # Hydra reads the value first: a SMILES behind a mistyped key would be called bad grammar.
         # What begins with + is new on purpose.
         if not key.startswith("+") and known and key not in known and not _is_hydras(key):
             return ConfigError(unknown_key_message(key, known))
+        if key == _OWN and not any(key in _groups(folder) for folder in _config_folders(line)):
+            return ConfigError(f"{override}: name the folder of {key}/: --config-dir FOLDER.")
     if isinstance(error, OverrideParseException):
         why = _on_one_line(error.message.split("\nSee https")[0]).rstrip(".")
         return ConfigError(
@@ -321,20 +329,54 @@ def _unknown_option(group: str, option: str, options: Sequence[str]) -> str:
     return f"no {group}={option}; there are, closest first: {', '.join(ordered)}."
 
 
-def _known_keys(entry_point: str, overrides: Sequence[str], config_dir: Path) -> set[str]:
+def _known_keys(entry_point: str, line: CommandLine, config_dir: Path) -> set[str]:
     """Return the keys a command line may set: the config's, and the groups'."""
     from hydra import compose, initialize_config_dir
 
-    groups = set(_groups(config_dir))
-    choices = [text for text in overrides if text.partition("=")[0].lstrip("+") in groups]
+    folders = (config_dir, *_config_folders(line))
+    groups = {group for folder in folders for group in _groups(folder)}
+    groups |= _used_groups((config_dir / f"{entry_point}.yaml").read_text(encoding="utf-8"))
+    searched = _search_path(line)
+    choices = [text for text in line.overrides if text.partition("=")[0].lstrip("+") in groups]
     with initialize_config_dir(str(config_dir), job_name=entry_point, version_base="1.3"):
         # A wrong choice leaves the defaults; a config that is itself at fault leaves nothing.
         for chosen in (choices, []):
             try:
-                return groups | set(config_keys(compose(entry_point, overrides=chosen)))
+                cfg = compose(entry_point, overrides=[*chosen, *searched])
+                return groups | set(config_keys(cfg))
             except (HydraException, OmegaConfBaseException):
                 continue
     return set()
+
+
+def _used_groups(config: str) -> set[str]:
+    """Return the groups that a config's defaults choose from."""
+    pattern = r"^\s*-\s*(?:optional\s+)?(?:override\s+)?/?(\w+):"
+    return set(re.findall(pattern, config, re.MULTILINE))
+
+
+def _config_folders(line: CommandLine) -> list[Path]:
+    """Return the folders of configs beside team5's own.
+
+    Raises
+    ------
+    ConfigError
+        If one is not there.
+    """
+    words = [part for flag in line.flags for part in flag.split("=", 1)]
+    folders = [
+        Path(value).absolute() for flag, value in itertools.pairwise(words) if flag in _CONFIG_DIR
+    ]
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(f"--config-dir {folder}: no such folder. Give one of YAML files.")
+    return folders
+
+
+def _search_path(line: CommandLine) -> list[str]:
+    """Return ``--config-dir`` as the compose API takes it."""
+    folders = [f"'file://{folder}'" for folder in _config_folders(line)]
+    return [f"hydra.searchpath=[{','.join(folders)}]"] if folders else []
 
 
 def _groups(folder: Path) -> dict[str, list[str]]:
@@ -356,12 +398,14 @@ def _wants_help(line: CommandLine) -> bool:
 
 def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: Path) -> bool:
     """Do what the flags of a program that answers ask for; False when there are none."""
-    if not line.flags:
+    flags = [part for flag in line.flags for part in flag.split("=", 1)]
+    while (place := next((i for i, f in enumerate(flags) if f in _CONFIG_DIR), None)) is not None:
+        del flags[place : place + 2]
+    if not flags:
         return False
     if _wants_help(line):
         _print_help(entry_point, task, config_dir)
         return True
-    flags = [part for flag in line.flags for part in flag.split("=", 1)]
     resolve = "--resolve" in flags
     if [flag for flag in flags if flag != "--resolve"] in (["--cfg", "job"], ["-c", "job"]):
         sys.stdout.write(
@@ -369,7 +413,8 @@ def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: P
         )
         return True
     raise ConfigError(
-        f"{' '.join(line.flags)}: {entry_point}.py takes --help, and --cfg job [--resolve]."
+        f"{' '.join(line.flags)}: {entry_point}.py takes --help, --config-dir FOLDER, and "
+        "--cfg job [--resolve]."
     )
 
 
@@ -380,7 +425,7 @@ def _print_help(entry_point: str, task: Task | Run, config_dir: Path) -> None:
     settings = re.sub(r"^defaults:\n(?:[ \t]+.*\n)*", "", config, count=1, flags=re.MULTILINE)
     print(f"\nSettings, key=value, with their defaults (configs/{entry_point}.yaml):\n")
     print("\n".join(f"    {text}".rstrip() for text in settings.strip().splitlines()))
-    used = re.findall(r"^\s*-\s*(?:optional\s+)?(?:override\s+)?/?(\w+):", config, re.MULTILINE)
+    used = _used_groups(config)
     options = {group: names for group, names in _groups(config_dir).items() if group in used}
     if options:
         print("\nChoices, group=option (configs/):\n")

@@ -20,7 +20,7 @@ from team5.search.spectra import GivenSpectrum, Source, SpectraFile
 from team5.search.text import format_hits
 
 _CONTEXT = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
-_LOADING = ("device", "verify", "cache_structures")
+_LOADING = ("device", "verify", "cache_structures", "allow")
 # Reasons shown; the file beside the output has all.
 _MAX_REASONS = 8
 

@@ -159,6 +159,16 @@ class SpectrumDataModule(lightning.LightningDataModule):
         if self._prepared_path is None:
             self._prepared_path = self._prepare(progress=True)
 
+    def source(self) -> Path:
+        """Return the file or folder to learn from, of any format that team5 reads.
+
+        A class of one's own overrides this to fetch or convert spectra; it is called once for each
+        process, so that what is there already is best returned as it is.
+        """
+        if self.archive:
+            return Path(self.archive)
+        return massbank_archive() if self.kind == "massbank" else Path(str(self.path))
+
     def _prepare(self, *, progress: bool) -> Path:
         if self.kind == "demo":
             from team5.data.demo import COMPUTED_NOTICE, write_demo_table
@@ -167,13 +177,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             write_demo_table(path, seed=self.seed)
             _log.info("Demo set: %s", COMPUTED_NOTICE)
             return path
-        self._source = (
-            Path(self.archive)
-            if self.archive
-            else massbank_archive()
-            if self.kind == "massbank"
-            else Path(str(self.path))
-        )
+        self._source = self.source()
         table = prepare_table(self._source, self.cache, licenses=self.licenses, progress=progress)
         if progress:
             _log.info("%s", format_skipped(table))

@@ -128,7 +128,8 @@ def iter_mixed(
     if encodings is None:
         encodings = EncodingCache(0)
     encodings.belong_to(model)
-    one_by_one = model.device.type == "cpu"
+    # An encoder of somebody's own is known by what it says of a padded batch.
+    one_by_one = model.device.type == "cpu" and model.is_own
     score = _score_each if one_by_one else _score_padded
     for items in _windows(work, _MOLECULES_AT_ONCE if one_by_one else _WINDOW):
         yield from score(model, items, encodings)
@@ -275,7 +276,7 @@ def _logits(model: Team5Model, scored: Sequence[tuple[PairScores, Pair]]) -> Arr
 def _score_padded(
     model: Team5Model, items: Sequence[_Item], encodings: EncodingCache
 ) -> Iterator[Scored]:
-    """Score on an accelerator, in padded batches of structures of like size."""
+    """Score in padded batches of structures of like size: on an accelerator, or foreign models."""
     cut = encodings.cut(model.tokenizer, [item.molecule for item in items])
     window = [_Encoded(*each) for each in zip(items, cut, strict=True)]
     window.sort(key=lambda each: (len(each.tokens.fragments), len(each.tokens.atoms)))

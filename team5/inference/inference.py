@@ -53,7 +53,9 @@ from team5.inference.references import (
     compared_logits,
 )
 from team5.inference.results import AnswerList, Match, Simulation
+from team5.models.foreign_encoder import ForeignEncoder
 from team5.models.model import ModelConfig, Team5Model
+from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
 
 if TYPE_CHECKING:
@@ -97,9 +99,12 @@ class LoadedModel(Team5Model):
     calibration: Calibration | None = None
 
     def __init__(
-        self, config: ModelConfig | None = None, tokenizer: MoleculeTokenizer | None = None
+        self,
+        config: ModelConfig | None = None,
+        tokenizer: MoleculeTokenizer | None = None,
+        encoder: ForeignEncoder | None = None,
     ) -> None:
-        super().__init__(config, tokenizer)
+        super().__init__(config, tokenizer, encoder)
         self.encodings = EncodingCache()
 
     @property
@@ -128,6 +133,7 @@ def load_model(
     root: str | Path = "checkpoints",
     verify: bool = True,
     cache_structures: bool = False,
+    allow: Sequence[str] = (),
 ) -> LoadedModel:
     """Load a version for inference.
 
@@ -144,11 +150,16 @@ def load_model(
     cache_structures : bool
         Keep on disk how structures are cut, for all processes of the machine: at most 1 GB in
         ``TEAM5_CACHE`` or the user's cache folder. Halves the time of what comes again.
+    allow : sequence of str
+        Encoders outside team5 that may be imported, ``my_lab.encoder.MyEncoder``. A version that
+        names another one is refused, and nothing of that is imported.
 
     Raises
     ------
     VersionError
         If there is no such version; lists those there are.
+    ConfigError
+        If the version has an encoder that is not allowed, or not there.
     CheckpointError
         If a file is damaged or missing, or the weights do not fit the config.
     DeviceError
@@ -156,7 +167,7 @@ def load_model(
     """
     place = parse_device(device)
     stored = read_version(root, version, verify=verify)
-    model = LoadedModel.from_config(stored.config)
+    model = LoadedModel.from_config(stored.config, check_allow(allow))
     model.load_weights(stored.weights, f"{stored.folder}/model.safetensors")
     model.version, model.version_hash = stored.version, stored.version_hash
     model.calibration = stored.config.get("calibration")
@@ -616,9 +627,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--collision_energy", help="as the instrument writes it: 35 eV")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     parser.add_argument("--root", default="checkpoints", help="folder of the versions")
+    parser.add_argument("--allow", nargs="+", default=[], help="encoders of your own to import")
     given = parser.parse_args(arguments)
     try:
-        model = load_model(given.version, device=given.device, root=given.root)
+        model = load_model(given.version, device=given.device, root=given.root, allow=given.allow)
         answers = infer(
             model,
             model.tokenizer,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ def judge(
     frozen: FrozenQueries,
     *,
     device: str = "auto",
+    allow: Sequence[str] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[str, dict[str, Any] | None]:
     """Compare a version with the present latest on the same queries, decoys and seed.
@@ -88,6 +89,7 @@ def judge(
     version : str
         ``v<major>.<minor>``.
     device : str
+    allow : sequence of str
         As for `load_model`.
     on_progress : callable, optional
         Called with the number of queries scored since the last call, and how many there are to
@@ -118,7 +120,7 @@ def judge(
     figures: list[dict[str, QueryFigure]] = []
     for name in (present, version):
         try:
-            model = load_model(name, device=device, root=root)
+            model = load_model(name, device=device, root=root, allow=allow)
             figures.append(_figures(model, frozen, on_progress))
         except (CheckpointError, DataError, VersionError) as error:
             raise VersionError(

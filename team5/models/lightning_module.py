@@ -21,6 +21,7 @@ from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.collate import Batch
 from team5.errors import ConfigError
 from team5.evaluation.selective import match_confidence, to_calibration
+from team5.models.foreign_encoder import ForeignEncoder
 from team5.models.head_fit import cross_fitted, fit_heads
 from team5.models.heads import MatchHead, ReferenceHead
 from team5.models.losses import contrastive_loss, exchange_loss, peak_likelihood_loss
@@ -67,6 +68,9 @@ class Team5LightningModule(lightning.LightningModule):
         Of scores in that loss and the next.
     exchange_weight : float
         Of finding all structures equal under peaks of another compound, where the data have such.
+    encoder : callable, optional
+        Makes an encoder of structures in place of team5's own: a ``_target_`` with ``_partial_``,
+        given ``d_model``. See :class:`~team5.models.foreign_encoder.ForeignEncoder`.
     parent_share : float
         What is validated and exported is the average of the weights with so much of the version
         that was trained on from: it keeps more of what that knew (Wortsman et al., Robust
@@ -86,9 +90,11 @@ class Team5LightningModule(lightning.LightningModule):
         contrast_scale: float = 4.0,
         exchange_weight: float = 1.0,
         parent_share: float = 0.0,
+        encoder: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.model = Team5Model(network, MoleculeTokenizer(tokenizer))
+        foreign = None if encoder is None else ForeignEncoder.of(encoder)
+        self.model = Team5Model(network, MoleculeTokenizer(tokenizer), foreign)
         self.averaged = AveragedModel(self.model, multi_avg_fn=moving_average(averaging_decay))
         self.averaged.requires_grad_(False)
         self.optimizer_factory = optimizer

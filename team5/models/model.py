@@ -7,6 +7,7 @@ distribution itself is the simulated spectrum.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from team5.data.context import ADDUCTS, CONTEXT_FEATURES, INSTRUMENTS
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
 from team5.errors import CheckpointError, ConfigError
 from team5.models.encoders import ContextEncoder, MoleculeEncoder
+from team5.models.foreign_encoder import ForeignEncoder, name_of
 from team5.models.heads import (
     MATCH_FEATURES,
     MAX_REFERENCES,
@@ -97,17 +99,32 @@ class Scores:
 
 
 class Team5Model(nn.Module):
-    """Fragment network; takes a :class:`~team5.data.collate.Batch`, returns :class:`Scores`."""
+    """Fragment network; takes a :class:`~team5.data.collate.Batch`, returns :class:`Scores`.
+
+    Parameters
+    ----------
+    config : ModelConfig, optional
+    tokenizer : MoleculeTokenizer, optional
+    encoder : ForeignEncoder, optional
+        In place of :class:`~team5.models.encoders.MoleculeEncoder`: takes a ``MoleculeBatch`` and
+        returns fragments (M, F, D) and molecules (M, D) that padding does not change.
+    """
 
     def __init__(
-        self, config: ModelConfig | None = None, tokenizer: MoleculeTokenizer | None = None
+        self,
+        config: ModelConfig | None = None,
+        tokenizer: MoleculeTokenizer | None = None,
+        encoder: ForeignEncoder | None = None,
     ) -> None:
         super().__init__()
         self.config = config or ModelConfig()
         self.tokenizer = tokenizer or MoleculeTokenizer()
         c = self.config
-        self.molecule_encoder = MoleculeEncoder(
-            c.d_model, c.d_hidden, c.n_layers, c.n_blocks, c.dropout
+        self.foreign_encoder = encoder
+        self.molecule_encoder = (
+            encoder.make(c.d_model)
+            if encoder is not None
+            else MoleculeEncoder(c.d_model, c.d_hidden, c.n_layers, c.n_blocks, c.dropout)
         )
         self.context_encoder = ContextEncoder(len(CONTEXT_FEATURES), 64, c.rank)
         self.fragment_head = FragmentHead(c.d_model, c.rank)
@@ -120,10 +137,27 @@ class Team5Model(nn.Module):
     def device(self) -> torch.device:
         return self.match_head.weight.device
 
+    @property
+    def is_own(self) -> bool:
+        """Whether all parts are team5's own, so that :mod:`team5.models.unpadded` knows them."""
+        return type(self.molecule_encoder) is MoleculeEncoder
+
     def encode(self, molecules: MoleculeBatch) -> EncodedMolecules:
         """Encode molecules once for all spectra held against them."""
         fragments, molecule = self.molecule_encoder(molecules)
+        if self.foreign_encoder is not None:
+            self._check_shapes(molecules, fragments, molecule)
         return EncodedMolecules(fragments, molecule, molecules)
+
+    def _check_shapes(self, molecules: MoleculeBatch, fragments: Tensor, molecule: Tensor) -> None:
+        n, n_fragments, _ = molecules.inside.shape
+        expected = (n, n_fragments, self.config.d_model), (n, self.config.d_model)
+        found = tuple(fragments.shape), tuple(molecule.shape)
+        if found != expected:
+            raise ConfigError(
+                f"{name_of(type(self.molecule_encoder))} gives fragments and molecules of shapes "
+                f"{found[0]} and {found[1]}; it has to give {expected[0]} and {expected[1]}."
+            )
 
     def log_probabilities(self, encoded: EncodedMolecules, batch: Batch) -> Tensor:
         """Return log probabilities of all ions, shape (B, F * K + 1); -inf where impossible."""
@@ -219,7 +253,9 @@ class Team5Model(nn.Module):
 
     def to_config(self) -> dict[str, Any]:
         """Return what ``config.json`` needs to rebuild model and tokenizer."""
+        foreign = {} if self.foreign_encoder is None else self.foreign_encoder.to_config()
         return {
+            **({"encoder": foreign} if foreign else {}),
             "model": asdict(self.config),
             "tokenizer": self.tokenizer.to_config(),
             "context": {"adducts": list(ADDUCTS), "instruments": list(INSTRUMENTS)},
@@ -234,17 +270,24 @@ class Team5Model(nn.Module):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: dict[str, Any], allow: Sequence[str] = ()) -> Self:
         """Build a model with untrained weights from :meth:`to_config`'s output.
+
+        ``allow`` lists the dotted names of encoders outside team5 that may be imported.
 
         Raises
         ------
         ConfigError
-            If the config lacks a part or was written by a release with other vocabularies.
+            If the config lacks a part, was written by a release with other vocabularies, or names
+            an encoder that is not allowed.
         """
+        named = config.get("encoder")
+        encoder = None if named is None else ForeignEncoder.from_config(named, allow)
         try:
             model = cls(
-                ModelConfig(**config["model"]), MoleculeTokenizer.from_config(config["tokenizer"])
+                ModelConfig(**config["model"]),
+                MoleculeTokenizer.from_config(config["tokenizer"]),
+                encoder,
             )
         except (KeyError, TypeError) as error:
             raise ConfigError(f"config.json does not describe a model: {error}.") from error

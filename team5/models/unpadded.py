@@ -20,7 +20,7 @@ from team5.chemistry.fragments import count_atoms, has_atom
 from team5.chemistry.tokenizer import MoleculeTokens, pad_graphs
 from team5.data.collate import HeldSpectrum, Pair
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
-from team5.models.encoders import KEPT_SUM_SCALE
+from team5.models.encoders import KEPT_SUM_SCALE, MoleculeEncoder
 from team5.models.heads import MATCH_FEATURES
 from team5.models.layers import matmul
 from team5.models.model import UNEXPLAINED_LOG_PENALTY, Team5Model
@@ -144,6 +144,7 @@ def encode_structures(
 ) -> Iterator[EncodedStructure]:
     """Encode structures, the atoms of all together and the fragments one structure at a time."""
     encoder = model.molecule_encoder
+    assert isinstance(encoder, MoleculeEncoder)  # noqa: S101 - see Team5Model.is_own
     vectors = encoder.read_atoms(pad_graphs(tokens))
     for i, each in enumerate(tokens):
         own = vectors.of(i, len(each.atoms), len(each.bonds))

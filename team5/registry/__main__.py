@@ -115,7 +115,7 @@ def _promote(options: argparse.Namespace) -> None:
             raise ConfigError('--force needs a reason, which is kept: --force "REASON".')
         said = f"forced: {options.force}"
     elif queries is not None:
-        said, judged = _judge(options.root, version, queries)
+        said, judged = _judge(options.root, version, queries, options.allow)
     else:
         said = check_promotion(options.root, version)
     reason = f"promoted, {said}" if options.force is not None else f"promoted; {said}"
@@ -123,7 +123,9 @@ def _promote(options: argparse.Namespace) -> None:
     print(f"latest is {version} ({said})")
 
 
-def _judge(root: Path, version: str, path: Path) -> tuple[str, dict[str, Any] | None]:
+def _judge(
+    root: Path, version: str, path: Path, allow: Sequence[str]
+) -> tuple[str, dict[str, Any] | None]:
     """Compare a version with the present latest on frozen queries, with a progress bar."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -143,7 +145,7 @@ def _judge(root: Path, version: str, path: Path) -> tuple[str, dict[str, Any] | 
         bar.update(task, advance=done, total=total)
 
     try:
-        return judge(root, version, queries, on_progress=advance)
+        return judge(root, version, queries, allow=allow, on_progress=advance)
     finally:
         if bar.live.is_started:
             bar.stop()
@@ -283,6 +285,9 @@ def _parser() -> argparse.ArgumentParser:
         f"{QUERIES_VARIABLE} names, or by recorded figures",
     )  # fmt: skip
     one.add_argument("--force", metavar="REASON", help="even so; the reason is kept")
+    one.add_argument(
+        "--allow", nargs="+", default=[], metavar="CLASS", help="encoders of your own to import"
+    )
     command("rollback", _rollback, "make the version latest that was so before")
     one = command("history", _history, "which version was latest when")
     one.add_argument("--at", metavar="DATE", help="the one at a day's end, or at a moment (UTC)")

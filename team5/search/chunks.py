@@ -61,6 +61,7 @@ class Tools:
     library : str
         Path of the library.
     verify, cache_structures : bool
+    allow : tuple of str
         As for `load_model`.
     """
 
@@ -71,6 +72,7 @@ class Tools:
     library: str
     verify: bool = True
     cache_structures: bool = True
+    allow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Searcher:
             root=tools.root,
             verify=tools.verify,
             cache_structures=tools.cache_structures,
+            allow=tools.allow,
         )
         if self._model.version_hash != tools.version_hash:
             raise CheckpointError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from team5.inference.batch import Context
 from team5.library.library import open_library
 from team5.library.manifest import MANIFEST_NAME
 from team5.library.storage import as_place
+from team5.models.foreign_encoder import ForeignEncoder
+from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
 from team5.registry.storage import is_remote
 from team5.search.chunks import Result, SearchSettings, Tools, absolute
@@ -67,6 +69,7 @@ def search_file(
     device: str = "auto",
     verify: bool = True,
     cache_structures: bool = True,
+    allow: Sequence[str] = (),
     settings: SearchSettings | None = None,
     context: Context | None = None,
     engine: Engine | None = None,
@@ -88,7 +91,7 @@ def search_file(
     output : str or Path
         ``.parquet``, ``.csv`` or ``.jsonl``. Spectra without hits are in ``.left_out.csv`` beside
         it.
-    version, root, device, verify, cache_structures
+    version, root, device, verify, cache_structures, allow
         As for `load_model`.
     settings : SearchSettings, optional
     context : Context, optional
@@ -122,7 +125,7 @@ def search_file(
     settings, context = settings or SearchSettings(), context or Context()
     tools = make_tools(
         version, root, device, library, settings,
-        verify=verify, cache_structures=cache_structures,
+        verify=verify, cache_structures=cache_structures, allow=allow,
     )  # fmt: skip
     plan = {
         "format": SCHEMA_VERSION,
@@ -180,10 +183,14 @@ def make_tools(
     *,
     verify: bool = True,
     cache_structures: bool = True,
+    allow: Sequence[str] = (),
 ) -> Tools:
     """Return what workers load, sure that it is there and can do what is asked."""
     open_library(library)
     stored = read_version(root, version, verify=verify)
+    names = check_allow(allow)
+    if (encoder := stored.config.get("encoder")) is not None:
+        ForeignEncoder.from_config(encoder, names)
     if settings.max_error is not None:
         check_max_error(stored.config.get("calibration"), settings.max_error, stored.version)
     return Tools(
@@ -194,6 +201,7 @@ def make_tools(
         library=absolute(str(library)),
         verify=verify,
         cache_structures=cache_structures,
+        allow=tuple(names),
     )
 
 

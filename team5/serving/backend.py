@@ -214,6 +214,7 @@ class Backend:
             *("--root", settings.checkpoints_root, "--device", settings.device),
             *("--max-versions", str(settings.max_versions)),
             *("--batch-pairs", str(settings.batch_pairs), "--threads", str(settings.threads)),
+            *("--allow", *settings.allow),
         )
         # After a restart what answered before comes back first, whatever has become of the latest.
         if self._last_good is not None:

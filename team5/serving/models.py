@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
@@ -41,13 +41,18 @@ class ModelPool:
     root : str
         The registry.
     device : str
+    allow : sequence of str
+        As for `load_model`.
     max_versions : int
         How many are kept loaded; the least recently used go first.
     """
 
-    def __init__(self, root: str, device: str, max_versions: int) -> None:
+    def __init__(
+        self, root: str, device: str, max_versions: int, allow: Sequence[str] = ()
+    ) -> None:
         self.root = root
         self.device = device
+        self.allow = allow
         self.max_versions = max_versions
         self.current: LoadedModel | None = None
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -122,7 +127,7 @@ class ModelPool:
 
     def _load_warm(self, name: str) -> _Kept:
         signature = self._signature(name)
-        model = load_model(name, device=self.device, root=self.root, verify=True)
+        model = load_model(name, device=self.device, root=self.root, verify=True, allow=self.allow)
         for adduct in ("[M+H]+", "[M-H]-"):
             matches = infer(model, None, ["CCO", "c1ccccc1O"], [47.0], [1.0], adduct=adduct)
             if not all(math.isfinite(match.probability) for match in cast("list[Match]", matches)):

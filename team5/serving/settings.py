@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from team5.errors import ConfigError
+from team5.registry.allowed import check_allow
 
 TOKEN_VARIABLE = "TEAM5_TOKEN"  # noqa: S105  (its name, not its value)
 
@@ -41,6 +42,7 @@ class Settings:
     version: str | None = None
     checkpoints_root: str = "checkpoints"
     device: str = "auto"
+    allow: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = 8000
     token: str | None = field(default=None, repr=False)
@@ -68,6 +70,7 @@ class Settings:
         if not isinstance(origins, list) or not all(isinstance(one, str) for one in origins):
             raise ConfigError("cors_origins= takes a list: cors_origins=[https://lab.example.org].")
         own["cors_origins"] = tuple(origins)
+        own["allow"] = tuple(check_allow(own["allow"]))
         for key in ("batch_pairs", "max_versions", "poll_s", "shutdown_s", "stuck_s"):
             _positive(key, own[key])
         port = own["port"]

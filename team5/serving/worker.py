@@ -93,6 +93,7 @@ def main() -> int:
     parser.add_argument("--max-versions", type=int, required=True)
     parser.add_argument("--batch-pairs", type=int, required=True)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--allow", nargs="*", default=[])
     given = parser.parse_args()
     # Both reach the whole process group; the server answers what is under way before it lets go.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -101,7 +102,7 @@ def main() -> int:
     if given.threads:
         torch.set_num_threads(given.threads)
     channel = Channel(socket.socket(fileno=given.socket))
-    pool = ModelPool(given.root, given.device, given.max_versions)
+    pool = ModelPool(given.root, given.device, given.max_versions, given.allow)
     try:
         Worker(channel, pool, given.batch_pairs).run()
     except (EOFError, BrokenPipeError, ConnectionResetError):

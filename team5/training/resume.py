@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -15,13 +16,12 @@ from team5.registry.export import OPTIMIZER_NAME, StoredVersion, read_optimizer,
 from team5.registry.report import read_config
 from team5.registry.tracker import Tracker
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 # Settings of data= that name files.
 PATHS = ("path", "archive", "folds", "pool", "cache_dir")
 GATE_QUERIES = "callbacks.export.gate_queries"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 _WHERE_IT_RUNS = ("launcher", "sweeper")
+_TARGET = "_target_"
 _log = logging.getLogger(__name__)
 
 
@@ -33,7 +33,8 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
     CheckpointError
         If the version does not hold the config of its training.
     ConfigError
-        If what was typed contradicts it.
+        If what was typed contradicts it, or it names a class that neither team5's configs nor the
+        user does.
     """
     stored = parent.config.get("training_config")
     if stored is None:
@@ -43,7 +44,8 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
         )
     resumed = OmegaConf.create(stored)
     assert isinstance(resumed, DictConfig)  # noqa: S101 - a dict becomes a DictConfig
-    for key in ("resume", "checkpoints_root", "output_dir"):
+    _check_targets(stored, cfg, parent.version)
+    for key in ("resume", "checkpoints_root", "output_dir", "allow"):
         resumed[key] = cfg[key]
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     typed = [override.partition("=")[0].lstrip("+~") for override in overrides]
@@ -58,6 +60,32 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
         if key not in _WHERE_IT_RUNS:
             OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False)
     return resumed
+
+
+def _check_targets(stored: Mapping[str, Any], cfg: DictConfig, version: str) -> None:
+    """Let a version name only classes that are known otherwise: its config is data, not code."""
+    known = set(cfg.allow)
+    known.update(_targets(OmegaConf.to_container(cfg, resolve=False)))
+    for file in CONFIGS.rglob("*.yaml"):
+        known.update(_targets(OmegaConf.to_container(OmegaConf.load(file), resolve=False)))
+    foreign = sorted(set(_targets(stored)) - known)
+    if foreign:
+        raise ConfigError(
+            f"{version} was trained with {', '.join(foreign)}, not named in team5's configs, so "
+            f"nothing of it was imported. If you trust that code: allow=[{','.join(foreign)}]."
+        )
+
+
+def _targets(value: Any) -> Iterator[str]:
+    match value:
+        case Mapping():
+            if _TARGET in value:
+                yield str(value[_TARGET])
+            for item in value.values():
+                yield from _targets(item)
+        case list() | tuple():
+            for item in value:
+                yield from _targets(item)
 
 
 def check_epochs_left(cfg: DictConfig, parent: StoredVersion, state: Mapping[str, Any]) -> None:

@@ -21,7 +21,9 @@ from team5.callbacks.stop_on_signal import StopOnSignal
 from team5.data.datamodule import SpectrumDataModule
 from team5.errors import ConfigError, DeviceError, ProcessError
 from team5.models.lightning_module import Team5LightningModule
+from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_optimizer, read_version
+from team5.training.interfaces import check_data, check_module
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
 from team5.training.processes import together
@@ -77,6 +79,7 @@ def train(cfg: DictConfig) -> Trained:
     Team5Error
         Whatever reading data, versions or writing them raises.
     """
+    allow = check_allow(cfg.allow)
     run = slurm_run(cfg.output_dir)
     begun = version_begun(cfg.checkpoints_root, run)
     parent: StoredVersion | None = None
@@ -108,7 +111,10 @@ def train(cfg: DictConfig) -> Trained:
     if parent is not None:
         _take_sizes(cfg, parent)
     cfg.trainer.precision = precision_of(cfg.trainer)
-    module: Team5LightningModule = instantiate(cfg.model)
+    module: Team5LightningModule = instantiate(cfg.model, _convert_="all")
+    check_module(module)
+    if parent is not None:
+        _check_same_encoder(module, parent)
     _log.info("%s parameters", f"{sum(p.numel() for p in module.model.parameters()):,}")
     if "_target_" not in cfg.data:
         raise ConfigError(
@@ -116,6 +122,7 @@ def train(cfg: DictConfig) -> Trained:
             "data=massbank, or data=file with data.path=FILE (MassSpecGym.tsv, for one)."
         )
     data: SpectrumDataModule = instantiate(cfg.data)
+    check_data(data)
     data.tokenizer = module.model.tokenizer
     data.prepare_data()
     data.setup("fit")
@@ -129,6 +136,7 @@ def train(cfg: DictConfig) -> Trained:
     callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values()]
     for callback in callbacks:
         if isinstance(callback, CheckpointExport):
+            callback.allow = _allowed(allow, module)
             callback.description = cfg.description or _description(data.facts, parent, cfg)
             if data.is_computed:
                 # Computed spectra teach the machinery, not chemistry.
@@ -181,6 +189,29 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
         cfg.model.tokenizer[key] = tokenizer[key]
 
 
+def _check_same_encoder(module: Team5LightningModule, parent: StoredVersion) -> None:
+    """Refuse weights of one encoder for another; both are told apart by name and arguments."""
+    own, stored = module.model.to_config().get("encoder"), parent.config.get("encoder")
+    if own != stored:
+        raise ConfigError(
+            f"{parent.version} has the encoder {_said(stored)}, and model.encoder is {_said(own)}. "
+            "Give both the same, or train without from_version=."
+        )
+
+
+def _said(encoder: Mapping[str, Any] | None) -> str:
+    if encoder is None:
+        return "of team5"
+    arguments = ", ".join(f"{key}={value!r}" for key, value in encoder["arguments"].items())
+    return f"{encoder['class']}({arguments})"
+
+
+def _allowed(allow: list[str], module: Team5LightningModule) -> list[str]:
+    """Return what may be imported to judge the versions: what is trained is there already."""
+    encoder = module.model.to_config().get("encoder")
+    return allow if encoder is None else [*allow, encoder["class"]]
+
+
 def _check_accelerator(name: str) -> None:
     absent = (name in ("gpu", "cuda") and not torch.cuda.is_available()) or (
         name == "mps" and not torch.backends.mps.is_available()
@@ -213,7 +244,10 @@ def _facts(
     )
     plain.update({"output_dir": None, "checkpoints_root": None, "resume": None})
     # Where this machine keeps prepared tables; a resumed run keeps them where its own does.
-    plain["data"]["cache_dir"] = None
+    if "cache_dir" in plain["data"]:
+        plain["data"]["cache_dir"] = None
+    # What may be imported is for each user to say, and never for a version.
+    plain.pop("allow")
     export = (plain.get("callbacks") or {}).get("export") or {}
     for part, names in ((plain["data"], PATHS), (export, ("gate_queries",))):
         for name in names:

@@ -117,6 +117,7 @@ def test_settings_reach_the_library_as_typed(predict, library):
         "root": "my models (1)",
         "verify": False,
         "cache_structures": False,
+        "allow": [],
     }
     assert library.asked[0][3] == {
         "adduct": "[M+Na]+",

@@ -3,9 +3,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from team5.registry.export import export_version
+from team5.cli.run import compose_config
+from team5.errors import ConfigError
+from team5.registry.export import export_version, read_version
 from team5.registry.tracker_format import TrackerEntryFields
-from team5.training.resume import slurm_run, version_begun
+from team5.training.resume import resumed_config, slurm_run, version_begun
 
 
 @pytest.fixture
@@ -63,3 +65,33 @@ def test_a_version_that_cannot_be_read_is_named_and_passed_over(job, root, caplo
 
 def test_where_nothing_was_exported_a_job_begins_anew(job, root):
     assert version_begun(root, "lab/12/3") is None
+
+
+def trained_with(root: Path, target: str):
+    """Return a version whose training config names a class, beside those of team5's configs."""
+    version = export_version(
+        root,
+        config={
+            "training_config": {
+                "trainer": {"_target_": "lightning.Trainer", "plugins": [{"_target_": target}]},
+                "allow": [target],
+            }
+        },
+        weights={"weight": torch.zeros(1)},
+        entry=TrackerEntryFields(description="A run", accuracy=0.5, f1_score=0.5),
+    )
+    return read_version(root, version)
+
+
+def test_what_a_version_names_is_not_imported_because_it_says_so(root):
+    parent = trained_with(root, "os.system")
+    with pytest.raises(ConfigError, match=r"with os\.system.*nothing of it.*allow=\[os\.system\]"):
+        resumed_config(compose_config("train", ["resume=v0.1", "output_dir=."]), parent)
+
+
+def test_what_the_user_allows_or_configs_name_is_resumed_with(root):
+    parent = trained_with(root, "my_lab.plugin.Plugin")
+    words = ["resume=v0.1", "output_dir=.", "allow=[my_lab.plugin.Plugin]"]
+    assert resumed_config(compose_config("train", words), parent).allow == ["my_lab.plugin.Plugin"]
+    known = trained_with(root, "lightning.pytorch.strategies.DDPStrategy")
+    resumed_config(compose_config("train", ["resume=v0.2", "output_dir=."]), known)

@@ -43,7 +43,7 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
         )
     resumed = OmegaConf.create(stored)
     assert isinstance(resumed, DictConfig)  # noqa: S101 - a dict becomes a DictConfig
-    for key in ("resume", "checkpoints_root", "output_dir"):
+    for key in ("resume", "checkpoints_root", "output_dir", "report_spectra"):
         resumed[key] = cfg[key]
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     typed = [override.partition("=")[0].lstrip("+~") for override in overrides]

@@ -327,7 +327,7 @@ def _flag_value(flag: str, words: Iterable[str]) -> list[str]:
     if value is None:
         if flag in ("--info", "-i"):  # alone it means all
             return []
-        raise ConfigError(f"{flag} needs a value.")
+        raise ConfigError(f"{flag} needs a value. --help says which.")
     return [value]
 
 

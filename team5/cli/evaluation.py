@@ -151,7 +151,7 @@ def _writer(cfg: DictConfig) -> Callable[[_Measured], None]:
     if cfg.output is None:
         return lambda measured: None
     if Path(cfg.output).suffix.lower() not in _ENDINGS:
-        raise ConfigError(f"output={cfg.output}: the report is written as {' or '.join(_ENDINGS)}.")
+        raise ConfigError(f"output={cfg.output}: choose a file ending in {' or '.join(_ENDINGS)}.")
     read_from = (cfg.data.queries, cfg.data.train, cfg.data.pool)
     path = check_output_path(cfg.output, read_from, cfg.checkpoints_root, endings=_ENDINGS)
     if path.suffix.lower() == ".json":

@@ -85,15 +85,16 @@ def read_queries(path: str | Path) -> list[Query]:
         missing = [name for name in _COLUMNS if name not in present]
         if missing:
             raise DataError(
-                f"{path}: no column {', '.join(missing)}; there are {', '.join(present)}."
+                f"{path}: no column {', '.join(missing)}; there are {', '.join(present)}. "
+                "Give a table of queries (configs/data/queries.yaml)."
             )
         rows = pq.read_table(path, columns=list(_COLUMNS)).to_pylist()
     except FileNotFoundError as error:
         raise DataFileNotFoundError(f"{path}: no such file. Give data.queries=FILE.") from error
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}).") from error
+        raise DataError(f"{path}: not a readable Parquet file ({error}). Give one.") from error
     if not rows:
-        raise DataError(f"{path}: no queries in this file.")
+        raise DataError(f"{path}: no queries in this file. Give another.")
     queries = []
     for number, row in enumerate(rows, start=1):
         try:
@@ -106,7 +107,9 @@ def read_queries(path: str | Path) -> list[Query]:
 def _to_query(row: dict[str, Any]) -> Query:
     keys = row["candidate_inchikey14"]
     if not len(keys) == len(row["candidates"]) == len(row["same_formula"]):
-        raise DataError("candidates, candidate_inchikey14 and same_formula differ in length.")
+        raise DataError(
+            "candidates, candidate_inchikey14 and same_formula differ in length. Mend the row."
+        )
     places = [i for i, key in enumerate(keys) if key == row["inchikey14"]]
     if len(places) != 1:
         raise DataError(

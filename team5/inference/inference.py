@@ -379,7 +379,9 @@ def ask(
         )
     many = not isinstance(smiles, str)
     if smiles is not None and not hasattr(smiles, "__iter__"):
-        raise ConfigError(f"smiles must be text or a list of texts, not {smiles!r}.")
+        raise ConfigError(
+            f"smiles must be text or a list of texts, not {smiles!r}. Give CCO, for one."
+        )
     texts = _texts([smiles] if isinstance(smiles, str) else () if smiles is None else smiles)
     if not texts:
         raise ConfigError("no SMILES given. Give one, or a list of at least one.")

@@ -53,7 +53,8 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
     for key in typed:
         if key == "experiment":
             raise ConfigError(
-                "experiment= and resume= exclude each other: a resumed run keeps its own settings."
+                "experiment= and resume= exclude each other: a resumed run keeps its own settings. "
+                "Give one of the two."
             )
         if key not in _WHERE_IT_RUNS:
             OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False)

@@ -89,7 +89,7 @@ def train(cfg: DictConfig) -> Trained:
         if cfg.from_version is not None:
             raise ConfigError(
                 "from_version= and resume= exclude each other: a resumed run goes on with its own "
-                "weights."
+                "weights. Give one of the two."
             )
         parent = read_version(cfg.checkpoints_root, cfg.resume)
         cfg = resumed_config(cfg, parent)

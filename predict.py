@@ -101,7 +101,13 @@ def main(cfg: DictConfig) -> int:
     if output is not None:
         count = write_answers(answers, output)
     else:
-        count = print_answers(answers, as_json=settings["format"] == "json", top=settings["top"])
+        given = settings["mzs"], settings["intensities"]
+        count = print_answers(
+            answers,
+            as_json=settings["format"] == "json",
+            top=settings["top"],
+            peaks=given if None not in given else None,
+        )
     problems.summarise(answered=count, output=output if count else None)
     return 0 if count else 1
 

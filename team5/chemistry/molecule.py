@@ -145,13 +145,16 @@ def parse_smiles(smiles: str) -> Molecule:
         its judged component has more than ``MAX_HEAVY_ATOMS`` heavy atoms.
     """
     if not isinstance(smiles, str):
-        raise MoleculeError(f"a SMILES must be text, not {type(smiles).__name__}: {smiles!r}.")
+        raise MoleculeError(
+            f"a SMILES must be text such as CCO, not {type(smiles).__name__}: {smiles!r}."
+        )
     text = smiles.strip()
     if not text:
         raise MoleculeError("the SMILES is empty. Give a structure such as CCO.")
     if len(text) > MAX_SMILES_LENGTH:
         raise MoleculeError(
-            f"SMILES {_shorten(text)!r}: {len(text)} characters; at most {MAX_SMILES_LENGTH}."
+            f"SMILES {_shorten(text)!r}: {len(text)} characters; at most {MAX_SMILES_LENGTH}. "
+            "Give a smaller structure."
         )
     if blank := re.search(r"\s", text):
         raise MoleculeError(
@@ -176,7 +179,7 @@ def parse_smiles(smiles: str) -> Molecule:
     if mol.GetNumAtoms() > MAX_HEAVY_ATOMS:
         raise MoleculeError(
             f"SMILES {_shorten(text)!r}: {mol.GetNumAtoms()} heavy atoms; "
-            f"at most {MAX_HEAVY_ATOMS} can be fragmented."
+            f"at most {MAX_HEAVY_ATOMS} can be fragmented. Leave it out."
         )
     mol, order = _in_canonical_order(mol)
     return Molecule(smiles, mol, tuple(atom_indices[i] for i in order), tuple(notes))
@@ -212,7 +215,7 @@ def parse_typed(text: str) -> Chem.Mol:
     except Chem.MolSanitizeException as error:
         raise MoleculeError(_explain_sanitization(text, mol, str(error))) from error
     if mol.GetNumAtoms() == 0:
-        raise MoleculeError(f"SMILES {text!r}: no atoms.")
+        raise MoleculeError(f"SMILES {text!r}: no atoms. Give a structure such as CCO.")
     for atom in atoms_of(mol):
         if atom.GetAtomicNum() == 0:
             raise MoleculeError(

@@ -158,7 +158,7 @@ class MoleculeTokenizer:
             if abs(charge) > MAX_CHARGE:
                 raise MoleculeError(
                     f"SMILES {molecule.smiles!r}: an atom of charge {charge}; "
-                    f"at most {MAX_CHARGE} either way."
+                    f"at most {MAX_CHARGE} either way. Leave it out."
                 )
             atoms.append(
                 (

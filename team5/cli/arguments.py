@@ -157,11 +157,11 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
 _FLAGS_WITH_VALUE = {
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
     *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
+    *("--shell-completion", "-sc"),
 }
 _FLAGS = {
     *_FLAGS_WITH_VALUE,
     *("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m"),
-    *("--shell-completion", "-sc"),
 }
 
 
@@ -327,7 +327,7 @@ def _flag_value(flag: str, words: Iterable[str]) -> list[str]:
     if value is None:
         if flag in ("--info", "-i"):  # alone it means all
             return []
-        raise ConfigError(f"{flag} needs a value.")
+        raise ConfigError(f"{flag} needs a value. --help says which.")
     return [value]
 
 

@@ -8,7 +8,6 @@ stay as they are. Every command is printed as a user would type it, then run.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from team5.cli.run import exit_code_of, wants_traceback
 from team5.errors import CheckpointError, StorageError
+from team5.examples_first import ExamplesParser
 from team5.registry.export import read_version
 from team5.registry.tracker import Tracker
 
@@ -52,9 +52,11 @@ class CommandError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m team5.cli.demo",
+    call = "python -m team5.cli.demo"
+    parser = ExamplesParser(
+        prog=call,
         description="Fine-tune the shipped model on the built-in demo set, then ask it.",
+        examples=(call, f"{call} trainer.max_epochs=1"),
     )
     parser.add_argument(
         "--root", type=Path, default=Path("checkpoints"), help="where the shipped versions lie"

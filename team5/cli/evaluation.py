@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
 
 from team5.cli.massspecgym import evaluate_massspecgym, is_on_massspecgym
 from team5.cli.output import check_output_path, write_json_file, write_text_file
@@ -17,6 +20,7 @@ from team5.evaluation.abstention import abstention_figures
 from team5.evaluation.figures import ALL, COSINE, MATCH, SAME_FORMULA, SIMULATE, Figure, ScoredQuery
 from team5.evaluation.report import Report
 from team5.evaluation.tasks import breakdowns, figures, reliability_diagram
+from team5.inference.examples import make_examples
 from team5.inference.inference import LoadedModel, load_model
 from team5.inference.molecule_only import MoleculeOnly, fit_molecule_only, training_similarities
 from team5.inference.scoring import score_queries
@@ -72,7 +76,7 @@ def evaluate(cfg: DictConfig) -> int:
         reliability_diagram(scored, seed=cfg.seed),
         tuple(controls.notes),
     )
-    write(report)
+    write(_Measured(report, model, queries, scored))
     if cfg.record:
         _record(cfg, model.version, report.figures, len(queries))
     if cfg.card:
@@ -82,6 +86,16 @@ def evaluate(cfg: DictConfig) -> int:
         )
     print(json.dumps(report.to_dict(), indent=2) if cfg.format == "json" else report.to_text())
     return 0
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A report with what examples are made of."""
+
+    report: Report
+    model: LoadedModel
+    queries: Sequence[Query]
+    scored: Sequence[ScoredQuery]
 
 
 class _Controls:
@@ -138,19 +152,31 @@ def _notes_on(training: TrainingStructures, queries: Sequence[Query], name: str)
     return notes
 
 
-def _writer(cfg: DictConfig) -> Callable[[Report], None]:
+def _writer(cfg: DictConfig) -> Callable[[_Measured], None]:
     """Return what writes the report; an output that cannot be written is told before any work."""
     if cfg.output is None:
-        return lambda report: None
+        return lambda measured: None
     if Path(cfg.output).suffix.lower() not in _ENDINGS:
-        raise ConfigError(f"output={cfg.output}: the report is written as {' or '.join(_ENDINGS)}.")
+        raise ConfigError(f"output={cfg.output}: choose a file ending in {' or '.join(_ENDINGS)}.")
     read_from = (cfg.data.queries, cfg.data.train, cfg.data.pool)
     path = check_output_path(cfg.output, read_from, cfg.checkpoints_root, endings=_ENDINGS)
     if path.suffix.lower() == ".json":
-        return lambda report: write_json_file(report.to_dict(), path)
+        return lambda measured: write_json_file(measured.report.to_dict(), path)
     from team5.viz.report import to_html  # needs an extra, and says so
 
-    return lambda report: write_text_file(to_html(report), path, endings=_ENDINGS)
+    def write(measured: _Measured) -> None:
+        examples = make_examples(measured.model, measured.queries, measured.scored, seed=cfg.seed)
+        facts = {
+            "Version": f"{measured.model.version} ({measured.model.version_hash})",
+            "Data": str(cfg.data.queries),
+            "Seed": str(cfg.seed),
+            "Command": _command(cfg, measured.model.version),
+        }
+        config = OmegaConf.to_yaml(cfg, resolve=True)
+        page = to_html(measured.report, facts=facts, examples=examples, config=config)
+        write_text_file(page, path, endings=_ENDINGS)
+
+    return write
 
 
 def _record(cfg: DictConfig, version: str, found: dict[str, list[Figure]], n_queries: int) -> None:

@@ -101,12 +101,14 @@ def _check(cfg: DictConfig) -> None:
             "MassSpecGym_retrieval_candidates_mass.json or ..._formula.json."
         )
     if cfg.record:
-        raise ConfigError("record=true takes data.queries; figures of MassSpecGym are not kept.")
+        raise ConfigError(
+            "record=true takes data.queries; figures of MassSpecGym are not kept. Leave it out."
+        )
     if cfg.output is not None:
         read_from = (cfg.data.massspecgym, cfg.data.candidates)
         path = check_output_path(cfg.output, read_from, cfg.checkpoints_root)
         if path.suffix.lower() != ".json":
-            raise ConfigError(f"output={cfg.output}: these figures are written as .json.")
+            raise ConfigError(f"output={cfg.output}: choose a file ending in .json.")
 
 
 def _report(

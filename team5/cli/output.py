@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,20 +13,27 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from team5.cli.spectrum_files import SPECTRUM_ENDINGS, write_mgf, write_msp
+from team5.cli.terminal import Terminal
 from team5.errors import ConfigError
+from team5.inference.columns import to_columns
 from team5.inference.results import Answer, Match, Ranking, Simulation
 from team5.registry.storage import storage_errors
 
+# m/z and intensities.
+Peaks = tuple[Sequence[float], Sequence[float]]
 # Parquet rows held in memory before they are written as one row group.
 _ROWS_PER_GROUP = 50_000
-_MIN_SMILES_WIDTH = 8
 _RANKING_HEADER: tuple[str, ...] = (
     "rank", "score", "probability", "match", "explained", "formula", "name", "SMILES",
 )  # fmt: skip
 
 
 def print_answers(
-    answers: Answer | Iterable[Answer], *, as_json: bool = False, top: int = 20
+    answers: Answer | Iterable[Answer],
+    *,
+    as_json: bool = False,
+    top: int = 20,
+    peaks: Peaks | None = None,
 ) -> int:
     """Print answers to standard output as they come; one as itself, several as a list.
 
@@ -39,6 +44,8 @@ def print_answers(
         JSON instead of text: one answer to a line, keys and digits always the same.
     top : int, default 20
         Rows shown as text of each answer; JSON has all.
+    peaks : pair of sequences of float, optional
+        m/z and intensities of the one spectrum that was asked about, drawn on a terminal.
 
     Returns
     -------
@@ -52,13 +59,20 @@ def print_answers(
             writer.write(answer)
         writer.close()
         return count
-    width = terminal_width()
+    terminal = Terminal.here()
+
+    def show(answer: Answer) -> None:
+        sketch = _sketch(terminal, answer, peaks)
+        terminal.print(format_answer(answer, top, terminal.width, sketch))
+
     if isinstance(answers, Sequence) and _are_ranked(answers):
-        print(format_answer(Ranking("", tuple(answers), answers[0].version), top, width))
+        show(Ranking("", tuple(answers), answers[0].version))
         return len(answers)
     count = 0
     for count, answer in enumerate(_each(answers), start=1):
-        print(("\n" if count > 1 else "") + format_answer(answer, top, width), flush=True)
+        if count > 1:
+            print()
+        show(answer)
     return count
 
 
@@ -176,7 +190,9 @@ def write_text_file(text: str, path: str | Path, *, endings: Iterable[str]) -> N
         keep()
 
 
-def format_answer(answer: Answer, top: int = 20, width: int | None = None) -> str:
+def format_answer(
+    answer: Answer, top: int = 20, width: int | None = None, sketch: Sequence[str] = ()
+) -> str:
     """Return an answer as text.
 
     Parameters
@@ -185,18 +201,25 @@ def format_answer(answer: Answer, top: int = 20, width: int | None = None) -> st
     top : int, default 20
         Rows shown; of a spectrum its highest peaks.
     width : int, optional
-        Columns to fit, by cutting SMILES short; by default nothing is cut.
+        Columns that tables fit, by cutting SMILES short; by default nothing is cut.
+    sketch : sequence of str
+        Lines of a drawn spectrum, put before the table.
     """
     if isinstance(answer, Ranking):
-        return _format_ranking(answer, top, width)
+        return _format_ranking(answer, top, width, sketch)
     if isinstance(answer, Simulation):
-        return _format_simulation(answer, top)
-    return _format_match(answer, top)
+        return _format_simulation(answer, top, width, sketch)
+    return _format_match(answer, top, width, sketch)
 
 
-def terminal_width() -> int | None:
-    """Return the columns of the terminal that standard output is, or None if it is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def _sketch(terminal: Terminal, answer: Answer, peaks: Peaks | None) -> list[str]:
+    """Return the spectrum asked about, or the one predicted, as lines for a terminal."""
+    if isinstance(answer, Simulation):
+        return terminal.sketch(answer.mzs, answer.intensities)
+    best = answer.best_first[:1] if isinstance(answer, Ranking) else [answer]
+    if peaks is None or not best:
+        return []
+    return terminal.sketch(*peaks, [peak.mz for peak in best[0].peaks])
 
 
 def table_rows(answer: Answer) -> Iterator[dict[str, Any]]:
@@ -452,7 +475,7 @@ def _are_ranked(answers: Sequence[Answer]) -> bool:
     return len(answers) > 0 and all(isinstance(a, Match) and a.rank is not None for a in answers)
 
 
-def _format_match(match: Match, top: int) -> str:
+def _format_match(match: Match, top: int, width: int | None, sketch: Sequence[str]) -> str:
     verdict = "match" if match.label else "no match"
     judgement = (
         f"{verdict}: probability {match.probability:.3f} (threshold {match.threshold:.3f}), "
@@ -464,24 +487,25 @@ def _format_match(match: Match, top: int) -> str:
         noun, rest = {"candidates": ("other molecule", "of its mass"),
                       "isomers": ("isomer", "made from it")}[match.references]  # fmt: skip
         lines.append(f"  compared with {n} {noun}{'s' if n != 1 else ''} {rest}")
+    if sketch:
+        lines += ["", *sketch]
     if match.peaks:
         lines.append("")
         highest = sorted(match.peaks, key=lambda peak: -peak.intensity)[:top]
-        lines += _indent(
-            _table(
-                ("m/z", "intensity", "ion", "error ppm", "probability"),
-                [
-                    (
-                        f"{peak.mz:.4f}",
-                        f"{peak.intensity:.3f}",
-                        peak.formula,
-                        f"{peak.error_ppm:+.1f}",
-                        f"{peak.probability:.3f}",
-                    )
-                    for peak in sorted(highest, key=lambda peak: peak.mz)
-                ],
-                left={"ion"},
-            )
+        lines += to_columns(
+            ("m/z", "intensity", "ion", "error ppm", "probability"),
+            [
+                (
+                    f"{peak.mz:.4f}",
+                    f"{peak.intensity:.3f}",
+                    peak.formula,
+                    f"{peak.error_ppm:+.1f}",
+                    f"{peak.probability:.3f}",
+                )
+                for peak in sorted(highest, key=lambda peak: peak.mz)
+            ],
+            left={"ion"},
+            width=width,
         )
         lines += _left_out(len(match.peaks), top, "explained peaks")
     if match.impossible_mzs:
@@ -492,7 +516,7 @@ def _format_match(match: Match, top: int) -> str:
     return "\n".join(lines + _closing(match))
 
 
-def _format_ranking(ranking: Ranking, top: int, width: int | None) -> str:
+def _format_ranking(ranking: Ranking, top: int, width: int | None, sketch: Sequence[str]) -> str:
     count = len(ranking.matches)
     title = f"{ranking.identifier or 'Spectrum'}: {count} candidate{'s' if count != 1 else ''}"
     if not ranking.matches:
@@ -516,13 +540,10 @@ def _format_ranking(ranking: Ranking, top: int, width: int | None) -> str:
     ]
     if not any(row[-2] for row in rows):
         header, rows = _without_name(header), [_without_name(row) for row in rows]
-    if width is not None:
-        columns = list(zip(header, *rows, strict=True))[:-1]
-        taken = 2 + sum(max(map(len, column)) + 2 for column in columns)
-        space = max(width - taken, _MIN_SMILES_WIDTH)
-        rows = [(*row[:-1], _cut(row[-1], space)) for row in rows]
     lines = [title, f"  {_conditions_of_all(best_first)}", ""]
-    lines += _indent(_table(header, rows, left={"match", "formula", "name", "SMILES"}))
+    if sketch:
+        lines += [*sketch, ""]
+    lines += to_columns(header, rows, left={"match", "formula", "name", "SMILES"}, width=width)
     lines += _left_out(count, top, "candidates")
     # What is said of all; what is said of one candidate stands in its own row of a file.
     notes = [note for note in shown[0].notes if all(note in match.notes for match in shown)]
@@ -543,16 +564,19 @@ def _without_name(row: tuple[str, ...]) -> tuple[str, ...]:
     return (*row[:-2], row[-1])
 
 
-def _format_simulation(simulation: Simulation, top: int) -> str:
+def _format_simulation(
+    simulation: Simulation, top: int, width: int | None, sketch: Sequence[str]
+) -> str:
     lines = [simulation.smiles, f"  predicted spectrum, {_conditions(simulation)}", ""]
+    if sketch:
+        lines += [*sketch, ""]
     peaks = zip(simulation.mzs, simulation.intensities, simulation.formulas, strict=True)
     highest = sorted(peaks, key=lambda peak: -peak[1])[:top]
-    lines += _indent(
-        _table(
-            ("m/z", "intensity", "ion"),
-            [(f"{mz:.4f}", f"{height:.3f}", formula) for mz, height, formula in sorted(highest)],
-            left={"ion"},
-        )
+    lines += to_columns(
+        ("m/z", "intensity", "ion"),
+        [(f"{mz:.4f}", f"{height:.3f}", formula) for mz, height, formula in sorted(highest)],
+        left={"ion"},
+        width=width,
     )
     lines += _left_out(len(simulation.mzs), top, "peaks")
     return "\n".join(lines + _closing(simulation))
@@ -587,23 +611,3 @@ def _left_out(count: int, top: int, what: str) -> list[str]:
         return []
     shown = f"  ... {count - top:,} more of {count:,} {what}"
     return [f"{shown}; top={count} shows all, output=FILE holds all."]
-
-
-def _table(
-    header: tuple[str, ...], rows: Sequence[tuple[str, ...]], left: set[str]
-) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in itertools.chain([header], rows):
-        cells = (
-            cell.ljust(width) if name in left else cell.rjust(width)
-            for name, cell, width in zip(header, row, widths, strict=True)
-        )
-        yield "  ".join(cells).rstrip()
-
-
-def _indent(lines: Iterable[str]) -> list[str]:
-    return [f"  {line}" for line in lines]
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 3]}..."

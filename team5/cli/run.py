@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
@@ -112,6 +113,8 @@ def hydra_program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[
                 _config_folders(line)
                 if _wants_help(line):
                     _print_help(entry_point, task, config_dir)
+                    return 0
+                if _answers_a_shell(line):
                     return 0
                 try:
                     return _run_hydra(entry_point, line, typed, task, config_dir)
@@ -396,6 +399,17 @@ def _wants_help(line: CommandLine) -> bool:
     return "--help" in line.flags or "-h" in line.flags
 
 
+def _answers_a_shell(line: CommandLine) -> bool:
+    """Print what makes a shell complete, where that is asked for."""
+    for name, shell in pairwise(part for flag in line.flags for part in flag.split("=", 1)):
+        if name in ("--shell-completion", "-sc"):
+            from team5.cli.completion import shell_script
+
+            sys.stdout.write(shell_script(shell))
+            return True
+    return False
+
+
 def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: Path) -> bool:
     """Do what the flags of a program that answers ask for; False when there are none."""
     flags = [part for flag in line.flags for part in flag.split("=", 1)]
@@ -406,6 +420,8 @@ def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: P
     if _wants_help(line):
         _print_help(entry_point, task, config_dir)
         return True
+    if _answers_a_shell(line):
+        return True
     resolve = "--resolve" in flags
     if [flag for flag in flags if flag != "--resolve"] in (["--cfg", "job"], ["-c", "job"]):
         sys.stdout.write(
@@ -413,8 +429,8 @@ def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: P
         )
         return True
     raise ConfigError(
-        f"{' '.join(line.flags)}: {entry_point}.py takes --help, --config-dir FOLDER, and "
-        "--cfg job [--resolve]."
+        f"{' '.join(line.flags)}: {entry_point}.py takes --help, --config-dir FOLDER, --cfg job "
+        "[--resolve], and --shell-completion SHELL."
     )
 
 
@@ -434,6 +450,10 @@ def _print_help(entry_point: str, task: Task | Run, config_dir: Path) -> None:
     raw = ", ".join(argument.key for argument in RAW_ARGUMENTS[entry_point])
     print(f"\nTaken as typed, without any escaping: {raw}.")
     print("Flags: --help; --cfg job shows the settings as they would be used.")
+    print(
+        f'Completion: eval "$(python {entry_point}.py --shell-completion bash)", or zsh; '
+        f"python {entry_point}.py --shell-completion fish | source."
+    )
     print("hydra.verbose=true or TEAM5_DEBUG=1 adds the traceback to an error.")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from team5.cli.output import check_output_path
 from team5.cli.problems import Problems
+from team5.cli.terminal import Terminal
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError
 from team5.inference.batch import Context
@@ -83,17 +84,31 @@ def _source(settings: dict[str, Any]) -> Source:
 
 def _print(results: Any, source: Source, *, as_json: bool, top: int) -> int:
     problems = Problems()
+    terminal = Terminal.here()
     n_answered = 0
     for result in results:
         for answer in by_spectrum(result.table):
-            text = to_json_line(answer) if as_json else format_hits(answer, top)
-            print(text if as_json or not n_answered else f"\n{text}", flush=True)
+            if as_json:
+                print(to_json_line(answer), flush=True)
+            else:
+                if n_answered:
+                    print()
+                sketch = _sketch(terminal, source, answer)
+                terminal.print(format_hits(answer, top, terminal.width, sketch))
             n_answered += 1
         for one in result.left_out:
             name = f" ({one.identifier})" if one.identifier else ""
             problems(f"{source.name}, spectrum {one.spectrum}{name}: {one.reason}. Left out.")
     problems.summarise(answered=n_answered)
     return 0 if n_answered else 1
+
+
+def _sketch(terminal: Terminal, source: Source, answer: dict[str, Any]) -> list[str]:
+    if not isinstance(source, GivenSpectrum):
+        return []
+    spectrum = source.spectrum
+    explained = [peak["mz"] for peak in answer["candidates"][0]["peaks"]]
+    return terminal.sketch(spectrum.mzs.tolist(), spectrum.intensities.tolist(), explained)
 
 
 def _say_left_out(left_out: Counter[str]) -> None:

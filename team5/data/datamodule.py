@@ -255,7 +255,9 @@ class SpectrumDataModule(lightning.LightningDataModule):
             structures = set(distinct(table, "inchikey14"))
             unknown = structures - set(folds)
             if len(unknown) == len(structures):
-                raise DataError(f"{self.folds}: none of the data set's structures has a fold.")
+                raise DataError(
+                    f"{self.folds}: none of the data set's structures has a fold. Give its own."
+                )
             if unknown:
                 _log.info("%d structures have no fold in %s: left out", len(unknown), self.folds)
         else:

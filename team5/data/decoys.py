@@ -78,7 +78,7 @@ class CandidatePool:
                 f"{', '.join(_COLUMNS)}."
             ) from error
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{path}: not a readable Parquet file ({error}).") from error
+            raise DataError(f"{path}: not a readable Parquet file ({error}). Give one.") from error
         for name in _COLUMNS:
             if table[name].null_count:
                 raise DataError(
@@ -122,7 +122,9 @@ class CandidatePool:
     def _from_table(cls, table: pa.Table, source: str) -> CandidatePool:
         exact_masses = table["exact_mass"].to_numpy()
         if not (np.isfinite(exact_masses) & (exact_masses > 0)).all():
-            raise DataError(f"{source}: exact_mass must be above 0 and finite in every row.")
+            raise DataError(
+                f"{source}: exact_mass must be above 0 and finite in every row. Correct it."
+            )
         if (np.diff(exact_masses) < 0).any():
             order = np.argsort(exact_masses, kind="stable")
             exact_masses, table = exact_masses[order], table.take(order)

@@ -264,7 +264,7 @@ def _content_key(source: Path, license_families: tuple[str, ...]) -> str:
     elif source.exists():
         _update(digest, source)
     else:
-        raise DataFileNotFoundError(f"{source}: no such file or folder.")
+        raise DataFileNotFoundError(f"{source}: no such file or folder. Check the path.")
     return digest.hexdigest()[:16]
 
 

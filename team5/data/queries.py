@@ -7,11 +7,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from team5.chemistry.molecule import parse_smiles
 from team5.data.collision_energy import (
     NCE_REFERENCE_MZ,
     parse_collision_energy,
@@ -26,6 +27,9 @@ from team5.evaluation.bands import (
     UNKNOWN,
     collision_energy_band,
 )
+
+if TYPE_CHECKING:
+    from team5.data.dataset import Query as HeldQuery
 
 Array = NDArray[Any]
 
@@ -81,15 +85,16 @@ def read_queries(path: str | Path) -> list[Query]:
         missing = [name for name in _COLUMNS if name not in present]
         if missing:
             raise DataError(
-                f"{path}: no column {', '.join(missing)}; there are {', '.join(present)}."
+                f"{path}: no column {', '.join(missing)}; there are {', '.join(present)}. "
+                "Give a table of queries (configs/data/queries.yaml)."
             )
         rows = pq.read_table(path, columns=list(_COLUMNS)).to_pylist()
     except FileNotFoundError as error:
         raise DataFileNotFoundError(f"{path}: no such file. Give data.queries=FILE.") from error
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}).") from error
+        raise DataError(f"{path}: not a readable Parquet file ({error}). Give one.") from error
     if not rows:
-        raise DataError(f"{path}: no queries in this file.")
+        raise DataError(f"{path}: no queries in this file. Give another.")
     queries = []
     for number, row in enumerate(rows, start=1):
         try:
@@ -102,7 +107,9 @@ def read_queries(path: str | Path) -> list[Query]:
 def _to_query(row: dict[str, Any]) -> Query:
     keys = row["candidate_inchikey14"]
     if not len(keys) == len(row["candidates"]) == len(row["same_formula"]):
-        raise DataError("candidates, candidate_inchikey14 and same_formula differ in length.")
+        raise DataError(
+            "candidates, candidate_inchikey14 and same_formula differ in length. Mend the row."
+        )
     places = [i for i, key in enumerate(keys) if key == row["inchikey14"]]
     if len(places) != 1:
         raise DataError(
@@ -125,6 +132,35 @@ def _to_query(row: dict[str, Any]) -> Query:
         places[0],
         np.array(row["same_formula"], dtype=bool),
     )
+
+
+def draw_queries(held: Sequence[HeldQuery], n: int, seed: int) -> list[Query]:
+    """Return so many validation rankings, drawn by seed, as queries.
+
+    Parameters
+    ----------
+    held : sequence of team5.data.dataset.Query
+    n : int
+        All of them where there are no more.
+    """
+    drawn = np.random.default_rng(seed).permutation(len(held))[:n]
+    return [_of_held(held[i]) for i in sorted(drawn.tolist())]
+
+
+def _of_held(held: HeldQuery) -> Query:
+    own, *others = [parse_smiles(smiles) for smiles in held.candidates]
+    measured = held.measurement
+    spectrum = Spectrum(
+        measured.mzs,
+        measured.intensities,
+        precursor_mz=measured.adduct.precursor_mz(own.exact_mass),
+        adduct=measured.adduct.name,
+        collision_energy=measured.collision_energy,
+        instrument_type=measured.instrument_type,
+        identifier=measured.identifier,
+    )
+    same_formula = np.array([True, *(other.formula == own.formula for other in others)])
+    return Query(spectrum, own.inchikey14, held.candidates, 0, same_formula)
 
 
 def by_candidates(queries: Sequence[Query]) -> dict[tuple[str, ...], list[int]]:

@@ -181,14 +181,15 @@ def _to_array(values: Any, name: str, where: str) -> NDArray[np.float64]:
     if hasattr(values, "detach"):  # a torch tensor, maybe on a device or with a gradient
         values = values.detach().cpu().double().numpy()
     if isinstance(values, (str, bytes)) or values is None:
-        raise SpectrumError(f"{where}{name} must be numbers, not {values!r}.")
+        raise SpectrumError(f"{where}{name} must be numbers, not {values!r}. Give a list of them.")
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise SpectrumError(f"{where}{name} must be numbers in one flat list: {error}.") from error
     if array.ndim != 1:
         raise SpectrumError(
-            f"{where}{name} must be one flat list, not of shape {tuple(array.shape)}."
+            f"{where}{name} must be one flat list, not of shape {tuple(array.shape)}. "
+            "Give one spectrum at a time."
         )
     return array
 
@@ -209,7 +210,9 @@ def _checked_precursor(value: object, where: str) -> float | None:
     except OverflowError:  # a whole number of hundreds of digits
         precursor_mz = np.inf
     except (TypeError, ValueError) as error:
-        raise SpectrumError(f"{where}precursor_mz must be a number, not {value!r}.") from error
+        raise SpectrumError(
+            f"{where}precursor_mz must be a number, not {value!r}. Give it in m/z, or leave it out."
+        ) from error
     if not (np.isfinite(precursor_mz) and precursor_mz > 0):
         raise SpectrumError(f"{where}precursor_mz = {precursor_mz:g} is not above 0. Correct it.")
     return precursor_mz

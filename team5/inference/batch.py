@@ -385,7 +385,9 @@ def _from_parquet(path: Path) -> Iterator[tuple[str, str, str | None]]:
                         None if name is None else str(name),
                     )
     except pa.ArrowException as error:
-        raise DataError(f"{path}: damaged Parquet file ({str(error).splitlines()[0]}).") from error
+        raise DataError(
+            f"{path}: damaged Parquet file ({str(error).splitlines()[0]}). Write it anew."
+        ) from error
 
 
 def _columns(path: Path, header: Sequence[str]) -> tuple[int, int | None]:

@@ -8,7 +8,6 @@ As a program, for one structure and one spectrum:
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -32,6 +31,7 @@ from team5.data.collate import check_adduct
 from team5.data.spectrum import Spectrum
 from team5.data.structure_cache import StructureCache
 from team5.errors import AdductError, ConfigError, DeviceError, MoleculeError, Team5Error
+from team5.examples_first import ExamplesParser
 from team5.inference.abstain import Calibration, check_max_error, hold_back
 from team5.inference.encodings import EncodingCache
 from team5.inference.engine import Scored, adduct_of, iter_scores
@@ -61,6 +61,12 @@ from team5.registry.export import read_version
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+_CALL = "python team5/inference/inference.py"
+_EXAMPLES = (
+    f'{_CALL} --smiles "C1=CC=CC=C1" --mzs 51.023 79.054 --intensities 0.4 1',
+    f"{_CALL} --smiles CCO CCN --mzs 47.049 --intensities 1 --version v0.2",
+    f'{_CALL} --smiles CCO --collision_energy "35 eV"',
+)
 # Of several structures that cannot be used, so many are said in full.
 _MAX_FAULTS_SHOWN = 5
 
@@ -397,7 +403,9 @@ def ask(
         )
     many = not isinstance(smiles, str)
     if smiles is not None and not hasattr(smiles, "__iter__"):
-        raise ConfigError(f"smiles must be text or a list of texts, not {smiles!r}.")
+        raise ConfigError(
+            f"smiles must be text or a list of texts, not {smiles!r}. Give CCO, for one."
+        )
     texts = _texts([smiles] if isinstance(smiles, str) else () if smiles is None else smiles)
     if not texts:
         raise ConfigError("no SMILES given. Give one, or a list of at least one.")
@@ -615,8 +623,9 @@ def _pairwise(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run as a script; see the module's text. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description="Match or rank structures with a spectrum, or simulate one from SMILES alone."
+    parser = ExamplesParser(
+        description="Match or rank structures with a spectrum, or simulate one from SMILES alone.",
+        examples=_EXAMPLES,
     )
     parser.add_argument("--smiles", nargs="+", required=True, help="one structure, or several")
     parser.add_argument("--mzs", nargs="+", type=float, help="m/z of the peaks")

@@ -14,10 +14,20 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from team5.errors import ConfigError, StorageError, Team5Error
+from team5.examples_first import ExamplesParser
 
 if TYPE_CHECKING:
     from team5.library.manifest import Manifest
 
+_CALL = "python -m team5.library"
+_EXAMPLES = {
+    "build": (
+        f"{_CALL} build structures.smi.gz my.library",
+        f"{_CALL} build pubchem/ more.sdf pubchem.library --workers 8",
+    ),
+    "info": (f"{_CALL} info my.library --verify",),
+    "lookup": (f'{_CALL} lookup my.library --mz 195.0877 --adduct "[M+H]+" --ppm 10',),
+}
 _GO_ON = " What is done is kept: run the same command to go on."
 
 
@@ -169,15 +179,15 @@ def _lookup(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m team5.library",
+    parser = ExamplesParser(
+        prog=_CALL,
         description="Candidate libraries: structures by exact mass, as many as the disk holds.",
-        allow_abbrev=False,
+        examples=[line for lines in _EXAMPLES.values() for line in lines],
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, act: object, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        added = commands.add_parser(name, help=text, description=text, examples=_EXAMPLES[name])
         added.set_defaults(act=act)
         return added
 

@@ -290,7 +290,9 @@ class Team5Model(nn.Module):
                 encoder,
             )
         except (KeyError, TypeError) as error:
-            raise ConfigError(f"config.json does not describe a model: {error}.") from error
+            raise ConfigError(
+                f"config.json does not describe a model: {error}. Choose another version."
+            ) from error
         here = model.to_config()
         for part in ("context", "hydrogen_shifts", "match_features", "references"):
             # Versions from before there were references have none.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from team5.errors import ConfigError, Team5Error
+from team5.examples_first import ExamplesParser
 from team5.registry import report
 from team5.registry.export import resolve_version
 from team5.registry.gate import QUERIES_VARIABLE, check_promotion, gate_queries
@@ -21,6 +22,29 @@ from team5.registry.removal import collect_garbage, delete_version
 from team5.registry.repair import repair
 from team5.registry.staging import read_tracker
 from team5.registry.tracker import Tracker
+
+_CALL = "python -m team5.registry"
+# Of each command; the first one stands in the help of all.
+_EXAMPLES = {
+    "list": (f"{_CALL} list", f"{_CALL} list --json"),
+    "show": (f"{_CALL} show v0.2", f"{_CALL} show latest --json"),
+    "compare": (f"{_CALL} compare v0.1 v0.2",),
+    "verify": (f"{_CALL} verify", f"{_CALL} verify v0.2"),
+    "promote": (
+        f"{_CALL} promote v0.3 --queries val.parquet",
+        f"{_CALL} promote v0.3",
+        f'{_CALL} promote v0.3 --force "measured elsewhere"',
+    ),
+    "rollback": (f"{_CALL} rollback",),
+    "history": (f"{_CALL} history", f"{_CALL} history --at 2026-11-01"),
+    "alias": (f"{_CALL} alias stable v0.2", f"{_CALL} alias stable --remove"),
+    "delete": (f"{_CALL} delete v0.1",),
+    "gc": (f"{_CALL} gc --keep 5", f"{_CALL} gc --keep 5 --yes"),
+    "repair": (f"{_CALL} repair", f"{_CALL} repair --replace"),
+    "push": (f"{_CALL} push v0.2 USER/NAME",),
+    "pull": (f"{_CALL} pull USER/NAME --as v0.3",),
+    "selftest": (f"{_CALL} selftest", f"{_CALL} selftest --folder /mnt/share"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -248,12 +272,12 @@ def _selftest(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m team5.registry",
+    parser = ExamplesParser(
+        prog=_CALL,
         description="The versions in checkpoints/: list, compare, promote, roll back, mend.",
-        allow_abbrev=False,
+        examples=[line for lines in _EXAMPLES.values() for line in lines[:1]],
     )
-    common = argparse.ArgumentParser(add_help=False)
+    common = ExamplesParser(add_help=False)
     # Taken before the command as well as after it, where one that is not given changes nothing.
     for taker, default in ((parser, Path("checkpoints")), (common, argparse.SUPPRESS)):
         taker.add_argument(
@@ -262,7 +286,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, act: object, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, parents=[common], help=text, description=text)
+        added = commands.add_parser(
+            name, parents=[common], help=text, description=text, examples=_EXAMPLES[name]
+        )
         added.set_defaults(act=act)
         return added
 

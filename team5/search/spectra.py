@@ -89,7 +89,7 @@ class SpectraFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.exists():
-            raise DataFileNotFoundError(f"{path}: no such file or folder.")
+            raise DataFileNotFoundError(f"{path}: no such file or folder. Check the path.")
         self.name = self.path.name
 
     def entries(self) -> Iterator[Record | str]:

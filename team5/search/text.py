@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-_HEADER = ("rank", "score", "probability", "match", "explained", "error ppm", "formula", "name",
-           "SMILES")  # fmt: skip
+from team5.inference.columns import to_columns
+
+_HEADER: tuple[str, ...] = (
+    *("rank", "score", "probability", "match", "explained", "error ppm", "formula", "name"),
+    "SMILES",
+)
 _LEFT = {"match", "formula", "name", "SMILES"}
 
 
-def format_hits(answer: dict[str, Any], top: int) -> str:
+def format_hits(
+    answer: dict[str, Any], top: int, width: int | None = None, sketch: Sequence[str] = ()
+) -> str:
     """Return the hits of a spectrum as text.
 
     Parameters
@@ -18,9 +25,13 @@ def format_hits(answer: dict[str, Any], top: int) -> str:
         One of `team5.search.outputs.by_spectrum`.
     top : int
         Rows shown.
+    width : int, optional
+        Columns that the table fits, by cutting SMILES short; by default nothing is cut.
+    sketch : sequence of str
+        Lines of a drawn spectrum, put before the table.
     """
     candidates = answer["candidates"]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             str(row["rank"]),
             f"{row['score']:.2f}",
@@ -43,17 +54,13 @@ def format_hits(answer: dict[str, Any], top: int) -> str:
         ),
         "",
     ]
-    has_names = any(row[_HEADER.index("name")] for row in rows)
-    columns = [
-        column for column in zip(_HEADER, *rows, strict=True) if column[0] != "name" or has_names
-    ]
-    widths = [max(map(len, column)) for column in columns]
-    for cells in zip(*columns, strict=True):
-        padded = (
-            cell.ljust(width) if column[0] in _LEFT else cell.rjust(width)
-            for cell, width, column in zip(cells, widths, columns, strict=True)
-        )
-        lines.append("  " + "  ".join(padded).rstrip())
+    if sketch:
+        lines += [*sketch, ""]
+    header = _HEADER
+    at = header.index("name")
+    if not any(row[at] for row in rows):
+        header, rows = _without(at, header), [_without(at, row) for row in rows]
+    lines += to_columns(header, rows, left=_LEFT, width=width)
     if len(candidates) > top:
         lines.append(f"  ... {len(candidates) - top:,} more; output=FILE holds all.")
     # What is said of all; what is said of one candidate stands in its own row of a file.
@@ -64,6 +71,10 @@ def format_hits(answer: dict[str, Any], top: int) -> str:
     lines += ["", *(f"  Note: {note}" for note in notes)]
     lines.append(f"  Model: {answer['version']} ({answer['version_hash']})")
     return "\n".join(lines)
+
+
+def _without(place: int, cells: tuple[str, ...]) -> tuple[str, ...]:
+    return cells[:place] + cells[place + 1 :]
 
 
 def _counted(answer: dict[str, Any], n_shown: int) -> str:

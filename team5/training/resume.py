@@ -45,7 +45,7 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
     resumed = OmegaConf.create(stored)
     assert isinstance(resumed, DictConfig)  # noqa: S101 - a dict becomes a DictConfig
     _check_targets(stored, cfg, parent.version)
-    for key in ("resume", "checkpoints_root", "output_dir", "allow"):
+    for key in ("resume", "checkpoints_root", "output_dir", "allow", "report_spectra"):
         resumed[key] = cfg[key]
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     typed = [override.partition("=")[0].lstrip("+~") for override in overrides]
@@ -55,7 +55,8 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
     for key in typed:
         if key == "experiment":
             raise ConfigError(
-                "experiment= and resume= exclude each other: a resumed run keeps its own settings."
+                "experiment= and resume= exclude each other: a resumed run keeps its own settings. "
+                "Give one of the two."
             )
         if key not in _WHERE_IT_RUNS:
             OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -23,10 +24,12 @@ from team5.errors import ConfigError, DeviceError, ProcessError
 from team5.models.lightning_module import Team5LightningModule
 from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_optimizer, read_version
+from team5.registry.tracker import Tracker
 from team5.training.interfaces import check_data, check_module
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
 from team5.training.processes import together
+from team5.training.report import n_in_report, write_report
 from team5.training.resume import (
     PATHS,
     check_epochs_left,
@@ -80,6 +83,7 @@ def train(cfg: DictConfig) -> Trained:
         Whatever reading data, versions or writing them raises.
     """
     allow = check_allow(cfg.allow)
+    started = time.monotonic()
     run = slurm_run(cfg.output_dir)
     begun = version_begun(cfg.checkpoints_root, run)
     parent: StoredVersion | None = None
@@ -88,7 +92,7 @@ def train(cfg: DictConfig) -> Trained:
         if cfg.from_version is not None:
             raise ConfigError(
                 "from_version= and resume= exclude each other: a resumed run goes on with its own "
-                "weights."
+                "weights. Give one of the two."
             )
         parent = read_version(cfg.checkpoints_root, cfg.resume)
         cfg = resumed_config(cfg, parent)
@@ -99,6 +103,7 @@ def train(cfg: DictConfig) -> Trained:
         parent = read_version(cfg.checkpoints_root, cfg.from_version)
     if begun is not None:
         state = state_begun(cfg, begun)
+    n_in_report(cfg)
     _check_accelerator(cfg.trainer.accelerator)
     # Lightning 2.6 asks torch 2.13 for it in every run; nothing a user could change.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
@@ -167,12 +172,17 @@ def train(cfg: DictConfig) -> Trained:
         if stop.received is None and stopped.code != _CTRL_C_EXIT:
             raise  # submitit has put the job back into the queue
         if trainer.is_global_zero:
-            _say_how_to_go_on(_exported(callbacks).version, cfg)
+            version = _exported(callbacks).version
+            _say_how_to_go_on(version, cfg)
+            if _has_validated(trainer):
+                _say_where_to_look(cfg, write_report(cfg, version, data, loggers, started=started))
         if stop.received is not None:
             raise SystemExit(_SIGNAL_EXIT + stop.received) from stopped
         raise KeyboardInterrupt from stopped
     trained = _exported(callbacks)
-    _report(trainer, trained.version, cfg)
+    if trainer.is_global_zero:
+        report = write_report(cfg, trained.version, data, loggers, started=started)
+        _say_what_came(trained.version, cfg, report)
     return trained
 
 
@@ -294,15 +304,39 @@ def _exported(callbacks: list[lightning.Callback]) -> Trained:
     return Trained(exports[0].version, exports[0].best_score) if exports else Trained(None, None)
 
 
-def _report(trainer: lightning.Trainer, version: str | None, cfg: DictConfig) -> None:
-    if not trainer.is_global_zero:
-        return
+def _has_validated(trainer: lightning.Trainer) -> bool:
+    return any(name.startswith("val/") for name in trainer.callback_metrics)
+
+
+def _say_what_came(version: str | None, cfg: DictConfig, report: Path | None) -> None:
     if version is None:
-        _log.warning("Nothing was exported: no validation improved callbacks.export.monitor.")
+        _log.warning(
+            "Nothing was exported: no validation improved callbacks.export.monitor. Its curves say "
+            "why; more epochs or another model.optimizer.lr may help."
+        )
+    else:
+        _log.info("Exported %s to %s", version, Path(cfg.checkpoints_root) / version)
+    _say_where_to_look(cfg, report)
+    if version is None:
         return
-    _log.info("Exported %s to %s", version, Path(cfg.checkpoints_root) / version)
-    _log.info("Curves: tensorboard --logdir %s", _relative(cfg.output_dir))
-    _log.info('Try it: python predict.py version=%s%s smiles="CCO"', version, _root_argument(cfg))
+    root = _root_argument(cfg)
+    _log.info('Try it: python predict.py version=%s%s smiles="CCO"', version, root)
+    registry = "python -m team5.registry"
+    flag = "" if cfg.checkpoints_root == "checkpoints" else f" --root {cfg.checkpoints_root}"
+    latest = Tracker(cfg.checkpoints_root).latest()
+    if latest == version:
+        _log.info("It is latest now; go back: %s rollback%s", registry, flag)
+        return
+    if latest is not None:
+        _log.info("Compare it: %s compare %s %s%s", registry, latest, version, flag)
+    _log.info("Make it latest: %s promote %s%s", registry, version, flag)
+
+
+def _say_where_to_look(cfg: DictConfig, report: Path | None) -> None:
+    folder = _relative(cfg.output_dir)
+    _log.info("Run folder: %s (curves as well: tensorboard --logdir %s)", folder, folder)
+    if report is not None:
+        _log.info("Report: %s", _relative(str(report)))
 
 
 def _say_how_to_go_on(version: str | None, cfg: DictConfig) -> None:

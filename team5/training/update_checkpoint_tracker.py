@@ -15,9 +15,15 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from team5.errors import Team5Error
+from team5.examples_first import ExamplesParser
 from team5.registry.gate import check_by_hand
 from team5.registry.tracker import Tracker
 
+_CALL = "python team5/training/update_checkpoint_tracker.py"
+_EXAMPLES = (
+    f'{_CALL} --version v0.3 --description "Fine-tuned" --accuracy 0.90 --f1_score 0.89',
+    f"{_CALL} --version v0.3 --update --set_as_latest",
+)
 _WEIGHTS_NAME = "model.safetensors"
 _HOW_BACK = " It is latest now; the one before: python -m team5.registry rollback --root {}"
 
@@ -69,9 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ExamplesParser(
         description="Add a version's entry to checkpoint_tracker.json, or update it.",
-        allow_abbrev=False,
+        examples=_EXAMPLES,
     )
     parser.add_argument("--version", required=True, help="v<major>.<minor>, as v0.3")
     parser.add_argument("--description", help="one line for people")

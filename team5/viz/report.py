@@ -1,11 +1,12 @@
-"""An evaluation's report as one HTML file: no scripts, nothing fetched, plots inside."""
+"""The report of an evaluation, and that of a training, each as one HTML file."""
 
-import io
-import re
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from team5.evaluation import figures as measured
@@ -18,120 +19,137 @@ from team5.evaluation.report import (
     controls_of,
     label_of,
 )
-from team5.viz import style
+from team5.inference.examples import Examples
+from team5.viz.curves import plot_training_curves
 from team5.viz.evaluation import plot_figures, plot_reliability
+from team5.viz.examples import to_articles
+from team5.viz.page import to_details, to_facts, to_page, to_svg, to_table
 
-# Every colour of the plots by its name in the style sheet, which has one for dark pages too.
-_COLOURS = {
-    style.INK: "ink",
-    style.MUTED: "muted",
-    style.PALE: "pale",
-    style.BLUE: "blue",
-    style.VERMILION: "vermilion",
-    style.GREEN: "green",
-    style.PURPLE: "purple",
-    style.ORANGE: "orange",
-    style.SKY: "sky",
-}
-_DARK = {
-    "ink": "#e8e8e8",
-    "muted": "#a8a8a8",
-    "pale": "#6b6b6b",
-    "blue": "#4da6e0",
-    "vermilion": "#f28a45",
-    "green": "#2fc79a",
-    "purple": "#d88ad8",
-    "orange": "#f0b840",
-    "sky": "#7cc8f0",
-}
-_STYLE = """
-:root { color-scheme: light dark; --page: #ffffff; --band: #f4f5f6; LIGHT }
-@media (prefers-color-scheme: dark) { :root { --page: #16181b; --band: #22262a; DARK } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 76rem; background: var(--page);
-  color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.4rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; margin: 2.2rem 0 0.4rem; }
-h3 { font-size: 1rem; margin: 1.4rem 0 0.4rem; }
-section { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.5rem 1.5rem; }
-section > h3 { grid-column: 1 / -1; margin-bottom: 0; }
-@media (min-width: 62rem) { section { grid-template-columns: 25rem minmax(0, 1fr); } }
-figure { margin: 0; }
-svg { display: block; width: 100%; max-width: 30rem; height: auto; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.25rem 0.5rem; text-align: right; white-space: nowrap; }
-th:first-child { text-align: left; white-space: normal; min-width: 8rem; }
-thead th { color: var(--muted); font-weight: 600; vertical-align: bottom; white-space: normal; }
-tbody tr:nth-child(odd) { background: var(--band); }
-tbody th { font-weight: 400; }
-.marked { color: var(--vermilion); font-weight: 700; }
-dt { font-weight: 600; }
-dd { margin: 0 0 0.5rem 1rem; }
-p, dd, li { max-width: 46rem; overflow-wrap: anywhere; }
-.muted { color: var(--muted); }
-"""
+_NO_EXAMPLES = Examples((), ())
 
 
-def to_html(report: Report) -> str:
-    """Return the report as a page that stands alone.
+@dataclass(frozen=True)
+class Training:
+    """What a report says of a run beside what was measured at its end.
+
+    Attributes
+    ----------
+    title : str
+    metrics : path or None
+        The run's ``metrics.csv``; None where none was written.
+    logged : dict of str to float
+        Figures of the whole validation at the epoch that was exported.
+    notes : tuple of str
+    """
+
+    title: str
+    metrics: Path | None = None
+    logged: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def to_html(
+    report: Report,
+    *,
+    facts: Mapping[str, str] | None = None,
+    examples: Examples = _NO_EXAMPLES,
+    config: str = "",
+) -> str:
+    """Return an evaluation as a page that stands alone.
 
     It reads in light and dark, on narrow screens, and is the same for the same report.
+
+    Parameters
+    ----------
+    report : Report
+    facts : dict of str to str, optional
+        Names and values for the page's head, such as the command.
+    examples : Examples, optional
+        Answers to show.
+    config : str, optional
+        The settings, as YAML.
     """
+    parts = [
+        to_facts(facts or {}),
+        *_figures_of(report),
+        *to_articles(examples),
+        *_breakdowns_of(report),
+        *_controls_of(report),
+        to_details("Settings", config),
+    ]
+    return to_page(report.title, parts)
+
+
+def training_to_html(
+    training: Training,
+    report: Report | None,
+    *,
+    facts: Mapping[str, str] | None = None,
+    examples: Examples = _NO_EXAMPLES,
+    config: str = "",
+) -> str:
+    """Return a training as a page that stands alone; parameters are those of `to_html`.
+
+    Parameters
+    ----------
+    training : Training
+    report : Report or None
+        What the exported version says of validation spectra; None where nothing was exported.
+    """
+    parts = [to_facts(facts or {}), _list_of(training.notes), _curves(training)]
+    if training.logged:
+        rows = [
+            f"<tr><th>{escape(name)}</th><td>{value:.4g}</td></tr>"
+            for name, value in training.logged.items()
+        ]
+        parts += ["<h2>Whole validation, at the exported epoch</h2>", to_table(["", "value"], rows)]
+    if report is not None:
+        parts += [*_figures_of(report), *to_articles(examples), *_controls_of(report)]
+    return to_page(training.title, [*parts, to_details("Settings", config)])
+
+
+def _curves(training: Training) -> str:
+    if training.metrics is None:
+        return ""
+    picture = to_svg(plot_training_curves(training.metrics), "losses and validation metrics")
+    return f'<h2>Curves</h2>\n<figure class="scroll wide" tabindex="0">{picture}</figure>'
+
+
+def _figures_of(report: Report) -> list[str]:
+    conditions = (
+        f"{report.n_queries} spectra of {report.n_structures} structures from {report.queries}. "
+        f"Seed {report.seed}, threshold of a match {report.threshold:.3f}. Intervals hold 95 % of "
+        "the values that other draws of the structures give."
+    )
+    mark = f'<p><span class="marked">{MARK}</span> {escape(MARK_TEXT)}</p>'
+    return [
+        "<h2>Figures</h2>",
+        f'<p class="muted">{escape(conditions)}</p>',
+        mark if report.is_marked else "",
+        _list_of(report.notes),
+        *(_section(title, rows) for title, rows in report.figures.items()),
+        _reliability_section(report),
+    ]
+
+
+def _breakdowns_of(report: Report) -> list[str]:
+    parts = []
+    for title, found in report.breakdowns.items():
+        parts.append(f"<h2>hit@1, {escape(title.removeprefix('rank, '))}</h2>")
+        parts += [_section(f"by {by}", rows) for by, rows in found.items()]
+    return parts
+
+
+def _controls_of(report: Report) -> list[str]:
     controls = [
         f"<dt>{CONTROL_NAMES[name]}</dt><dd>{escape(CONTROL_TEXTS[name])}</dd>"
         for name in report.controls
     ]
-    notes = [f"<li>{escape(note)}</li>" for note in report.notes]
-    mark = f'<p><span class="marked">{MARK}</span> {escape(MARK_TEXT)}</p>'
-    conditions = (
-        f"Seed {report.seed}, threshold of a match {report.threshold:.3f}. Intervals hold 95 % of "
-        "the values that other draws of the structures give."
-    )
-    parts = [
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(report.version)} on {escape(report.queries)}</title>",
-        f"<style>{_style()}</style>\n</head>\n<body>",
-        f"<h1>{escape(report.title)}</h1>",
-        f'<p class="muted">{conditions}</p>',
-        mark if report.is_marked else "",
-        "<ul>" + "".join(notes) + "</ul>" if notes else "",
-        "<h2>Figures</h2>",
-        *(_section(title, rows) for title, rows in report.figures.items()),
-        _reliability_section(report),
-    ]
-    for title, found in report.breakdowns.items():
-        parts.append(f"<h2>hit@1, {escape(title.removeprefix('rank, '))}</h2>")
-        parts += [_section(f"by {by}", rows) for by, rows in found.items()]
-    parts += ["<h2>Controls</h2>", "<dl>", *controls, "</dl>", "</body>\n</html>\n"]
-    return "\n".join(part for part in parts if part)
+    return ["<h2>Controls</h2>", "<dl>", *controls, "</dl>"]
 
 
-def to_svg(figure: Figure, label: str) -> str:
-    """Return a plot as an SVG element for a page, its colours named by the page's style sheet."""
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "team5"}):
-        buffer = io.StringIO()
-        figure.savefig(
-            buffer,
-            format="svg",
-            transparent=True,
-            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
-        )
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].strip()
-    # A page needs no name spaces: they would be its only internet addresses.
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
-    for colour, name in _COLOURS.items():
-        text = re.sub(re.escape(colour), f"var(--{name})", text, flags=re.IGNORECASE)
-    return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
-
-
-def _style() -> str:
-    light = " ".join(f"--{name}: {colour};" for colour, name in _COLOURS.items())
-    dark = " ".join(f"--{name}: {colour};" for name, colour in _DARK.items())
-    return _STYLE.replace("LIGHT", light).replace("DARK", dark)
+def _list_of(notes: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
 
 
 def _section(title: str, rows: Sequence[measured.Figure]) -> str:
@@ -163,10 +181,7 @@ def _reliability_section(report: Report) -> str:
 
 
 def _with_plot(title: str, plot: Figure, headings: Sequence[str], body: Sequence[str]) -> str:
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     return (
         f"<section>\n<h3>{escape(title)}</h3>\n<figure>{to_svg(plot, title)}</figure>\n"
-        f'<div class="scroll" tabindex="0"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
-        + "\n".join(body)
-        + "\n</tbody></table></div>\n</section>"
+        f"{to_table(headings, body)}\n</section>"
     )

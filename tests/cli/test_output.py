@@ -301,7 +301,7 @@ def test_text_fits_the_terminal_by_cutting_smiles_only(width):
     ranking = Ranking("q", (make_match("C" * 200, 0.7, rank=1),), "v0.2")
     row = next(line for line in format_answer(ranking, width=width).splitlines() if "CCCC" in line)
     assert len(row) <= width
-    assert row.endswith("...")
+    assert row.endswith("…")
     assert "C" * 200 in format_answer(ranking)
 
 

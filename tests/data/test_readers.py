@@ -351,7 +351,7 @@ def test_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("notes.txt", b"some words\n", "unknown format. Formats read: MGF, MSP, mzML"),
+        ("notes.txt", b"some words\n", "unknown format. Give one of: MGF, MSP, mzML"),
         ("spectra.mgf", b"", "no spectra in this file"),
         ("spectra.mgf", b"BEGIN IONS\nEND IONS\n", r"none of its 1 records.*no peaks \(1\)"),
         ("table.csv", b"mass,height\n1,2\n", "no column mzs and intensities. It has mass, height"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -233,3 +234,87 @@ def test_nothing_was_written_to_the_registry(predict, registry):
         predict(*words)
     assert {path.name: path.stat().st_mtime_ns for path in registry.rglob("*")} == before
     json.loads((registry / "checkpoint_tracker.json").read_text())
+
+
+# What tells a reader what to do: an imperative, or the choices there are.
+NEXT_STEP = re.compile(
+    r"\b(Give|Write|Pass|Choose|Put|Add|Check|Correct|Mend|Leave|Make|Train|Name|Rename|Use|Free|Read|Build)\b"
+    r"|pip install|closest|there (is|are)|must be (given|chosen)|--help",
+    re.IGNORECASE,
+)
+WRONG = {
+    "predict.py": [
+        (),
+        ("smiles=",),
+        ("smiles=C1CC",),
+        ("smiles=" + "C" * 129,),
+        ("smiles=C*",),
+        ("smiles=[CCO,,CCN]",),
+        ("smiles=CCO", "smiles=CCN"),
+        ("smile=CCO",),
+        ("smiles=CCO", "mzs=[50"),
+        ("smiles=CCO", "mzs=[50,x]", "intensities=[1,2]"),
+        ("smiles=CCO", "mzs=[50]"),
+        ("smiles=CCO", "mzs=[50]", "intensities=[1,2]"),
+        ("smiles=CCO", "mzs=[]", "intensities=[]"),
+        ("smiles=CCO", "mzs=[50]", "intensities=[-1]"),
+        ("smiles=CCO", "mzs=[nan]", "intensities=[1]"),
+        ("smiles=CCO", "mzs=[50]", "intensities=[1]", "precursor_mz=-3"),
+        ("smiles=CCO", "adduct=plus"),
+        ("smiles=CCO", "adduct=[M-C5+H]+"),
+        ("smiles=CCO", "version=v9.9"),
+        ("smiles=CCO", "version=newest"),
+        ("smiles=CCO", "device=tpu"),
+        ("smiles=CCO", "format=xml"),
+        ("smiles=CCO", "top=0"),
+        ("smiles=CCO", "max_error=0.1"),
+        ("smiles=CCO", "output=here.txt"),
+        ("smiles=CCO", "output=no/such/folder.json"),
+        ("smiles=CCO", "checkpoints_root=nowhere"),
+        ("smiles=CCO", "candidates=README.md"),
+        ("smiles=CCO", "verify=perhaps"),
+        ("smiles=CCO", "resume=true"),
+        ("smiles=CCO", "--colour"),
+        ("smiles=CCO", "+new=1"),
+        ("smiles", "=", "CCO"),
+        ("spectra=nowhere.mgf",),
+        ("spectra=README.md",),
+        ("spectra=tests/files/massspecgym.mgf", "candidates=nowhere.smi"),
+        ("spectra=tests/files/massspecgym.mgf", "library=nowhere"),
+        ("spectra=tests/files/massspecgym.mgf", "smiles=CCO"),
+        ("candidates=nowhere.smi",),
+        ("library=nowhere",),
+        ("--shell-completion", "tcsh"),
+        ("--cfg",),
+        ("engine=grid", "smiles=CCO"),
+    ],
+    "evaluate.py": [
+        (),
+        ("data.queries=nowhere.parquet",),
+        ("data.queries=README.md",),
+        ("data.queries=README.md", "output=a.csv"),
+        ("data.queries=README.md", "output=no/such.html"),
+        ("data.queries=README.md", "format=xml"),
+        ("data.queries=README.md", "data.mces=true"),
+        ("data=massspecgym", "data.massspecgym=nowhere.tsv"),
+        ("data.massspecgym=nowhere.tsv", "data.candidates=nowhere.json"),
+        ("data.querys=a",),
+    ],
+    "serve.py": [("port=high",), ("version=v9.9",), ("prot=80",), ("threads=-1",)],
+}
+CALLS = [(program, words) for program, calls in WRONG.items() for words in calls]
+
+
+@pytest.mark.parametrize(("program", "words"), CALLS, ids=lambda part: str(part)[:60])
+def test_every_error_names_the_next_step(program, words, monkeypatch, capsys):
+    if not any(word.startswith("checkpoints_root=") for word in words) and words:
+        words = (*words, f"checkpoints_root={SHIPPED}") if words[-1] != "--cfg" else words
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(sys, "argv", [program, *words])
+    with pytest.raises(SystemExit) as exited:
+        runpy.run_path(str(REPOSITORY / program), run_name="__main__")
+    printed = capsys.readouterr()
+    lines = printed.err.strip().splitlines()
+    assert exited.value.code in (1, 2), printed.out
+    assert 1 <= len(lines) <= 3, printed.err
+    assert NEXT_STEP.search(printed.err), printed.err

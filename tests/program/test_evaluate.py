@@ -150,12 +150,18 @@ def test_page_is_one_file_with_all_figures(table, structures, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     page = output.read_text(encoding="utf-8")
     assert "http" not in page
+    assert len(page) < 2_000_000
+    for said in ("<h3>Right 1", "<summary>Settings</summary>", "python evaluate.py version=v0.1"):
+        assert said in page, said
     report = json.loads(done.stdout)
     for rows in report["figures"].values():
         for row in rows:
             assert row["name"] in page
             assert f"{row['low']:.3f} to {row['high']:.3f}" in page
-    assert page.count("<svg") == page.count("</svg>") == len(report["figures"]) + 1 + 2 * 6
+    shown = page.count("<h4>")  # each with its structure and its spectrum
+    assert shown >= 2
+    n_plots = len(report["figures"]) + 1 + 2 * 6 + 2 * shown
+    assert page.count("<svg") == page.count("</svg>") == n_plots
 
 
 @pytest.mark.parametrize(

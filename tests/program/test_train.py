@@ -22,7 +22,8 @@ from team5.registry.tracker_format import TrackerEntryFields
 from tests.inference.queries import write_queries
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-QUICK = ("experiment=debug", "~callbacks.progress")
+FAST = ("experiment=debug", "~callbacks.progress")
+QUICK = (*FAST, "report_spectra=0")
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,65 @@ def test_a_real_process_trains_exports_and_says_what_it_learned_from(tmp_path, c
     assert (run_folder / "train.log").is_file()
     rows = (run_folder / "metrics/metrics.csv").read_text().splitlines()
     assert {"train/loss", "val/accuracy", "val/loss"} <= set(rows[0].split(","))
+
+    # Where to look next: all of it is there.
+    said = done.stderr
+    assert f"Run folder: {run_folder.relative_to(tmp_path)} " in said
+    assert f"Report: {(run_folder / 'report.html').relative_to(tmp_path)}" in said
+    assert f'Try it: python predict.py version=v0.1 checkpoints_root={root} smiles="CCO"' in said
+    assert f"Make it latest: python -m team5.registry promote v0.1 --root {root}" in said
+    page = (run_folder / "report.html").read_text(encoding="utf-8")
+    assert len(page) < 2_000_000
+    for fact in (
+        f"v0.1 ({stored.version_hash})", "python train.py experiment=debug",
+        "90 spectra of 24 compounds", "<h2>Curves</h2>", "<h3>rank, all candidates</h3>",
+        "exchanged", "<h3>Right 1", "<summary>Settings</summary>", "report_spectra: 12",
+        "figures flatter",
+    ):  # fmt: skip
+        assert fact in page, fact
+
+
+def test_without_matplotlib_a_run_says_in_a_line_what_its_report_needs(
+    train, tmp_path, monkeypatch, capfd
+):
+    import team5.training.train  # noqa: F401 - torchmetrics asks pip whether matplotlib is there
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for name in [name for name in sys.modules if name.startswith("team5.viz")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert train(tmp_path / "root", *FAST, "trainer.max_epochs=1", "report_spectra=4") == 0
+    said = capfd.readouterr().err
+    assert "No report.html: Plots need matplotlib. Install it with: pip install" in said
+    assert "Exported v0.1" in said
+    assert "Report:" not in said
+
+
+def test_a_run_that_is_interrupted_after_a_validation_leaves_its_report(tmp_path, cache):
+    root = tmp_path / "checkpoints"
+    words = (*FAST, "trainer.max_epochs=500", "report_spectra=4", "data.train_compounds=150",
+             f"checkpoints_root={root}", f"data.cache_dir={cache}")  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "train.py"), *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        for line in process.stderr:
+            if "exported v0.1" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert "go on with: python train.py resume=v0.1" in said
+    (report,) = tmp_path.glob("outputs/*/*/report.html")
+    assert f"Report: {report.relative_to(tmp_path)}" in said
+    assert "<h2>Curves</h2>" in report.read_text(encoding="utf-8")
+
+
+def test_a_wrong_number_of_spectra_for_the_report_is_told_before_training(train, tmp_path, capfd):
+    assert train(tmp_path / "root", *FAST, "report_spectra=some") == 2
+    assert last_line(capfd).startswith("ConfigError: report_spectra=some: give the number")
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(train, whole_run, tmp_path):

@@ -19,7 +19,8 @@ from tests.program.stand_in_slurm import install
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRAIN = [sys.executable, str(REPOSITORY / "train.py")]
-QUICK = ("experiment=debug", "~callbacks.progress", "trainer.precision=32-true")
+FAST = ("experiment=debug", "~callbacks.progress", "trainer.precision=32-true")
+QUICK = (*FAST, "report_spectra=0")
 # Some steps to an epoch, so that a signal comes within one.
 LONGER = (*QUICK, "trainer.max_epochs=3", "model.optimizer.lr=0.003", "data.train_compounds=150")
 TWO = ("trainer=ddp", "trainer.accelerator=cpu")
@@ -68,7 +69,7 @@ def run(start):
 def one_and_two(start, tmp_path_factory) -> tuple[Path, Path]:
     """One process that validates untrained weights, and two that do."""
     folders = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
-    untrained = (*QUICK, "model.optimizer.lr=0", "trainer.max_epochs=1")
+    untrained = (*FAST, "model.optimizer.lr=0", "trainer.max_epochs=1")
     runs = [start(folders[0], *untrained), start(folders[1], *untrained, *TWO)]
     for process, folder in zip(runs, folders, strict=True):
         assert process.wait(PATIENCE_S) == 0, (folder / "said").read_text()
@@ -128,6 +129,13 @@ def test_two_processes_validate_to_the_figures_of_one(one_and_two):
         read_version(folder / "checkpoints", "v0.1").config["calibration"] for folder in (one, two)
     ]
     assert calibrations[0] == calibrations[1]
+
+
+def test_two_processes_write_one_report(one_and_two):
+    _, two = one_and_two
+    (report,) = (two / "outputs").glob("*/*/report.html")
+    assert "<h3>Right 1" in report.read_text(encoding="utf-8")
+    assert (two / "said").read_text().count("Report: ") == 1
 
 
 def test_two_processes_write_one_version_one_folder_and_one_log(one_and_two):

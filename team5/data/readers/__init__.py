@@ -72,15 +72,18 @@ def iter_spectra(
     except OSError as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path}: cannot be read ({error}).") from error
+        raise DataError(f"{path}: cannot be read ({error}). Check the file.") from error
 
 
 def nothing_usable(path: str | Path, skipped: Counter[str]) -> str:
     """Return the text of the error for a file none of whose records can be used."""
     if not skipped:
-        return f"{path}: no spectra in this file. Formats read: {FORMATS}."
+        return f"{path}: no spectra in this file. Give one of: {FORMATS}."
     reasons = ", ".join(f"{reason} ({count:,})" for reason, count in skipped.most_common(4))
-    return f"{path}: none of its {skipped.total():,} records can be used: {reasons}."
+    return (
+        f"{path}: none of its {skipped.total():,} records can be used: {reasons}. "
+        "Mend them, or give another file."
+    )
 
 
 Reader = Callable[[Path, Counter[str], Callable[[float], None] | None], Iterator[Record]]
@@ -90,7 +93,7 @@ def _pick_reader(path: Path) -> Reader:
     if path.is_dir():
         return massbank.iter_folder
     if not path.exists():
-        raise DataFileNotFoundError(f"{path}: no such file or folder.")
+        raise DataFileNotFoundError(f"{path}: no such file or folder. Check the path.")
     with path.open("rb") as file:
         head = file.read(4096)
     name = path.name.casefold()
@@ -113,4 +116,4 @@ def _pick_reader(path: Path) -> Reader:
     by_content = peak_lists.reader_by_content(text) or tables.reader_by_content(text)
     if by_content:
         return by_content
-    raise DataError(f"{path}: unknown format. Formats read: {FORMATS}.")
+    raise DataError(f"{path}: unknown format. Give one of: {FORMATS}.")

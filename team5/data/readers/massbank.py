@@ -50,7 +50,7 @@ def iter_archive(
             f"{path}: the archive cannot be read to its end ({error}). Fetch it again."
         ) from error
     if not found:
-        raise DataError(f"{path}: no MassBank records (MSBNK-*.txt) in this archive.")
+        raise DataError(f"{path}: no MassBank records (MSBNK-*.txt) in this archive. Give another.")
 
 
 def iter_folder(
@@ -59,7 +59,7 @@ def iter_folder(
     """Yield the records of all MassBank files below a folder, sorted by path."""
     files = sorted(file for file in path.rglob("*.txt") if _is_record_name(file.name))
     if not files:
-        raise DataError(f"{path}: no MassBank records (*.txt) in this folder.")
+        raise DataError(f"{path}: no MassBank records (*.txt) in this folder. Give another.")
     found = False
     for number, file in enumerate(files, start=1):
         text = file.read_text(encoding="utf-8", errors="replace")
@@ -69,7 +69,10 @@ def iter_folder(
             found = True
             yield from parse_records(text, skipped)
     if not found:
-        raise DataError(f"{path}: none of its {len(files)} text files is a MassBank record.")
+        raise DataError(
+            f"{path}: none of its {len(files)} text files is a MassBank record. "
+            "Give another folder."
+        )
 
 
 def iter_file(

@@ -43,7 +43,7 @@ def is_parquet(path: Path, remedy: str) -> bool:
     except FileNotFoundError as error:
         raise DataFileNotFoundError(f"{path}: no such file. {remedy}") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the file.") from error
 
 
 def reader_by_content(head: str) -> Reader | None:
@@ -141,7 +141,8 @@ def _columns(names: list[str] | Any, path: Path, required: tuple[str, ...]) -> d
         raise DataError(
             f"{path}: no column {' and '.join(missing)}. It has {', '.join(map(str, names))}; "
             f"needed are {', '.join(required)}, read too: "
-            f"{', '.join(name for name in OPTIONAL_COLUMNS if name not in required)}."
+            f"{', '.join(name for name in OPTIONAL_COLUMNS if name not in required)}. "
+            "Rename the columns."
         )
     return known
 

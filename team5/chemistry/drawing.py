@@ -50,7 +50,9 @@ def draw_structure(
     n_atoms = mol.GetNumAtoms()
     for index in (*atoms, *(end for bond in bonds for end in bond)):
         if not 0 <= index < n_atoms:
-            raise ConfigError(f"atoms: no atom {index}; this structure has 0 to {n_atoms - 1}.")
+            raise ConfigError(
+                f"atoms: no atom {index}; this structure has 0 to {n_atoms - 1}. Give these."
+            )
     coloured = set(atoms)
     bond_indices = [
         bond.GetIdx()
@@ -60,7 +62,9 @@ def draw_structure(
     for first, second in bonds:
         bond = mol.GetBondBetweenAtoms(first, second)
         if bond is None:
-            raise ConfigError(f"bonds: atoms {first} and {second} are not bonded.")
+            raise ConfigError(
+                f"bonds: atoms {first} and {second} are not bonded. Give pairs that are."
+            )
         bond_indices.append(bond.GetIdx())
     rdDepictor.SetPreferCoordGen(False)
     drawer = rdMolDraw2D.MolDraw2DSVG(*size)

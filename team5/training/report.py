@@ -1,0 +1,203 @@
+"""report.html of a run: what it was, its curves, its figures beside controls, and examples."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.loggers import CSVLogger
+from omegaconf import OmegaConf
+from tqdm import tqdm
+
+from team5.data.datamodule import SpectrumDataModule
+from team5.data.queries import Query, draw_queries
+from team5.errors import ConfigError, MissingExtraError, Team5Error
+from team5.evaluation.figures import ScoredQuery
+from team5.evaluation.report import Report
+from team5.evaluation.tasks import figures, reliability_diagram
+from team5.inference.examples import Examples, make_examples
+from team5.inference.inference import LoadedModel, load_model
+from team5.inference.scoring import score_queries
+from team5.registry.storage import storage_errors, write_flushed
+from team5.registry.tracker import Tracker
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+NAME = "report.html"
+_OPTIMISTIC = (
+    "The best epoch was chosen, and the match probability fitted, on the compounds these spectra "
+    "are of, so the figures flatter. Measure on others: python evaluate.py data.queries=FILE."
+)
+_COMPUTED = "The spectra are computed, not measured: figures on them say nothing about chemistry."
+_NOTHING_EXPORTED = (
+    "Nothing was exported: no validation improved callbacks.export.monitor. There is no model to "
+    "show answers of."
+)
+_log = logging.getLogger(__name__)
+
+
+def write_report(
+    cfg: DictConfig,
+    version: str | None,
+    data: SpectrumDataModule,
+    loggers: Sequence[lightning.pytorch.loggers.Logger],
+    *,
+    started: float,
+) -> Path | None:
+    """Write a run's report into its folder; what prevents it is told in a line, and not raised.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+        As trained with. Of the validation rankings ``report_spectra`` are scored.
+    version : str or None
+        The one exported.
+    started : float
+        When the run began, of `time.monotonic`.
+
+    Returns
+    -------
+    path or None
+        None where no report was written.
+    """
+    wanted = n_in_report(cfg)
+    if wanted == 0:
+        return None
+    path = Path(cfg.output_dir) / NAME
+    try:
+        # Needs an extra, and says so.
+        from team5.viz.report import Training, training_to_html
+
+        training = Training(
+            f"Training of {version}" if version else "Training, nothing exported",
+            _metrics_file(loggers),
+            _logged(cfg, version),
+            _notes(version, data),
+        )
+        report, examples = _measure(cfg, version, data, wanted)
+        page = training_to_html(
+            training,
+            report,
+            facts=_facts(cfg, version, report, data.facts, started),
+            examples=examples,
+            config=OmegaConf.to_yaml(cfg, resolve=True),
+        )
+        with storage_errors(path):
+            staged = path.with_name(f".{NAME}.partial")
+            write_flushed(staged, page.encode())
+            staged.replace(path)
+    except MissingExtraError as error:
+        _log.warning("No %s: %s", NAME, error)
+        return None
+    except Team5Error as error:
+        _log.warning("No %s: %s", path, error)
+        return None
+    return path
+
+
+def n_in_report(cfg: DictConfig) -> int:
+    """Return how many validation spectra a run's report is made of; 0 for no report.
+
+    Raises
+    ------
+    ConfigError
+        If the setting is no such number.
+    """
+    wanted = OmegaConf.select(cfg, "report_spectra", default=0)
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
+        raise ConfigError(
+            f"report_spectra={wanted}: give the number of validation spectra that report.html is "
+            "made of, 100 or so; 0 writes none."
+        )
+    return wanted
+
+
+def _measure(
+    cfg: DictConfig, version: str | None, data: SpectrumDataModule, n: int
+) -> tuple[Report | None, Examples]:
+    queries = draw_queries(data.rankings, n, cfg.seed)
+    if version is None or not queries:
+        return None, Examples((), ())
+    model = load_model(version, device=_device(cfg), root=cfg.checkpoints_root)
+    scored = _with_progress(model, queries, cfg.seed)
+    report = Report(
+        model.version,
+        model.version_hash,
+        f"the validation fold of {data.facts['source']}, with candidates of their mass",
+        len(queries),
+        len({query.inchikey14 for query in queries}),
+        cfg.seed,
+        model.threshold,
+        figures(scored, threshold=model.threshold, seed=cfg.seed),
+        {},
+        reliability_diagram(scored, seed=cfg.seed),
+    )
+    return report, make_examples(model, queries, scored, seed=cfg.seed)
+
+
+def _with_progress(
+    model: LoadedModel, queries: Sequence[Query], seed: int
+) -> Sequence[ScoredQuery]:
+    with tqdm(total=len(queries), desc=f"Scoring for {NAME}", leave=False, disable=None) as bar:
+        return list(score_queries(model, queries, seed=seed, on_progress=bar.update))
+
+
+def _device(cfg: DictConfig) -> str:
+    return {"gpu": "cuda", "cuda": "cuda", "mps": "mps"}.get(cfg.trainer.accelerator, "cpu")
+
+
+def _metrics_file(loggers: Sequence[lightning.pytorch.loggers.Logger]) -> Path | None:
+    for logger in loggers:
+        if isinstance(logger, CSVLogger):
+            logger.save()
+            path = Path(logger.log_dir) / "metrics.csv"
+            return path if path.is_file() else None
+    return None
+
+
+def _logged(cfg: DictConfig, version: str | None) -> dict[str, float]:
+    entry = Tracker(cfg.checkpoints_root).read().entry(version) if version else None
+    return dict(entry.performance) if entry else {}
+
+
+def _notes(version: str | None, data: SpectrumDataModule) -> tuple[str, ...]:
+    notes = [_NOTHING_EXPORTED if version is None else _OPTIMISTIC]
+    if data.is_computed:
+        notes.append(_COMPUTED)
+    return tuple(notes)
+
+
+def _facts(
+    cfg: DictConfig,
+    version: str | None,
+    report: Report | None,
+    data: Mapping[str, Any],
+    started: float,
+) -> dict[str, str]:
+    exported = f"{version} ({report.version_hash})" if report else version or "none"
+    folds = cfg.data.get("folds") or "those of the table, or by structural cluster"
+    facts = {
+        "Version": exported,
+        "Started from": cfg.resume or cfg.from_version or "scratch",
+        "Data": (
+            f"{data['source']}: {data['train_spectra']:,} spectra of "
+            f"{data['train_compounds']:,} compounds, validated on {data['val_pairs']:,} pairs of "
+            f"{data['val_compounds']:,} others"
+        ),
+        "Folds": f"{folds} (sha256 {data['folds_sha256'][:12]})",
+        "Seed": str(cfg.seed),
+        "Duration": str(dt.timedelta(seconds=round(time.monotonic() - started))),
+        "Date": dt.date.today().isoformat(),
+    }
+    if HydraConfig.initialized():
+        facts["Command"] = shlex.join(["python", "train.py", *sys.argv[1:]])
+    return facts

@@ -17,6 +17,7 @@ from team5.cli.terminal import Terminal
 from team5.errors import ConfigError
 from team5.inference.columns import to_columns
 from team5.inference.results import Answer, Match, Ranking, Simulation
+from team5.inference.tables import COLUMN_TYPES, table_rows
 from team5.registry.storage import storage_errors
 
 # m/z and intensities.
@@ -222,79 +223,6 @@ def _sketch(terminal: Terminal, answer: Answer, peaks: Peaks | None) -> list[str
     return terminal.sketch(*peaks, [peak.mz for peak in best[0].peaks])
 
 
-def table_rows(answer: Answer) -> Iterator[dict[str, Any]]:
-    """Yield an answer as flat rows: one per candidate, or per peak of a simulated spectrum."""
-    if isinstance(answer, Ranking):
-        names = dict(zip(map(id, answer.matches), answer.names, strict=False))
-        for match in answer.best_first:
-            yield _match_row(match, answer.identifier, names.get(id(match), ""))
-    elif isinstance(answer, Match):
-        yield _match_row(answer)
-    else:
-        for mz, intensity, formula in zip(
-            answer.mzs, answer.intensities, answer.formulas, strict=True
-        ):
-            yield {
-                "smiles": answer.smiles,
-                "mz": mz,
-                "intensity": intensity,
-                "fragment_formula": formula,
-                "formula": answer.formula,
-                "adduct": answer.adduct,
-                "precursor_mz": answer.precursor_mz,
-                "collision_energy": answer.collision_energy,
-                "version": answer.version,
-                "version_hash": answer.version_hash,
-                "notes": "; ".join(answer.notes),
-            }
-
-
-def _match_row(match: Match, identifier: str = "", name: str = "") -> dict[str, Any]:
-    return {
-        "identifier": identifier,
-        "rank": match.rank,
-        "smiles": match.smiles,
-        "name": name,
-        "probability": match.probability,
-        "label": match.label,
-        "threshold": match.threshold,
-        "score": match.score,
-        "explained_intensity": match.explained_intensity,
-        "impossible_mzs": " ".join(f"{mz:g}" for mz in match.impossible_mzs),
-        "formula": match.formula,
-        "adduct": match.adduct,
-        "precursor_mz": match.precursor_mz,
-        "precursor_fits": match.precursor_fits,
-        "collision_energy": match.collision_energy,
-        "version": match.version,
-        "version_hash": match.version_hash,
-        "notes": "; ".join(match.notes),
-        "abstained": match.abstained,
-        "references": match.references,
-        "n_references": match.n_references,
-    }
-
-
-# What is neither text nor a 64-bit float in these rows.
-_WHOLE_NUMBERS = {"rank", "n_references"}
-_TRUTHS = {"label", "precursor_fits"}
-_TEXTS = {
-    "identifier",
-    "smiles",
-    "name",
-    "impossible_mzs",
-    "fragment_formula",
-    "formula",
-    "adduct",
-    "collision_energy",
-    "version",
-    "version_hash",
-    "notes",
-    "abstained",
-    "references",
-}
-
-
 class _Writer(Protocol):
     def write(self, answer: Answer) -> None: ...
 
@@ -428,11 +356,8 @@ _WRITERS: dict[str, _MakeWriter] = {
 def _arrow_type(name: str) -> Any:
     import pyarrow as pa
 
-    if name in _TEXTS:
-        return pa.string()
-    if name in _WHOLE_NUMBERS:
-        return pa.int64()
-    return pa.bool_() if name in _TRUTHS else pa.float64()
+    types = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), float: pa.float64()}
+    return types[COLUMN_TYPES[name]]
 
 
 @contextmanager

@@ -25,7 +25,7 @@ _MEMORY_BYTES = 2_000_000_000
 # What a helper does, and what it loads for that beforehand.
 TASKS = {
     "read": ("team5.serving.reading", "read_uploads", "matchms.importing"),
-    "draw": ("team5.chemistry.drawing", "draw_structure", "rdkit.Chem.Draw"),
+    "draw": ("team5.serving.drawing", "draw_structure", "rdkit.Chem.Draw"),
 }
 
 

@@ -51,6 +51,7 @@ def write_report(
     data: SpectrumDataModule,
     loggers: Sequence[lightning.pytorch.loggers.Logger],
     *,
+    allow: Sequence[str] = (),
     started: float,
 ) -> Path | None:
     """Write a run's report into its folder; what prevents it is told in a line, and not raised.
@@ -61,6 +62,8 @@ def write_report(
         As trained with. Of the validation rankings ``report_spectra`` are scored.
     version : str or None
         The one exported.
+    allow : sequence of str
+        As for `load_model`.
     started : float
         When the run began, of `time.monotonic`.
 
@@ -83,7 +86,7 @@ def write_report(
             _logged(cfg, version),
             _notes(version, data),
         )
-        report, examples = _measure(cfg, version, data, wanted)
+        report, examples = _measure(cfg, version, data, wanted, allow)
         page = training_to_html(
             training,
             report,
@@ -122,12 +125,12 @@ def n_in_report(cfg: DictConfig) -> int:
 
 
 def _measure(
-    cfg: DictConfig, version: str | None, data: SpectrumDataModule, n: int
+    cfg: DictConfig, version: str | None, data: SpectrumDataModule, n: int, allow: Sequence[str]
 ) -> tuple[Report | None, Examples]:
     queries = draw_queries(data.rankings, n, cfg.seed)
     if version is None or not queries:
         return None, Examples((), ())
-    model = load_model(version, device=_device(cfg), root=cfg.checkpoints_root)
+    model = load_model(version, device=_device(cfg), root=cfg.checkpoints_root, allow=allow)
     scored = _with_progress(model, queries, cfg.seed)
     report = Report(
         model.version,

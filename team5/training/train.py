@@ -7,6 +7,7 @@ import tempfile
 import time
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ from team5.training.resume import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _log = logging.getLogger(__name__)
 
@@ -137,11 +138,13 @@ def train(cfg: DictConfig) -> Trained:
     if run is not None:
         module.export_facts["slurm_run"] = run
     module.model_card = write_model_card(module.export_facts)
+    allow = _allowed(allow, module)
+    report = partial(write_report, cfg, data=data, allow=allow, started=started)
 
     callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values()]
     for callback in callbacks:
         if isinstance(callback, CheckpointExport):
-            callback.allow = _allowed(allow, module)
+            callback.allow = allow
             callback.description = cfg.description or _description(data.facts, parent, cfg)
             if data.is_computed:
                 # Computed spectra teach the machinery, not chemistry.
@@ -175,14 +178,13 @@ def train(cfg: DictConfig) -> Trained:
             version = _exported(callbacks).version
             _say_how_to_go_on(version, cfg)
             if _has_validated(trainer):
-                _say_where_to_look(cfg, write_report(cfg, version, data, loggers, started=started))
+                _say_where_to_look(cfg, report(version, loggers=loggers))
         if stop.received is not None:
             raise SystemExit(_SIGNAL_EXIT + stop.received) from stopped
         raise KeyboardInterrupt from stopped
     trained = _exported(callbacks)
     if trainer.is_global_zero:
-        report = write_report(cfg, trained.version, data, loggers, started=started)
-        _say_what_came(trained.version, cfg, report)
+        _say_what_came(trained.version, cfg, report(trained.version, loggers=loggers), allow)
     return trained
 
 
@@ -308,7 +310,9 @@ def _has_validated(trainer: lightning.Trainer) -> bool:
     return any(name.startswith("val/") for name in trainer.callback_metrics)
 
 
-def _say_what_came(version: str | None, cfg: DictConfig, report: Path | None) -> None:
+def _say_what_came(
+    version: str | None, cfg: DictConfig, report: Path | None, allow: Sequence[str]
+) -> None:
     if version is None:
         _log.warning(
             "Nothing was exported: no validation improved callbacks.export.monitor. Its curves say "
@@ -320,7 +324,8 @@ def _say_what_came(version: str | None, cfg: DictConfig, report: Path | None) ->
     if version is None:
         return
     root = _root_argument(cfg)
-    _log.info('Try it: python predict.py version=%s%s smiles="CCO"', version, root)
+    allowed = f" allow=[{','.join(allow)}]" if allow else ""
+    _log.info('Try it: python predict.py version=%s%s%s smiles="CCO"', version, root, allowed)
     registry = "python -m team5.registry"
     flag = "" if cfg.checkpoints_root == "checkpoints" else f" --root {cfg.checkpoints_root}"
     latest = Tracker(cfg.checkpoints_root).latest()
@@ -329,6 +334,7 @@ def _say_what_came(version: str | None, cfg: DictConfig, report: Path | None) ->
         return
     if latest is not None:
         _log.info("Compare it: %s compare %s %s%s", registry, latest, version, flag)
+    flag += f" --allow {' '.join(allow)}" if allow else ""
     _log.info("Make it latest: %s promote %s%s", registry, version, flag)
 
 

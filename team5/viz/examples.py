@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from team5.chemistry.drawing import draw_structure
+from team5.chemistry.depiction import depiction_svg
 from team5.inference.examples import Example, Examples, Judged
-from team5.viz.page import embed_svg, to_svg
+from team5.viz.page import to_svg
 from team5.viz.spectra import mirror_plot
 from team5.viz.style import new_figure
 
@@ -70,6 +70,6 @@ def _answer(title: str, example: Example, judged: Judged) -> str:
     return (
         f"<div><h4>{escape(title)}</h4>\n"
         f"<p><code>{escape(match.smiles)}</code><br>{escape(said)}</p>\n"
-        f'<div class="structure">{embed_svg(draw_structure(match.smiles), match.smiles)}</div>\n'
+        f'<div class="structure">{depiction_svg(match.smiles, width=300, height=220)}</div>\n'
         f"<figure>{to_svg(plot, label)}</figure></div>"
     )

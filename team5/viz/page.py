@@ -133,10 +133,10 @@ def to_svg(figure: Figure, label: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", buffer.getvalue(), flags=re.DOTALL)
     for colour, name in _COLOURS.items():
         text = re.sub(re.escape(colour), f"var(--{name})", text, flags=re.IGNORECASE)
-    return embed_svg(text, label)
+    return _embedded(text, label)
 
 
-def embed_svg(text: str, label: str) -> str:
+def _embedded(text: str, label: str) -> str:
     """Return an SVG file's text as an element for a page, named for those who do not see it."""
     text = text[text.index("<svg") :].strip()
     # A page needs no name spaces: they would be its only internet addresses.

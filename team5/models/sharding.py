@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -21,6 +21,9 @@ def shard(model: Team5Model, mesh: DeviceMesh) -> None:
     for part in (model.molecule_encoder, model.context_encoder, model.fragment_head):
         # Averaging needs all weights divided alike at any moment between steps.
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
+    # Weights are put together for these only where it is said.
+    for method in ("weights", "none_logits"):
+        register_fsdp_forward_method(model.fragment_head, method)
 
 
 def moving_average(decay: float) -> Average:

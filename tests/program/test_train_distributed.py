@@ -94,15 +94,14 @@ def entry(folder: Path):
     return found
 
 
-def assert_ended_alike(one: Path, other: Path) -> None:
+def assert_ended_alike(one: Path, other: Path, rtol: float = 0.0) -> None:
     assert entry(one).version == entry(other).version == "v0.1"
-    assert entry(one).performance == entry(other).performance
+    assert entry(one).performance == pytest.approx(entry(other).performance, rel=rtol, abs=0)
     first, second = (read_version(f / "checkpoints", "v0.1") for f in (one, other))
     for key in ("epoch", "global_step", "score"):
-        assert first.config["training"][key] == second.config["training"][key]
-    assert first.weights.keys() == second.weights.keys()
-    for name, tensor in first.weights.items():
-        assert torch.equal(tensor, second.weights[name]), name
+        own, others = (each.config["training"][key] for each in (first, second))
+        assert own == pytest.approx(others, rel=rtol, abs=0)
+    torch.testing.assert_close(first.weights, second.weights, rtol=rtol, atol=rtol)
 
 
 def wait_for_line(file: Path, text: str) -> None:
@@ -147,7 +146,8 @@ def test_two_processes_write_one_version_one_folder_and_one_log(one_and_two):
 @pytest.mark.slow
 def test_weights_that_are_divided_learn_and_are_exported_as_whole_ones(unbroken, run, tmp_path):
     fsdp = ("trainer=fsdp", "trainer.accelerator=cpu")
-    assert_ended_alike(unbroken(*fsdp), unbroken(*TWO))
+    # Gradients are added up in another order.
+    assert_ended_alike(unbroken(*fsdp), unbroken(*TWO), rtol=1e-4)
     # What goes on from the first epoch is put together and divided again.
     first = run(tmp_path / "first", *LONGER, *fsdp, "callbacks.export.every_best=true")
     shutil.copytree(first / "checkpoints/v0.1", tmp_path / "again/checkpoints/v0.1")

@@ -67,10 +67,11 @@ def test_a_search_killed_again_and_again_gives_the_rows_of_one_that_was_not(
     _, *words = command(
         library, f"spectra={spectra}", f"output={output}", "engine.workers=0", "resume=true"
     )
-    # The second file of each: the plan stays and no part, then one part more each time, then what
-    # was left out; the hits themselves are the last that is not put in its place.
-    for _ in range(7):
-        done = call([sys.executable, "-c", KILLED, "2", *words[1:]])
+    # Killed at this file of each: the plan stays and no part, so that it is written again with the
+    # first part; then one part more each time, then what was left out; the hits themselves are the
+    # last that is not put in its place.
+    for file in "2322222":
+        done = call([sys.executable, "-c", KILLED, file, *words[1:]])
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert not output.exists()
     done = call([sys.executable, "-c", KILLED, "3", *words[1:]])

@@ -20,8 +20,8 @@
 # the *latest*, the one that answers when no version is named, and asks it. All of it happens in a
 # temporary folder, whose numbering begins anew with v0.1; the shipped versions stay as they are.
 #
-# The models are tiny and the spectra few and computed, so that it takes two minutes without a GPU.
-# What you see is the procedure, not how good such a model is.
+# The models are tiny and the spectra few and computed, so that it takes a minute or two without a
+# GPU. What you see is the procedure, not how good such a model is.
 
 # %%
 # %matplotlib inline

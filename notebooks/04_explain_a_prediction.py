@@ -171,7 +171,7 @@ plot_candidates(matches, names=list(isomers), top=8, columns=4)
 # Blue probabilities reach the model's threshold. The three acetamidophenols differ in the place of
 # the hydroxyl group alone and give the same ions, in nearly the same heights; no fragment tells
 # them apart, and v0.2, which learned from metacetamol and not from paracetamol, even puts
-# metacetamol first. Those with other bonds fall back, although as much of the intensity is
+# metacetamol first. Those with other bonds fall back, although almost all of the intensity is
 # explained.
 #
 # ## When the model holds back

@@ -33,7 +33,7 @@ test-slow: setup ## run the tests that are slow
 
 notebooks: setup ## run every notebook from start to end
 	@if ls notebooks/*.ipynb >/dev/null 2>&1; then \
-	    $(RUN) -m pytest --nbmake --nbmake-timeout=600 notebooks; \
+	    $(RUN) -m pytest --nbmake --nbmake-timeout=180 notebooks; \
 	else echo "notebooks/ holds no notebook"; fi
 
 docs: setup ## build the documentation into outputs/site, without any network

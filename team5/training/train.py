@@ -141,7 +141,7 @@ def train(cfg: DictConfig) -> Trained:
     allow = _allowed(allow, module)
     report = partial(write_report, cfg, data=data, allow=allow, started=started)
 
-    callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values()]
+    callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values() if callback]
     for callback in callbacks:
         if isinstance(callback, CheckpointExport):
             callback.allow = allow
@@ -149,7 +149,7 @@ def train(cfg: DictConfig) -> Trained:
             if data.is_computed:
                 # Computed spectra teach the machinery, not chemistry.
                 callback.set_as_latest = "never"
-    loggers = [instantiate(logger) for logger in (cfg.logger or {}).values()]
+    loggers = [instantiate(logger) for logger in (cfg.logger or {}).values() if logger]
     if not loggers:  # without one Lightning refuses to watch the learning rate
         callbacks = [c for c in callbacks if not isinstance(c, LearningRateMonitor)]
     stop = StopOnSignal()

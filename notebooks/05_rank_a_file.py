@@ -154,10 +154,10 @@ figure
 #
 # ## What was left out
 #
-# Every spectrum of the file is either among the hits or in `hits.left_out.csv`, with its reason.
+# Every spectrum of the file is among the hits or, with its reason, in `hits.parquet.left_out.csv`.
 
 # %%
-pl.read_csv(WORK / "hits.left_out.csv")
+pl.read_csv(WORK / "hits.parquet.left_out.csv")
 
 # %% [markdown]
 # "No candidate" means that the library does not hold the compound, the precursor is off by more

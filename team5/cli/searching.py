@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from typing import Any
@@ -59,6 +60,13 @@ def search(settings: dict[str, Any]) -> int:
         versions=settings["checkpoints_root"],
         endings=ENDINGS,
     )
+    reasons = os.path.realpath(left_out_path(output))
+    for name in ("spectra", "library"):
+        if settings[name] is not None and os.path.realpath(settings[name]) == reasons:
+            raise ConfigError(
+                f"{name}={settings[name]}: would be overwritten by what output= leaves out. Choose "
+                "another name for the output."
+            )
     found = search_file(
         source, settings["library"], output,
         version=settings["version"], root=settings["checkpoints_root"], **loading,

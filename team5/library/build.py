@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from team5.errors import ConfigError, DataError, StorageError
 from team5.library.chunks import Chunk
 from team5.library.dropped import Dropped, format_dropped
-from team5.library.inputs import Input, find_inputs
+from team5.library.inputs import Input, check_unchanged, find_inputs
 from team5.library.manifest import BUILDING_NAME, MANIFEST_NAME, Manifest, Part, read_manifest
 from team5.library.merge import MergeLimits, merge
 from team5.library.plan import LOCK_NAME, is_made_from, make_plan, runs_folder, take_up
@@ -207,6 +207,11 @@ def _read_inputs(
             for chunk in done:
                 n_records += chunk.n_records
                 show(chunk.share_read, n_records)
+        try:
+            check_unchanged(sources)
+        except DataError:
+            shutil.rmtree(folder)
+            raise
         write_whole(read_path, to_json({"n_chunks": n_chunks}))
     n_chunks = read_json(read_path, f"Delete it. {_GO_ON}")["n_chunks"]
     return [open_run(run_path(folder, number)) for number in range(n_chunks)]

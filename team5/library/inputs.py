@@ -106,6 +106,30 @@ def find_inputs(paths: Sequence[str | Path]) -> list[Input]:
     return found
 
 
+def check_unchanged(sources: Sequence[Input]) -> None:
+    """Be sure that files are what they were when a build began.
+
+    Raises
+    ------
+    DataError
+        If one is not.
+    """
+    for source in sources:
+        try:
+            same = (
+                source.place.stat().st_size == source.size and sha256(source.place) == source.sha256
+            )
+        except OSError as error:
+            raise DataError(
+                f"{source.path}: cannot be read ({error.strerror or error})."
+            ) from error
+        if not same:
+            raise DataError(
+                f"{source.path}: has changed while it was read, so that nothing made of it is "
+                "kept. Build again, with --replace, when it is whole."
+            )
+
+
 def _input(place: Path) -> Input:
     kind = _kind(place)
     if kind is None:

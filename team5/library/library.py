@@ -160,7 +160,8 @@ class Library:
         low, high = (
             ion.exact_mass(mz) for mz in (precursor_mz - half_width, precursor_mz + half_width)
         )
-        if charge is None or high <= 0:
+        # No structure is that heavy, and a window that overflows would hold all.
+        if charge is None or high <= 0 or not math.isfinite(half_width):
             return to_candidates([])
         return self.between(low, high).with_charge(charge)
 

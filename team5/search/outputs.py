@@ -21,9 +21,10 @@ from team5.search.spectra import LeftOut
 ENDINGS = (".parquet", ".csv", ".jsonl")
 # Rows with their peaks in memory before they become a row group.
 _GROUP_BYTES = 32 << 20
+_STAGED = "_output"  # no part to those who read the workplace as a dataset
 
 
-def write_hits(tables: Iterable[pa.Table], path: Path) -> int:
+def write_hits(tables: Iterable[pa.Table], path: Path, workplace: Path) -> int:
     """Write all rows to a file by its ending; it is there whole or not at all.
 
     Parameters
@@ -31,55 +32,51 @@ def write_hits(tables: Iterable[pa.Table], path: Path) -> int:
     tables : iterable of pyarrow.Table
         Rows as `team5.search.rows.SCHEMA` names them; all rows of a spectrum in one of them.
     path : Path
+        Takes the place of what was there; without rows it is an empty table.
         ``.parquet`` or ``.csv``, a row per candidate; or ``.jsonl``, a line per spectrum. CSV
         has the m/z and formulas of explained peaks only.
+    workplace : Path
+        A folder on the same disk, where the file is until it is whole.
 
     Returns
     -------
     int
-        How many rows there were; with none, no file is written.
+        How many rows there were.
 
     Raises
     ------
     StorageError
         If it cannot be written; what was there before is untouched.
     """
-    staged = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    staged = workplace / _STAGED
     write = {".parquet": _write_parquet, ".csv": _write_csv, ".jsonl": _write_jsonl}
     with storage_errors(path):
-        try:
-            n_rows = write[path.suffix.lower()](tables, staged)
-            if n_rows:
-                _settle(staged, path)
-        finally:
-            staged.unlink(missing_ok=True)
+        n_rows = write[path.suffix.lower()](tables, staged)
+        _settle(staged, path)
     return n_rows
 
 
 def left_out_path(path: Path) -> Path:
     """Return the file beside an output that names the spectra without hits."""
-    return path.with_name(f"{path.stem}.left_out.csv")
+    return path.with_name(f"{path.name}.left_out.csv")
 
 
-def write_left_out(left_out: Iterable[LeftOut], output: Path) -> None:
+def write_left_out(left_out: Iterable[LeftOut], output: Path, workplace: Path) -> None:
     """Write which spectra were left out, and why, beside an output; no file where none was."""
     path = left_out_path(output)
-    staged = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    staged = workplace / _STAGED
     with storage_errors(path):
-        try:
-            with staged.open("w", encoding="utf-8", newline="") as file:
-                rows = csv.writer(file, lineterminator="\n")
-                rows.writerow(["spectrum", "identifier", "reason"])
-                n_rows = 0
-                for one in left_out:
-                    rows.writerow([one.spectrum, one.identifier, one.reason])
-                    n_rows += 1
-            if n_rows:
-                _settle(staged, path)
-            else:
-                path.unlink(missing_ok=True)
-        finally:
-            staged.unlink(missing_ok=True)
+        with staged.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["spectrum", "identifier", "reason"])
+            n_rows = 0
+            for one in left_out:
+                rows.writerow([one.spectrum, one.identifier, one.reason])
+                n_rows += 1
+        if n_rows:
+            _settle(staged, path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def by_spectrum(table: pa.Table) -> Iterator[dict[str, Any]]:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -79,11 +81,19 @@ class Parts:
             yield from (LeftOut(*one) for one in json.loads(metadata[_LEFT_OUT]))
 
     def remove(self) -> None:
-        """Remove all of it."""
-        shutil.rmtree(self.folder)
+        """Remove all of it, for others in one step: no search finds half of another's parts."""
+        trash = self.folder.with_name(f"{_trash(self.folder)}{os.getpid()}")
+        with storage_errors(self.folder):
+            self.folder.rename(trash)
+        # What cannot be removed now is swept by the next search.
+        shutil.rmtree(trash, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"part-{number:09}.parquet"
+
+
+def _trash(folder: Path) -> str:
+    return f".{folder.name}.removed."
 
 
 def parts_folder(output: Path) -> Path:
@@ -112,14 +122,20 @@ def open_parts(output: Path, plan: Mapping[str, Any], *, resume: bool) -> Iterat
         If the folder cannot be written, or another search is at work there.
     """
     folder = parts_folder(output)
-    remedy = f"Remove the folder {folder} to begin anew."
+    remedy = f"Remove {folder} to begin anew."
+    if folder.is_file():
+        raise ConfigError(f"{folder} is a file, where the search would keep what is done. {remedy}")
     with storage_errors(folder):
         folder.mkdir(exist_ok=True)
     with _locked(folder):
         path = folder / _PLAN
-        if not path.exists() or not Parts(folder).finished:
+        if not Parts(folder).finished:
             with storage_errors(folder):
+                for old in folder.parent.glob(f"{glob.escape(_trash(folder))}*"):
+                    shutil.rmtree(old, ignore_errors=True)
                 write_whole(path, to_json(plan))
+        elif not path.exists():
+            raise ConfigError(f"{folder} holds parts of a search and not its plan. {remedy}")
         elif not resume:
             raise ConfigError(
                 f"{folder} holds a search that was broken off. resume=true goes on with it. "

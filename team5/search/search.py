@@ -89,8 +89,7 @@ def search_file(
     library : str or Path
         What `open_library` opens.
     output : str or Path
-        ``.parquet``, ``.csv`` or ``.jsonl``. Spectra without hits are in ``.left_out.csv`` beside
-        it.
+        ``.parquet``, ``.csv`` or ``.jsonl``. Spectra without hits are in ``OUTPUT.left_out.csv``.
     version, root, device, verify, cache_structures, allow
         As for `load_model`.
     settings : SearchSettings, optional
@@ -145,10 +144,16 @@ def search_file(
         if not n_chunks:
             parts.remove()
             raise DataError(nothing_usable(source.name, Counter()))
+        if source.identity() != plan["spectra"]:
+            parts.remove()
+            raise DataError(
+                f"{source.name}: has changed while it was searched, so that nothing of it can be "
+                "told. Search again when it is whole."
+            )
         left_out = count_reasons(parts.left_out())
         n_spectra = sum(parts.finished.values())
-        write_left_out(parts.left_out(), output)
-        n_rows = write_hits(parts.tables(), output)
+        n_rows = write_hits(parts.tables(), output, parts.folder)
+        write_left_out(parts.left_out(), output, parts.folder)
         parts.remove()
     return Summary(n_spectra, n_spectra - left_out.total(), n_rows, left_out)
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from team5.data.readers import iter_spectra
 from team5.data.records import Record
 from team5.data.spectrum import Spectrum
-from team5.errors import AdductError, DataFileNotFoundError, SpectrumError
+from team5.errors import AdductError, DataError, DataFileNotFoundError, SpectrumError
 from team5.inference.batch import Context
 
 _BLOCK_SIZE = 1 << 20
@@ -90,6 +90,11 @@ class SpectraFile:
         self.path = Path(path)
         if not self.path.exists():
             raise DataFileNotFoundError(f"{path}: no such file or folder. Check the path.")
+        if not (self.path.is_file() or self.path.is_dir()):
+            raise DataError(
+                f"{path}: spectra of a search are read more than once, and a pipe gives them once. "
+                "Write them to a file first."
+            )
         self.name = self.path.name
 
     def entries(self) -> Iterator[Record | str]:

@@ -237,6 +237,25 @@ def test_an_input_that_changed_is_noticed(tmp_path):
     build([source], output)
 
 
+def test_an_input_that_changes_while_it_is_read_is_noticed(tmp_path, monkeypatch):
+    import team5.library.build
+
+    source = write_smiles(tmp_path / "a.smi", many_smiles(120))
+    do_chunks = team5.library.build.do_chunks
+
+    def change_then_do(*given, **more):
+        write_smiles(source, many_smiles(121))
+        return do_chunks(*given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(team5.library.build, "do_chunks", change_then_do)
+        with pytest.raises(DataError, match=r"a\.smi: has changed while it was read.*--replace"):
+            build([source], tmp_path / "out", n_workers=0)
+    # Nothing of the mixture is taken up, whether the file is as before or as it is now.
+    again = write_smiles(source, many_smiles(120))
+    assert build([again], tmp_path / "out", n_workers=0).n_records == 120
+
+
 def test_two_builds_at_once_are_refused(tmp_path):
     from filelock import FileLock
 

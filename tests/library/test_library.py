@@ -244,6 +244,10 @@ def test_a_missing_part_is_named_when_it_is_needed(built, tmp_path):
         open_library(tmp_path).between(0, 100)
 
 
+def test_a_precursor_beyond_all_numbers_has_no_structures(built):
+    assert len(open_library(built).of_precursor(1e308, "[M+H]+", ppm=5).smiles) == 0
+
+
 def test_senseless_questions_are_refused(built):
     library = open_library(built)
     for ask in (

@@ -68,13 +68,16 @@ def test_a_search_killed_again_and_again_gives_the_rows_of_one_that_was_not(
         library, f"spectra={spectra}", f"output={output}", "engine.workers=0", "resume=true"
     )
     # Killed at this file of each: the plan stays and no part, so that it is written again with the
-    # first part; then one part more each time, then what was left out; the hits themselves are the
-    # last that is not put in its place.
-    for file in "2322222":
+    # first part; then one part more each time, and the hits, which are not put in their place.
+    for file in "232222":
         done = call([sys.executable, "-c", KILLED, file, *words[1:]])
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert not output.exists()
+    # All is told, and the parts are still there.
     done = call([sys.executable, "-c", KILLED, "3", *words[1:]])
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert pq.read_table(output).equals(pq.read_table(whole))
+    done = call([sys.executable, "-c", KILLED, "4", *words[1:]])
     assert done.returncode == 0, done.stderr
     assert pq.read_table(output).equals(pq.read_table(whole))
     assert not output.with_name("hits.parquet.parts").exists()

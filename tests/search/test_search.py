@@ -156,7 +156,7 @@ def test_a_search_goes_on_where_it_was(whole, spectra, library, tmp_path, monkey
 def test_parts_are_not_taken_up_unasked(spectra, library, tmp_path, monkeypatch):
     output = tmp_path / "hits.parquet"
     break_off(spectra, library, output, monkeypatch, after=1)
-    with pytest.raises(ConfigError, match=r"resume=true goes on.*Remove the folder"):
+    with pytest.raises(ConfigError, match=r"resume=true goes on.*Remove .*parts"):
         search(spectra, library, output)
 
 
@@ -187,6 +187,55 @@ def test_resume_begins_where_there_is_nothing_to_go_on_with(whole, spectra, libr
     assert hits(tmp_path / "hits.parquet") == hits(whole)
 
 
+def test_parts_without_their_plan_are_never_taken_up(spectra, library, tmp_path, monkeypatch):
+    output = tmp_path / "hits.parquet"
+    break_off(spectra, library, output, monkeypatch, after=1)
+    (parts_folder(output) / "_plan.json").unlink()
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match=r"parts of a search and not its plan.*Remove"):
+            search(spectra, library, output, resume=resume)
+
+
+def test_parts_go_in_one_step_and_what_is_left_of_them_is_swept(whole, spectra, library, tmp_path):
+    output = tmp_path / "hits.parquet"
+    with open_parts(output, {"plan": "A"}, resume=False) as parts:
+        parts.remove()
+        # Another search begins while this one holds the lock of what it removed.
+        with open_parts(output, {"plan": "B"}, resume=False) as others:
+            assert others.finished == {}
+    rest = tmp_path / ".hits.parquet.parts.removed.1"
+    rest.mkdir()
+    search(spectra, library, output)
+    assert hits(output) == hits(whole)
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_spectra_that_change_while_they_are_searched_are_noticed(
+    spectra, library, tmp_path, monkeypatch
+):
+    path = tmp_path / "run.mgf"
+    path.write_bytes(spectra.read_bytes())
+    write = Parts.write
+
+    def change_then_write(self, result):
+        path.write_bytes(spectra.read_bytes() + b"\n")
+        write(self, result)
+
+    monkeypatch.setattr(Parts, "write", change_then_write)
+    output = tmp_path / "hits.parquet"
+    with pytest.raises(DataError, match=r"changed while it was searched.*Search again"):
+        search(path, library, output)
+    assert not output.exists()
+    assert not parts_folder(output).exists()
+
+
+def test_a_pipe_of_spectra_is_refused(library, tmp_path):
+    path = tmp_path / "run.mgf"
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="a pipe gives them once"):
+        search(path, library, tmp_path / "hits.parquet")
+
+
 def test_two_searches_do_not_write_to_one_output(spectra, library, tmp_path):
     output = tmp_path / "hits.parquet"
     with (
@@ -211,8 +260,9 @@ def test_spectra_none_of_which_can_be_answered_leave_their_reasons(library, tmp_
     path.write_text("BEGIN IONS\nPEPMASS=51.5\n43.01 1\nEND IONS\n" * 3)
     summary = search(path, library, tmp_path / "hits.parquet")
     assert (summary.n_answered, summary.n_rows, summary.left_out.total()) == (0, 0, 3)
-    assert not (tmp_path / "hits.parquet").exists()
-    assert len(pl.read_csv(tmp_path / "hits.left_out.csv")) == 3
+    # An earlier answer to other spectra does not stay.
+    assert hits(tmp_path / "hits.parquet") == []
+    assert len(pl.read_csv(tmp_path / "hits.parquet.left_out.csv")) == 3
 
 
 def test_a_file_without_spectra_is_an_error(library, tmp_path):

@@ -33,7 +33,8 @@ resume=true goes on with a search that was broken off, engine=ray does it on a R
 
 Match a spectrum with a structure, beside other molecules of its mass, which makes it surer:
 
-    python predict.py smiles="CCO" mzs=[47.049] intensities=[100] references=library.smi
+    python predict.py smiles="CC(=O)Oc1ccccc1C(=O)O" mzs=[121.028,139.039] \
+        intensities=[100,35] references=library.smi
 """
 
 from __future__ import annotations

@@ -249,4 +249,4 @@ ask(shipped, f"{shipped.version} as shipped, {shipped.n_parameters:,} parameters
 # - On a GPU: `trainer=gpu`; going on with a training that stopped: `resume=v0.3`
 # - Judged on spectra that no training has seen: `python evaluate.py`, and
 #   `python -m team5.registry promote v0.3 --queries FILE`
-# - All of it: [README](../README.md), *Train*, *Evaluate* and *Versions*
+# - [Train](../docs/train.md), [Evaluate](../docs/evaluate.md), [Versions](../docs/versions.md)

@@ -229,5 +229,5 @@ plot_risk_coverage(curves, max_error=0.2)
 # - **Unlike what it learned from.** About 5,000 drugs, pesticides and natural products, mostly
 #   `[M+H]+` and `[M-H]-`. For peptides, lipids, organometallics or `[M+Na]+`, expect less.
 #
-# How often it is right, measured: [README](../README.md), *Evaluate*, and the model card in
+# How often it is right, measured: [Evaluate](../docs/evaluate.md), and the model card in
 # [checkpoints/v0.2](../checkpoints/v0.2/README.md).

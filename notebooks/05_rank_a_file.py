@@ -281,4 +281,4 @@ truth = some.select("identifier", true="inchikey14")
 #   worth it
 # - `max_error=0.1` holds back rankings that are not sure enough: column `abstained`
 # - What answers cost, and what a million spectra would: [docs/scale.md](../docs/scale.md)
-# - All of it: [README](../README.md), *A candidate library* and *Search a library*
+# - All of it: [A candidate library](../docs/library.md)

@@ -401,7 +401,7 @@ def _are_ranked(answers: Sequence[Answer]) -> bool:
 
 
 def _format_match(match: Match, top: int, width: int | None, sketch: Sequence[str]) -> str:
-    verdict = "match" if match.label else "no match"
+    verdict = "held back" if match.abstained else "match" if match.label else "no match"
     judgement = (
         f"{verdict}: probability {match.probability:.3f} (threshold {match.threshold:.3f}), "
         f"{match.explained_intensity:.0%} of the intensity explained"

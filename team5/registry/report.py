@@ -130,6 +130,8 @@ def format_comparison(
                 change = f"{other - one:+.4f}" if both else ""
                 table.append((f"  {name}", _number(one), _number(other), change))
             lines.append(format_table(table))
+            if found["data"]:
+                lines.append("  The data differ, and figures on other spectra cannot be compared.")
         else:
             for key, one, two in rows:
                 lines += [f"  {key}", f"    {first}: {_in_short(one)}"]

@@ -184,7 +184,13 @@ def train(cfg: DictConfig) -> Trained:
         raise KeyboardInterrupt from stopped
     trained = _exported(callbacks)
     if trainer.is_global_zero:
-        _say_what_came(trained.version, cfg, report(trained.version, loggers=loggers), allow)
+        _say_what_came(
+            trained.version,
+            cfg,
+            report(trained.version, loggers=loggers),
+            allow,
+            is_computed=data.is_computed,
+        )
     return trained
 
 
@@ -311,7 +317,12 @@ def _has_validated(trainer: lightning.Trainer) -> bool:
 
 
 def _say_what_came(
-    version: str | None, cfg: DictConfig, report: Path | None, allow: Sequence[str]
+    version: str | None,
+    cfg: DictConfig,
+    report: Path | None,
+    allow: Sequence[str],
+    *,
+    is_computed: bool,
 ) -> None:
     if version is None:
         _log.warning(
@@ -334,6 +345,9 @@ def _say_what_came(
         return
     if latest is not None:
         _log.info("Compare it: %s compare %s %s%s", registry, latest, version, flag)
+    if is_computed:
+        _log.info("It cannot become latest, as the spectra it learned from are computed.")
+        return
     flag += f" --allow {' '.join(allow)}" if allow else ""
     _log.info("Make it latest: %s promote %s%s", registry, version, flag)
 

@@ -19,7 +19,8 @@ from team5.cli.run import compose_config
 from tests.documents import REPOSITORY, Block, assert_answers, read_blocks, run_code
 
 PAGES = [*sorted((REPOSITORY / "docs").rglob("*.md")), REPOSITORY / "CONTRIBUTING.md"]
-WITH_CODE = [page for page in PAGES if read_blocks(page)]
+# The examples of pictures.md go on with one another: tests/viz/test_pictures.py runs them as one.
+WITH_CODE = [page for page in PAGES if read_blocks(page) and page.name != "pictures.md"]
 PARTS = ("team5", "configs", "checkpoints", "tests", "pyproject.toml",
          "train.py", "predict.py", "evaluate.py", "serve.py")  # fmt: skip
 PROGRAMS = ("train", "predict", "evaluate", "serve")

@@ -112,7 +112,7 @@ def test_every_picture_is_drawn_and_nothing_is_wider_than_the_page(visit, report
     for label, wide, high, n_drawn in pictures:
         assert wide > 150, label
         assert high > 60, label
-        assert n_drawn > 3, label
+        assert n_drawn > 0, label  # a structure has one path for each colour
     labels = [label for label, *_ in pictures]
     assert "measured and predicted spectrum, true structure" in labels
     assert ("losses and validation metrics" in labels) == ("training" in str(report))

@@ -67,7 +67,7 @@ def main(cfg: DictConfig) -> int:
         print_answers,
         write_answers,
     )
-    from team5.cli.problems import Problems
+    from team5.runtime.problems import Problems
 
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     check_settings(settings)
@@ -199,7 +199,7 @@ def answer(
         )
 
     from team5.data.spectrum import Spectrum
-    from team5.inference import batch
+    from team5.search import batch
 
     candidates = settings["candidates"]
     if settings["spectra"] is None:
@@ -215,7 +215,7 @@ def answer(
 def _references(settings: dict[str, Any], report: Any) -> list[str] | None:
     if settings["references"] is None:
         return None
-    from team5.inference.batch import read_candidates
+    from team5.search.batch import read_candidates
 
     return [other.smiles for other in read_candidates(settings["references"], report=report)]
 

@@ -24,9 +24,9 @@ from team5.data.spectrum import Spectrum
 from team5.errors import MoleculeError
 from team5.inference.encodings import EncodingCache
 from team5.inference.engine import iter_scores
-from team5.inference.first_look import MIN_CANDIDATES, worth_scoring
 from team5.inference.inference import load_model
 from team5.library.library import open_library
+from team5.search.prefilter import MIN_CANDIDATES, worth_scoring
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RECALL = 0.995

@@ -34,7 +34,7 @@ import team5
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import parse_smiles
 from team5.data.demo import demo_molecules, write_demo_table
-from team5.data.prepare import prepare_table
+from team5.data.preparation import prepare_table
 from team5.data.readers import read_spectra
 from team5.data.splits import assign_folds, check_folds
 from team5.errors import DataError

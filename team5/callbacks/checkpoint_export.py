@@ -15,8 +15,8 @@ from torch.random import fork_rng
 from tqdm import tqdm
 
 from team5 import __version__
+from team5.assessment.promotion import FrozenQueries, judge, read_frozen_queries
 from team5.errors import ConfigError, StorageError, Team5Error, TrackerError
-from team5.inference.promotion import FrozenQueries, judge, read_frozen_queries
 from team5.registry.export import export_version
 from team5.registry.gate import gate_queries as configured_queries
 from team5.registry.tracker import Tracker, TrackerEntryFields

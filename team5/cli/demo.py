@@ -20,9 +20,9 @@ from pathlib import Path
 
 from team5.cli.run import exit_code_of, wants_traceback
 from team5.errors import CheckpointError, StorageError
-from team5.examples_first import ExamplesParser
 from team5.registry.export import read_version
 from team5.registry.tracker import Tracker
+from team5.runtime.examples_first import ExamplesParser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
+from team5.assessment.examples import make_examples
+from team5.assessment.queries import Query, read_queries
+from team5.assessment.scoring import score_queries
+from team5.assessment.structure_only import MoleculeOnly, fit_molecule_only, training_similarities
 from team5.cli.massspecgym import evaluate_massspecgym, is_on_massspecgym
 from team5.cli.output import check_output_path, write_json_file, write_text_file
 from team5.data.decoys import CandidatePool
-from team5.data.queries import Query, read_queries
 from team5.data.structures import TrainingStructures, read_training_structures
 from team5.errors import ConfigError
 from team5.evaluation.abstention import abstention_figures
-from team5.evaluation.figures import ALL, COSINE, MATCH, SAME_FORMULA, SIMULATE, Figure, ScoredQuery
+from team5.evaluation.metrics import breakdowns, figures, reliability_diagram
+from team5.evaluation.records import ALL, COSINE, MATCH, SAME_FORMULA, SIMULATE, Figure, ScoredQuery
 from team5.evaluation.report import Report
-from team5.evaluation.tasks import breakdowns, figures, reliability_diagram
-from team5.inference.examples import make_examples
 from team5.inference.inference import LoadedModel, load_model
-from team5.inference.molecule_only import MoleculeOnly, fit_molecule_only, training_similarities
-from team5.inference.scoring import score_queries
 from team5.registry.card import rewrite_card
 from team5.registry.tracker import Tracker
 

@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from team5.assessment.massspecgym import MassSpecGym, read_massspecgym
+from team5.assessment.massspecgym_benchmark import BenchmarkFigure, benchmark_figures, rank_queries
 from team5.cli.output import check_output_path, write_json_file
-from team5.data.massspecgym import MassSpecGym, read_massspecgym
 from team5.errors import ConfigError
 from team5.evaluation.mces import MCES_THRESHOLD, load_mces_distance
-from team5.inference.benchmark import BenchmarkFigure, benchmark_figures, rank_queries
 from team5.inference.inference import load_model
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from typing import IO, Any, Protocol
 from team5.cli.spectrum_files import SPECTRUM_ENDINGS, write_mgf, write_msp
 from team5.cli.terminal import Terminal
 from team5.errors import ConfigError
-from team5.inference.columns import to_columns
 from team5.inference.results import Answer, Match, Ranking, Simulation
 from team5.inference.tables import COLUMN_TYPES, table_rows
-from team5.registry.storage import storage_errors
+from team5.runtime.storage import storage_errors
+from team5.runtime.tables import to_columns
 
 # m/z and intensities.
 Peaks = tuple[Sequence[float], Sequence[float]]

@@ -8,12 +8,12 @@ from collections import Counter
 from typing import Any
 
 from team5.cli.output import check_output_path
-from team5.cli.problems import Problems
 from team5.cli.terminal import Terminal
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError
-from team5.inference.batch import Context
-from team5.registry.storage import is_remote
+from team5.runtime.problems import Problems
+from team5.runtime.storage import is_remote
+from team5.search.batch import Context
 from team5.search.chunks import SearchSettings
 from team5.search.engines import Engine
 from team5.search.outputs import ENDINGS, by_spectrum, left_out_path, to_json_line

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from team5.inference.columns import cut
+from team5.runtime.tables import cut
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -30,7 +30,7 @@ from team5.data.decoys import CandidatePool, choose_decoys
 from team5.data.download import cache_folder, massbank_archive
 from team5.data.licenses import DEFAULT_LICENSES
 from team5.data.peaks import Peaks, peaks_path
-from team5.data.prepare import format_skipped, prepare_table
+from team5.data.preparation import format_skipped, prepare_table
 from team5.data.splits import assign_folds, check_folds, read_folds
 from team5.data.training_table import (
     counts,

@@ -106,7 +106,7 @@ def demo_table(seed: int = 0) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        One row per spectrum, in the columns of `team5.data.prepare`.
+        One row per spectrum, in the columns of `team5.data.preparation`.
     """
     import pyarrow as pa
 

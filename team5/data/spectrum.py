@@ -107,13 +107,13 @@ class Spectrum:
         AdductError
             If the adduct is not understood.
         """
-        from team5.data.exchange import from_matchms
+        from team5.data.interop import from_matchms
 
         return from_matchms(spectrum)
 
     def to_matchms(self) -> matchms.Spectrum:
         """Return the spectrum as matchms has it, its metadata under harmonised names."""
-        from team5.data.exchange import to_matchms
+        from team5.data.interop import to_matchms
 
         return to_matchms(self)
 

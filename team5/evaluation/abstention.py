@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from team5.evaluation.bands import ADDUCT, ION_MODE
 from team5.evaluation.bootstrap import bootstrap_interval
-from team5.evaluation.figures import MODEL, Figure, ScoredQuery, make_figure
+from team5.evaluation.records import MODEL, Figure, ScoredQuery, make_figure
 from team5.evaluation.selective import (
     RiskCoverage,
     confidence_needed,
@@ -18,6 +17,7 @@ from team5.evaluation.selective import (
     ranking_confidence,
     risk_coverage,
 )
+from team5.evaluation.strata import ADDUCT, ION_MODE
 
 MAX_ERRORS = (0.1, 0.2)
 _FEWEST = 20  # answers of an adduct or ion mode, for a row of its own

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from team5.errors import DataError
 from team5.evaluation.bootstrap import paired_bootstrap_interval
-from team5.evaluation.figures import COSINE, MODEL, ScoredQuery
+from team5.evaluation.metrics import MatchPairs, ranked_lists
+from team5.evaluation.records import COSINE, MODEL, ScoredQuery
 from team5.evaluation.retrieval import hit_probabilities
-from team5.evaluation.tasks import MatchPairs, ranked_lists
 
 Array = NDArray[Any]
 

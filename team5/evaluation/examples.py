@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from team5.evaluation.figures import MODEL, ScoredQuery
+from team5.evaluation.records import MODEL, ScoredQuery
 
 
 def choose_examples(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from team5.evaluation.figures import CONTROLS, Figure, ReliabilityFigure
+from team5.evaluation.records import CONTROLS, Figure, ReliabilityFigure
 
 # What stands above each control's column, and what the control is.
 CONTROL_NAMES = {

@@ -27,7 +27,6 @@ from team5.data.collate import (
 from team5.data.preprocess import N_OUTCOMES
 from team5.data.spectrum import Spectrum
 from team5.inference.encodings import EncodingCache
-from team5.inference.heap import give_back_free_memory
 from team5.models.model import Team5Model
 from team5.models.unpadded import (
     EncodedStructure,
@@ -39,6 +38,7 @@ from team5.models.unpadded import (
     outcomes_of,
     score_pair,
 )
+from team5.runtime.memory import give_back_free_memory
 
 Array = NDArray[Any]
 

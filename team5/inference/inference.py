@@ -31,7 +31,6 @@ from team5.data.collate import check_adduct
 from team5.data.spectrum import Spectrum
 from team5.data.structure_cache import StructureCache
 from team5.errors import AdductError, ConfigError, DeviceError, MoleculeError, Team5Error
-from team5.examples_first import ExamplesParser
 from team5.inference.abstain import Calibration, check_max_error, hold_back
 from team5.inference.encodings import EncodingCache
 from team5.inference.engine import Scored, adduct_of, iter_scores
@@ -57,6 +56,7 @@ from team5.models.foreign_encoder import ForeignEncoder
 from team5.models.model import ModelConfig, Team5Model
 from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
+from team5.runtime.examples_first import ExamplesParser
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

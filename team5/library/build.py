@@ -25,7 +25,7 @@ from team5.library.reading import iter_chunks
 from team5.library.runs import Run, RunMaker, finished_chunks, open_run, run_path
 from team5.library.storage import as_place, read_json, to_json, write_whole
 from team5.library.workers import do_chunks
-from team5.registry.storage import is_remote, storage_errors
+from team5.runtime.storage import is_remote, storage_errors
 
 RECORD_TIMEOUT_S = 60.0
 _READ_NAME = "read.json"

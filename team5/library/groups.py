@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from team5.errors import DataError
 from team5.library.candidates import TEXT_COLUMNS, complete
 from team5.library.storage import as_place
-from team5.registry.storage import is_remote
+from team5.runtime.storage import is_remote
 
 _MAX_OPEN_FILES = 64
 _COLUMNS = (*TEXT_COLUMNS, "exact_mass", "charge")

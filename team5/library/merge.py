@@ -16,7 +16,7 @@ from team5.library.manifest import Part
 from team5.library.rows import SCHEMA, by_mass, deduplicate
 from team5.library.runs import Run
 from team5.library.storage import read_json, sha256, to_json, write_whole
-from team5.registry.storage import flush_folder
+from team5.runtime.storage import flush_folder
 
 # A lookup decodes one or two groups: at 8,192 rows a millisecond each, and smaller groups make
 # the files' footers, which have to be read too, as large as what is looked up.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from team5.errors import DataError, DataFileNotFoundError, MissingExtraError
-from team5.registry.storage import flush_folder, is_remote, write_flushed
+from team5.runtime.storage import flush_folder, is_remote, write_flushed
 
 _BLOCK_SIZE = 1 << 20
 _LOCAL_SCHEME = "file://"

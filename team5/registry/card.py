@@ -7,8 +7,8 @@ from pathlib import Path
 from team5.errors import VersionError
 from team5.registry.integrity import verify_folder, write_checksums
 from team5.registry.staging import known_sha256s, registry_lock, stage
-from team5.registry.storage import write_flushed
 from team5.registry.versions import Version
+from team5.runtime.storage import write_flushed
 
 CARD_NAME = "README.md"
 

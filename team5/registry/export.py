@@ -40,11 +40,11 @@ from team5.registry.staging import (
     registry_lock,
     stage,
 )
-from team5.registry.storage import as_root, is_remote, mark_as_read, write_flushed
-from team5.registry.strict_json import to_json
 from team5.registry.tracker import named_versions, unknown_version
 from team5.registry.tracker_format import TrackerData, TrackerEntryFields
 from team5.registry.versions import Version, next_version
+from team5.runtime.storage import as_root, is_remote, mark_as_read, write_flushed
+from team5.runtime.strict_json import to_json
 
 if TYPE_CHECKING:
     from torch import Tensor

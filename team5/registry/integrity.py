@@ -12,8 +12,8 @@ from typing import Any
 
 from team5.errors import CheckpointError, CheckpointFileNotFoundError
 from team5.registry.schemas import MAX_CONFIG_BYTES, ConfigSchema, fault_of
-from team5.registry.storage import write_flushed
-from team5.registry.strict_json import parse_json, to_json
+from team5.runtime.storage import write_flushed
+from team5.runtime.strict_json import parse_json, to_json
 
 CONFIG_NAME = "config.json"
 HASH_LENGTH = 12  # characters of config.json's SHA-256 that name a version's content in answers

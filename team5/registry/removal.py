@@ -8,10 +8,10 @@ from pathlib import Path
 from team5.errors import ConfigError, StorageError, VersionError
 from team5.registry.integrity import CONFIG_NAME
 from team5.registry.staging import STAGING_PREFIX, present, registry_lock, write_tracker
-from team5.registry.storage import flush_folder, is_being_read
 from team5.registry.tracker import unknown_version
 from team5.registry.tracker_format import TrackerData
 from team5.registry.versions import Version
+from team5.runtime.storage import flush_folder, is_being_read
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from team5.errors import CheckpointError, TrackerError
 from team5.registry.integrity import CONFIG_NAME, parse_config, sha256, verify_folder
 from team5.registry.schemas import Entry, RecordedMove, fault_of
 from team5.registry.staging import TRACKER_NAME, locked
-from team5.registry.storage import flush_folder, storage_errors, write_flushed
 from team5.registry.tracker_format import TrackerData, entry_of_export
 from team5.registry.versions import Version
+from team5.runtime.storage import flush_folder, storage_errors, write_flushed
 
 REPAIRED_NAME = "checkpoint_tracker.repaired.json"
 

@@ -18,10 +18,10 @@ from team5.registry.integrity import (
 )
 from team5.registry.migration import migrated
 from team5.registry.staging import present, read_tracker, registry_lock, stage
-from team5.registry.storage import write_flushed
-from team5.registry.strict_json import to_json
 from team5.registry.tracker_format import entry_of_export
 from team5.registry.versions import Version, next_version
+from team5.runtime.storage import write_flushed
+from team5.runtime.strict_json import to_json
 
 
 class Hub(Protocol):

@@ -26,15 +26,15 @@ import filelock
 
 from team5.errors import StorageError, TrackerError
 from team5.registry.integrity import CONFIG_NAME, file_sha256
-from team5.registry.storage import (
+from team5.registry.tracker_format import TrackerData
+from team5.registry.versions import Version
+from team5.runtime.storage import (
     exchange,
     flush_folder,
     is_remote,
     storage_errors,
     write_flushed,
 )
-from team5.registry.tracker_format import TrackerData
-from team5.registry.versions import Version
 
 TRACKER_NAME = "checkpoint_tracker.json"
 LOCK_TIMEOUT_S = 120.0

@@ -8,7 +8,6 @@ from typing import Any
 from team5.errors import ConfigError, VersionError, VersionNotFoundError
 from team5.registry.integrity import CONFIG_NAME, file_sha256
 from team5.registry.staging import TRACKER_NAME, read_tracker, registry_lock, write_tracker
-from team5.registry.storage import as_root
 from team5.registry.tracker_format import (
     TrackerData,
     TrackerEntry,
@@ -16,6 +15,7 @@ from team5.registry.tracker_format import (
     entry_changes,
 )
 from team5.registry.versions import Version, closest
+from team5.runtime.storage import as_root
 
 __all__ = ["Tracker", "TrackerData", "TrackerEntry", "TrackerEntryFields", "unknown_version"]
 

@@ -22,8 +22,8 @@ from team5.registry.schemas import (
     is_alias,
     parse_moment,
 )
-from team5.registry.strict_json import parse_json, to_json
 from team5.registry.versions import Version
+from team5.runtime.strict_json import parse_json, to_json
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OWN_KEYS = ("version", "date", "description", "performance")

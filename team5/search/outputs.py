@@ -14,7 +14,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from team5.registry.storage import flush_folder, storage_errors
+from team5.runtime.storage import flush_folder, storage_errors
 from team5.search.rows import OF_SPECTRUM, SCHEMA
 from team5.search.spectra import LeftOut
 

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from team5.errors import ConfigError, DataError, StorageError
 from team5.library.storage import read_json, to_json, write_whole
-from team5.registry.storage import storage_errors
+from team5.runtime.storage import storage_errors
 from team5.search.chunks import Result
 from team5.search.spectra import LeftOut
 

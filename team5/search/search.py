@@ -19,14 +19,14 @@ import team5
 from team5.data.readers import nothing_usable
 from team5.errors import ConfigError, DataError, WorkerError
 from team5.inference.abstain import check_max_error
-from team5.inference.batch import Context
 from team5.library.library import open_library
 from team5.library.manifest import MANIFEST_NAME
 from team5.library.storage import as_place
 from team5.models.foreign_encoder import ForeignEncoder
 from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
-from team5.registry.storage import is_remote
+from team5.runtime.storage import is_remote
+from team5.search.batch import Context
 from team5.search.chunks import Result, SearchSettings, Tools, absolute
 from team5.search.engines import Engine, run
 from team5.search.outputs import ENDINGS, write_hits, write_left_out

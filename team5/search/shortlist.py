@@ -17,7 +17,6 @@ from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, MoleculeError, SpectrumError
 from team5.inference.abstain import why_held_back
 from team5.inference.engine import Scored, adduct_of, iter_scores
-from team5.inference.first_look import worth_scoring
 from team5.inference.inference import LoadedModel
 from team5.inference.matches import count_wrong_precursors, to_match, with_probability
 from team5.inference.references import (
@@ -29,6 +28,7 @@ from team5.inference.references import (
     isomers_of,
 )
 from team5.inference.results import Match
+from team5.search.prefilter import worth_scoring
 
 # Structures parsed ahead of the scoring, some 10 kB each.
 _PARSED_AT_ONCE = 1_024

@@ -19,7 +19,7 @@ from team5.data.readers import iter_spectra
 from team5.data.records import Record
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, DataError, DataFileNotFoundError, SpectrumError
-from team5.inference.batch import Context
+from team5.search.batch import Context
 
 _BLOCK_SIZE = 1 << 20
 _PARQUET = b"PAR1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from team5.inference.columns import to_columns
+from team5.runtime.tables import to_columns
 
 _HEADER: tuple[str, ...] = (
     *("rank", "score", "probability", "match", "explained", "error ppm", "formula", "name"),

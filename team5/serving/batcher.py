@@ -18,10 +18,10 @@ from typing import Any, cast
 from team5.chemistry.molecule import Molecule
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, MoleculeError, Team5Error
-from team5.inference.batch import ask_ranking, to_ranking
 from team5.inference.engine import iter_mixed
 from team5.inference.inference import LoadedModel, Part, Question, ask
 from team5.inference.results import Match
+from team5.search.batch import ask_ranking, to_ranking
 from team5.serving.messages import Answered, Ask, Counted, Fault, Progress, Rank
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from team5.inference.inference import LoadedModel, infer, load_model
 from team5.inference.results import Match
 from team5.registry.export import resolve_version
 from team5.registry.integrity import CONFIG_NAME
-from team5.registry.storage import as_root, is_remote
+from team5.runtime.storage import as_root, is_remote
 
 log = logging.getLogger(__name__)
 

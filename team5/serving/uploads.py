@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from team5.chemistry.adducts import parse_adduct
 from team5.data.spectrum import text_or_none
 from team5.errors import ConfigError
-from team5.inference.batch import Context
+from team5.search.batch import Context
 from team5.serving.items import parse_json
 from team5.serving.messages import Upload
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Never
 
-from team5.registry.storage import is_remote
 from team5.registry.tracker import Tracker
+from team5.runtime.storage import is_remote
 from team5.serving.backend import Backend
 from team5.serving.settings import Settings
 

@@ -17,17 +17,17 @@ from lightning.pytorch.loggers import CSVLogger
 from omegaconf import OmegaConf
 from tqdm import tqdm
 
+from team5.assessment.examples import Examples, make_examples
+from team5.assessment.queries import Query, draw_queries
+from team5.assessment.scoring import score_queries
 from team5.data.datamodule import SpectrumDataModule
-from team5.data.queries import Query, draw_queries
 from team5.errors import ConfigError, MissingExtraError, Team5Error
-from team5.evaluation.figures import ScoredQuery
+from team5.evaluation.metrics import figures, reliability_diagram
+from team5.evaluation.records import ScoredQuery
 from team5.evaluation.report import Report
-from team5.evaluation.tasks import figures, reliability_diagram
-from team5.inference.examples import Examples, make_examples
 from team5.inference.inference import LoadedModel, load_model
-from team5.inference.scoring import score_queries
-from team5.registry.storage import storage_errors, write_flushed
 from team5.registry.tracker import Tracker
+from team5.runtime.storage import storage_errors, write_flushed
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -15,9 +15,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from team5.errors import Team5Error
-from team5.examples_first import ExamplesParser
 from team5.registry.gate import check_by_hand
 from team5.registry.tracker import Tracker
+from team5.runtime.examples_first import ExamplesParser
 
 _CALL = "python team5/training/update_checkpoint_tracker.py"
 _EXAMPLES = (

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from team5.errors import ConfigError
-from team5.evaluation import figures as measured
+from team5.evaluation import records as measured
 from team5.evaluation.report import CONTROL_NAMES, MARK, controls_of, label_of
 from team5.evaluation.selective import RiskCoverage
 from team5.viz.style import (

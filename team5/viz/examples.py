@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from team5.assessment.examples import Example, Examples, Judged
 from team5.chemistry.depiction import depiction_svg
-from team5.inference.examples import Example, Examples, Judged
 from team5.viz.page import to_svg
 from team5.viz.spectra import mirror_plot
 from team5.viz.style import new_figure

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from team5.evaluation import figures as measured
+from team5.assessment.examples import Examples
+from team5.evaluation import records as measured
 from team5.evaluation.report import (
     CONTROL_NAMES,
     CONTROL_TEXTS,
@@ -19,7 +20,6 @@ from team5.evaluation.report import (
     controls_of,
     label_of,
 )
-from team5.inference.examples import Examples
 from team5.viz.curves import plot_training_curves
 from team5.viz.evaluation import plot_figures, plot_reliability
 from team5.viz.examples import to_articles

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from team5.cli.terminal import MARK, Terminal, coloured, sketch
-from team5.inference.columns import to_columns
+from team5.runtime.tables import to_columns
 
 pty = pytest.importorskip("pty", reason="there are pseudo-terminals on Linux and macOS only")
 fcntl = pytest.importorskip("fcntl")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from team5.evaluation.abstention import abstention_figures, risk_coverages
-from team5.evaluation.figures import SIMILARITIES, ScoredQuery
+from team5.evaluation.records import SIMILARITIES, ScoredQuery
 
 
 def query(number, *, probability, score, adduct="[M+H]+"):

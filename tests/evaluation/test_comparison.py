@@ -3,9 +3,9 @@ import pytest
 
 from team5.errors import DataError
 from team5.evaluation.comparison import paired_differences, query_figures
-from team5.evaluation.figures import ALL, COSINE, MATCH, SAME_FORMULA, SIMILARITIES, SIMULATE
-from team5.evaluation.tasks import figures
-from tests.evaluation.test_tasks import query
+from team5.evaluation.metrics import figures
+from team5.evaluation.records import ALL, COSINE, MATCH, SAME_FORMULA, SIMILARITIES, SIMULATE
+from tests.evaluation.test_metrics import query
 
 
 def cosines(value):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from team5.evaluation.figures import ALL, MATCH, ReliabilityFigure, make_figure
+from team5.evaluation.records import ALL, MATCH, ReliabilityFigure, make_figure
 from team5.evaluation.report import CONTROL_TEXTS, MARK_TEXT, Report
 
 GOOD = make_figure("hit@1", 0.6, (0.5, 0.7), {"chance": 0.1, "bond_breaking": 0.9}, ["a", "a", "b"])

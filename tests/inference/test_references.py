@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
+from team5.assessment.queries import Query
+from team5.assessment.scoring import score_queries
 from team5.chemistry.isomers import N_ISOMERS, make_isomers
 from team5.chemistry.molecule import parse_smiles
-from team5.data.queries import Query
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, MoleculeError
 from team5.inference.inference import infer
 from team5.inference.references import add_references
-from team5.inference.scoring import score_queries
 from team5.models.heads import MAX_REFERENCES, MIN_REFERENCES, REFERENCE_FEATURES
 
 CAFFEINE = "Cn1cnc2c1c(=O)n(C)c(=O)n2C"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from team5.library.__main__ import main
+from team5.cli.library import main
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(
 
 def test_help_loads_neither_rdkit_nor_arrow():
     program = (
-        "import sys\nfrom team5.library.__main__ import main\n"
+        "import sys\nfrom team5.cli.library import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "sys.exit(bool({'rdkit', 'pyarrow', 'numpy', 'torch'} & set(sys.modules)))"
     )

@@ -59,9 +59,9 @@ def test_a_command_opens_its_help_with_examples(words):
 
 
 def test_every_example_of_the_registry_and_of_the_library_can_be_read():
-    from team5.library.__main__ import _parser as library
-    from team5.registry.__main__ import _EXAMPLES
-    from team5.registry.__main__ import _parser as registry
+    from team5.cli.library import _parser as library
+    from team5.cli.versions import _EXAMPLES
+    from team5.cli.versions import _parser as registry
 
     lines = [line for some in _EXAMPLES.values() for line in some]
     lines += examples(library().format_help())

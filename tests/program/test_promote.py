@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from team5.registry.__main__ import main
+from team5.cli.versions import main
 from team5.registry.tracker import Tracker
 from tests.inference.queries import write_queries
 from tests.inference.versions import copy_registry, export_copy

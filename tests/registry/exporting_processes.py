@@ -17,11 +17,12 @@ from types import FrameType
 
 import torch
 
-from team5.registry import staging, storage
+from team5.registry import staging
 from team5.registry.export import export_version, read_version
 from team5.registry.integrity import verify_folder
 from team5.registry.tracker import Tracker, TrackerEntryFields
 from team5.registry.versions import Version
+from team5.runtime import storage
 
 WRITING_FILES = {staging.__file__, storage.__file__}
 

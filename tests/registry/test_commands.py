@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from team5.registry.__main__ import main
+from team5.cli.versions import main
 from team5.registry.export import read_version
 from team5.registry.tracker import Tracker, TrackerEntryFields
 
@@ -220,7 +220,7 @@ def test_a_lost_tracker_is_rebuilt_from_the_folders_alone(call, root, export):
 def test_the_program_starts_without_torch_and_tells_errors_in_one_line(root, export):
     export()
     code = (
-        "import sys; from team5.registry.__main__ import main; "
+        "import sys; from team5.cli.versions import main; "
         f"code = main(['list', '--root', {str(root)!r}]); "
         "sys.exit(code or 'torch' in sys.modules)"
     )

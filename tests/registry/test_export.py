@@ -33,8 +33,8 @@ from team5.registry.export import (
     resolve_version,
 )
 from team5.registry.integrity import file_sha256, verify_folder, write_checksums
-from team5.registry.storage import exchange
 from team5.registry.tracker import Tracker, TrackerEntryFields
+from team5.runtime.storage import exchange
 
 FILES = Path(__file__).resolve().parents[1] / "files"
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool]

@@ -63,7 +63,7 @@ def test_a_version_that_another_process_reads_stays(root, export):
     export()
     export(set_as_latest=True)
     code = (
-        "import sys; from pathlib import Path; from team5.registry.storage import mark_as_read\n"
+        "import sys; from pathlib import Path; from team5.runtime.storage import mark_as_read\n"
         f"with open({str(root / 'v0.1/config.json')!r}, 'rb') as file:\n"
         "    mark_as_read(file); print('reading', flush=True); sys.stdin.read()"
     )

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from team5.errors import DataError
-from team5.inference.batch import Context
+from team5.search.batch import Context
 from team5.search.engines import Engine, run
 from team5.search.spectra import SpectraFile, iter_chunks
 from tests.search.spectra_files import write_mgf

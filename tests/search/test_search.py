@@ -14,9 +14,9 @@ import pytest
 
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, DataError, WorkerError
-from team5.inference.batch import Candidate, Context, rank_candidates
 from team5.inference.inference import load_model
 from team5.library.library import open_library
+from team5.search.batch import Candidate, Context, rank_candidates
 from team5.search.chunks import SearchSettings, candidates_of, search_chunk
 from team5.search.engines import Engine, run
 from team5.search.outputs import left_out_path

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from team5.inference.batch import Context
+from team5.search.batch import Context
 from team5.search.spectra import SpectraFile, iter_chunks
 from tests.search.spectra_files import write_mgf
 

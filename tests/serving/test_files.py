@@ -8,8 +8,8 @@ from base64 import b64encode
 
 import pytest
 
-from team5.inference.batch import rank_file
 from team5.inference.inference import infer
+from team5.search.batch import rank_file
 from tests.serving.conftest import INTENSITIES, MZS, REPOSITORY, SMILES, TOLERANCE
 from tests.serving.test_predict import same
 

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from team5.errors import ConfigError
-from team5.evaluation.figures import ReliabilityFigure
+from team5.evaluation.records import ReliabilityFigure
 from team5.evaluation.selective import risk_coverage
 from team5.viz.evaluation import plot_reliability, plot_risk_coverage
 

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from team5.evaluation.figures import ALL, MATCH, SAME_FORMULA, ReliabilityFigure, make_figure
+from team5.evaluation.records import ALL, MATCH, SAME_FORMULA, ReliabilityFigure, make_figure
 from team5.evaluation.report import Report
 from team5.viz.report import to_html
 

@@ -10,9 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from team5.errors import DataError
-from team5.evaluation.bands import N_CANDIDATES, band_order, n_candidates_band
 from team5.evaluation.bootstrap import bootstrap_interval
-from team5.evaluation.figures import (
+from team5.evaluation.matching import (
+    accuracy,
+    auroc,
+    brier_score,
+    expected_calibration_error,
+    f1_score,
+    reliability,
+)
+from team5.evaluation.records import (
     ALL,
     LONG,
     LONG_LIST,
@@ -27,20 +34,13 @@ from team5.evaluation.figures import (
     ScoredQuery,
     make_figure,
 )
-from team5.evaluation.matching import (
-    accuracy,
-    auroc,
-    brier_score,
-    expected_calibration_error,
-    f1_score,
-    reliability,
-)
 from team5.evaluation.retrieval import (
     chance_hit_rate,
     chance_mean_reciprocal_rank,
     hit_probabilities,
     reciprocal_ranks,
 )
+from team5.evaluation.strata import N_CANDIDATES, band_order, n_candidates_band
 
 Array = NDArray[Any]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from team5.errors import ConfigError
-from team5.registry.strict_json import parse_json, to_json
+from team5.runtime.strict_json import parse_json, to_json
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(

@@ -1,7 +1,7 @@
 import pytest
 
 from team5.errors import ConfigError
-from team5.evaluation.bands import (
+from team5.evaluation.strata import (
     COLLISION_ENERGY,
     band_order,
     collision_energy_band,

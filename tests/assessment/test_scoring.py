@@ -5,18 +5,18 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from team5.assessment.queries import exchange_spectra, read_queries
+from team5.assessment.scoring import score_queries
+from team5.assessment.structure_only import fit_molecule_only
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import parse_smiles
-from team5.data.queries import exchange_spectra, read_queries
 from team5.errors import AdductError
-from team5.evaluation.bands import EXPLAINED, explained_band
-from team5.evaluation.figures import COSINE, COSINE_WITHOUT, SAME_FORMULA, SIMILARITIES
-from team5.evaluation.tasks import figures
+from team5.evaluation.metrics import figures
+from team5.evaluation.records import COSINE, COSINE_WITHOUT, SAME_FORMULA, SIMILARITIES
+from team5.evaluation.strata import EXPLAINED, explained_band
 from team5.inference.inference import infer
-from team5.inference.molecule_only import fit_molecule_only
-from team5.inference.scoring import score_queries
+from tests.assessment.test_structure_only import ETHERS, pool, training
 from tests.inference.queries import write_queries
-from tests.inference.test_molecule_only import ETHERS, pool, training
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from team5.data.collision_energy import (
 )
 from team5.data.spectrum import Spectrum
 from team5.errors import DataError, DataFileNotFoundError, Team5Error
-from team5.evaluation.bands import (
+from team5.evaluation.strata import (
     ADDUCT,
     COLLISION_ENERGY,
     ION_MODE,

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from team5.assessment.queries import Query, by_candidates, exchange_spectra
+from team5.assessment.scoring import both_spectra, iter_query_scores
 from team5.chemistry.molecule import parse_smiles
-from team5.data.queries import Query, by_candidates, exchange_spectra
 from team5.evaluation.bootstrap import bootstrap_interval
 from team5.evaluation.mces import Distance, distances_at_1
 from team5.evaluation.retrieval import chance_hit_rate, hit_probabilities
-from team5.inference.scoring import both_spectra, iter_query_scores
 from team5.models.model import Team5Model
 
 Array = NDArray[Any]

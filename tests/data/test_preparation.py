@@ -11,7 +11,7 @@ import pytest
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import parse_smiles
 from team5.data.peaks import Peaks, peaks_path
-from team5.data.prepare import FORMAT, format_skipped, prepare_table
+from team5.data.preparation import FORMAT, format_skipped, prepare_table
 from team5.data.readers import read_spectra
 from team5.errors import DataError, DataFileNotFoundError, StorageError
 
@@ -191,7 +191,7 @@ def test_damaged_summary_is_no_cache(table):
 
 
 def test_table_of_an_older_format_is_no_cache(table, monkeypatch):
-    monkeypatch.setattr("team5.data.prepare.FORMAT", FORMAT - 1)
+    monkeypatch.setattr("team5.data.preparation.FORMAT", FORMAT - 1)
     older = prepare_table(RECORDS, table.path.parent)
     assert older.path != table.path
     monkeypatch.undo()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from team5.chemistry.molecule import Molecule
 from team5.data.spectrum import Spectrum
-from team5.evaluation.figures import MANY_REFERENCES
+from team5.evaluation.records import MANY_REFERENCES
 from team5.inference.engine import iter_scores
 from team5.inference.references import (
     Fit,

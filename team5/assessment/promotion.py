@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from team5.data.queries import Query, read_queries
+from team5.assessment.queries import Query, read_queries
+from team5.assessment.scoring import score_queries
 from team5.errors import (
     CheckpointError,
     DataError,
@@ -16,7 +17,6 @@ from team5.errors import (
 )
 from team5.evaluation.comparison import Difference, QueryFigure, paired_differences, query_figures
 from team5.inference.inference import LoadedModel, load_model
-from team5.inference.scoring import score_queries
 from team5.registry.gate import QUERIES_VARIABLE, check_origin, promote_command
 from team5.registry.integrity import file_sha256
 from team5.registry.report import format_difference

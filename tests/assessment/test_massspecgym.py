@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from team5.assessment.massspecgym import read_massspecgym
 from team5.chemistry import molecule
-from team5.data.massspecgym import read_massspecgym
 from team5.errors import ConfigError, DataError, DataFileNotFoundError
 
 FILES = Path(__file__).parent.parent / "files"

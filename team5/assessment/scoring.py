@@ -15,16 +15,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from team5.assessment.match_pairs import PairMatches
+from team5.assessment.queries import (
+    Query,
+    by_candidates,
+    choose_decoy,
+    conditions_of,
+    exchange_spectra,
+)
+from team5.assessment.structure_only import MoleculeOnly
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokens
 from team5.data.collate import Pair, check_adduct
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
-from team5.data.queries import Query, by_candidates, choose_decoy, conditions_of, exchange_spectra
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError
-from team5.evaluation.bands import EXPLAINED, SIMILARITY, explained_band, similarity_band
 from team5.evaluation.controls import HYDROGEN_COST, bond_breaking_score, mass_error_scores
-from team5.evaluation.figures import (
+from team5.evaluation.logistic import sigmoid
+from team5.evaluation.records import (
     BIN_WIDTH,
     COSINE,
     COSINE_WITHOUT,
@@ -33,17 +41,15 @@ from team5.evaluation.figures import (
     MODEL,
     ScoredQuery,
 )
-from team5.evaluation.logistic import sigmoid
 from team5.evaluation.simulation import (
     cosine,
     merge_close_peaks,
     spectral_entropy_similarity,
     without_precursor,
 )
+from team5.evaluation.strata import EXPLAINED, SIMILARITY, explained_band, similarity_band
 from team5.inference.engine import Scored, adduct_of, iter_scores
 from team5.inference.explain import predict_spectrum
-from team5.inference.molecule_only import MoleculeOnly
-from team5.inference.pairs import PairMatches
 from team5.inference.references import Fit
 from team5.models.heads import MATCH_FEATURES
 from team5.models.model import Team5Model

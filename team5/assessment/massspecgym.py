@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from team5.assessment.queries import Query
 from team5.chemistry.molecule import parse_smiles
-from team5.data.queries import Query
 from team5.data.readers import tables
 from team5.data.records import Record
 from team5.errors import ConfigError, DataError, DataFileNotFoundError, MoleculeError

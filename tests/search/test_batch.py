@@ -7,7 +7,8 @@ import pytest
 
 from team5.chemistry.molecule import parse_smiles
 from team5.errors import AdductError, DataError, DataFileNotFoundError
-from team5.inference.batch import (
+from team5.inference.results import Match
+from team5.search.batch import (
     Candidate,
     Context,
     match_file,
@@ -15,7 +16,6 @@ from team5.inference.batch import (
     rank_file,
     read_candidates,
 )
-from team5.inference.results import Match
 
 
 def judge(smiles: str, spectrum) -> Match:

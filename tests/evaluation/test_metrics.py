@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from team5.errors import DataError
-from team5.evaluation.bands import N_CANDIDATES
-from team5.evaluation.figures import (
+from team5.evaluation.metrics import breakdowns, figures, reliability_diagram
+from team5.evaluation.records import (
     ALL,
     COSINE,
     LONG,
@@ -17,7 +17,7 @@ from team5.evaluation.figures import (
     ScoredQuery,
     make_figure,
 )
-from team5.evaluation.tasks import breakdowns, figures, reliability_diagram
+from team5.evaluation.strata import N_CANDIDATES
 
 
 def query(number=0, *, scores, exchanged=None, mass_error=None, probabilities=None, **changes):

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from team5.data.massspecgym import read_massspecgym
-from team5.inference.benchmark import RankedQuery, benchmark_figures, rank_queries
+from team5.assessment.massspecgym import read_massspecgym
+from team5.assessment.massspecgym_benchmark import RankedQuery, benchmark_figures, rank_queries
 from team5.inference.inference import load_model
 
 FILES = Path(__file__).parent.parent / "files"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from team5.data.queries import Query, by_candidates
+from team5.assessment.queries import Query, by_candidates
 from team5.data.spectrum import Spectrum
 from team5.evaluation.examples import choose_examples, rank_of
-from team5.evaluation.figures import MODEL, ScoredQuery
+from team5.evaluation.records import MODEL, ScoredQuery
 from team5.inference.inference import LoadedModel, infer
 from team5.inference.results import Match, Simulation
 
@@ -63,7 +63,7 @@ def make_examples(
     Parameters
     ----------
     scored : sequence of ScoredQuery
-        Of these queries, as :func:`~team5.inference.scoring.score_queries` gives them.
+        Of these queries, as :func:`~team5.assessment.scoring.score_queries` gives them.
     n : int, default 3
         Of each kind, at most.
     """

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from team5.assessment.structure_only import fit_molecule_only, training_similarities
 from team5.chemistry.molecule import parse_smiles
 from team5.data.decoys import CandidatePool
 from team5.data.structures import TrainingStructures
 from team5.errors import DataError
-from team5.inference.molecule_only import fit_molecule_only, training_similarities
 
 # Alcohols were trained on; the pool has ethers of their masses.
 ALCOHOLS = ["CCCO", "CC(C)O", "CCCCO", "CCC(C)O", "CC(C)CO", "CCCCCO", "CCC(O)CC", "CCCC(C)O"]

@@ -6,7 +6,7 @@ import pytest
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.data.demo import demo_molecules
 from team5.data.spectrum import Spectrum
-from team5.inference.first_look import MIN_CANDIDATES, worth_scoring
+from team5.search.prefilter import MIN_CANDIDATES, worth_scoring
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 SPECTRUM = Spectrum([121.0284, 139.039, 163.039], [100.0, 35.0, 20.0], adduct="[M+H]+")

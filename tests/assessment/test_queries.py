@@ -2,7 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from team5.data.queries import (
+from team5.assessment.queries import (
     Query,
     choose_decoy,
     conditions_of,

@@ -1,0 +1,230 @@
+"""Candidate libraries from the command line: build one, look into it, look up a precursor.
+
+python -m team5.library build structures.smi.gz my.library
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from team5.errors import ConfigError, StorageError, Team5Error
+from team5.runtime.examples_first import ExamplesParser
+
+if TYPE_CHECKING:
+    from team5.library.manifest import Manifest
+
+_CALL = "python -m team5.library"
+_EXAMPLES = {
+    "build": (
+        f"{_CALL} build structures.smi.gz my.library",
+        f"{_CALL} build pubchem/ more.sdf pubchem.library --workers 8",
+    ),
+    "info": (f"{_CALL} info my.library --verify",),
+    "lookup": (f'{_CALL} lookup my.library --mz 195.0877 --adduct "[M+H]+" --ppm 10',),
+}
+_GO_ON = " What is done is kept: run the same command to go on."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for.
+
+    Returns
+    -------
+    int
+        Exit code: 0 done, 1 it failed, 2 the call was wrong.
+    """
+    options = _parser().parse_args(arguments)
+    # As with Ctrl-C: worker processes are ended, and what is done stays.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        options.act(options)
+        sys.stdout.flush()
+        return 0
+    except KeyboardInterrupt:
+        print(f"Interrupted.{_GO_ON if options.act is _build else ''}", file=sys.stderr)
+        return 130
+    except Team5Error as error:
+        if os.environ.get("TEAM5_DEBUG", "0") not in ("", "0"):
+            raise
+        go_on = _GO_ON if isinstance(error, StorageError) and options.act is _build else ""
+        print(f"{type(error).__name__}: {error}{go_on}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"StorageError: {error}. Check the disk and your rights.", file=sys.stderr)
+        return 1
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _build(options: argparse.Namespace) -> None:
+    # Here and below: RDKit and Arrow take a second, which --help should not.
+    from team5.library.build import build_library
+
+    began = time.monotonic()
+    manifest = build_library(
+        options.inputs,
+        options.output,
+        n_workers=options.workers,
+        trust_columns=options.trust_columns,
+        replace=options.replace,
+        work=options.work,
+        record_timeout_s=options.time_limit,
+        show_progress=True,
+    )
+    print(_summary(manifest))
+    print(f"{options.output} was done in {time.monotonic() - began:.0f} s", file=sys.stderr)
+
+
+def _info(options: argparse.Namespace) -> None:
+    from team5.library.library import open_library
+    from team5.library.verify import verify_parts
+
+    library = open_library(options.library)
+    manifest = library.manifest
+    if options.verify:
+        if manifest is None:
+            raise ConfigError(f"{options.library}: a single file has no checksum to compare with.")
+        verify_parts(options.library, manifest)
+    low, high = library.mass_range
+    facts: dict[str, Any] = {
+        "path": str(options.library),
+        "n_structures": len(library),
+        "min_exact_mass": low,
+        "max_exact_mass": high,
+        "n_row_groups": library.n_row_groups,
+        "index_bytes": library.index_bytes,
+    }
+    if manifest is not None:
+        facts |= {
+            "n_parts": len(manifest.parts),
+            "bytes": sum(part.size for part in manifest.parts),
+            "trust_columns": manifest.trust_columns,
+            "made_with": dict(manifest.made_with),
+            "n_records": manifest.n_records,
+            "n_merged": manifest.n_merged,
+            "inputs": list(manifest.inputs),
+            "dropped": dict(manifest.dropped),
+        }
+    if options.json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    print(
+        f"{options.library}: masses {low:.4f} to {high:.4f} u in {library.n_row_groups} row groups"
+    )
+    if manifest is None:
+        print(f"{len(library):,} structures, a single file")
+        return
+    print(_summary(manifest))
+    for source in manifest.inputs:
+        print(f"  from {source['path']}: {source['n_records']:,} records, {source['sha256'][:12]}")
+    print("  made with " + ", ".join(f"{name} {v}" for name, v in manifest.made_with.items()))
+    if options.verify:
+        print("every part is as it was built")
+
+
+def _summary(manifest: "Manifest") -> str:
+    from team5.library.dropped import format_dropped
+
+    n_bytes = sum(part.size for part in manifest.parts)
+    size = f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.0f} kB"
+    lines = [
+        f"{manifest.n_rows:,} structures in {len(manifest.parts)} part(s), {size}",
+        f"  {manifest.n_records:>13,}  records read",
+        f"  {manifest.n_merged:>13,}  of a structure that was there already",
+    ]
+    if manifest.dropped:
+        lines.append(format_dropped(manifest.dropped))
+    return "\n".join(lines)
+
+
+def _lookup(options: argparse.Namespace) -> None:
+    from team5.library.library import open_library
+
+    library = open_library(options.library)
+    found = library.of_precursor(options.mz, options.adduct, options.ppm)
+    shown = min(len(found), options.limit)
+    columns = [
+        found.exact_masses[:shown].tolist(),
+        *(
+            column[:shown].to_pylist()
+            for column in (found.formula, found.inchikey14, found.smiles, found.names)
+        ),
+    ]
+    rows = list(zip(*columns, strict=True))
+    if options.json:
+        keys = ("exact_mass", "formula", "inchikey14", "smiles", "name")
+        structures = [dict(zip(keys, row, strict=True)) for row in rows]
+        print(json.dumps({"n": len(found), "structures": structures}, indent=2, ensure_ascii=False))
+        return
+    print(
+        f"{len(found):,} structures for {options.adduct} at m/z {options.mz:.4f}, "
+        f"{options.ppm:g} ppm"
+    )
+    for mass, formula, inchikey14, smiles, name in rows:
+        line = f"  {mass:10.5f}  {formula or '':<14}  {inchikey14 or '':<14}  {smiles}"
+        print(f"{line}  {name}" if name else line)
+    if shown < len(found):
+        print(f"  ... {len(found) - shown:,} more; --limit {len(found)} shows all.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = ExamplesParser(
+        prog=_CALL,
+        description="Candidate libraries: structures by exact mass, as many as the disk holds.",
+        examples=[line for lines in _EXAMPLES.values() for line in lines],
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, act: object, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, examples=_EXAMPLES[name])
+        added.set_defaults(act=act)
+        return added
+
+    one = command("build", _build, "make a library, or go on with one that was broken off")
+    one.add_argument(
+        "inputs", nargs="+", metavar="INPUT",
+        help="SMILES (.smi, .txt), SDF, CSV or TSV, also with .gz, .zst, .bz2 or .xz; Parquet; "
+        "folders of these",
+    )  # fmt: skip
+    one.add_argument("output", metavar="OUTPUT", help="folder of the library")
+    one.add_argument("--workers", type=int, help="processes that standardise; default: all cores")
+    one.add_argument(
+        "--trust-columns", action="store_true",
+        help="take smiles, inchikey14, formula and exact_mass of tables that have them as they are",
+    )  # fmt: skip
+    one.add_argument(
+        "--replace", action="store_true",
+        help="in place of a library, or an unfinished build, of other inputs",
+    )  # fmt: skip
+    one.add_argument("--work", metavar="FOLDER", help="local folder for what is unfinished")
+    one.add_argument(
+        "--time-limit", type=float, default=60.0, metavar="S",
+        help="leave out structures that take longer; default: %(default)s s",
+    )  # fmt: skip
+    one = command("info", _info, "what a library holds, was made from, and what was left out")
+    one.add_argument("library", metavar="LIBRARY")
+    one.add_argument("--verify", action="store_true", help="compare every part with its checksum")
+    one.add_argument("--json", action="store_true")
+    one = command("lookup", _lookup, "the structures that could be behind a precursor")
+    one.add_argument("library", metavar="LIBRARY")
+    one.add_argument("--mz", type=float, required=True, help="m/z of the precursor")
+    one.add_argument("--adduct", default="[M+H]+", help="default: %(default)s")
+    one.add_argument("--ppm", type=float, default=10.0, help="default: %(default)s")
+    one.add_argument("--limit", type=int, default=10, help="structures shown; default: %(default)s")
+    one.add_argument("--json", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

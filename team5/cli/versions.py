@@ -1,0 +1,347 @@
+"""The versions in ``checkpoints/`` from the command line.
+
+python -m team5.registry list
+"""
+
+import argparse
+import datetime as dt
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from team5.errors import ConfigError, Team5Error
+from team5.registry import report
+from team5.registry.export import resolve_version
+from team5.registry.gate import QUERIES_VARIABLE, check_promotion, gate_queries
+from team5.registry.integrity import verify_folder
+from team5.registry.removal import collect_garbage, delete_version
+from team5.registry.repair import repair
+from team5.registry.staging import read_tracker
+from team5.registry.tracker import Tracker
+from team5.runtime.examples_first import ExamplesParser
+
+_CALL = "python -m team5.registry"
+# Of each command; the first one stands in the help of all.
+_EXAMPLES = {
+    "list": (f"{_CALL} list", f"{_CALL} list --json"),
+    "show": (f"{_CALL} show v0.2", f"{_CALL} show latest --json"),
+    "compare": (f"{_CALL} compare v0.1 v0.2",),
+    "verify": (f"{_CALL} verify", f"{_CALL} verify v0.2"),
+    "promote": (
+        f"{_CALL} promote v0.3 --queries val.parquet",
+        f"{_CALL} promote v0.3",
+        f'{_CALL} promote v0.3 --force "measured elsewhere"',
+    ),
+    "rollback": (f"{_CALL} rollback",),
+    "history": (f"{_CALL} history", f"{_CALL} history --at 2026-11-01"),
+    "alias": (f"{_CALL} alias stable v0.2", f"{_CALL} alias stable --remove"),
+    "delete": (f"{_CALL} delete v0.1",),
+    "gc": (f"{_CALL} gc --keep 5", f"{_CALL} gc --keep 5 --yes"),
+    "repair": (f"{_CALL} repair", f"{_CALL} repair --replace"),
+    "push": (f"{_CALL} push v0.2 USER/NAME",),
+    "pull": (f"{_CALL} pull USER/NAME --as v0.3",),
+    "selftest": (f"{_CALL} selftest", f"{_CALL} selftest --folder /mnt/share"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for.
+
+    Returns
+    -------
+    int
+        Exit code: 0 done, 1 it failed, 2 the call was wrong.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.act(options) or 0
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except Team5Error as error:
+        if os.environ.get("TEAM5_DEBUG", "0") not in ("", "0"):
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"StorageError: {error}. Check the disk and your rights.", file=sys.stderr)
+        return 1
+
+
+def _list(options: argparse.Namespace) -> None:
+    rows = report.version_rows(options.root)
+    if options.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif rows:
+        print(report.format_list(rows))
+    else:
+        print(f"{options.root}/ holds no version. Train one: python train.py", file=sys.stderr)
+
+
+def _show(options: argparse.Namespace) -> None:
+    version = resolve_version(options.root, options.version)
+    if options.json:
+        entry = read_tracker(options.root).entry(version)
+        config = report.read_config(options.root, version)
+        performance = dict(entry.performance) if entry else {}
+        print(json.dumps({"performance": performance, "config": config}, indent=2))
+    else:
+        print(report.format_version(options.root, version))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    first, second = (
+        resolve_version(options.root, version) for version in (options.first, options.second)
+    )
+    found = report.compare(options.root, first, second)
+    print(
+        json.dumps(found, indent=2)
+        if options.json
+        else report.format_comparison(first, second, found)
+    )
+
+
+def _verify(options: argparse.Namespace) -> int:
+    data = read_tracker(options.root)
+    chosen = (
+        [resolve_version(options.root, options.version)]
+        if options.version
+        else [row["version"] for row in report.version_rows(options.root)]
+    )
+    code = 0
+    for version in chosen:
+        entry = data.entry(version)
+        try:
+            verify_folder(options.root / version, entry.sha256 if entry else None)
+        except Team5Error as error:
+            code = error.exit_code
+            print(f"{version}: {type(error).__name__}: {error}", file=sys.stderr)
+        else:
+            print(f"{version}: every file is as it was exported")
+    return code
+
+
+def _promote(options: argparse.Namespace) -> None:
+    version = resolve_version(options.root, options.version)
+    verify_folder(options.root / version)
+    queries = gate_queries(options.queries)
+    judged = None
+    if options.force is not None:
+        if not options.force.strip():
+            raise ConfigError('--force needs a reason, which is kept: --force "REASON".')
+        said = f"forced: {options.force}"
+    elif queries is not None:
+        said, judged = _judge(options.root, version, queries, options.allow)
+    else:
+        said = check_promotion(options.root, version)
+    reason = f"promoted, {said}" if options.force is not None else f"promoted; {said}"
+    Tracker(options.root).set_latest(version, reason, judged)
+    print(f"latest is {version} ({said})")
+
+
+def _judge(
+    root: Path, version: str, path: Path, allow: Sequence[str]
+) -> tuple[str, dict[str, Any] | None]:
+    """Compare a version with the present latest on frozen queries, with a progress bar."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    # Needs the model, so torch: only where it comes to that.
+    from team5.assessment.promotion import judge, read_frozen_queries
+
+    queries = read_frozen_queries(path)
+    bar = Progress(
+        "Scoring both versions", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )  # fmt: skip
+    task = bar.add_task("")
+
+    def advance(done: int, total: int) -> None:
+        bar.start()  # now that there is something to score
+        bar.update(task, advance=done, total=total)
+
+    try:
+        return judge(root, version, queries, allow=allow, on_progress=advance)
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def _rollback(options: argparse.Namespace) -> None:
+    print(f"latest is {Tracker(options.root).rollback()}")
+
+
+def _history(options: argparse.Namespace) -> int:
+    data = read_tracker(options.root)
+    if options.at is not None:
+        moment = _moment(options.at)
+        version = data.latest_at(moment)
+        if version is None:
+            print(f"no move of latest is recorded before {moment:%Y-%m-%d %H:%M} UTC")
+            return 1
+        print(version)
+    elif options.json:
+        print(json.dumps(list(data.raw.get("history", [])), indent=2))
+    else:
+        print(report.format_history(data))
+    return 0
+
+
+def _moment(text: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"--at {text}: write 2026-11-01 (its end is meant) or 2026-11-01T12:00 (UTC)."
+        ) from error
+    if len(text) <= len("2026-11-01"):
+        moment += dt.timedelta(days=1, seconds=-1)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def _alias(options: argparse.Namespace) -> None:
+    if (options.version is None) != options.remove:
+        raise ConfigError("give the version the alias is for, or --remove.")
+    Tracker(options.root).set_alias(options.name, options.version)
+    print(
+        f"{options.name} is no alias any more"
+        if options.remove
+        else f"{options.name} is {options.version}"
+    )
+
+
+def _delete(options: argparse.Namespace) -> None:
+    n_bytes = delete_version(options.root, options.version)
+    print(f"{options.version} deleted, {n_bytes / 1e6:.1f} MB freed")
+
+
+def _gc(options: argparse.Namespace) -> None:
+    judged = collect_garbage(options.root, options.keep, dry_run=not options.yes)
+    for one in judged:
+        action = "deleted" if options.yes else "would go"
+        said = (
+            f"{action}, {one.n_bytes / 1e6:.1f} MB"
+            if one.kept_because is None
+            else (f"stays: it {one.kept_because}")
+        )
+        print(f"{one.version}  {said}")
+    if not options.yes and any(one.kept_because is None for one in judged):
+        print("Nothing was deleted. Add --yes to do it.")
+
+
+def _repair(options: argparse.Namespace) -> None:
+    found = repair(options.root, replace=options.replace)
+    print(found.difference or "the tracker needs no change")
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"written to {found.path}", file=sys.stderr)
+    if not options.replace:
+        print("Look it through, then put it in place: repair --replace", file=sys.stderr)
+
+
+def _push(options: argparse.Namespace) -> None:
+    from team5.registry.sharing import push
+
+    version = resolve_version(options.root, options.version)
+    push(options.root, version, options.repository, public=options.public)
+    print(f"{version} is in {options.repository}")
+
+
+def _pull(options: argparse.Namespace) -> None:
+    from team5.registry.sharing import pull
+
+    version = pull(
+        options.root, options.repository, revision=options.revision, version=options.version
+    )
+    print(f"{options.root}/{version} holds {options.repository}; promote it to make it latest")
+
+
+def _selftest(options: argparse.Namespace) -> None:
+    from team5.registry.selftest import selftest
+
+    for line in selftest(options.folder, n_kills=options.kills):
+        print(line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = ExamplesParser(
+        prog=_CALL,
+        description="The versions in checkpoints/: list, compare, promote, roll back, mend.",
+        examples=[line for lines in _EXAMPLES.values() for line in lines[:1]],
+    )
+    common = ExamplesParser(add_help=False)
+    # Taken before the command as well as after it, where one that is not given changes nothing.
+    for taker, default in ((parser, Path("checkpoints")), (common, argparse.SUPPRESS)):
+        taker.add_argument(
+            "--root", type=Path, default=default, help="folder of the versions, or checkpoints"
+        )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, act: object, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name, parents=[common], help=text, description=text, examples=_EXAMPLES[name]
+        )
+        added.set_defaults(act=act)
+        return added
+
+    one = command("list", _list, "all versions, by number, with their figures")
+    one.add_argument("--json", action="store_true")
+    one = command("show", _show, "one version: figures, files, how it was made")
+    one.add_argument("version")
+    one.add_argument("--json", action="store_true")
+    one = command("compare", _compare, "two versions: figures, and what differs in data and config")
+    one.add_argument("first")
+    one.add_argument("second")
+    one.add_argument("--json", action="store_true")
+    one = command("verify", _verify, "compare every file with its checksum")
+    one.add_argument("version", nargs="?", help="all by default")
+    one = command("promote", _promote, "make a version latest, unless it is known to be worse")
+    one.add_argument("version")
+    one.add_argument(
+        "--queries", type=Path, metavar="FILE",
+        help="judge it on these, as evaluate.py reads them; else on what "
+        f"{QUERIES_VARIABLE} names, or by recorded figures",
+    )  # fmt: skip
+    one.add_argument("--force", metavar="REASON", help="even so; the reason is kept")
+    one.add_argument(
+        "--allow", nargs="+", default=[], metavar="CLASS", help="encoders of your own to import"
+    )
+    command("rollback", _rollback, "make the version latest that was so before")
+    one = command("history", _history, "which version was latest when")
+    one.add_argument("--at", metavar="DATE", help="the one at a day's end, or at a moment (UTC)")
+    one.add_argument("--json", action="store_true")
+    one = command("alias", _alias, "give a version a further name")
+    one.add_argument("name")
+    one.add_argument("version", nargs="?")
+    one.add_argument("--remove", action="store_true", help="take the name away")
+    one = command("delete", _delete, "delete a version that is not latest and has no alias")
+    one.add_argument("version")
+    one = command("gc", _gc, "delete old versions; without --yes only say which")
+    one.add_argument("--keep", type=int, required=True, metavar="N", help="the newest N stay")
+    one.add_argument("--yes", action="store_true", help="do it")
+    one = command("repair", _repair, "rebuild the tracker from the version folders")
+    one.add_argument("--replace", action="store_true", help="put it in the old one's place")
+    one = command("push", _push, "put a version into a repository of the Hugging Face Hub")
+    one.add_argument("version")
+    one.add_argument("repository", metavar="USER/NAME")
+    one.add_argument("--public", action="store_true", help="if it is made now; else it is private")
+    one = command("pull", _pull, "take a version from a repository of the Hugging Face Hub")
+    one.add_argument("repository", metavar="USER/NAME")
+    one.add_argument("--revision", help="a commit, branch or tag")
+    one.add_argument("--as", dest="version", metavar="VERSION", help="its name here")
+    one = command("selftest", _selftest, "prove on this disk what the registry promises")
+    one.add_argument("--folder", type=Path, help="on the disk to be tried")
+    one.add_argument("--kills", type=int, default=40, help="default: %(default)s")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

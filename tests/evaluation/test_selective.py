@@ -99,3 +99,9 @@ def test_all_answered_has_the_risk_of_all(answers):
 def test_answers_without_a_curve_are_an_error(answers):
     with pytest.raises(DataError):
         risk_coverage(*answers)
+
+
+def test_the_doubt_allowed_is_shared_among_the_starts():
+    # One start alone would need ln(0.05) / ln(0.9), 29 right answers in a row; five need ln(0.01).
+    assert confidence_needed(np.ones(43), np.zeros(43), np.arange(43), 0.1) is None
+    assert confidence_needed(np.ones(60), np.zeros(60), np.arange(60), 0.1) == 1

@@ -3,12 +3,16 @@
 import itertools
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rdkit import Chem
 
+from team5.chemistry.adducts import parse_adduct
 from team5.constants import ELECTRON_MASS
+from team5.data.preprocess import N_OUTCOMES
+from team5.inference.explain import explain_peaks
 from team5.inference.inference import infer
 from tests.chemistry.structures import SMILES
 
@@ -57,3 +61,25 @@ def test_every_explained_peak_is_a_piece_of_the_structure_with_its_mass(model, n
             if (bond.GetBeginAtomIdx() in kept) != (bond.GetEndAtomIdx() in kept)
         }
         assert {frozenset(bond) for bond in peak.broken_bonds} == cut
+
+
+def test_a_peak_is_given_to_the_most_probable_of_the_ions_it_may_be(model):
+    tokens = model.tokenizer.encode(SMILES["caffeine"])
+    random = np.random.default_rng(3)
+    ions = [[0, 1, 2], [3], [4, 5]]  # that each of three peaks may be, as outcomes
+    n_outcomes = len(tokens.fragments) * N_OUTCOMES + 1
+    for _ in range(20):
+        log_p = np.log(random.dirichlet(np.ones(n_outcomes)))
+        peaks = np.repeat(np.arange(3), [len(outcomes) for outcomes in ions])
+        outcomes = np.concatenate(ions)
+        order = random.permutation(len(peaks))
+        pair = SimpleNamespace(
+            match_peaks=peaks[order],
+            match_outcomes=outcomes[order],
+            peaks=SimpleNamespace(mzs=np.array([50.0, 60.0, 70.0]), intensities=np.ones(3)),
+            offsets=np.zeros(N_OUTCOMES),
+        )
+        explained = explain_peaks(tokens, pair, parse_adduct("[M+H]+"), log_p)
+        assert [peak.probability for peak in explained] == pytest.approx(
+            [np.exp(log_p[outcomes].max()) for outcomes in ions]
+        )

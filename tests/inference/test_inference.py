@@ -1,5 +1,6 @@
 import re
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -260,3 +261,15 @@ def test_all_structures_that_cannot_be_parsed_are_named_at_once(model, n_wrong, 
     assert named == list(range(2, n_wrong + 2 - n_more))
     assert ("more structure" in text) == (n_more > 0)
     assert not n_more or f"And {n_more} more structure" in text
+
+
+def test_a_wrong_precursor_counts_by_its_share_of_the_spectra(model):
+    spectrum = Spectrum([138.0662, 110.0713], [100.0, 15.0])
+    wrong = replace(spectrum, precursor_mz=190.0)
+    logits = [
+        float(torch.logit(torch.tensor(match.probability, dtype=torch.float64)))
+        for spectra in ([spectrum, spectrum], [spectrum, wrong], [wrong, wrong])
+        for match in [infer(model, None, "Cn1cnc2c1c(=O)n(C)c(=O)n2C", spectra=spectra)]
+    ]
+    assert logits[0] - logits[1] == pytest.approx(6.0, abs=1e-3)
+    assert logits[0] - logits[2] == pytest.approx(12.0, abs=1e-3)

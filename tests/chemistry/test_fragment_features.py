@@ -78,9 +78,7 @@ def test_every_feature_is_what_its_name_says(tokenized):
         for fragment in range(0, len(tokens.fragments), 3):
             expected = count(tokens, fragment)
             assert tuple(expected) == FRAGMENT_FEATURES
-            assert tokens.fragment_features()[fragment] == pytest.approx(
-                list(expected.values()), abs=1e-5
-            ), fragment
+            assert features[fragment] == pytest.approx(list(expected.values()), abs=1e-5), fragment
 
 
 def test_no_feature_is_the_same_for_every_fragment(tokenized):

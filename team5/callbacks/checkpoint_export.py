@@ -33,11 +33,7 @@ _log = logging.getLogger(__name__)
 
 @runtime_checkable
 class Exportable(Protocol):
-    """What a LightningModule gives for a version.
-
-    Every process of a distributed run asks for weights and optimizer state, of which each may hold
-    a part; the first one writes them.
-    """
+    """What a LightningModule provides for a version."""
 
     def export_weights(self) -> dict[str, Tensor]:
         """Return the tensors the model is loaded from, by name."""
@@ -233,24 +229,11 @@ class CheckpointExport(Callback):
                 f"{type(module).__name__} cannot be exported. Give it export_weights, "
                 "export_config, optimizer_state and export_files, or drop callbacks.export."
             )
-        model = cast(Exportable, module)
-        weights = model.export_weights()
-        optimizer = model.optimizer_state() if self.save_optimizer else None
-        version = (
-            self._write(trainer, model, weights, optimizer, metrics, score)
-            if trainer.is_global_zero
-            else None
-        )
+        version = self._write(trainer, module, metrics, score) if trainer.is_global_zero else None
         return cast(str, trainer.strategy.broadcast(version))
 
     def _write(
-        self,
-        trainer: Trainer,
-        model: Exportable,
-        weights: dict[str, Tensor],
-        optimizer: dict[str, Any] | None,
-        metrics: dict[str, float],
-        score: float,
+        self, trainer: Trainer, model: Exportable, metrics: dict[str, float], score: float
     ) -> str:
         today = dt.date.today().isoformat()
         config = model.export_config()
@@ -269,8 +252,8 @@ class CheckpointExport(Callback):
             self.root,
             version=None if self.every_best else self.version,
             config={**config, "training": training},
-            weights=weights,
-            optimizer=optimizer,
+            weights=model.export_weights(),
+            optimizer=model.optimizer_state() if self.save_optimizer else None,
             extra_files=model.export_files(),
             entry=TrackerEntryFields(
                 description=self.description,

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC, BinaryF1Score
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
@@ -26,7 +26,6 @@ from team5.models.head_fit import cross_fitted, fit_heads
 from team5.models.heads import MatchHead, ReferenceHead
 from team5.models.losses import contrastive_loss, exchange_loss, peak_likelihood_loss
 from team5.models.model import ModelConfig, Team5Model
-from team5.models.sharding import moving_average, shard, whole
 from team5.models.validation import (
     JudgedPairs,
     JudgedRanking,
@@ -95,7 +94,9 @@ class Team5LightningModule(lightning.LightningModule):
         super().__init__()
         foreign = None if encoder is None else ForeignEncoder.of(encoder)
         self.model = Team5Model(network, MoleculeTokenizer(tokenizer), foreign)
-        self.averaged = AveragedModel(self.model, multi_avg_fn=moving_average(averaging_decay))
+        self.averaged = AveragedModel(
+            self.model, multi_avg_fn=get_ema_multi_avg_fn(averaging_decay)
+        )
         self.averaged.requires_grad_(False)
         self.optimizer_factory = optimizer
         self.warmup_steps = warmup_steps
@@ -141,13 +142,6 @@ class Team5LightningModule(lightning.LightningModule):
         if self.parent_share > 0:
             self.parent = copy.deepcopy(self.model).requires_grad_(False)
             self.mixed = copy.deepcopy(self.parent)
-
-    def configure_model(self) -> None:
-        """Divide the weights between processes where the strategy does so: trainer=fsdp."""
-        if self.device_mesh is not None:
-            for model in (self.model, self._averaged_model, self.parent, self.mixed):
-                if model is not None:
-                    shard(model, self.device_mesh["data_parallel"])
 
     @property
     def scored(self) -> Team5Model:
@@ -284,8 +278,9 @@ class Team5LightningModule(lightning.LightningModule):
         }
 
     def export_weights(self) -> dict[str, Tensor]:
-        """Return the averaged weights and the match head; every process has to call it."""
-        return {name: whole(tensor) for name, tensor in self.scored.state_dict().items()}
+        """Return the averaged weights and the match heads, on the CPU."""
+        weights = self.scored.state_dict().items()
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in weights}
 
     def export_config(self) -> dict[str, Any]:
         """Return what rebuilds model and tokenizer, its calibration, and the training's facts."""
@@ -302,10 +297,7 @@ class Team5LightningModule(lightning.LightningModule):
         return {"README.md": self.model_card} if self.model_card else {}
 
     def optimizer_state(self) -> dict[str, Any] | None:
-        """Return all that a resumed run needs: weights, optimizer, schedule, loops, callbacks.
-
-        Every process has to call it.
-        """
+        """Return all that a resumed run needs: weights, optimizer, schedule, loops, callbacks."""
         # The same dict that `trainer.save_checkpoint` writes.
         state = self.trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         return {key: value for key, value in state.items() if key != "hyper_parameters"}

@@ -110,8 +110,6 @@ def train(cfg: DictConfig) -> Trained:
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
     # Its advice, to write srun in front, is not how this program is given to SLURM.
     warnings.filterwarnings("ignore", message="The `srun` command is available")
-    # trainer=fsdp: nothing is done in place to what the network's parts return.
-    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
 
     if parent is not None:

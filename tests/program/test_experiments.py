@@ -104,7 +104,7 @@ def test_a_job_of_slurm_has_a_task_for_each_device():
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-@pytest.mark.parametrize("trainer", ["cpu", "ddp", "fsdp", "gpu", "mps"])
+@pytest.mark.parametrize("trainer", ["cpu", "ddp", "gpu", "mps"])
 def test_every_trainer_goes_with_every_experiment(compose, experiment, trainer):
     cfg = compose(f"experiment={experiment}", f"trainer={trainer}")
     assert cfg.trainer.use_distributed_sampler is False

@@ -151,19 +151,6 @@ def test_two_processes_write_one_version_one_folder_and_one_log(one_and_two):
     assert [p.name for p in (two / "checkpoints").iterdir() if p.is_dir()] == ["v0.1"]
 
 
-@pytest.mark.slow
-def test_weights_that_are_divided_learn_and_are_exported_as_whole_ones(unbroken, run, tmp_path):
-    fsdp = ("trainer=fsdp", "trainer.accelerator=cpu")
-    # Gradients are added up in another order.
-    assert_ended_alike(unbroken(*fsdp), unbroken(*TWO), rtol=1e-4)
-    # What goes on from the first epoch is put together and divided again.
-    first = run(tmp_path / "first", *LONGER, *fsdp, "callbacks.export.every_best=true")
-    shutil.copytree(first / "checkpoints/v0.1", tmp_path / "again/checkpoints/v0.1")
-    again = run(tmp_path / "again", "resume=v0.1", "callbacks.export.every_best=false")
-    resumed, whole = (read_version(f / "checkpoints", "v0.1") for f in (again, unbroken(*fsdp)))
-    assert all(torch.equal(t, whole.weights[name]) for name, t in resumed.weights.items())
-
-
 def children(pid: int) -> list[int]:
     return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 

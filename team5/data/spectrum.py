@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from team5.chemistry.adducts import parse_adduct
 from team5.constants import MAX_PEAKS
+from team5.data.sticks import MEASURED, draw_sticks
 from team5.errors import SpectrumError
+from team5.runtime.html import render
 
 if TYPE_CHECKING:
     import matchms
@@ -135,9 +137,27 @@ class Spectrum:
         return f"{self.identifier or 'spectrum'}: {', '.join(text for text in said if text)}"
 
     def _repr_html_(self) -> str:
-        from team5.data.cards import spectrum_card
-
-        return spectrum_card(self)
+        precursor = None if self.precursor_mz is None else f"m/z {self.precursor_mz:.4f}"
+        return render(
+            "facts_card.html",
+            title=self.identifier or "Spectrum",
+            drawings=[
+                draw_sticks(
+                    self.mzs.tolist(),
+                    self.intensities.tolist(),
+                    [f"{mz:.4f}" for mz in self.mzs],
+                    colour=MEASURED,
+                )
+            ],
+            values={
+                "precursor": precursor,
+                "ion": self.adduct or self.ion_mode,
+                "collision energy": self.collision_energy,
+                "instrument": self.instrument_type,
+                "peaks": f"{self.n_peaks:,}",
+            },
+            notes=(),
+        )
 
 
 def text_or_none(value: object) -> str | None:

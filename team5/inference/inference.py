@@ -57,6 +57,7 @@ from team5.models.model import ModelConfig, Team5Model
 from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
 from team5.runtime.examples_first import ExamplesParser
+from team5.runtime.html import render
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -127,9 +128,15 @@ class LoadedModel(Team5Model):
         return f"{type(self).__name__}: {name}, {self.n_parameters:,} parameters, {self.device}"
 
     def _repr_html_(self) -> str:
-        from team5.inference.cards import model_card
-
-        return model_card(self)
+        values = {
+            "version": f"{self.version} ({self.version_hash})",
+            "parameters": f"{self.n_parameters:,}",
+            "device": str(self.device),
+            "match from": f"probability {self.threshold:.3f}",
+            "withholds on request": "yes" if self.calibration else "no",
+        }
+        title = f"team5 {self.version}"
+        return render("facts_card.html", title=title, drawings=[], values=values, notes=[])
 
 
 def load_model(

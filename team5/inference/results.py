@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from team5.data.sticks import MEASURED, PREDICTED, draw_sticks
+from team5.errors import MoleculeError
+from team5.runtime.html import render, trusted
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+# Of a longer list so many are shown in a notebook, as each brings a drawing.
+_N_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +126,24 @@ class Match:
         return _to_dict(self)
 
     def _repr_html_(self) -> str:
-        from team5.inference.cards import match_card
-
-        return match_card(self)
+        verdict = "match" if self.label else "no match"
+        spectrum = draw_sticks(
+            [peak.mz for peak in self.peaks],
+            [peak.intensity for peak in self.peaks],
+            [peak.formula for peak in self.peaks],
+            colour=MEASURED,
+            titles=[str(peak) for peak in self.peaks],
+        )
+        values = {
+            verdict: f"at probability {self.probability:.3f} (threshold {self.threshold:.3f})",
+            "rank": None if self.rank is None else str(self.rank),
+            "explained": f"{self.explained_intensity:.0%} of the intensity",
+            "ion": f"{self.formula} {self.adduct}, m/z {self.precursor_mz:.4f}",
+            "collision energy": self.collision_energy,
+            "held back": self.abstained,
+            "model": _model(self),
+        }
+        return _card(self, spectrum, values)
 
     def __str__(self) -> str:
         place = "" if self.rank is None else f"rank {self.rank}, "
@@ -171,9 +196,21 @@ class Simulation:
         return _to_dict(self)
 
     def _repr_html_(self) -> str:
-        from team5.inference.cards import simulation_card
-
-        return simulation_card(self)
+        peaks = list(zip(self.mzs, self.formulas, strict=True))
+        spectrum = draw_sticks(
+            self.mzs,
+            self.intensities,
+            self.formulas,
+            colour=PREDICTED,
+            titles=[f"m/z {mz:.4f} {formula}" for mz, formula in peaks],
+        )
+        values = {
+            "predicted": f"{len(peaks)} peaks",
+            "ion": f"{self.formula} {self.adduct}, m/z {self.precursor_mz:.4f}",
+            "collision energy": self.collision_energy,
+            "model": _model(self),
+        }
+        return _card(self, spectrum, values)
 
     def __str__(self) -> str:
         base = max(range(len(self.mzs)), key=self.intensities.__getitem__, default=None)
@@ -214,14 +251,13 @@ class Ranking:
         return _to_dict(self)
 
     def _repr_html_(self) -> str:
-        from team5.inference.cards import ranking_card
-
-        return ranking_card(self)
+        names = dict(zip(map(id, self.matches), self.names, strict=False))
+        title = f"{self.identifier or 'Spectrum'}: {_count(self.matches)}"
+        return _table(title, [(match, names.get(id(match), "")) for match in self.best_first])
 
     def __str__(self) -> str:
         name = self.identifier or "spectrum"
-        n_candidates = len(self.matches)
-        candidates = f"{n_candidates} candidate{'s' if n_candidates != 1 else ''}"
+        candidates = _count(self.matches)
         if not self.matches:
             return f"{name}: {candidates} ({self.version})"
         best = self.best_first[0]
@@ -239,9 +275,58 @@ class AnswerList(list[Listed]):
     """Answers in the order asked: a list in every way, that notebooks show as a table."""
 
     def _repr_html_(self) -> str:
-        from team5.inference.cards import list_card
+        answers: Sequence[Answer] = self
+        matches = [answer for answer in answers if isinstance(answer, Match)]
+        if matches and len(matches) == len(self):
+            if all(match.rank is not None for match in matches):
+                return Ranking("", tuple(matches), matches[0].version)._repr_html_()
+            return _table(f"{len(matches)} matches", [(match, "") for match in matches])
+        return render(
+            "answers_card.html",
+            cards=[trusted(answer._repr_html_()) for answer in answers[:_N_SHOWN]],
+            n_answers=len(self),
+        )
 
-        return list_card(self)
+
+def _card(answer: Match | Simulation, spectrum: Markup, values: dict[str, str | None]) -> str:
+    """Return a structure, a spectrum and what is known of both as HTML for a notebook."""
+    return render(
+        "facts_card.html",
+        title=answer.smiles,
+        drawings=[_structure(answer.smiles), spectrum],
+        values=values,
+        notes=answer.notes,
+    )
+
+
+def _table(title: str, named: Sequence[tuple[Match, str]]) -> str:
+    """Return matches, each with its name or "", as a table for a notebook."""
+    rows = [(match, name, _structure(match.smiles, 130, 84)) for match, name in named[:_N_SHOWN]]
+    return render(
+        "matches_card.html",
+        title=title,
+        rows=rows,
+        n_matches=len(named),
+        held_back=named[0][0].abstained if named else None,
+    )
+
+
+def _structure(smiles: str, width: int = 220, height: int = 150) -> Markup:
+    """Return a structure's drawing, nothing where an answer made by hand holds none."""
+    from team5.chemistry.depiction import depiction_svg  # here to start quickly
+
+    try:
+        return trusted(depiction_svg(smiles, width=width, height=height))
+    except MoleculeError:
+        return trusted("")
+
+
+def _model(answer: Match | Simulation) -> str:
+    return f"{answer.version} ({answer.version_hash})" if answer.version_hash else answer.version
+
+
+def _count(matches: Sequence[Match]) -> str:
+    return f"{len(matches)} candidate{'s' if len(matches) != 1 else ''}"
 
 
 def _to_dict(value: Any) -> dict[str, Any]:

@@ -24,9 +24,10 @@ from team5.assessment.queries import (
     exchange_spectra,
 )
 from team5.assessment.structure_only import MoleculeOnly
+from team5.chemistry.adducts import check_adduct
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokens
-from team5.data.collate import Pair, check_adduct
+from team5.data.collate import Pair
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from rdkit import Chem
 
+from team5.chemistry.molecule import Molecule
 from team5.constants import ADDUCT_BY_ION_MODE, ELECTRON_MASS
 from team5.errors import AdductError
 
@@ -178,6 +179,34 @@ def parse_adduct(text: str) -> Adduct:
         charge=charge,
         composition=tuple(sorted(composition.items())),
     )
+
+
+def check_adduct(molecule: Molecule, adduct: Adduct) -> None:
+    """Raise unless a structure can form the ion.
+
+    Raises
+    ------
+    AdductError
+        If the adduct loses more than the molecule weighs, or atoms it has not.
+    """
+    if adduct.precursor_mz(molecule.exact_mass) <= 0:
+        raise AdductError(
+            f"adduct {adduct.name} does not fit {molecule.smiles!r}: it loses more than the "
+            f"structure weighs ({molecule.exact_mass:.4f} u). Correct one of the two."
+        )
+    for symbol, count in adduct.composition:
+        there = adduct.n_molecules * molecule.element_counts.get(symbol, 0) if count < 0 else 0
+        if count < -there:
+            raise AdductError(
+                f"adduct {adduct.name} does not fit {molecule.smiles!r}: it loses {-count} "
+                f"{symbol}, the structure has {there}. Correct one of the two."
+            )
+    lost = sum(-count for symbol, count in adduct.composition if count < 0 and symbol != "H")
+    if lost >= adduct.n_molecules * molecule.n_heavy_atoms:
+        raise AdductError(
+            f"adduct {adduct.name} does not fit {molecule.smiles!r}: it leaves nothing of "
+            "it. Correct one of the two."
+        )
 
 
 def _not_understood(text: str) -> AdductError:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from team5.chemistry.adducts import Adduct
-from team5.chemistry.molecule import Molecule
+from team5.chemistry.adducts import Adduct, check_adduct
 from team5.chemistry.tokenizer import MoleculeBatch, MoleculeTokens, pad_molecules
 from team5.constants import PRECURSOR_MARGIN
 from team5.data.context import context_features
@@ -24,7 +23,6 @@ from team5.data.preprocess import (
     outcome_offsets,
     select_peaks,
 )
-from team5.errors import AdductError
 
 if TYPE_CHECKING:
     import torch
@@ -174,34 +172,6 @@ def make_pair(
         keep_impossible=keep_impossible,
     )
     return hold_against(held, tokens, molecule_index)
-
-
-def check_adduct(molecule: Molecule, adduct: Adduct) -> None:
-    """Raise unless a structure can form the ion.
-
-    Raises
-    ------
-    AdductError
-        If the adduct loses more than the molecule weighs, or atoms it has not.
-    """
-    if adduct.precursor_mz(molecule.exact_mass) <= 0:
-        raise AdductError(
-            f"adduct {adduct.name} does not fit {molecule.smiles!r}: it loses more than the "
-            f"structure weighs ({molecule.exact_mass:.4f} u). Correct one of the two."
-        )
-    for symbol, count in adduct.composition:
-        there = adduct.n_molecules * molecule.element_counts.get(symbol, 0) if count < 0 else 0
-        if count < -there:
-            raise AdductError(
-                f"adduct {adduct.name} does not fit {molecule.smiles!r}: it loses {-count} "
-                f"{symbol}, the structure has {there}. Correct one of the two."
-            )
-    lost = sum(-count for symbol, count in adduct.composition if count < 0 and symbol != "H")
-    if lost >= adduct.n_molecules * molecule.n_heavy_atoms:
-        raise AdductError(
-            f"adduct {adduct.name} does not fit {molecule.smiles!r}: it leaves nothing of "
-            "it. Correct one of the two."
-        )
 
 
 @dataclass(frozen=True)

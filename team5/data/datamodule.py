@@ -12,11 +12,10 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from team5.chemistry.adducts import parse_adduct
+from team5.chemistry.adducts import check_adduct, parse_adduct
 from team5.chemistry.molecule import parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer
 from team5.constants import CANDIDATE_TOLERANCE_PPM, MAX_HEAVY_ATOMS
-from team5.data.collate import check_adduct
 from team5.data.compounds import Compound, Measurement, read_compounds
 from team5.data.dataset import (
     CompoundBatchSampler,

@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from team5.chemistry.adducts import Adduct, default_adduct, parse_adduct
+from team5.chemistry.adducts import Adduct, check_adduct, default_adduct, parse_adduct
 from team5.chemistry.molecule import Molecule
 from team5.chemistry.tokenizer import MoleculeTokens, pad_molecules
 from team5.data.collate import (
     HeldSpectrum,
     Pair,
-    check_adduct,
     collate_pairs,
     hold_against,
     hold_spectrum,

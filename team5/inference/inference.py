@@ -25,9 +25,9 @@ if __name__ == "__main__":
 import numpy as np
 import torch
 
+from team5.chemistry.adducts import check_adduct
 from team5.chemistry.molecule import Molecule
 from team5.chemistry.tokenizer import MoleculeTokenizer
-from team5.data.collate import check_adduct
 from team5.data.spectrum import Spectrum
 from team5.data.structure_cache import StructureCache
 from team5.errors import AdductError, ConfigError, DeviceError, MoleculeError, Team5Error

@@ -11,8 +11,8 @@ from itertools import compress, islice
 import numpy as np
 import torch
 
+from team5.chemistry.adducts import check_adduct
 from team5.chemistry.molecule import Molecule
-from team5.data.collate import check_adduct
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, MoleculeError, SpectrumError
 from team5.inference.abstain import why_held_back

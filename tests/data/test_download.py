@@ -1,11 +1,11 @@
+import errno
 import hashlib
-import json
+import os
 import random
 import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
@@ -26,17 +26,13 @@ class FileServer(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = CONTENT
-        self.headers = {"ETag": '"one"'}
-        self.supports_ranges = True
-        self.honours_if_range = True
         self.chunked = False
         self.statuses = []  # answered first, one a request
         self.break_after = []  # bytes of the body after which each request's connection closes
-        self.after_request = []  # called at the end of each request
         self.announced_too_much = 0  # bytes
         self.stalls = 0  # requests that get no answer
         self.released = threading.Event()
-        self.requests = []  # (Range, If-Range) of each
+        self.n_requests = 0
 
     @property
     def url(self):
@@ -49,8 +45,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         self.close_connection = True
-        wanted, condition = self.headers.get("Range"), self.headers.get("If-Range")
-        server.requests.append((wanted, condition))
+        server.n_requests += 1
         if server.stalls:
             server.stalls -= 1
             server.released.wait()
@@ -58,23 +53,8 @@ class Handler(BaseHTTPRequestHandler):
         if server.statuses:
             self.send_error(server.statuses.pop(0))
             return
-        start = 0
-        if wanted and server.supports_ranges:
-            unchanged = condition in server.headers.values() or not server.honours_if_range
-            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if unchanged else 0
-        total = len(server.content)
-        if start and start >= total:
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{total}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        body = server.content[start:]
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-        for header in server.headers.items():
-            self.send_header(*header)
+        body = server.content
+        self.send_response(200)
         if server.chunked:
             self.send_header("Transfer-Encoding", "chunked")
         else:
@@ -89,8 +69,6 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"0\r\n\r\n")
         else:
             self.wfile.write(body[:end])
-        if server.after_request:
-            server.after_request.pop(0)()
 
     def log_message(self, *_):
         pass
@@ -108,18 +86,19 @@ def server(monkeypatch):
         thread.join()
 
 
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    """Let pooch try again at once."""
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+
+
 @pytest.fixture
 def destination(tmp_path):
     return tmp_path / "cache" / "archive.bin"
 
 
 def fetch(server, destination, **options):
-    options = {"progress": False, "pause_s": 0.0, **options}
-    return download(server.url, destination, **options)
-
-
-def ranges(server):
-    return [wanted for wanted, _ in server.requests]
+    return download(server.url, destination, **{"progress": False, **options})
 
 
 def files(destination):
@@ -131,64 +110,19 @@ def test_a_file_is_fetched_once_and_its_checksum_recorded(server, destination):
     assert fetch(server, destination) == destination
     assert fetch(server, destination) == destination
     assert destination.read_bytes() == CONTENT
-    assert len(server.requests) == 1
+    assert server.n_requests == 1
     assert files(destination) == ["archive.bin", "archive.bin.sha256"]
     record = destination.with_name("archive.bin.sha256").read_text()
     assert record == f"{SHA256}  archive.bin\n"
 
 
-def test_a_transfer_that_breaks_off_goes_on_where_it_ended(server, destination):
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_transfer_that_breaks_off_is_tried_again(server, destination, chunked):
+    server.chunked = chunked
     server.break_after = [150_000, 100_000]
-    fetch(server, destination, sha256=SHA256)
+    fetch(server, destination)
     assert destination.read_bytes() == CONTENT
-    assert server.requests[0] == (None, None)
-    assert server.requests[1:] == [("bytes=150000-", '"one"'), ("bytes=250000-", '"one"')]
-
-
-def test_last_modified_serves_where_there_is_no_strong_etag(server, destination):
-    date = "Wed, 21 Oct 2015 07:28:00 GMT"
-    server.headers = {"ETag": 'W/"weak"', "Last-Modified": date}
-    server.break_after = [150_000]
-    fetch(server, destination, sha256=SHA256)
-    assert server.requests[1] == ("bytes=150000-", date)
-
-
-def test_a_later_call_goes_on_with_what_an_earlier_one_left(server, destination):
-    server.break_after = [150_000]
-    with pytest.raises(DownloadError, match="150,000 of 400,000 bytes"):
-        fetch(server, destination, n_retries=0)
-    assert not destination.exists()
-    fetch(server, destination, sha256=SHA256)
-    assert ranges(server) == [None, "bytes=150000-"]
-    assert files(destination) == ["archive.bin", "archive.bin.sha256"]
-
-
-def test_a_transfer_that_was_whole_but_not_renamed_is_finished(server, destination):
-    destination.parent.mkdir()
-    destination.with_name("archive.bin.part").write_bytes(CONTENT)
-    origin = {"url": server.url, "validator": '"one"', "total": len(CONTENT)}
-    destination.with_name("archive.bin.part.json").write_text(json.dumps(origin))
-    fetch(server, destination, sha256=SHA256)
-    assert destination.read_bytes() == CONTENT
-    assert ranges(server) == ["bytes=400000-"]
-
-
-@pytest.mark.parametrize("origin", ["", "[]", '{"url": "http://elsewhere"}', None])
-def test_a_part_of_unknown_origin_is_not_used(server, destination, origin):
-    destination.parent.mkdir()
-    destination.with_name("archive.bin.part").write_bytes(OTHER_CONTENT[:1000])
-    if origin is not None:
-        destination.with_name("archive.bin.part.json").write_text(origin)
-    fetch(server, destination, sha256=SHA256)
-    assert ranges(server) == [None]
-
-
-def test_a_part_of_another_address_is_not_used(server, destination):
-    server.break_after = [150_000]
-    with pytest.raises(DownloadError):
-        fetch(server, destination, n_retries=0)
-    download(server.url + "?other", destination, progress=False)
-    assert ranges(server) == [None, None]
+    assert server.n_requests == 3
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -196,79 +130,39 @@ def test_a_server_that_always_breaks_off_is_given_up_with_what_to_do(server, des
     server.chunked = chunked
     server.break_after = [10_000] * 10
     with pytest.raises(DownloadError) as caught:
-        fetch(server, destination, n_retries=3, otherwise="Or pass data.archive=FILE.")
+        fetch(server, destination, otherwise="Or pass data.archive=FILE.")
     assert server.url in str(caught.value)
-    assert "gave up after 4 attempts" in str(caught.value)
     assert str(caught.value).endswith("Or pass data.archive=FILE.")
-    assert len(server.requests) == 4
-    assert not destination.exists()
+    assert server.n_requests == 3
+    assert files(destination) == []
 
 
-def test_a_server_without_ranges_starts_again(server, destination):
-    server.supports_ranges = False
-    server.break_after = [150_000]
-    fetch(server, destination)
-    assert destination.read_bytes() == CONTENT
-    assert len(server.requests) == 2
-
-
-def test_without_a_validator_nothing_is_joined(server, destination):
-    server.headers = {}
-    server.break_after = [150_000]
-    server.after_request = [lambda: setattr(server, "content", OTHER_CONTENT)]
-    fetch(server, destination)
-    assert destination.read_bytes() == OTHER_CONTENT
-    assert ranges(server) == [None, None]
-
-
-@pytest.mark.parametrize("honours_if_range", [True, False])
-@pytest.mark.parametrize("content", [OTHER_CONTENT, OTHER_CONTENT[:300_000], OTHER_CONTENT[:9]])
-def test_a_file_that_changes_in_between_is_never_spliced(
-    server, destination, honours_if_range, content
-):
-    def change():
-        server.content, server.headers = content, {"ETag": '"two"'}
-
-    server.honours_if_range = honours_if_range
-    server.break_after = [150_000]
-    server.after_request = [change]
-    fetch(server, destination)
-    assert destination.read_bytes() == content
-
-
-def test_a_chunked_answer_is_whole_or_fetched_again(server, destination):
-    server.chunked = True
-    server.break_after = [150_000]
-    fetch(server, destination, sha256=SHA256)
-    assert ranges(server) == [None, "bytes=150000-"]
-
-
-def test_a_wrong_length_is_an_error_with_both_lengths(server, destination):
+def test_a_wrong_length_is_an_error_and_leaves_no_file(server, destination):
     server.announced_too_much = 7
-    server.supports_ranges = False
-    with pytest.raises(DownloadError, match="400,000 of 400,007 bytes"):
-        fetch(server, destination, n_retries=1)
-    assert not destination.exists()
+    with pytest.raises(DownloadError, match="7 more expected"):
+        fetch(server, destination)
+    assert files(destination) == []
 
 
 def test_a_passing_error_of_the_server_is_tried_again(server, destination):
     server.statuses = [503, 429]
-    fetch(server, destination, sha256=SHA256)
-    assert len(server.requests) == 3
+    fetch(server, destination)
+    assert destination.read_bytes() == CONTENT
+    assert server.n_requests == 3
 
 
 @pytest.mark.parametrize("status", [404, 403, 410])
-def test_a_refusal_is_not_tried_again(server, destination, status):
+def test_a_refusal_is_named(server, destination, status):
     server.statuses = [status] * 9
     with pytest.raises(DownloadError, match=f"HTTP {status} .*Check the address"):
         fetch(server, destination)
-    assert len(server.requests) == 1
 
 
-def test_a_silent_server_is_left_after_the_timeout(server, destination):
+def test_a_silent_server_is_left_after_the_timeout(server, destination, monkeypatch):
+    monkeypatch.setattr(download_module, "_TIMEOUT_S", 0.2)
     server.stalls = 1
-    fetch(server, destination, timeout_s=0.2)
-    assert len(server.requests) == 2
+    fetch(server, destination)
+    assert server.n_requests == 2
 
 
 def test_no_server_at_all_is_a_download_error(destination, monkeypatch):
@@ -276,14 +170,8 @@ def test_no_server_at_all_is_a_download_error(destination, monkeypatch):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
-        with pytest.raises(DownloadError, match="gave up after 2 attempts"):
-            download(url, destination, progress=False, n_retries=1, pause_s=0.0)
-
-
-def test_a_wrong_checksum_leaves_no_file(server, destination):
-    with pytest.raises(DownloadError, match=f"checksum {SHA256}, expected {'0' * 64}"):
-        fetch(server, destination, sha256="0" * 64)
-    assert files(destination) == []
+        with pytest.raises(DownloadError, match="Check the address and the network"):
+            download(url, destination, progress=False)
 
 
 def test_a_damaged_file_is_found_at_later_use(server, destination):
@@ -299,7 +187,7 @@ def test_a_file_put_there_by_hand_is_taken_and_recorded(server, destination):
     destination.parent.mkdir()
     destination.write_bytes(CONTENT)
     fetch(server, destination)
-    assert server.requests == []
+    assert server.n_requests == 0
     destination.write_bytes(OTHER_CONTENT)
     with pytest.raises(DownloadError, match="damaged or another file"):
         fetch(server, destination)
@@ -327,22 +215,15 @@ def test_an_unwritable_folder_is_a_storage_error(server, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be written"):
         fetch(server, tmp_path / "file" / "archive.bin")
-    assert server.requests == []
+    assert server.n_requests == 0
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_disk_that_fills_up_is_a_storage_error(server, destination):
-    destination.parent.mkdir()
-    destination.with_name("archive.bin.part").symlink_to("/dev/full")
+def test_a_disk_that_fills_up_is_a_storage_error(server, destination, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pooch.HTTPDownloader.__call__", full)
     with pytest.raises(StorageError, match=r"archive\.bin: the disk is full"):
-        fetch(server, destination)
-    assert len(server.requests) == 1
-    assert not destination.exists()
-
-
-def test_a_file_larger_than_the_disk_is_refused_beforehand(server, destination):
-    server.announced_too_much = 10**18
-    with pytest.raises(StorageError, match=r"MB are needed and .* MB free"):
         fetch(server, destination)
     assert files(destination) == []
 
@@ -358,7 +239,7 @@ def test_several_callers_fetch_once(server, destination):
     for thread in threads:
         thread.join()
     assert results == [CONTENT] * 4
-    assert len(server.requests) == 1
+    assert server.n_requests == 1
 
 
 def test_progress_goes_to_stderr_only(server, destination, capsys):
@@ -372,11 +253,6 @@ def test_progress_goes_to_stderr_only(server, destination, capsys):
 def test_other_addresses_are_refused(destination, url):
     with pytest.raises(ConfigError, match="no http or https address"):
         download(url, destination)
-
-
-def test_a_malformed_checksum_is_refused(server, destination):
-    with pytest.raises(ConfigError, match="64 hexadecimal digits"):
-        fetch(server, destination, sha256="abc")
 
 
 def test_the_cache_folder_can_be_named(monkeypatch, tmp_path):
@@ -403,7 +279,7 @@ def test_the_massbank_archive_is_fetched_into_the_cache_folder(server, tmp_path,
     assert path == tmp_path / "massbank" / "MassBank-data-2025.05.1.tar.gz"
     assert path.read_bytes() == CONTENT
     assert massbank_archive(progress=False) == path
-    assert len(server.requests) == 1
+    assert server.n_requests == 1
 
 
 def test_without_network_the_error_says_how_to_go_on(tmp_path, monkeypatch):

@@ -13,17 +13,6 @@ from team5.errors import AdductError
 
 # Names that stand for a formula in adducts, as instrument vendors and libraries write them.
 _ABBREVIATIONS = {
-    "FA": "HCOOH",
-    "HAc": "CH3COOH",
-    "Hac": "CH3COOH",
-    "HFA": "HCOOH",
-    "HFo": "HCOOH",
-    "Ac": "CH3COO",
-    "OAc": "CH3COO",
-    "Fo": "HCOO",
-    "For": "HCOO",
-    "formate": "HCOO",
-    "acetate": "CH3COO",
     "ACN": "CH3CN",
     "MeCN": "CH3CN",
     "MeOH": "CH3OH",
@@ -31,8 +20,14 @@ _ABBREVIATIONS = {
     "IsoProp": "C3H8O",
     "iPrOH": "C3H8O",
     "DMSO": "C2H6OS",
-    "TFA": "CF3COOH",
     "Me": "CH3",
+    "H20": "H2O",  # a zero for the letter; no molecule loses twenty hydrogens
+}
+# One name stands for an acid and for its anion: [M+FA]- and [M+FA-H]- are both the formate.
+_ACIDS = {
+    **dict.fromkeys(("FA", "HFA", "HFo", "Fo", "For", "formate"), ("HCOOH", "HCOO")),
+    **dict.fromkeys(("HAc", "Hac", "Ac", "AcO", "OAc", "acetate"), ("CH3COOH", "CH3COO")),
+    "TFA": ("CF3COOH", "CF3COO"),
 }
 # One ion has many names ([M+HCOO]-, [M+FA-H]-, [M+CHO2]-); these are the ones written out.
 _PREFERRED_NAMES = (
@@ -45,13 +40,20 @@ _PREFERRED_NAMES = (
     "[2M+HCOO]-", "[2M+CH3COO]-", "[2M+Na-2H]-", "[3M-H]-",
 )  # fmt: skip
 
-_ADDUCT = re.compile(
-    r"""\[? (?P<n>\d*) M (?P<terms>(?:[+-]\d*[A-Za-z(][A-Za-z0-9()]*)*) \]?
-        (?P<charge>\d*[+-] | [+-]\d+ | [+-]{2,} | )$""",
-    re.VERBOSE,
-)
-_TERM = re.compile(r"(?P<sign>[+-])(?P<count>\d*)(?P<formula>[A-Za-z(][A-Za-z0-9()]*)")
-_FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*)")
+_FORMULA = r"[A-Za-z(][A-Za-z0-9()]*"
+_INSIDE = re.compile(rf"(?P<n>\d*)M(?P<terms>(?:[+-]\d*{_FORMULA})*)")
+_TERM = re.compile(rf"(?P<sign>[+-])(?P<count>\d*)(?P<formula>{_FORMULA})")
+_CHARGE = re.compile(r"\d*[+-]|[+-]\d+|\++|-+|")
+_FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*)|\((\d*)([A-Z][A-Za-z0-9]*)\)(\d*)")
+# A number before one of these symbols is that of an isotope; 2H is two protons, D deuterium.
+_ISOTOPES = {
+    "C": (13, 14), "N": (15,), "O": (17, 18), "S": (33, 34, 36), "Cl": (35, 37), "Br": (79, 81),
+    "Li": (6, 7), "K": (39, 41), "B": (10, 11), "Si": (29, 30), "Fe": (54, 56, 57),
+}  # fmt: skip
+# Beyond these stand typing errors and attacks, not ions of small molecules.
+_MAX_CHARGE = 20
+_MAX_COUNT = 200
+_HEAVIEST_ELEMENT = 83  # what is heavier than bismuth is radioactive; Ac is written for acetate
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,9 @@ def default_adduct(ion_mode: str | None, charge: int = 0) -> str:
 def parse_adduct(text: str) -> Adduct:
     """Parse an adduct as libraries and instruments write it.
 
-    Understands ``[M+H]+``, ``M+H``, ``[M+Na]1+``, ``[M]+.``, ``[M+H]+*``, ``[M+2H]++``,
-    ``[2M+FA-H]-`` and any formula gained or lost, ``[M+H-C6H10O5]+``. Of several alternatives,
-    ``[M+CH3COO]-/[M-CH3]-``, the first counts.
+    Understands ``[M+H]+``, ``M+H``, ``(M+H)+``, ``MH+``, ``[M+H+]``, ``[M+Na]1+``, ``[M]+.``,
+    ``[Cat]+``, ``[M+2H]++``, ``[M+FA]-``, ``[M+37Cl]-`` and any formula gained or lost,
+    ``[M+H-(H2O)2]+``. Of several alternatives, ``[M+CH3COO]-/[M-CH3]-``, the first counts.
 
     Parameters
     ----------
@@ -152,33 +154,41 @@ def parse_adduct(text: str) -> Adduct:
     AdductError
         If the text is no adduct or its formula no formula.
     """
-    first, *_ = re.split(r"[/;,|]", text)
-    # "*", "." and "•" mark a radical, which changes neither mass nor charge.
-    compact = re.sub(r"[\s*•·.°]", "", first).replace("−", "-").replace("–", "-")
-    match = _ADDUCT.match(compact)
-    if not match:
+    inside, charge_text = _split(text)
+    match = _INSIDE.fullmatch(inside)
+    if not match or not _CHARGE.fullmatch(charge_text):
+        raise _not_understood(text)
+    if any(int(number) > _MAX_COUNT for number in re.findall(r"\d+", inside + " " + charge_text)):
         raise _not_understood(text)
     n_molecules = int(match["n"] or 1)
-    terms = _parse_terms(match["terms"], text)
-    charge = _parse_charge(match["charge"])
-    if charge is None:
-        charge = _guess_charge(terms)
-    if charge is None or charge == 0 or not 1 <= n_molecules <= 9:
+    written = _parse_charge(charge_text)
+    terms = _parse_terms(match["terms"], written, text)
+    charge = _formal_charge(terms) if written is None else written
+    if not 0 < abs(charge) <= _MAX_CHARGE or not 1 <= n_molecules <= 9:
         raise _not_understood(text)
 
-    composition = _composition(terms)
-    name = _preferred_by_ion().get((n_molecules, frozenset(composition.items()), charge))
+    atoms = _total(terms)
     masses = _atomic_masses()
-    if not composition.keys() <= masses.keys():
+    if not atoms.keys() <= masses.keys():
         raise _not_understood(text)
-    shift = sum(masses[symbol] * count for symbol, count in composition.items())
+    composition: Counter[str] = Counter()
+    for symbol, count in atoms.items():
+        composition[symbol.lstrip("0123456789")] += count
+    preferred = _preferred_by_ion().get((n_molecules, frozenset(atoms.items()), charge))
+    shift = sum(masses[symbol] * count for symbol, count in atoms.items())
     return Adduct(
-        name=name or _render(n_molecules, terms, charge),
+        name=preferred or _render(n_molecules, terms, charge),
         n_molecules=n_molecules,
         mass_shift=shift - charge * ELECTRON_MASS,
         charge=charge,
-        composition=tuple(sorted(composition.items())),
+        composition=tuple(sorted((symbol, n) for symbol, n in composition.items() if n)),
     )
+
+
+def ion_mode_of_text(text: str) -> str | None:
+    """Return the ion mode by the sign at the end of an adduct, understood or not."""
+    sign = re.search(r"([+-])\d*[\])]*$", _compact(text))
+    return None if sign is None else "positive" if sign[1] == "+" else "negative"
 
 
 def check_adduct(molecule: Molecule, adduct: Adduct) -> None:
@@ -211,26 +221,104 @@ def check_adduct(molecule: Molecule, adduct: Adduct) -> None:
 
 def _not_understood(text: str) -> AdductError:
     return AdductError(
-        f"adduct {text!r} is not understood. Write it as [M+H]+, [M-H]-, [M+Na]+ or [M]+."
+        f"adduct {text[:100]!r} is not understood. Write it as [M+H]+, [M-H]-, [M+Na]+ or [M]+."
     )
 
 
-def _parse_terms(terms: str, text: str) -> list[tuple[int, str]]:
-    """Return what is gained (positive count) or lost, each with its formula."""
-    parsed: list[tuple[int, str]] = []
+def _compact(text: str) -> str:
+    first, *_ = re.split(r"[/;,|]", text[:200])
+    # "*", "." and "•" mark a radical, which changes neither mass nor charge.
+    return re.sub(r"[\s*•·.°^]", "", first).replace("−", "-").replace("–", "-")
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return what stands within an adduct's brackets and its charge, however it is bracketed."""
+    # [M-H](-) and M+H[1+] bracket the charge.
+    compact = re.sub(r"(?<=.)[\[(](\d*[+-])[\])]$", r"\1", _compact(text))
+    if compact[:1] in ("[", "("):
+        inside, _, charge = compact[1:].rpartition("]" if compact[0] == "[" else ")")
+        inside = inside or charge  # the closing bracket is missing
+        charge = "" if inside == charge else charge
+    else:
+        # In M+2H2+ the second 2 is the charge, in M+NH4+ the 4 is not.
+        bare = re.fullmatch(r"(.*?(?<=[+-])\d*(?:H|Na|K|Li))?(?(1)(\d[+-])|(.*?)([+-]+\d*))", compact)
+        parts = [part for part in bare.groups() if part is not None] if bare else [compact, ""]
+        inside, charge = parts if len(parts) == 2 else (parts[0], "")
+    # [M+H+] and [M+.]+ have the sign inside, which must not contradict the one outside.
+    if inside.endswith(("+", "-")) and charge.strip("0123456789")[:1] in ("", inside[-1]):
+        inside, charge = inside[:-1], charge or inside[-1]
+    inside = re.sub(r"^Cat(?![a-z])", "M", inside)
+    # MH+ and MNa+ leave out the plus of what is gained.
+    return re.sub(r"^(\d*M)(?=[A-Z(])", r"\1+", inside), charge
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """Something gained (positive count) or lost."""
+
+    count: int
+    formula: str
+    atoms: Counter[str]
+
+
+def _parse_terms(terms: str, charge: int | None, text: str) -> list[_Term]:
+    matches = list(_TERM.finditer(terms))
+    parsed = []
+    for match in matches:
+        count = int(match["sign"] + (match["count"] or "1"))
+        formula = match["formula"]
+        if formula in _ACIDS or formula.strip("()") in _ACIDS:
+            rest = [_term(m, text) for m in matches if m["formula"] not in _ACIDS]
+            names = _ACIDS[formula.strip("()")]
+            formula = _acid_or_anion(names, count, charge, _formal_charge(rest), text)
+            parsed.append(_Term(count, formula, _atoms(formula, text)))
+        else:
+            parsed.append(_term(match, text))
+    return parsed
+
+
+def _term(match: re.Match[str], text: str) -> _Term:
+    number, formula = match["count"], _ABBREVIATIONS.get(match["formula"], match["formula"])
+    symbol = re.match(r"[A-Z][a-z]?", formula)
+    if symbol and number and int(number) in _ISOTOPES.get(symbol[0], ()):
+        formula = f"({number}{symbol[0]}){formula[symbol.end() :]}"
+        number = ""
+    return _Term(int(match["sign"] + (number or "1")), formula, _atoms(formula, text))
+
+
+def _acid_or_anion(
+    names: tuple[str, str], count: int, charge: int | None, others: int, text: str
+) -> str:
+    """Return the formula, of an acid and its anion, that gives the ion the charge it is said to have."""
+    acid, anion = names
+    if charge is None or charge == others - count:
+        return anion
+    if charge == others:
+        return acid
+    raise _not_understood(text)
+
+
+def _atoms(formula: str, text: str) -> Counter[str]:
+    """Return the atoms of a formula with groups: ``(H2O)2``, ``(13C)2H4``."""
+    atoms: Counter[str] = Counter()
     position = 0
-    while position < len(terms):
-        match = _TERM.match(terms, position)
+    while position < len(formula):
+        match = _FORMULA_PART.match(formula, position)
         if not match:
             raise _not_understood(text)
-        sign = 1 if match["sign"] == "+" else -1
-        formula = match["formula"].replace("(", "").replace(")", "")
-        formula = _ABBREVIATIONS.get(formula, formula)
-        if "".join(f"{s}{n}" for s, n in _FORMULA_PART.findall(formula)) != formula:
-            raise _not_understood(text)
-        parsed.append((sign * int(match["count"] or 1), formula))
+        symbol, number, mass_number, group, times = match.groups()
+        if symbol:
+            atoms["2H" if symbol == "D" else symbol] += int(number or 1)
+        elif mass_number:
+            isotope = re.fullmatch(r"([A-Z][a-z]?)(\d*)", group)
+            if isotope is None or int(mass_number) not in _ISOTOPES.get(isotope[1], ()):
+                raise _not_understood(text)
+            atoms[f"{mass_number}{isotope[1]}"] += int(isotope[2] or 1) * int(times or 1)
+        else:
+            for part, n in _atoms(group, text).items():
+                atoms[part] += n * int(times or 1)
         position = match.end()
-    return parsed
+    return atoms
 
 
 def _parse_charge(text: str) -> int | None:
@@ -243,30 +331,32 @@ def _parse_charge(text: str) -> int | None:
 
 # Charge that a part brings along when the adduct is written without one, as in "M+Na".
 _CHARGE_OF_PART = {
-    "H": 1, "Na": 1, "K": 1, "Li": 1, "NH4": 1, "Cl": -1, "Br": -1, "I": -1, "F": -1,
+    "H": 1, "D": 1, "Na": 1, "K": 1, "Li": 1, "NH4": 1, "Cl": -1, "Br": -1, "I": -1, "F": -1,
     "HCOO": -1, "CHO2": -1, "HCO2": -1, "CH3COO": -1, "C2H3O2": -1, "CF3COO": -1,
+    "Ca": 2, "Mg": 2, "(37Cl)": -1, "(81Br)": -1,
 }  # fmt: skip
 
 
-def _guess_charge(terms: list[tuple[int, str]]) -> int | None:
-    charge = sum(count * _CHARGE_OF_PART.get(formula, 0) for count, formula in terms)
-    return charge or None
+def _formal_charge(terms: list[_Term]) -> int:
+    return sum(term.count * _CHARGE_OF_PART.get(term.formula, 0) for term in terms)
 
 
-def _composition(terms: list[tuple[int, str]]) -> Counter[str]:
-    composition: Counter[str] = Counter()
-    for count, formula in terms:
-        for symbol, number in _FORMULA_PART.findall(formula):
-            composition[symbol] += count * int(number or 1)
-    return Counter({symbol: count for symbol, count in composition.items() if count})
+def _total(terms: list[_Term]) -> dict[str, int]:
+    """Return the atoms gained or lost in all; the common isotope of an element is the element."""
+    total: Counter[str] = Counter()
+    for term in terms:
+        for symbol, number in term.atoms.items():
+            total[_common_isotopes().get(symbol, symbol)] += term.count * number
+    return {symbol: count for symbol, count in total.items() if count}
 
 
-def _render(n_molecules: int, terms: list[tuple[int, str]], charge: int) -> str:
+def _render(n_molecules: int, terms: list[_Term], charge: int) -> str:
     """Write an adduct without a preferred name: gains first, so that one ion has one name."""
-    ordered = sorted(terms, key=lambda term: (term[0] < 0, term[1]))
+    ordered = sorted(terms, key=lambda term: (term.count < 0, term.formula))
     parts = "".join(
-        f"{'+' if count > 0 else '-'}{abs(count) if abs(count) > 1 else ''}{formula}"
-        for count, formula in ordered
+        f"{'+' if term.count > 0 else '-'}{abs(term.count) if abs(term.count) > 1 else ''}"
+        f"{term.formula}"
+        for term in ordered
     )
     number = str(n_molecules) if n_molecules > 1 else ""
     size = str(abs(charge)) if abs(charge) > 1 else ""
@@ -277,21 +367,34 @@ def _render(n_molecules: int, terms: list[tuple[int, str]], charge: int) -> str:
 def _preferred_by_ion() -> dict[tuple[int, frozenset[tuple[str, int]], int], str]:
     preferred = {}
     for name in _PREFERRED_NAMES:
-        match = _ADDUCT.match(name)
-        if match is None:
+        inside, charge_text = _split(name)
+        match = _INSIDE.fullmatch(inside)
+        charge = _parse_charge(charge_text)
+        if match is None or charge is None:
             raise _not_understood(name)
-        terms = _parse_terms(match["terms"], name)
-        charge = _parse_charge(match["charge"]) or 0
-        key = (int(match["n"] or 1), frozenset(_composition(terms).items()), charge)
-        preferred[key] = name
+        atoms = _total(_parse_terms(match["terms"], charge, name))
+        preferred[int(match["n"] or 1), frozenset(atoms.items()), charge] = name
     return preferred
 
 
 @lru_cache(maxsize=1)
 def _atomic_masses() -> dict[str, float]:
-    """Monoisotopic mass in u by symbol; RDKit itself prints a stack trace for unknown symbols."""
+    """Monoisotopic mass in u by symbol, and of isotopes; RDKit prints a trace for unknown symbols."""
+    table = Chem.GetPeriodicTable()
+    masses = {
+        table.GetElementSymbol(number): table.GetMostCommonIsotopeMass(number)
+        for number in range(1, _HEAVIEST_ELEMENT + 1)
+    }
+    for symbol, numbers in {**_ISOTOPES, "H": (2,)}.items():
+        for number in numbers:
+            masses[f"{number}{symbol}"] = table.GetMassForIsotope(symbol, number)
+    return masses
+
+
+@lru_cache(maxsize=1)
+def _common_isotopes() -> dict[str, str]:
     table = Chem.GetPeriodicTable()
     return {
-        table.GetElementSymbol(number): table.GetMostCommonIsotopeMass(number)
-        for number in range(1, 119)
+        f"{table.GetMostCommonIsotope(symbol)}{symbol}": symbol
+        for symbol in (table.GetElementSymbol(n) for n in range(1, _HEAVIEST_ELEMENT + 1))
     }

@@ -6,9 +6,22 @@ is the builtin exception that fits, so that callers who do not know team5 can ca
 
 
 class Team5Error(Exception):
-    """Base of all errors team5 raises on purpose; its text is complete, no traceback needed."""
+    """Base of all errors team5 raises on purpose; its text is complete, no traceback needed.
+
+    Attributes
+    ----------
+    code : str
+        What went wrong as a fixed word for programs, ``no_peaks``; empty where none is given.
+    argument : str
+        The argument or field at fault; empty where none is.
+    """
 
     exit_code = 1
+
+    def __init__(self, *args: object, code: str = "", argument: str = "") -> None:
+        super().__init__(*args)
+        self.code = code
+        self.argument = argument
 
 
 class MoleculeError(Team5Error, ValueError):

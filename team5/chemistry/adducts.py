@@ -241,9 +241,9 @@ def _split(text: str) -> tuple[str, str]:
         charge = "" if inside == charge else charge
     else:
         # In M+2H2+ the second 2 is the charge, in M+NH4+ the 4 is not.
-        bare = re.fullmatch(r"(.*?(?<=[+-])\d*(?:H|Na|K|Li))?(?(1)(\d[+-])|(.*?)([+-]+\d*))", compact)
-        parts = [part for part in bare.groups() if part is not None] if bare else [compact, ""]
-        inside, charge = parts if len(parts) == 2 else (parts[0], "")
+        doubly = re.fullmatch(r"(.*[+-]\d*(?:H|Na|K|Li))(\d[+-])", compact)
+        bare = doubly or re.fullmatch(r"(.*?)([+-]+\d*)", compact)
+        inside, charge = bare.groups() if bare else (compact, "")
     # [M+H+] and [M+.]+ have the sign inside, which must not contradict the one outside.
     if inside.endswith(("+", "-")) and charge.strip("0123456789")[:1] in ("", inside[-1]):
         inside, charge = inside[:-1], charge or inside[-1]
@@ -289,7 +289,7 @@ def _term(match: re.Match[str], text: str) -> _Term:
 def _acid_or_anion(
     names: tuple[str, str], count: int, charge: int | None, others: int, text: str
 ) -> str:
-    """Return the formula, of an acid and its anion, that gives the ion the charge it is said to have."""
+    """Return the formula, acid's or anion's, that gives the ion the charge written."""
     acid, anion = names
     if charge is None or charge == others - count:
         return anion
@@ -379,7 +379,7 @@ def _preferred_by_ion() -> dict[tuple[int, frozenset[tuple[str, int]], int], str
 
 @lru_cache(maxsize=1)
 def _atomic_masses() -> dict[str, float]:
-    """Monoisotopic mass in u by symbol, and of isotopes; RDKit prints a trace for unknown symbols."""
+    """Monoisotopic mass in u by symbol; RDKit itself prints a trace for unknown symbols."""
     table = Chem.GetPeriodicTable()
     masses = {
         table.GetElementSymbol(number): table.GetMostCommonIsotopeMass(number)

@@ -4,7 +4,12 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem.Descriptors import ExactMolWt
 
-from team5.chemistry.adducts import _PREFERRED_NAMES, default_adduct, parse_adduct
+from team5.chemistry.adducts import (
+    _PREFERRED_NAMES,
+    default_adduct,
+    ion_mode_of_text,
+    parse_adduct,
+)
 from team5.chemistry.molecule import parse_smiles
 from team5.errors import AdductError
 
@@ -103,6 +108,26 @@ def test_radical_cation_of_a_neutral_structure_lacks_one_electron():
         ("[M-C6H10O5+H]+", "[M+H-C6H10O5]+"),
         ("[M-2H]2-", "[M-2H]2-"),
         ("[M-2H]-", "[M-2H]-"),
+        ("(M+H)+", "[M+H]+"),
+        ("[M+H+]", "[M+H]+"),
+        ("MH+", "[M+H]+"),
+        ("2MNa+", "[2M+Na]+"),
+        ("M+2H2+", "[M+2H]2+"),
+        ("M+H[1+]", "[M+H]+"),
+        ("[M-H](-)", "[M-H]-"),
+        ("[M+.]+", "[M]+"),
+        ("[M+]", "[M]+"),
+        ("[Cat]+", "[M]+"),
+        ("[M+FA]-", "[M+HCOO]-"),
+        ("[M+Ac]-", "[M+CH3COO]-"),
+        ("[M+AcO]-", "[M+CH3COO]-"),
+        ("[M+OAc]-", "[M+CH3COO]-"),
+        ("[M+Ac-H]-", "[M+CH3COO]-"),
+        ("[M+TFA]-", "[M+CF3COO]-"),
+        ("[M+H-H20]+", "[M-H2O+H]+"),
+        ("[M+H-(H2O)2]+", "[M-2H2O+H]+"),
+        ("[M+35Cl]-", "[M+Cl]-"),
+        ("[M+37Cl]-", "[M+(37Cl)]-"),
     ],
 )
 def test_ways_of_writing_have_one_name(text, name):
@@ -111,13 +136,32 @@ def test_ways_of_writing_have_one_name(text, name):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "H", "[M]", "[M+Xy]+", "[M+H]0+", "M+?", "[M+h]+", "[0M+H]+", "protonated", "[X+H]+"],
-)
+    ["", "H", "[M]", "[M+Xy]+", "[M+H]0+", "M+?", "[M+h]+", "[0M+H]+", "protonated", "[X+H]+",
+     "[M+?]+", "[M-?]-", "[M+H+2i]+", "[M+Ac]+", "[M+C2Ac]+", "[M+U]+", "[M+99999H]99999+",
+     "[M+(H2O)999]+", "[M+H+]-", "[M+21H]21+"],
+)  # fmt: skip
 def test_text_that_is_no_adduct_is_refused_with_its_text_and_an_example(text):
     with pytest.raises(AdductError) as refused:
         parse_adduct(text)
     assert repr(text) in str(refused.value)
     assert "[M+H]+" in str(refused.value)
+
+
+def test_isotopes_have_their_own_mass():
+    chloride, heavy = parse_adduct("[M+Cl]-"), parse_adduct("[M+37Cl]-")
+    assert heavy.mass_shift - chloride.mass_shift == pytest.approx(1.99705, abs=1e-5)
+    assert heavy.composition == chloride.composition
+    deuterated = parse_adduct("[M+D]+").precursor_mz(CAFFEINE)
+    assert deuterated == pytest.approx(196.09393, abs=1e-4)
+    assert parse_adduct("[M+2H]2+").charge == 2  # two protons
+
+
+@pytest.mark.parametrize(
+    ("text", "ion_mode"),
+    [("[M+?]+", "positive"), ("[M-?]1-", "negative"), ("[M+X](-)", "negative"), ("M", None)],
+)
+def test_sign_of_an_adduct_that_is_not_understood_is_known(text, ion_mode):
+    assert ion_mode_of_text(text) == ion_mode
 
 
 def test_unknown_element_prints_nothing(capfd):

@@ -1,6 +1,6 @@
 # docker build -t team5 .
 # docker run --rm -p 8000:8000 -v ./checkpoints:/team5/checkpoints:ro team5
-FROM python:3.11-slim-bookworm
+FROM python:3.11-slim-bookworm@sha256:528257d48c1da0dcecc2e725d1ae34498d60c965f1241e39cd6a85a8859bdf84
 
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

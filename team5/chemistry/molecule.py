@@ -91,7 +91,7 @@ class Molecule:
     @cached_property
     def inchikey14(self) -> str:
         """First block of the InChIKey: the same for all stereo and charge forms of a skeleton."""
-        with _quiet():
+        with quiet():
             key = str(Chem.MolToInchiKey(self.mol))
         if not key:
             raise MoleculeError(
@@ -153,18 +153,18 @@ def parse_smiles(smiles: str) -> Molecule:
         raise MoleculeError("the SMILES is empty. Give a structure such as CCO.")
     if len(text) > MAX_SMILES_LENGTH:
         raise MoleculeError(
-            f"SMILES {_shorten(text)!r}: {len(text)} characters; at most {MAX_SMILES_LENGTH}. "
+            f"SMILES {shorten(text)!r}: {len(text)} characters; at most {MAX_SMILES_LENGTH}. "
             "Give a smaller structure."
         )
     if blank := re.search(r"\s", text):
         raise MoleculeError(
-            f"SMILES {_shorten(text)!r}: a blank at position {blank.start() + 1}. "
+            f"SMILES {shorten(text)!r}: a blank at position {blank.start() + 1}. "
             "Give the SMILES alone, without a name after it."
         )
     if not text.isascii():
         place = next(i for i, character in enumerate(text) if not character.isascii())
         raise MoleculeError(
-            f"SMILES {_shorten(text)!a}: character {text[place]!a} at position "
+            f"SMILES {shorten(text)!a}: character {text[place]!a} at position "
             f"{place + 1} is not ASCII. Type it anew; look-alikes come from word processors."
         )
     whole = parse_typed(text)
@@ -178,15 +178,17 @@ def parse_smiles(smiles: str) -> Molecule:
     mol = _neutralise(mol, notes)
     if mol.GetNumAtoms() > MAX_HEAVY_ATOMS:
         raise MoleculeError(
-            f"SMILES {_shorten(text)!r}: {mol.GetNumAtoms()} heavy atoms; "
-            f"at most {MAX_HEAVY_ATOMS} can be fragmented. Leave it out."
+            f"SMILES {shorten(text)!r}: {mol.GetNumAtoms()} heavy atoms; "
+            f"at most {MAX_HEAVY_ATOMS} can be fragmented. Leave it out.",
+            code="too_many_heavy_atoms",
         )
     mol, order = _in_canonical_order(mol)
     return Molecule(smiles, mol, tuple(atom_indices[i] for i in order), tuple(notes))
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Keep RDKit from printing while this lasts."""
     with _log_lock, rdBase.BlockLogs():
         yield
 
@@ -205,12 +207,12 @@ def parse_typed(text: str) -> Chem.Mol:
     params.sanitize = False
     params.removeHs = False
     params.parseName = False
-    with _quiet():
+    with quiet():
         mol = Chem.MolFromSmiles(text, params)
     if mol is None:
         raise MoleculeError(_explain_syntax(text, _complaint(text, params)))
     try:
-        with _quiet():
+        with quiet():
             Chem.SanitizeMol(mol)
     except Chem.MolSanitizeException as error:
         raise MoleculeError(_explain_sanitization(text, mol, str(error))) from error
@@ -219,13 +221,13 @@ def parse_typed(text: str) -> Chem.Mol:
     for atom in atoms_of(mol):
         if atom.GetAtomicNum() == 0:
             raise MoleculeError(
-                f"SMILES {_shorten(text)!r}: atom {atom.GetIdx() + 1} is a placeholder "
+                f"SMILES {shorten(text)!r}: atom {atom.GetIdx() + 1} is a placeholder "
                 f"({atom.GetSmarts()}). Give a complete structure."
             )
         number, isotope = atom.GetAtomicNum(), atom.GetIsotope()
         if isotope and not _PERIODIC_TABLE.GetMassForIsotope(number, isotope):
             raise MoleculeError(
-                f"SMILES {_shorten(text)!r}: atom {atom.GetIdx() + 1} is {isotope}"
+                f"SMILES {shorten(text)!r}: atom {atom.GetIdx() + 1} is {isotope}"
                 f"{atom.GetSymbol()}, an isotope that is not known. Correct the number."
             )
         atom.SetIntProp("_typed_index", atom.GetIdx())
@@ -234,10 +236,10 @@ def parse_typed(text: str) -> Chem.Mol:
         if bond.GetBondType() not in _STRUCTURE_BONDS:
             ends = bond.GetBeginAtomIdx() + 1, bond.GetEndAtomIdx() + 1
             raise MoleculeError(
-                f"SMILES {_shorten(text)!r}: the bond between atoms {ends[0]} and {ends[1]} is "
+                f"SMILES {shorten(text)!r}: the bond between atoms {ends[0]} and {ends[1]} is "
                 "neither single, double, triple nor aromatic. Give a complete structure."
             )
-    with _quiet():
+    with quiet():
         mol = Chem.RemoveHs(mol)
         Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
     return mol
@@ -277,7 +279,7 @@ def _explain_syntax(text: str, complaint: str) -> str:
     else:
         lines = [line for line in complaint.splitlines() if line.strip()]
         why = lines[0].split("SMILES Parse Error: ")[-1].strip() if lines else "not understood"
-    return f"SMILES {_shorten(text)!r}: {why}{where}. Check the text around there."
+    return f"SMILES {shorten(text)!r}: {why}{where}. Check the text around there."
 
 
 def _unclosed_ring(text: str) -> int | None:
@@ -305,7 +307,7 @@ def _explain_sanitization(text: str, mol: Chem.Mol, message: str) -> str:
         what = f"atoms {numbers} cannot form an aromatic ring"
     else:
         what = message
-    return f"SMILES {_shorten(text)!r}: {what}. Correct the structure."
+    return f"SMILES {shorten(text)!r}: {what}. Correct the structure."
 
 
 def _largest_organic_component(
@@ -355,7 +357,7 @@ def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
     if not moved:
         return mol
     try:
-        with _quiet():
+        with quiet():
             Chem.SanitizeMol(neutral)
     except Chem.MolSanitizeException:
         # An ion that owes its aromaticity to the charge, such as a cyclopentadienyl anion.
@@ -374,15 +376,16 @@ def _in_canonical_order(mol: Chem.Mol) -> tuple[Chem.Mol, list[int]]:
     params.removeHs = False
     canonical = Chem.MolToSmiles(mol)
     order = list(mol.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"])
-    with _quiet():
+    with quiet():
         rewritten = Chem.MolFromSmiles(canonical, params)
     if rewritten is None:
         raise MoleculeError(
-            f"SMILES {_shorten(canonical)!r}: the canonical form of this structure cannot be read "
+            f"SMILES {shorten(canonical)!r}: the canonical form of this structure cannot be read "
             "again. Write its charges and aromatic rings in another way."
         )
     return rewritten, order
 
 
-def _shorten(text: str, length: int = 60) -> str:
+def shorten(text: str, length: int = 60) -> str:
+    """Return a text cut to a length, with an ellipsis where it was cut."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,61 @@
+"""Structures as files write them, SMILES, InChI or molblock, turned into SMILES."""
+
+from __future__ import annotations
+
+from rdkit import Chem
+
+from team5.chemistry.molecule import quiet, shorten
+from team5.constants import MAX_SMILES_LENGTH
+from team5.errors import MoleculeError
+
+_INCHI = "InChI="
+_MOLBLOCK_END = "M  END"
+
+
+def to_smiles(text: str) -> str:
+    """Return the SMILES of a structure written as SMILES, InChI or molblock.
+
+    A SMILES comes back as it is, without blanks around it: `parse_smiles` tells what is wrong
+    with it.
+
+    Raises
+    ------
+    MoleculeError
+        If an InChI or molblock is not understood.
+    """
+    stripped = text.strip()
+    if stripped.startswith(_INCHI):
+        if len(stripped) > MAX_SMILES_LENGTH:
+            raise MoleculeError(
+                f"InChI {shorten(stripped)!r}: {len(stripped)} characters; at most "
+                f"{MAX_SMILES_LENGTH}. Give a smaller structure.",
+                code="structure_not_understood",
+            )
+        with quiet():
+            mol = Chem.MolFromInchi(stripped)
+        what = f"InChI {shorten(stripped)!r}"
+    elif "\n" in stripped and _MOLBLOCK_END in stripped:
+        with quiet():
+            mol = Chem.MolFromMolBlock(text, removeHs=False)
+        what = f"molblock {text.splitlines()[0].strip()!r}"
+    else:
+        return stripped
+    if mol is None or not mol.GetNumAtoms():
+        raise MoleculeError(
+            f"{what}: not understood. Correct the structure.", code="structure_not_understood"
+        )
+    return str(Chem.MolToSmiles(mol))
+
+
+def looks_like_structure(text: str) -> bool:
+    """Tell whether a word is an InChI or follows the grammar of SMILES; valences are not judged."""
+    if text.startswith(_INCHI):
+        return True
+    params = Chem.SmilesParserParams()
+    params.sanitize = False
+    params.parseName = False
+    if len(text) > MAX_SMILES_LENGTH or not text.isascii():
+        return False
+    with quiet():
+        mol = Chem.MolFromSmiles(text, params)
+    return mol is not None and mol.GetNumAtoms() > 0

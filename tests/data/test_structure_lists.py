@@ -210,7 +210,7 @@ def test_titles_name_molblocks_where_no_tag_does(tmp_path):
         ("a.csv", "structure,name\nCCO,ethanol\n", "there are structure, name"),
         ("a.tsv", "a\tb\nx\ty\n", "no column smiles or inchi"),
         ("a.txt", "BEGIN IONS\nPEPMASS=100\n100 1\nEND IONS\n", "no list of structures"),
-        ("a.txt", "Dear reader, this is prose.\n", "its columns begin 'Dear, reader, this"),
+        ("a.txt", "Dear all, hello\n\nRead!\n", "its columns begin 'Dear, all, hello'"),
         ("a.smi", "1\t2\n3\t4\n", "no list of structures; its columns begin '1, 2'"),
     ],
 )

@@ -281,7 +281,7 @@ def _iter_table(
 
 def _structure_column(sample: Sequence[str], at: int, place: Path) -> int:
     """Return which column of a list holds the structures: the one where most are understood."""
-    rows = [_cells(line) for line in sample[at:] if not _is_blank(line)]
+    rows = [_cells(line) for line in sample[at:] if not _is_blank(line) and not _is_header(line)]
     n_columns = max((len(cells) for cells in rows), default=0)
     hits = [
         sum(len(cells) > column and looks_like_structure(cells[column]) for cells in rows)
@@ -299,6 +299,10 @@ def _structure_column(sample: Sequence[str], at: int, place: Path) -> int:
             code="no_structure_list",
         )
     return 0
+
+
+def _is_header(line: str) -> bool:
+    return bool(_structure_columns([line, *line.split()]))
 
 
 def _may_be_smiles(word: str) -> bool:
@@ -321,10 +325,10 @@ def _iter_lines(lines: Iterable[str], column: int) -> _Records:
         else:
             cells = _cells(line)
             text, name = cells[column] if column < len(cells) else "", cells[0]
-        is_header = is_first and bool(_structure_columns([line, *line.split()]))
-        is_first = False
-        if is_header:
+        if is_first and _is_header(line):
+            is_first = False
             continue
+        is_first = False
         if text:
             yield StructureRecord(number, text, name.strip() or None)
         else:

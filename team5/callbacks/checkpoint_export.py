@@ -1,9 +1,9 @@
-"""Exports a better epoch, records its metrics, moves ``latest``."""
+"""Callback that exports each better epoch as a version and moves ``latest``."""
 
 import datetime as dt
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
@@ -45,15 +45,15 @@ class Exportable(Protocol):
         """Return state dicts to go on training from, None to leave them out."""
 
     def export_files(self) -> dict[str, str]:
-        """Return further files by name, such as the model card."""
+        """Return further files by name."""
 
 
 class CheckpointExport(Callback):
     """Write a version each time the monitored validation metric improves.
 
-    The version's figures are those the module logged at that validation: ``val/accuracy`` and
-    ``val/f1_score``, and all other ``val/`` metrics beside them. Validation before training, or
-    by itself, exports nothing.
+    Its tracker entry holds the metrics the module logged at that validation: ``val/accuracy``,
+    ``val/f1_score`` and all other ``val/`` metrics. Validation before training, or by itself,
+    exports nothing.
 
     Parameters
     ----------
@@ -68,16 +68,23 @@ class CheckpointExport(Callback):
         export (next minor after the highest present) and replaced whole at every better epoch.
     set_as_latest : "on_success", "always" or "never"
         Move ``latest`` when the run ends well, at each export, or not at all.
+    version, best_score : str and float, optional
+        The version that a resumed run owns, and the score it was exported with.
+    facts : mapping, optional
+        Facts for ``config.json`` that the module does not know, such as the data set.
+    model_card : str
+        Text of the version's README.md, if any.
+    allow : sequence of str
+        Encoders outside team5 that may be imported to judge versions.
     description : str
         One line for the tracker.
     save_optimizer : bool
-        Write ``optimizer.bin``, four times the size of the weights, without which a version cannot
-        be resumed.
+        Write ``optimizer.bin``, four times the size of the weights, which resuming needs.
     gate_queries : path, optional
         Frozen queries, as evaluate.py reads them: ``latest`` moves only to a version that is not
         worse on these than the present one; the version is exported all the same. None takes the
-        file that ``TEAM5_GATE_QUERIES`` names, if it is set. A version that is latest already, and
-        is replaced at a better epoch, is not judged anew: the one before is gone.
+        file that ``TEAM5_GATE_QUERIES`` names, if it is set. A latest version that is replaced at a
+        better epoch is not judged again: its predecessor is gone.
 
     Raises
     ------
@@ -95,6 +102,11 @@ class CheckpointExport(Callback):
         description: str = "",
         save_optimizer: bool = True,
         gate_queries: str | Path | None = None,
+        version: str | None = None,
+        best_score: float | None = None,
+        facts: Mapping[str, Any] | None = None,
+        model_card: str = "",
+        allow: Sequence[str] = (),
     ) -> None:
         super().__init__()
         _check_choice("mode", mode, get_args(Mode))
@@ -107,15 +119,16 @@ class CheckpointExport(Callback):
         self.description = description
         self.save_optimizer = save_optimizer
         self.gate_queries = gate_queries
-        self.version: str | None = None
-        self.best_score: float | None = None
-        # Encoders outside team5 that may be imported to judge versions.
-        self.allow: Sequence[str] = ()
-        self._resumed = False
+        self.version = version
+        self.best_score = best_score
+        self.facts = dict(facts or {})
+        self.model_card = model_card
+        self.allow = allow
+        self._is_resumed = version is not None
         self._frozen: FrozenQueries | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Read the frozen queries: a fault of theirs is told before anything is trained.
+        """Read the frozen queries, so that a fault of theirs is reported before training.
 
         Raises
         ------
@@ -162,21 +175,16 @@ class CheckpointExport(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the version of an earlier run; and with its score, if it is of this metric.
+        """Continue with the version of an earlier run, and with its score if it is of this metric.
 
-        The state within a version was taken just before its export, so that what `resume_as` was
-        told counts for more.
+        The state within a version was taken just before its export, so that what the constructor
+        was given takes precedence.
         """
-        if self._resumed:
+        if self._is_resumed:
             return
         self.version = state_dict["version"]
         if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self.best_score = state_dict["best_score"]
-
-    def resume_as(self, version: str, best_score: float) -> None:
-        """Go on with this version and the score it was exported with."""
-        self._resumed = True
-        self.version, self.best_score = version, best_score
 
     def _is_better(self, score: float) -> bool:
         if not math.isfinite(score):
@@ -192,8 +200,8 @@ class CheckpointExport(Callback):
             tracker.set_latest(version, reason)
         else:
             try:
-                said, judged = self._judge(self._frozen, version, where)
-                tracker.set_latest(version, f"{reason}; {said}", judged)
+                verdict, differences = self._judge(self._frozen, version, where)
+                tracker.set_latest(version, f"{reason}; {verdict}", differences)
             except (StorageError, TrackerError):
                 raise
             except Team5Error as error:
@@ -205,7 +213,7 @@ class CheckpointExport(Callback):
         self, frozen: FrozenQueries, version: str, where: device
     ) -> tuple[str, dict[str, Any] | None]:
         _log.info("Comparing %s with latest on %d queries", version, len(frozen.queries))
-        # A model that is made draws weights; the training is not to notice.
+        # Making a model draws random weights, which must not change the training's own draws.
         with (
             fork_rng(devices=[]),
             tqdm(desc=f"Judging {version}", leave=False, disable=None) as bar,
@@ -236,7 +244,8 @@ class CheckpointExport(Callback):
         self, trainer: Trainer, model: Exportable, metrics: dict[str, float], score: float
     ) -> str:
         today = dt.date.today().isoformat()
-        config = model.export_config()
+        config = {**model.export_config(), **self.facts}
+        card = {"README.md": self.model_card} if self.model_card else {}
         training = {
             **config.get("training", {}),
             "epoch": trainer.current_epoch,
@@ -247,20 +256,20 @@ class CheckpointExport(Callback):
             "team5_version": __version__,
             "date": today,
         }
-        # At once: whoever is interrupted from now on is to know of it.
+        # At once, so that a run interrupted from now on names it.
         self.version = version = export_version(
             self.root,
             version=None if self.every_best else self.version,
             config={**config, "training": training},
             weights=model.export_weights(),
             optimizer=model.optimizer_state() if self.save_optimizer else None,
-            extra_files=model.export_files(),
+            extra_files={**card, **model.export_files()},
             entry=TrackerEntryFields(
                 description=self.description,
                 accuracy=_metric(metrics, _ACCURACY),
                 f1_score=_metric(metrics, _F1_SCORE),
                 date=today,
-                extra_performance=_further_figures(metrics),
+                extra_performance=_further_metrics(metrics),
             ),
             set_as_latest=self.set_as_latest == "always" and self._frozen is None,
             replace=not self.every_best,
@@ -279,16 +288,16 @@ def _metric(metrics: dict[str, float], name: str) -> float:
     return metrics[name]
 
 
-def _further_figures(metrics: dict[str, float]) -> dict[str, float]:
-    figures = {
+def _further_metrics(metrics: dict[str, float]) -> dict[str, float]:
+    further = {
         name.removeprefix(_VALIDATION): value
         for name, value in metrics.items()
         if name.startswith(_VALIDATION) and name not in (_ACCURACY, _F1_SCORE)
     }
-    undefined = sorted(name for name, value in figures.items() if not math.isfinite(value))
+    undefined = sorted(name for name, value in further.items() if not math.isfinite(value))
     if undefined:  # such as AUROC of one class; JSON has no number for it
         _log.warning("not recorded, because not finite: %s", ", ".join(undefined))
-    return {name: value for name, value in figures.items() if math.isfinite(value)}
+    return {name: value for name, value in further.items() if math.isfinite(value)}
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

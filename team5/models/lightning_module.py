@@ -118,9 +118,6 @@ class Team5LightningModule(lightning.LightningModule):
                 "candidate_head": ReferenceHead(),
             }
         )
-        # Facts for config.json that only the caller knows, such as the data set.
-        self.export_facts: dict[str, Any] = {}
-        self.model_card = ""
 
         # What is measured on has been gathered: torchmetrics would count it once per process.
         self.val_loss = MeanMetric(sync_on_compute=False)
@@ -283,18 +280,17 @@ class Team5LightningModule(lightning.LightningModule):
         return {name: tensor.detach().cpu().contiguous() for name, tensor in weights}
 
     def export_config(self) -> dict[str, Any]:
-        """Return what rebuilds model and tokenizer, its calibration, and the training's facts."""
+        """Return what rebuilds model and tokenizer, and the calibration."""
         return {
             **self.scored.to_config(),
             "calibration": {
                 question: to_calibration(answers) for question, answers in self._answers.items()
             },
-            **self.export_facts,
         }
 
     def export_files(self) -> dict[str, str]:
-        """Return the model card."""
-        return {"README.md": self.model_card} if self.model_card else {}
+        """Return no files beyond those of the training."""
+        return {}
 
     def optimizer_state(self) -> dict[str, Any] | None:
         """Return all that a resumed run needs: weights, optimizer, schedule, loops, callbacks."""

@@ -1,4 +1,4 @@
-"""What train.py asks of a module and of data, whoever wrote them: checked before anything runs."""
+"""Interfaces of the modules and data that can be trained, and checks of them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,10 @@ class TrainableModule(Protocol):
     Attributes
     ----------
     model : Team5Model
-        What is trained; its tokenizer cuts the structures of the data.
-    export_facts : dict
-        What ``export_config`` is to add to config.json; set before the fit.
-    model_card : str
-        What ``export_files`` is to give as README.md; set before the fit.
+        The model to train; its tokenizer cuts the structures of the data.
     """
 
     model: Team5Model
-    export_facts: dict[str, Any]
-    model_card: str
 
     def take_weights(self, weights: dict[str, Any], source: str) -> None:
         """Start from the weights of a version."""
@@ -46,7 +40,7 @@ class TrainableData(Protocol):
     tokenizer : MoleculeTokenizer
         Set to the model's before ``prepare_data``.
     facts : dict
-        What it learned from, for config.json and the model card: set by ``setup``.
+        Facts about the data for config.json and the model card, set by ``setup``.
     is_computed : bool
         Whether the spectra are computed, not measured; then the version never becomes latest.
     """
@@ -57,7 +51,7 @@ class TrainableData(Protocol):
 
 
 def check_module(module: object) -> None:
-    """Refuse what cannot be trained.
+    """Refuse an object that cannot be trained.
 
     Raises
     ------
@@ -68,7 +62,7 @@ def check_module(module: object) -> None:
 
 
 def check_data(data: object) -> None:
-    """Refuse what cannot be learned from.
+    """Refuse an object that cannot be trained on.
 
     Raises
     ------
@@ -78,7 +72,7 @@ def check_data(data: object) -> None:
     _check("data", data, lightning.LightningDataModule, _DATA, "TrainableData")
 
 
-_MODULE = ("model", "export_facts", "model_card", "take_weights")
+_MODULE = ("model", "take_weights")
 _DATA = ("tokenizer", "facts", "is_computed")
 
 

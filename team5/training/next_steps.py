@@ -1,0 +1,80 @@
+"""Log messages at the end of a training: what was exported, where it is, what to do next."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from team5.registry.tracker import Tracker
+
+_log = logging.getLogger(__name__)
+
+
+def log_outcome(
+    version: str | None,
+    cfg: DictConfig,
+    report: Path | None,
+    allow: Sequence[str],
+    *,
+    is_computed: bool,
+) -> None:
+    """Log what was exported, and how to try, compare and promote it."""
+    if version is None:
+        _log.warning(
+            "Nothing was exported: no validation improved callbacks.export.monitor. Its curves say "
+            "why; more epochs or another model.optimizer.lr may help."
+        )
+    else:
+        _log.info("Exported %s to %s", version, Path(cfg.checkpoints_root) / version)
+    log_places(cfg, report)
+    if version is None:
+        return
+    root = _root_argument(cfg)
+    allowed = f" allow=[{','.join(allow)}]" if allow else ""
+    _log.info('Try it: python predict.py version=%s%s%s smiles="CCO"', version, root, allowed)
+    registry = "python -m team5.registry"
+    flag = "" if cfg.checkpoints_root == "checkpoints" else f" --root {cfg.checkpoints_root}"
+    latest = Tracker(cfg.checkpoints_root).latest()
+    if latest == version:
+        _log.info("It is latest now; go back: %s rollback%s", registry, flag)
+        return
+    if latest is not None:
+        _log.info("Compare it: %s compare %s %s%s", registry, latest, version, flag)
+    if is_computed:
+        _log.info("It cannot become latest, as the spectra it learned from are computed.")
+        return
+    flag += f" --allow {' '.join(allow)}" if allow else ""
+    _log.info("Make it latest: %s promote %s%s", registry, version, flag)
+
+
+def log_places(cfg: DictConfig, report: Path | None) -> None:
+    """Log the run folder and the report."""
+    folder = _relative(cfg.output_dir)
+    _log.info("Run folder: %s (curves as well: tensorboard --logdir %s)", folder, folder)
+    if report is not None:
+        _log.info("Report: %s", _relative(str(report)))
+
+
+def log_how_to_resume(version: str | None, cfg: DictConfig) -> None:
+    """Log what a stopped run has left, and the command that continues it."""
+    if version is None:
+        _log.warning("Stopped before the first export: nothing was kept.")
+    else:
+        _log.warning(
+            "Stopped. %s holds the best epoch so far; go on with: python train.py resume=%s%s",
+            version, version, _root_argument(cfg),
+        )  # fmt: skip
+
+
+def _root_argument(cfg: DictConfig) -> str:
+    root = cfg.checkpoints_root
+    return "" if root == "checkpoints" else f" checkpoints_root={root}"
+
+
+def _relative(folder: str) -> Path:
+    """Return a folder as seen from here, where it lies below."""
+    path = Path(folder)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

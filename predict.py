@@ -198,15 +198,17 @@ def answer(
             **how,
         )
 
+    from team5.data.conditions import Conditions
     from team5.data.spectrum import Spectrum
     from team5.search import batch
+    from team5.search.reading import read_candidates
 
     candidates = settings["candidates"]
     if settings["spectra"] is None:
         spectrum = Spectrum(**peaks, **context)
-        structures = batch.read_candidates(candidates, report=report)
+        structures = read_candidates(candidates, report=report)
         return batch.rank_candidates(model, spectrum, structures, **how, report=report)
-    how |= {"context": batch.Context(**context), "report": report}
+    how |= {"context": Conditions(**context), "report": report}
     if candidates is None:
         return batch.match_file(model, settings["spectra"], **how)
     return batch.rank_file(model, settings["spectra"], candidates, **how)
@@ -215,7 +217,7 @@ def answer(
 def _references(settings: dict[str, Any], report: Any) -> list[str] | None:
     if settings["references"] is None:
         return None
-    from team5.search.batch import read_candidates
+    from team5.search.reading import read_candidates
 
     return [other.smiles for other in read_candidates(settings["references"], report=report)]
 

@@ -73,7 +73,8 @@ def rank(path: str, folder: str) -> None:
     """Rank the candidates of a file for one spectrum."""
     from team5.data.spectrum import Spectrum
     from team5.inference.inference import load_model
-    from team5.search.batch import rank_candidates, read_candidates
+    from team5.search.batch import rank_candidates
+    from team5.search.reading import read_candidates
 
     model = load_model(root=REPOSITORY / "checkpoints", device="cpu")
     candidates = read_candidates(path, parse=model.encodings.parse)
@@ -93,7 +94,7 @@ def search(path: str, folder: str) -> None:
 
 def read(path: str, folder: str) -> None:
     """Go through the spectra of a file."""
-    from team5.search.batch import numbered_records
+    from team5.search.reading import numbered_records
 
     for _ in numbered_records(path, sys.exit):
         pass

@@ -51,14 +51,13 @@ from team5.evaluation.simulation import (
 from team5.evaluation.strata import EXPLAINED, SIMILARITY, explained_band, similarity_band
 from team5.inference.engine import Scored, adduct_of, iter_scores
 from team5.inference.explain import predict_spectrum
-from team5.inference.references import Fit
-from team5.models.heads import MATCH_FEATURES
+from team5.inference.references import ReferenceScores
+from team5.models.heads import MatchFeature
 from team5.models.model import Team5Model
 
 Array = NDArray[Any]
 Similarities = dict[str, float | None]
 
-_EXPLAINED_INTENSITY = MATCH_FEATURES.index("explained intensity")
 _HYDROGEN_COSTS = HYDROGEN_COST * np.abs(HYDROGEN_SHIFTS)
 
 
@@ -100,9 +99,14 @@ def score_queries(
                 similarity = training_similarity[query.inchikey14]
                 conditions[SIMILARITY] = similarity_band(similarity)
             decoy = choose_decoy(query, seed)
-            fits = [scores.fit(candidate, column) for candidate in range(len(molecules))]
             judged = [] if decoy is None else [query.truth, decoy]
-            pair = PairMatches(model, molecules, fits, judged, [query.spectrum, exchanged[index]])
+            pair = PairMatches(
+                model,
+                molecules,
+                scores.of_query(column),
+                judged,
+                [query.spectrum, exchanged[index]],
+            )
             yield scores.of(column, query, decoy, pair, blind, conditions)
         if on_progress:
             on_progress(len(members))
@@ -159,25 +163,26 @@ class _Scores:
         members: Sequence[int],
     ) -> None:
         both = both_spectra(columns)
-        fit = Fit.of(scored)
-        self.scores[index, both] = fit.scores.numpy()
-        self.logits[index, both] = fit.logits.numpy()
-        self.impossible[index, both] = fit.impossible.numpy()
+        self.scores[index, both] = scored.scores
+        self.logits[index, both] = scored.logits
+        self.impossible[index, both] = scored.impossible
         for place, column in enumerate(columns):
             pair = scored.pairs[2 * place]
             self.bond_breaking[index, column] = _bond_breaking(scored.tokens, pair)
             query = members[column]
             if queries[query].truth == index:
-                self.explained[column] = scored.features[2 * place, _EXPLAINED_INTENSITY]
+                self.explained[column] = scored.features[
+                    2 * place, MatchFeature.EXPLAINED_INTENSITY
+                ]
                 self.similarities[column] = _simulated(
                     scored, 2 * place, queries[query].spectrum, exchanged[query]
                 )
 
-    def fit(self, index: int, column: int) -> Fit:
-        """Return the fit of a candidate to a query's own spectrum and to the exchanged one."""
+    def of_query(self, column: int) -> ReferenceScores:
+        """Return scores of the candidates for a query's own spectrum and the exchanged one."""
         both = both_spectra([column])
-        own = (values[index, both] for values in (self.scores, self.logits, self.impossible))
-        return Fit(*(torch.from_numpy(values).float() for values in own))
+        columns = (values[:, both] for values in (self.scores, self.logits, self.impossible))
+        return ReferenceScores(*(torch.from_numpy(values).float() for values in columns))
 
     def of(
         self,
@@ -292,23 +297,17 @@ def _simulated(
     precursor_mz = scored.pairs[column].precursor_mz
     precursor = (np.array([precursor_mz]), np.array([1.0]))
     by_source = {
-        MODEL: _similarities(own, _predicted(scored, column, own), precursor_mz),
-        "exchanged": _similarities(
-            exchanged, _predicted(scored, column + 1, exchanged), precursor_mz
-        ),
+        MODEL: _similarities(own, _predicted(scored, column), precursor_mz),
+        "exchanged": _similarities(exchanged, _predicted(scored, column + 1), precursor_mz),
         "precursor_alone": _similarities(own, precursor, precursor_mz),
     }
     measures = by_source[MODEL]
     return {name: {source: s[name] for source, s in by_source.items()} for name in measures}
 
 
-def _predicted(scored: Scored, column: int, spectrum: Spectrum) -> tuple[Array, Array]:
+def _predicted(scored: Scored, column: int) -> tuple[Array, Array]:
     predicted = predict_spectrum(
-        scored.tokens,
-        scored.pairs[column].offsets,
-        adduct_of(spectrum, scored.tokens.molecule),
-        scored.log_p_outcomes(column),
-        with_formulas=False,
+        scored.tokens, scored.pairs[column], scored.log_p_outcomes(column), with_formulas=False
     )
     return predicted.mzs, predicted.intensities
 

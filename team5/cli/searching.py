@@ -9,11 +9,11 @@ from typing import Any
 
 from team5.cli.output import check_output_path
 from team5.cli.terminal import Terminal
+from team5.data.conditions import Conditions
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError
 from team5.runtime.problems import Problems
 from team5.runtime.storage import is_remote
-from team5.search.batch import Context
 from team5.search.chunks import SearchSettings
 from team5.search.engines import Engine
 from team5.search.outputs import ENDINGS, by_spectrum, left_out_path, to_json_line
@@ -36,7 +36,7 @@ def search(settings: dict[str, Any]) -> int:
         first_look=settings["first_look"],
         max_error=settings["max_error"],
     )
-    context = Context(**{key: settings[key] for key in _CONTEXT})
+    context = Conditions(**{key: settings[key] for key in _CONTEXT})
     engine = Engine(**settings["engine"])
     loading = {key: settings[key] for key in _LOADING}
     if settings["output"] is None:

@@ -41,6 +41,7 @@ class Pair:
     ----------
     molecule_index : int
         Which molecule of the batch.
+    adduct : Adduct
     context : array of shape (C,)
     offsets : array of shape (K,)
         m/z of each outcome minus its fragment's mass; NaN where the adduct has none.
@@ -54,6 +55,7 @@ class Pair:
     """
 
     molecule_index: int
+    adduct: Adduct
     context: Array
     offsets: Array
     precursor_mz: float
@@ -87,10 +89,11 @@ class HeldSpectrum:
 
     Attributes
     ----------
-    context, offsets, precursor_mz, peaks
+    adduct, context, offsets, precursor_mz, peaks
         As in :class:`Pair`.
     """
 
+    adduct: Adduct
     context: Array
     offsets: Array
     precursor_mz: float
@@ -115,6 +118,7 @@ def hold_spectrum(
     """Make a spectrum ready; see ``select_peaks`` for ``keep_impossible``."""
     precursor_mz = adduct.precursor_mz(exact_mass)
     return HeldSpectrum(
+        adduct=adduct,
         context=context_features(adduct, precursor_mz, collision_energy, instrument_type),
         offsets=outcome_offsets(*ion_offsets(adduct)),
         precursor_mz=precursor_mz,
@@ -134,6 +138,7 @@ def hold_against(held: HeldSpectrum, tokens: MoleculeTokens, molecule_index: int
     )
     return Pair(
         molecule_index=molecule_index,
+        adduct=held.adduct,
         context=held.context,
         offsets=held.offsets,
         precursor_mz=held.precursor_mz,

@@ -26,6 +26,7 @@ from team5.data.collate import (
 from team5.data.preprocess import N_OUTCOMES
 from team5.data.spectrum import Spectrum
 from team5.inference.encodings import EncodingCache
+from team5.models.heads import MatchFeature
 from team5.models.model import Team5Model
 from team5.models.unpadded import (
     EncodedStructure,
@@ -82,7 +83,7 @@ class Scored:
     @property
     def scores(self) -> Array:
         """What ranks candidates, shape (S,)."""
-        return self.features[:, 0]
+        return self.features[:, MatchFeature.SCORE]
 
     @property
     def impossible(self) -> Array:

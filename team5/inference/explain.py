@@ -1,4 +1,4 @@
-"""Which peaks a structure explains, and by which fragment; and the spectrum it would give."""
+"""Explained peaks with their fragments, and predicted spectra."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SAME_ION = 1e-4  # m/z
 
 
 def explain_peaks(
-    tokens: MoleculeTokens, pair: Pair, adduct: Adduct, log_p_outcomes: Array
+    tokens: MoleculeTokens, pair: Pair, log_p_outcomes: Array
 ) -> tuple[ExplainedPeak, ...]:
     """Return the explained peaks, each with its most probable ion.
 
@@ -52,7 +52,7 @@ def explain_peaks(
                 intensity=float(pair.peaks.intensities[peak]),
                 fragment_mz=fragment_mz,
                 error_ppm=(mz - fragment_mz) / fragment_mz * 1e6,
-                formula=ion_formula(tokens.fragments, fragment, k, adduct),
+                formula=ion_formula(tokens.fragments, fragment, k, pair.adduct),
                 atoms=tuple(sorted(typed[i] for i in tokens.fragments.atoms(fragment))),
                 broken_bonds=tuple(
                     (typed[a], typed[b]) for a, b in tokens.fragments.cut_bonds(fragment)
@@ -99,8 +99,7 @@ class PredictedSpectrum:
 
 def predict_spectrum(
     tokens: MoleculeTokens,
-    pair_offsets: Array,
-    adduct: Adduct,
+    pair: Pair,
     log_p_outcomes: Array,
     *,
     min_intensity: float = 0.01,
@@ -111,15 +110,15 @@ def predict_spectrum(
 
     Parameters
     ----------
-    pair_offsets : array of shape (K,)
-        What turns fragment masses into m/z; see ``outcome_offsets``.
+    pair : Pair
+        Of any spectrum under the conditions; its peaks do not matter.
     log_p_outcomes : array of shape (F * K + 1,)
     min_intensity : float
         Weaker peaks, relative to the highest, are left out.
     """
     probability = np.exp(log_p_outcomes[:-1])
-    probability[_lost_from_nothing(tokens.fragments, adduct)] = 0.0
-    mzs = (tokens.fragments.masses[:, None] + pair_offsets).ravel()
+    probability[_lost_from_nothing(tokens.fragments, pair.adduct)] = 0.0
+    mzs = (tokens.fragments.masses[:, None] + pair.offsets).ravel()
     possible = np.flatnonzero(probability > 1e-9)
     order = possible[np.argsort(mzs[possible], kind="stable")]
     new_peak = np.diff(mzs[order], prepend=-np.inf) > _SAME_ION
@@ -137,5 +136,5 @@ def predict_spectrum(
         stop = starts[peak + 1] if peak + 1 < n_peaks else len(order)
         members = order[starts[peak] : stop]
         outcome = int(members[np.argmax(probability[members])])
-        formulas.append(ion_formula(tokens.fragments, *divmod(outcome, N_OUTCOMES), adduct))
+        formulas.append(ion_formula(tokens.fragments, *divmod(outcome, N_OUTCOMES), pair.adduct))
     return PredictedSpectrum(mzs[order[starts[chosen]]], intensities[chosen], tuple(formulas))

@@ -1,11 +1,11 @@
-"""Scores become matches: what is said of one structure, its probability, its rank among others."""
+"""From scores to matches: one structure's explanation, its probability, its rank among others."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,37 +15,123 @@ from torch import Tensor
 from team5.chemistry.adducts import Adduct, parse_adduct
 from team5.chemistry.molecule import Molecule
 from team5.constants import PRECURSOR_TOLERANCE
+from team5.data.collate import Pair
 from team5.data.collision_energy import parse_collision_energy
 from team5.data.context import ADDUCTS
 from team5.data.spectrum import Spectrum
-from team5.inference.engine import Scored, adduct_of
-from team5.inference.explain import explain_peaks
-from team5.inference.references import Comparison, note_unused
-from team5.inference.results import ExplainedPeak, Match
-
-if TYPE_CHECKING:
-    from team5.inference.inference import LoadedModel
+from team5.inference.engine import Scored
+from team5.inference.explain import explain_peaks, predict_spectrum
+from team5.inference.loading import LoadedModel
+from team5.inference.references import (
+    Comparisons,
+    ReferenceScores,
+    compared_logits,
+    note_unused,
+)
+from team5.inference.results import ExplainedPeak, Match, Simulation
+from team5.inference.selective import why_withheld
 
 # A precursor that the structure cannot have settles the question; in units of the match logit.
 _WRONG_PRECURSOR_PENALTY = 12.0
 
 
+def rank_key(n_wrong: int, score: float, index: int) -> tuple[int, float, int]:
+    """Return what candidates are ranked by, the least first.
+
+    By score, after whether they can have the precursor at all; equal ones keep the order given.
+    """
+    return n_wrong, -score, index
+
+
+def ranks(n_wrong: ArrayLike, scores: ArrayLike) -> NDArray[np.intp]:
+    """Return ranks from 1 on by `rank_key`, shape (C,)."""
+    order = np.lexsort((-np.asarray(scores), np.asarray(n_wrong)))
+    by_index = np.empty(len(order), dtype=np.intp)
+    by_index[order] = np.arange(1, len(order) + 1)
+    return by_index
+
+
+def match_probabilities(logits: Tensor, n_wrong: ArrayLike = 0) -> NDArray[np.float64]:
+    """Return match probabilities (...) from logits (..., S) of S spectra, whose mean counts.
+
+    Parameters
+    ----------
+    logits : tensor of shape (..., S)
+    n_wrong : array of shape (...)
+        Spectra with a precursor that the structure cannot have.
+    """
+    share_wrong = torch.as_tensor(n_wrong) / logits.shape[-1]
+    mean = logits.double().mean(dim=-1) - _WRONG_PRECURSOR_PENALTY * share_wrong
+    return torch.sigmoid(mean).numpy()
+
+
+def judge(
+    model: LoadedModel,
+    matches: Mapping[int, Match],
+    comparisons: Comparisons,
+    scores: ReferenceScores,
+    n_wrong: NDArray[np.int64],
+    *,
+    max_error: float | None = None,
+    n_references: int = 0,
+) -> list[Match]:
+    """Complete matches by their probability, rank, and why they are withheld if they are.
+
+    Parameters
+    ----------
+    matches : mapping of int to Match
+        From `to_match`, by their index among all C candidates, of which others may have no match.
+    comparisons : mapping of int to Comparison
+        In the same order.
+    scores : ReferenceScores
+        Of all candidates, then of what they are compared with.
+    n_wrong : array of shape (C,)
+        Spectra with a precursor that the candidate cannot have.
+    max_error
+        As for `infer`.
+    n_references : int
+        References that were given.
+    """
+    n = len(n_wrong)
+    mean_scores = scores.scores[:n].double().mean(dim=1).numpy()
+    rank = ranks(n_wrong, mean_scores)
+    logits = compared_logits(model, scores, comparisons)
+    probabilities = match_probabilities(logits, n_wrong[list(matches)])
+    withheld = None
+    if max_error is not None and model.calibration is not None:
+        withheld = why_withheld(
+            float(probabilities[0]), mean_scores, n_wrong, model.calibration, max_error
+        )
+    judged = []
+    for (index, match), p in zip(matches.items(), probabilities.tolist(), strict=True):
+        comparison = comparisons[index]
+        unused = note_unused(comparison, n_references, is_alone=n == 1)
+        judged.append(
+            replace(
+                match,
+                probability=p,
+                label=p >= model.threshold,
+                rank=int(rank[index]),
+                notes=(*match.notes, *([unused] if unused else [])),
+                abstained=withheld,
+                references=comparison.kind,
+                n_references=len(comparison.indices),
+            )
+        )
+    return judged
+
+
 def to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -> Match:
-    """Return the match of a structure but for its probability and rank."""
+    """Return the match of a structure but for what `judge` completes."""
     molecule = scored.tokens.molecule
     notes = list(molecule.notes)
     score, explained = 0.0, 0.0
     peaks: list[ExplainedPeak] = []
     impossible: list[float] = []
     for i, (pair, spectrum) in enumerate(zip(scored.pairs, spectra, strict=True)):
-        adduct = adduct_of(spectrum, molecule)
-        if spectrum.adduct is None:
-            notes.append(f"adduct {adduct.name} assumed")
-        notes += unusual(adduct, molecule) + energy_notes(spectrum)
-        if complaint := wrong_precursor(spectrum, molecule, adduct, pair.precursor_mz):
-            notes.append(complaint)
+        notes += _notes(pair, spectrum, molecule)
         score += float(scored.scores[i]) / len(spectra)
-        peaks += explain_peaks(scored.tokens, pair, adduct, scored.log_p_outcomes(i))
+        peaks += explain_peaks(scored.tokens, pair, scored.log_p_outcomes(i))
         matched = scored.details[i].matched
         explained += float(
             (pair.peaks.intensities * matched).sum() / pair.peaks.intensities.sum()
@@ -66,7 +152,7 @@ def to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) ->
         peaks=tuple(peaks),
         impossible_mzs=tuple(impossible),
         formula=molecule.formula,
-        adduct=adduct_of(spectra[0], molecule).name,
+        adduct=scored.pairs[0].adduct.name,
         precursor_mz=scored.pairs[0].precursor_mz,
         precursor_fits=(
             None
@@ -80,6 +166,26 @@ def to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) ->
     )
 
 
+def to_simulation(model: LoadedModel, scored: Scored, conditions: Spectrum) -> Simulation:
+    """Return the spectrum predicted for a structure, whatever the peaks of `conditions`."""
+    molecule, pair = scored.tokens.molecule, scored.pairs[0]
+    notes = [*molecule.notes, *_notes(pair, conditions, molecule, simulated=True)]
+    predicted = predict_spectrum(scored.tokens, pair, scored.log_p_outcomes(0))
+    return Simulation(
+        smiles=molecule.smiles,
+        mzs=tuple(predicted.mzs.tolist()),
+        intensities=tuple(predicted.intensities.tolist()),
+        formulas=predicted.formulas,
+        formula=molecule.formula,
+        adduct=pair.adduct.name,
+        precursor_mz=pair.precursor_mz,
+        collision_energy=conditions.collision_energy,
+        version=model.version,
+        version_hash=model.version_hash,
+        notes=tuple(notes),
+    )
+
+
 def count_wrong_precursors(scored: Scored, spectra: Sequence[Spectrum]) -> int:
     """Return how many of the spectra have a precursor that the structure cannot have."""
     return sum(
@@ -88,50 +194,23 @@ def count_wrong_precursors(scored: Scored, spectra: Sequence[Spectrum]) -> int:
     )
 
 
-def with_probability(
-    model: LoadedModel,
-    match: Match,
-    logits: Tensor,
-    n_wrong: int,
-    comparison: Comparison,
-    *,
-    n_given: int = 0,
-    is_alone: bool = False,
-) -> Match:
-    """Return a match with its probability, and with what it was compared with for it.
-
-    Parameters
-    ----------
-    logits : tensor of shape (S,)
-        Of the structure beside what it is compared with, for each spectrum; their mean counts.
-    n_wrong : int
-        Spectra with a precursor that the structure cannot have.
-    n_given, is_alone
-        As for `note_unused`.
-    """
-    logit = float(logits.double().mean()) - _WRONG_PRECURSOR_PENALTY * n_wrong / len(logits)
-    probability = float(torch.sigmoid(torch.tensor(logit, dtype=torch.float64)))
-    unused = note_unused(comparison, n_given, is_alone=is_alone)
-    return replace(
-        match,
-        probability=probability,
-        label=probability >= model.threshold,
-        notes=(*match.notes, *([unused] if unused else [])),
-        references=comparison.kind,
-        n_references=len(comparison.places),
-    )
+def _notes(
+    pair: Pair, spectrum: Spectrum, molecule: Molecule, *, simulated: bool = False
+) -> list[str]:
+    """Return in words what was assumed of a spectrum, and what is unusual about it."""
+    notes = [] if spectrum.adduct else [f"adduct {pair.adduct.name} assumed"]
+    if simulated and spectrum.collision_energy is None:
+        notes.append("no collision energy given: predicted as for spectra that do not state one")
+    notes += _unusual(pair.adduct, molecule)
+    energy = spectrum.collision_energy
+    if energy is not None and parse_collision_energy(energy).value is None:
+        notes.append(
+            f"collision energy {energy!r} is not understood: answered as if none were given"
+        )
+    return notes + _wrong_precursor(spectrum, molecule, pair)
 
 
-def best_first(n_wrong: ArrayLike, scores: ArrayLike) -> NDArray[np.intp]:
-    """Return the places of structures in the order of their ranks.
-
-    By score, after whether they can have the precursor at all; equal ones keep the order given.
-    """
-    return np.lexsort((-np.asarray(scores), np.asarray(n_wrong)))
-
-
-def unusual(adduct: Adduct, molecule: Molecule) -> list[str]:
-    """Return in words what is unusual about an ion."""
+def _unusual(adduct: Adduct, molecule: Molecule) -> list[str]:
     if adduct.n_molecules > 1 or abs(adduct.charge) > 1:
         learned = "the model learned from singly charged ions of one molecule"
         return [f"{adduct.name}: {learned}; do not rely on it here"]
@@ -141,23 +220,10 @@ def unusual(adduct: Adduct, molecule: Molecule) -> list[str]:
     return []
 
 
-def energy_notes(spectrum: Spectrum) -> list[str]:
-    """Return in words that a collision energy is not understood."""
-    if spectrum.collision_energy is None:
-        return []
-    if parse_collision_energy(spectrum.collision_energy).value is not None:
-        return []
-    said = f"collision energy {spectrum.collision_energy!r} is not understood"
-    return [f"{said}: answered as if none were given"]
-
-
-def wrong_precursor(
-    spectrum: Spectrum, molecule: Molecule, adduct: Adduct, calculated: float
-) -> str | None:
-    """Return in words that a structure cannot have the measured precursor, None if it can."""
+def _wrong_precursor(spectrum: Spectrum, molecule: Molecule, pair: Pair) -> list[str]:
     measured: Any = spectrum.precursor_mz
-    if not _is_wrong(spectrum, calculated):
-        return None
+    if not _is_wrong(spectrum, pair.precursor_mz):
+        return []
     fitting = [
         name
         for name in ADDUCTS
@@ -165,10 +231,8 @@ def wrong_precursor(
         <= PRECURSOR_TOLERANCE
     ]
     hint = f"; it would be {' or '.join(fitting)}" if fitting else ""
-    return (
-        f"precursor m/z {measured:.4f} is not {adduct.name} of {molecule.formula} "
-        f"({calculated:.4f}){hint}"
-    )
+    ion = f"{pair.adduct.name} of {molecule.formula} ({pair.precursor_mz:.4f})"
+    return [f"precursor m/z {measured:.4f} is not {ion}{hint}"]
 
 
 def _is_wrong(spectrum: Spectrum, calculated: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -15,7 +15,9 @@ from torch import Tensor
 from team5.chemistry.isomers import make_isomers
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.constants import CANDIDATE_TOLERANCE_PPM
-from team5.inference.engine import Scored
+from team5.data.spectrum import Spectrum
+from team5.inference.encodings import EncodingCache
+from team5.inference.engine import Scored, iter_scores
 from team5.models.heads import (
     IMPOSSIBLE_PENALTY,
     MAX_REFERENCES,
@@ -39,25 +41,28 @@ class Comparison:
     ----------
     kind : {"candidates", "isomers"} or None
         Other molecules of its mass, isomers made from it, or nothing.
-    places : tuple of int
-        Where its references stand among the molecules that are scored.
+    indices : tuple of int
+        Its references among the molecules that are scored.
     n_fitting : int
         Other molecules of its mass among the references given, each structure once.
     """
 
     kind: Kind | None = None
-    places: tuple[int, ...] = ()
+    indices: tuple[int, ...] = ()
     n_fitting: int = 0
 
 
+Comparisons = Mapping[int, Comparison]
+
+
 @dataclass(frozen=True)
-class Fit:
-    """How one structure fits each of S spectra.
+class ReferenceScores:
+    """Scores of C molecules against S spectra: those judged, and those they are compared with.
 
     Attributes
     ----------
-    scores, logits, impossible : tensor of shape (S,)
-        The score, the match logit of the structure by itself, and the share of impossible peaks.
+    scores, logits, impossible : tensor of shape (C, S)
+        The score, the match logit of the molecule by itself, and the share of impossible peaks.
     """
 
     scores: Tensor
@@ -65,69 +70,37 @@ class Fit:
     impossible: Tensor
 
     @classmethod
-    def of(cls, scored: Scored) -> Fit:
-        """Return the fit of a structure from its scores."""
-        return cls(
-            torch.from_numpy(scored.scores),
-            torch.from_numpy(scored.logits),
-            torch.from_numpy(scored.impossible),
+    def of(cls, scored: Scored) -> ReferenceScores:
+        """Return those of one molecule, shape (1, S)."""
+        arrays = scored.scores, scored.logits, scored.impossible
+        return cls(*(torch.from_numpy(array)[None] for array in arrays))
+
+    @classmethod
+    def join(cls, several: Iterable[ReferenceScores]) -> ReferenceScores:
+        """Return the molecules of all, one after the other."""
+        columns = zip(
+            *((each.scores, each.logits, each.impossible) for each in several), strict=True
         )
+        return cls(*(torch.cat(column) for column in columns))
+
+    def __getitem__(self, index: Any) -> ReferenceScores:
+        return ReferenceScores(self.scores[index], self.logits[index], self.impossible[index])
 
 
-def add_references(
-    model: Team5Model, molecules: Sequence[Molecule], others: Sequence[Molecule] = ()
-) -> tuple[list[Molecule], list[Comparison]]:
-    """Return all molecules to score, those asked about first, and what each of these stands beside.
-
-    Parameters
-    ----------
-    molecules, others
-        As for `choose_references`.
-    """
-    scored, comparisons, wanting = choose_references(model, molecules, others)
-    for place in wanting:
-        scored, comparisons = add_isomers(scored, comparisons, place)
-    return scored, comparisons
-
-
-def choose_references(
-    model: Team5Model, molecules: Sequence[Molecule], others: Sequence[Molecule] = ()
-) -> tuple[list[Molecule], list[Comparison], tuple[int, ...]]:
-    """Return what `add_references` does but for isomers, and the places of those that want them.
-
-    Parameters
-    ----------
-    model : Team5Model
-    molecules : sequence of Molecule
-        Asked about; of one mass they are compared with each other.
-    others : sequence of Molecule
-        Further ones to compare with; only those that are needed are scored.
-    """
-    everything = [*molecules, *others]
-    comparisons = compare_with_candidates(model, everything, len(molecules))
-    used = {place for comparison in comparisons for place in comparison.places}
-    kept = [*range(len(molecules)), *sorted(used - set(range(len(molecules))))]
-    new_place = {place: i for i, place in enumerate(kept)}
-    scored = [everything[place] for place in kept]
-    comparisons = [
-        replace(comparison, places=tuple(new_place[place] for place in comparison.places))
-        for comparison in comparisons
-    ]
-    without = tuple(i for i, comparison in enumerate(comparisons) if comparison.kind is None)
-    makes_isomers = model.isomer_head.is_fitted and len(without) <= MAX_WITH_ISOMERS
-    return scored, comparisons, without if makes_isomers else ()
-
-
-def add_isomers(
-    scored: Sequence[Molecule], comparisons: Sequence[Comparison], place: int
-) -> tuple[list[Molecule], list[Comparison]]:
-    """Return both with isomers of one structure, if any can be made; takes some 15 ms."""
-    isomers = isomers_of(scored[place].smiles)
-    changed = list(comparisons)
-    if isomers:
-        places = range(len(scored), len(scored) + len(isomers))
-        changed[place] = replace(changed[place], kind="isomers", places=tuple(places))
-    return [*scored, *isomers], changed
+def scores_of(
+    model: Team5Model,
+    molecules: Sequence[Molecule],
+    spectra: Sequence[Spectrum],
+    encodings: EncodingCache | None = None,
+) -> ReferenceScores:
+    """Score molecules against spectra, in their order."""
+    scored = {each.index: each for each in iter_scores(model, molecules, spectra, encodings)}
+    arrays = (
+        np.array([getattr(scored[i], name) for i in range(len(molecules))], dtype=np.float32)
+        for name in ("scores", "logits", "impossible")
+    )
+    shape = len(molecules), len(spectra)
+    return ReferenceScores(*(torch.from_numpy(array.reshape(shape)) for array in arrays))
 
 
 @lru_cache(maxsize=4_096)
@@ -136,25 +109,99 @@ def isomers_of(smiles: str) -> tuple[Molecule, ...]:
     return tuple(parse_smiles(isomer) for isomer in make_isomers(parse_smiles(smiles)))
 
 
-def compare_with_candidates(
-    model: Team5Model, molecules: Sequence[Molecule], n: int
-) -> list[Comparison]:
-    """Return what each of the first ``n`` stands beside: others of its mass, each structure once.
+def add_references(
+    model: Team5Model, molecules: Sequence[Molecule], others: Sequence[Molecule] = ()
+) -> tuple[list[Molecule], dict[int, Comparison]]:
+    """Return all molecules to score, those judged first, and the comparison of each of these."""
+    scored, comparisons, wanting = choose_references(model, molecules, others)
+    for index in wanting:
+        scored, comparisons = add_isomers(scored, comparisons, index)
+    return scored, comparisons
 
-    Which ones does not depend on their order.
+
+def choose_references(
+    model: Team5Model, molecules: Sequence[Molecule], others: Sequence[Molecule] = ()
+) -> tuple[list[Molecule], dict[int, Comparison], tuple[int, ...]]:
+    """Return what `add_references` does but for isomers, and the indices that want them.
+
+    Parameters
+    ----------
+    model : Team5Model
+    molecules : sequence of Molecule
+        Judged; of one mass they are compared with each other.
+    others : sequence of Molecule
+        Further ones to compare with; only those that are needed are scored.
     """
-    if not model.candidate_head.is_fitted:
-        return [Comparison()] * n
-    neighbours = Neighbours(
-        [molecule.inchikey14 for molecule in molecules],
-        np.array([molecule.exact_mass for molecule in molecules]),
-        given={molecule.inchikey14 for molecule in molecules[n:]},
+    everything = [*molecules, *others]
+    comparisons, wanting = compare(
+        model,
+        [molecule.inchikey14 for molecule in everything],
+        np.array([molecule.exact_mass for molecule in everything]),
+        len(molecules),
     )
-    return [neighbours.of(place) for place in range(n)]
+    used, comparisons = renumbered(comparisons, len(molecules))
+    return [*molecules, *(everything[i] for i in used)], comparisons, wanting
+
+
+def compare(
+    model: Team5Model,
+    keys: Sequence[str],
+    masses: Array,
+    n: int,
+    shown: Sequence[int] | None = None,
+) -> tuple[dict[int, Comparison], tuple[int, ...]]:
+    """Return the comparisons of structures with others of their mass, and which want isomers.
+
+    Parameters
+    ----------
+    model : Team5Model
+    keys : sequence of str
+        InChIKey blocks of the n candidates, then of references.
+    masses : array
+        Exact masses of all of them, in u.
+    n : int
+        Number of candidates.
+    shown : sequence of int, optional
+        Candidates that comparisons are wanted of; all by default.
+    """
+    shown = range(n) if shown is None else shown
+    comparisons = dict.fromkeys(shown, Comparison())
+    n_without = n
+    if model.candidate_head.is_fitted:
+        neighbours = Neighbours(keys, masses, given=set(keys[n:]))
+        comparisons = {index: neighbours.of(index) for index in shown}
+        n_without = neighbours.n_without(n)
+    if not model.isomer_head.is_fitted or n_without > MAX_WITH_ISOMERS:
+        return comparisons, ()
+    return comparisons, tuple(i for i, each in comparisons.items() if each.kind is None)
+
+
+def renumbered(comparisons: Comparisons, n: int) -> tuple[list[int], dict[int, Comparison]]:
+    """Return the references in use behind n candidates, and comparisons that number only these."""
+    used = sorted({i for each in comparisons.values() for i in each.indices if i >= n})
+    new = {old: n + i for i, old in enumerate(used)}
+    return used, {
+        index: replace(each, indices=tuple(new.get(i, i) for i in each.indices))
+        for index, each in comparisons.items()
+    }
+
+
+def add_isomers(
+    scored: Sequence[Molecule], comparisons: Comparisons, index: int
+) -> tuple[list[Molecule], dict[int, Comparison]]:
+    """Return both with isomers of one structure, if any can be made; takes some 15 ms."""
+    isomers = isomers_of(scored[index].smiles)
+    changed = dict(comparisons)
+    if isomers:
+        indices = range(len(scored), len(scored) + len(isomers))
+        changed[index] = replace(changed[index], kind="isomers", indices=tuple(indices))
+    return [*scored, *isomers], changed
 
 
 class Neighbours:
-    """Structures by InChIKey block, to find which others of its mass each stands beside.
+    """Structures by InChIKey block, to find which others of its mass each is compared with.
+
+    Which ones does not depend on their order.
 
     Parameters
     ----------
@@ -172,29 +219,31 @@ class Neighbours:
         each_once = sorted(by_key)
         self._order = np.array([by_key[key] for key in each_once], dtype=np.intp)
         self._masses_by_key = masses[self._order]
-        self._start_of = {key: place for place, key in enumerate(each_once)}
+        self._start_of = {key: start for start, key in enumerate(each_once)}
         self._is_given = np.array([key in given for key in each_once], dtype=bool)
 
-    def of(self, place: int) -> Comparison:
-        """Return what one structure stands beside: those whose blocks follow its own."""
-        low, high = self._window(self._masses[place])
+    def of(self, index: int) -> Comparison:
+        """Return what one structure is compared with: those whose blocks follow its own."""
+        low, high = self._window(self._masses[index])
         near = (self._masses_by_key >= low) & (self._masses_by_key <= high)
-        own = self._start_of[self._keys[place]]
-        near[own] = False
-        places = np.flatnonzero(near)
-        following = np.roll(places, -int(np.searchsorted(places, own)))[:MAX_REFERENCES]
-        comparison = Comparison(n_fitting=int(self._is_given[places].sum()))
+        start = self._start_of[self._keys[index]]
+        near[start] = False
+        found = np.flatnonzero(near)
+        following = np.roll(found, -int(np.searchsorted(found, start)))[:MAX_REFERENCES]
+        comparison = Comparison(n_fitting=int(self._is_given[found].sum()))
         if len(following) < MIN_REFERENCES:
             return comparison
-        return replace(comparison, kind="candidates", places=tuple(self._order[following].tolist()))
+        return replace(
+            comparison, kind="candidates", indices=tuple(self._order[following].tolist())
+        )
 
-    def n_without(self) -> int:
-        """Return how many structures have too few others of their mass to be compared with."""
-        low, high = self._window(self._masses)
+    def n_without(self, n: int) -> int:
+        """Return how many of the first n have too few others of their mass to compare with."""
+        low, high = self._window(self._masses[:n])
         masses = np.sort(self._masses_by_key)
         near = np.searchsorted(masses, high, side="right") - np.searchsorted(masses, low)
-        own = self._masses[self._order[[self._start_of[key] for key in self._keys]]]
-        near -= (own >= low) & (own <= high)
+        itself = self._masses[self._order[[self._start_of[key] for key in self._keys[:n]]]]
+        near -= (itself >= low) & (itself <= high)
         return int((near < MIN_REFERENCES).sum())
 
     def _window(self, mass: Any) -> tuple[Any, Any]:
@@ -210,53 +259,49 @@ def note_unused(comparison: Comparison, n_given: int, *, is_alone: bool) -> str 
     n_given : int
         References that were given, of whatever mass.
     is_alone : bool
-        Whether the structure is the only one asked about.
+        Whether the structure is the only candidate.
     """
     n = comparison.n_fitting
     if n_given == 0 or (comparison.kind == "candidates" and n > 0):
         return None
-    held = (
+    counted = (
         f"of {n_given:,} reference{'s' if n_given > 1 else ''} given, {n or 'none'} can be "
         "compared with (other molecules of its mass that form the ion)"
     )
     if comparison.kind == "candidates":
-        return f"{held}: the other candidates were used"
+        return f"{counted}: the other candidates were used"
     needed = f"{MIN_REFERENCES} are needed" + ("" if is_alone else " with the other candidates")
     instead = "isomers made from it were" if comparison.kind == "isomers" else "nothing was"
-    return f"{held} and {needed}: {instead} used instead"
+    return f"{counted} and {needed}: {instead} used instead"
 
 
-def compared_logits(
-    model: Team5Model, fits: Sequence[Fit], comparisons: Sequence[Comparison]
-) -> list[Tensor]:
-    """Return match logits (S,) of each structure, beside what it is compared with.
+def compared_logits(model: Team5Model, scores: ReferenceScores, comparisons: Comparisons) -> Tensor:
+    """Return match logits, shape (len(comparisons), S), of structures with their references.
 
     Parameters
     ----------
-    fits : sequence of Fit
-        Of all molecules scored, in their order.
+    scores : ReferenceScores
+        Of all molecules scored.
+    comparisons : mapping of int to Comparison
+        By the index of the structure among these.
     """
-    logits = [fits[i].logits for i in range(len(comparisons))]
+    judged = list(comparisons)
+    logits = scores.logits[judged]
     for kind, head in (("isomers", model.isomer_head), ("candidates", model.candidate_head)):
-        members = [i for i, comparison in enumerate(comparisons) if comparison.kind == kind]
-        if not members:
+        rows = [row for row, i in enumerate(judged) if comparisons[i].kind == kind]
+        if not rows:
             continue
-        impossible = torch.cat([fits[i].impossible for i in members])
-        by_itself = torch.cat([fits[i].logits for i in members])
+        own = scores[[judged[row] for row in rows]]
+        references = torch.full((*own.scores.shape, MAX_REFERENCES), torch.nan)
+        for row, each in zip(rows, references, strict=True):
+            indices = list(comparisons[judged[row]].indices)
+            each[:, : len(indices)] = scores.scores[indices].T
+        impossible = own.impossible.flatten()
         features = reference_features(
-            by_itself + IMPOSSIBLE_PENALTY * impossible,
-            torch.cat([fits[i].scores for i in members]),
-            torch.cat([_references(fits, comparisons[i].places) for i in members]),
+            own.logits.flatten() + IMPOSSIBLE_PENALTY * impossible,
+            own.scores.flatten(),
+            references.flatten(0, 1),
         )
-        found = head(features.to(model.device), impossible.to(model.device)).cpu()
-        sizes = [len(fits[i].scores) for i in members]
-        for i, part in zip(members, found.split(sizes), strict=True):
-            logits[i] = part
+        compared = head(features.to(model.device), impossible.to(model.device)).cpu()
+        logits[rows] = compared.view(own.logits.shape)
     return logits
-
-
-def _references(fits: Sequence[Fit], places: Sequence[int]) -> Tensor:
-    """Return scores (S, MAX_REFERENCES) of the molecules at these places, NaN where fewer."""
-    scores = torch.stack([fits[place].scores for place in places], dim=1)
-    missing = MAX_REFERENCES - scores.shape[1]
-    return torch.nn.functional.pad(scores, (0, missing), value=torch.nan)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import torch
 from torch import Tensor, nn
 
 from team5.data.preprocess import N_OUTCOMES
 from team5.errors import ConfigError
 
-MATCH_FEATURES = (
-    "score",
-    "matched weight",
-    "mean log probability of matched peaks",
-    "log probability of unexplained",
-    "explained intensity",
-    "entropy of the prediction",
-    "predicted probability seen",
-    "cosine",
-    "log number of peaks",
-)
-# Of a structure beside other molecules of its mass, its references.
+
+class MatchFeature(IntEnum):
+    """Features of a spectrum held against one structure, by their index."""
+
+    SCORE = 0
+    MATCHED_WEIGHT = 1
+    MEAN_LOG_PROBABILITY_OF_MATCHED_PEAKS = 2
+    LOG_PROBABILITY_OF_UNEXPLAINED = 3
+    EXPLAINED_INTENSITY = 4
+    ENTROPY_OF_THE_PREDICTION = 5
+    PREDICTED_PROBABILITY_SEEN = 6
+    COSINE = 7
+    LOG_NUMBER_OF_PEAKS = 8
+
+
+# As versions store them.
+MATCH_FEATURES = tuple(feature.name.lower().replace("_", " ") for feature in MatchFeature)
+# Of a structure among other molecules of its mass, its references.
 REFERENCE_FEATURES = (
     "match logit",
     "score above the median",

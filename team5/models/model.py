@@ -28,6 +28,7 @@ from team5.models.heads import (
     MIN_REFERENCES,
     REFERENCE_FEATURES,
     FragmentHead,
+    MatchFeature,
     MatchHead,
     ReferenceHead,
 )
@@ -236,20 +237,18 @@ class Team5Model(nn.Module):
         missed = p_outcomes[:, :-1].square().masked_fill(seen_mask[:, :-1], 0.0).sum(dim=-1)
         norm = (p_peaks.square().sum(dim=-1) + missed).sqrt() * weights.norm(dim=-1)
         cosine = (p_peaks * weights).sum(dim=-1) / norm.clamp(min=1e-12)
-        return torch.stack(
-            [
-                score,
-                matched_weight,
-                mean_log_p,
-                log_p_outcomes[:, -1],
-                explained,
-                entropy,
-                seen,
-                cosine,
-                n_peaks.clamp(min=1).log(),
-            ],
-            dim=-1,
-        ).detach()
+        features = {
+            MatchFeature.SCORE: score,
+            MatchFeature.MATCHED_WEIGHT: matched_weight,
+            MatchFeature.MEAN_LOG_PROBABILITY_OF_MATCHED_PEAKS: mean_log_p,
+            MatchFeature.LOG_PROBABILITY_OF_UNEXPLAINED: log_p_outcomes[:, -1],
+            MatchFeature.EXPLAINED_INTENSITY: explained,
+            MatchFeature.ENTROPY_OF_THE_PREDICTION: entropy,
+            MatchFeature.PREDICTED_PROBABILITY_SEEN: seen,
+            MatchFeature.COSINE: cosine,
+            MatchFeature.LOG_NUMBER_OF_PEAKS: n_peaks.clamp(min=1).log(),
+        }
+        return torch.stack([features[each] for each in MatchFeature], dim=-1).detach()
 
     def to_config(self) -> dict[str, Any]:
         """Return what ``config.json`` needs to rebuild model and tokenizer."""

@@ -21,7 +21,7 @@ from team5.chemistry.tokenizer import MoleculeTokens, pad_graphs
 from team5.data.collate import HeldSpectrum, Pair
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
 from team5.models.encoders import KEPT_SUM_SCALE, MoleculeEncoder
-from team5.models.heads import MATCH_FEATURES
+from team5.models.heads import MATCH_FEATURES, MatchFeature
 from team5.models.layers import matmul
 from team5.models.model import UNEXPLAINED_LOG_PENALTY, Team5Model
 from team5.models.symmetry import fragment_kinds
@@ -335,13 +335,15 @@ def _summarise(  # type: ignore[no-untyped-def]
     norm = np.sqrt((peak_squares + max(squares - seen_squares, 0.0)) * squared_weights)
 
     features = np.empty(n_features, dtype=np.float32)
-    features[0] = score
-    features[1] = matched_weight
-    features[2] = matched_log_p / max(matched_weight, 1e-6) if matched_weight > 0 else -20.0
-    features[3] = log_p_none
-    features[4] = explained / max(total_intensity, 1e-12)
-    features[5] = entropy
-    features[6] = seen
-    features[7] = common / max(norm, 1e-12)
-    features[8] = np.log(max(n_peaks, 1))
+    features[MatchFeature.SCORE] = score
+    features[MatchFeature.MATCHED_WEIGHT] = matched_weight
+    features[MatchFeature.MEAN_LOG_PROBABILITY_OF_MATCHED_PEAKS] = (
+        matched_log_p / max(matched_weight, 1e-6) if matched_weight > 0 else -20.0
+    )
+    features[MatchFeature.LOG_PROBABILITY_OF_UNEXPLAINED] = log_p_none
+    features[MatchFeature.EXPLAINED_INTENSITY] = explained / max(total_intensity, 1e-12)
+    features[MatchFeature.ENTROPY_OF_THE_PREDICTION] = entropy
+    features[MatchFeature.PREDICTED_PROBABILITY_SEEN] = seen
+    features[MatchFeature.COSINE] = common / max(norm, 1e-12)
+    features[MatchFeature.LOG_NUMBER_OF_PEAKS] = np.log(max(n_peaks, 1))
     return log_p, matched, features

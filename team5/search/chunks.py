@@ -15,7 +15,7 @@ from team5.errors import CheckpointError
 from team5.inference.inference import LoadedModel, load_model
 from team5.library.candidates import Candidates
 from team5.library.library import Library, open_library
-from team5.search.batch import UNANSWERABLE
+from team5.search.reading import UNANSWERABLE
 from team5.search.rows import rows_of, to_table
 from team5.search.shortlist import shortlist
 from team5.search.spectra import Chunk, LeftOut

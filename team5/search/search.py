@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import team5
+from team5.data.conditions import Conditions
 from team5.data.readers import nothing_usable
 from team5.errors import ConfigError, DataError, WorkerError
-from team5.inference.abstain import check_max_error
+from team5.inference.selective import check_max_error
 from team5.library.library import open_library
 from team5.library.manifest import MANIFEST_NAME
 from team5.library.storage import as_place
@@ -26,7 +27,6 @@ from team5.models.foreign_encoder import ForeignEncoder
 from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
 from team5.runtime.storage import is_remote
-from team5.search.batch import Context
 from team5.search.chunks import Result, SearchSettings, Tools, absolute
 from team5.search.engines import Engine, run
 from team5.search.outputs import ENDINGS, write_hits, write_left_out
@@ -71,7 +71,7 @@ def search_file(
     cache_structures: bool = True,
     allow: Sequence[str] = (),
     settings: SearchSettings | None = None,
-    context: Context | None = None,
+    context: Conditions | None = None,
     engine: Engine | None = None,
     resume: bool = False,
     chunk_size: int = CHUNK_SIZE,
@@ -93,7 +93,7 @@ def search_file(
     version, root, device, verify, cache_structures, allow
         As for `load_model`.
     settings : SearchSettings, optional
-    context : Context, optional
+    context : Conditions, optional
         For spectra that do not say how they were measured.
     engine : Engine, optional
         All cores of this machine by default.
@@ -121,7 +121,7 @@ def search_file(
     if output.suffix.lower() not in ENDINGS:
         raise ConfigError(f"output={output}: choose one of {', '.join(ENDINGS)}.")
     source = SpectraFile(spectra) if isinstance(spectra, str | Path) else spectra
-    settings, context = settings or SearchSettings(), context or Context()
+    settings, context = settings or SearchSettings(), context or Conditions()
     tools = make_tools(
         version, root, device, library, settings,
         verify=verify, cache_structures=cache_structures, allow=allow,
@@ -163,7 +163,7 @@ def iter_results(
     tools: Tools,
     *,
     settings: SearchSettings,
-    context: Context,
+    context: Conditions,
     engine: Engine,
     chunk_size: int = CHUNK_SIZE,
 ) -> Iterator[Result]:

@@ -15,17 +15,16 @@ from team5.chemistry.adducts import check_adduct
 from team5.chemistry.molecule import Molecule
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, MoleculeError, SpectrumError
-from team5.inference.abstain import why_held_back
 from team5.inference.engine import Scored, adduct_of, iter_scores
-from team5.inference.inference import LoadedModel
-from team5.inference.matches import count_wrong_precursors, to_match, with_probability
+from team5.inference.loading import LoadedModel
+from team5.inference.matches import count_wrong_precursors, judge, rank_key, to_match
+from team5.inference.question import usable_references
 from team5.inference.references import (
-    MAX_WITH_ISOMERS,
-    Comparison,
-    Fit,
-    Neighbours,
-    compared_logits,
+    ReferenceScores,
+    compare,
     isomers_of,
+    renumbered,
+    scores_of,
 )
 from team5.inference.results import Match
 from team5.search.prefilter import worth_scoring
@@ -71,6 +70,7 @@ def shortlist(
     keep: int = 100,
     first_look: bool = False,
     max_error: float | None = None,
+    references: Sequence[Molecule] = (),
 ) -> Shortlist:
     """Score candidates and return the best; scores and probabilities are those of `infer`.
 
@@ -117,15 +117,15 @@ def shortlist(
             kept = worth_scoring([molecule for _, molecule, _ in part], spectrum)
             part = list(compress(part, kept))
         field.add(part)
-    if not field.places:
+    if not field.indices:
         raise faults[0]
-    matches = field.matches(max_error)
+    matches = field.matches(max_error, references)
     return Shortlist(
         matches=tuple(match for _, match in matches),
-        places=tuple(field.places[i] for i, _ in matches),
+        places=tuple(field.indices[i] for i, _ in matches),
         inchikey14=tuple(field.keys[i] for i, _ in matches),
         n_candidates=len(smiles),
-        n_scored=len(field.places),
+        n_scored=len(field.indices),
         unusable=unusable,
     )
 
@@ -141,26 +141,26 @@ class _Field:
     """Numbers of all candidates, and the matches of those that are the best so far."""
 
     def __init__(self, model: LoadedModel, spectrum: Spectrum, keep: int) -> None:
-        self.places: list[int] = []
+        self.indices: list[int] = []
         self.keys: list[str] = []
         self._model, self._spectra, self._keep = model, [spectrum], keep
         self._masses: list[float] = []
         # Score, logit and share of impossible peaks; as the model says them, in float32.
         self._numbers = np.empty((0, 3), np.float32)
         self._n_wrong = np.empty(0, np.int64)
-        # Best first: what ranks go by, its index among the candidates last.
+        # What ranks go by, the best first.
         self._best: list[tuple[int, float, int]] = []
         self._matches: dict[int, Match] = {}
 
-    def add(self, part: Sequence[tuple[int, Molecule, str]]) -> None:
+    def add(self, candidates: Sequence[tuple[int, Molecule, str]]) -> None:
         """Score some more."""
-        start = len(self.places)
-        self.places += [place for place, _, _ in part]
-        self.keys += [key for _, _, key in part]
-        self._masses += [molecule.exact_mass for _, molecule, _ in part]
-        numbers = np.empty((len(part), 3), np.float32)
-        n_wrong = np.empty(len(part), np.int64)
-        molecules = [molecule for _, molecule, _ in part]
+        start = len(self.indices)
+        self.indices += [index for index, _, _ in candidates]
+        self.keys += [key for _, _, key in candidates]
+        self._masses += [molecule.exact_mass for _, molecule, _ in candidates]
+        numbers = np.empty((len(candidates), 3), np.float32)
+        n_wrong = np.empty(len(candidates), np.int64)
+        molecules = [molecule for _, molecule, _ in candidates]
         for scored in iter_scores(self._model, molecules, self._spectra, self._model.encodings):
             numbers[scored.index] = scored.scores[0], scored.logits[0], scored.impossible[0]
             n_wrong[scored.index] = count_wrong_precursors(scored, self._spectra)
@@ -169,73 +169,49 @@ class _Field:
         self._n_wrong = np.concatenate([self._n_wrong, n_wrong])
 
     def _consider(self, scored: Scored, index: int, n_wrong: int) -> None:
-        standing = n_wrong, -float(scored.scores[0]), index
-        if len(self._best) == self._keep and standing > self._best[-1]:
+        key = rank_key(n_wrong, float(scored.scores[0]), index)
+        if len(self._best) == self._keep and key > self._best[-1]:
             return
-        bisect.insort(self._best, standing)
+        bisect.insort(self._best, key)
         self._matches[index] = to_match(self._model, scored, self._spectra)
         if len(self._best) > self._keep:
             del self._matches[self._best.pop()[-1]]
 
-    def matches(self, max_error: float | None) -> list[tuple[int, Match]]:
-        """Return the best with their index, ranked, with probabilities."""
+    def matches(
+        self, max_error: float | None, references: Sequence[Molecule]
+    ) -> list[tuple[int, Match]]:
+        """Return the best with their index, judged by the rules of `infer`."""
+        model, n = self._model, len(self.keys)
         best = [index for _, _, index in self._best]
-        comparisons, fits = self._compared(best)
-        logits = compared_logits(self._model, fits, comparisons)
-        found = []
-        for rank, (index, comparison, own) in enumerate(
-            zip(best, comparisons, logits, strict=True), start=1
-        ):
-            n_wrong = int(self._n_wrong[index])
-            match = with_probability(self._model, self._matches[index], own, n_wrong, comparison)
-            found.append((index, replace(match, rank=rank)))
-        if max_error is not None and self._model.calibration is not None:
-            reason = why_held_back(
-                found[0][1].probability,
-                self._numbers[:, 0].astype(float),
-                self._n_wrong == 0,
-                self._model.calibration,
-                max_error,
-            )
-            found = [(index, replace(match, abstained=reason)) for index, match in found]
-        return found
-
-    def _compared(self, best: Sequence[int]) -> tuple[list[Comparison], list[Fit]]:
-        """Return what the best stand beside, and the fits that these comparisons name.
-
-        The rules are those of `choose_references` for all candidates, and only what the best need
-        is worked out.
-        """
-        model = self._model
-        if model.candidate_head.is_fitted:
-            neighbours = Neighbours(self.keys, np.array(self._masses))
-            comparisons = [neighbours.of(index) for index in best]
-            n_without = neighbours.n_without()
-        else:
-            comparisons = [Comparison()] * len(best)
-            n_without = len(self.keys)
-        beside = sorted({i for comparison in comparisons for i in comparison.places} - set(best))
-        at = {index: place for place, index in enumerate([*best, *beside])}
-        fits = [self._fit(index) for index in at]
-        comparisons = [
-            replace(comparison, places=tuple(at[i] for i in comparison.places))
-            for comparison in comparisons
-        ]
-        if model.isomer_head.is_fitted and n_without <= MAX_WITH_ISOMERS:
-            for place, index in enumerate(best):
-                if comparisons[place].kind is None and (
-                    isomers := isomers_of(self._matches[index].smiles)
-                ):
-                    scored = iter_scores(model, isomers, self._spectra, model.encodings)
-                    made = {each.index: Fit.of(each) for each in scored}
-                    comparisons[place] = replace(
-                        comparisons[place],
-                        kind="isomers",
-                        places=tuple(range(len(fits), len(fits) + len(made))),
-                    )
-                    fits += [made[i] for i in range(len(made))]
-        return comparisons, fits
-
-    def _fit(self, index: int) -> Fit:
-        score, logit, impossible = torch.from_numpy(self._numbers[index]).split(1)
-        return Fit(score, logit, impossible)
+        others = usable_references(references, self._spectra)
+        comparisons, wanting = compare(
+            model,
+            [*self.keys, *(other.inchikey14 for other in others)],
+            np.array([*self._masses, *(other.exact_mass for other in others)]),
+            n,
+            best,
+        )
+        used, comparisons = renumbered(comparisons, n)
+        scored: Sequence[Molecule] = [others[i - n] for i in used]
+        for index in wanting:
+            isomers = isomers_of(self._matches[index].smiles)
+            indices = range(n + len(scored), n + len(scored) + len(isomers))
+            if isomers:
+                comparisons[index] = replace(
+                    comparisons[index], kind="isomers", indices=tuple(indices)
+                )
+            scored = [*scored, *isomers]
+        scores = ReferenceScores(*torch.from_numpy(self._numbers).unsqueeze(-1).unbind(1))
+        if scored:
+            more = scores_of(model, scored, self._spectra, model.encodings)
+            scores = ReferenceScores.join([scores, more])
+        matches = judge(
+            model,
+            {index: self._matches[index] for index in best},
+            comparisons,
+            scores,
+            self._n_wrong,
+            max_error=max_error,
+            n_references=len(references),
+        )
+        return list(zip(best, matches, strict=True))

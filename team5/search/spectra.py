@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow.parquet as pq
 
+from team5.data.conditions import Conditions
 from team5.data.readers import iter_spectra
 from team5.data.records import Record
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, DataError, DataFileNotFoundError, SpectrumError
-from team5.search.batch import Context
 
 _BLOCK_SIZE = 1 << 20
 _PARQUET = b"PAR1"
@@ -154,7 +154,7 @@ class GivenSpectrum:
         return 1
 
 
-def iter_chunks(source: Source, context: Context, size: int) -> Iterator[Chunk]:
+def iter_chunks(source: Source, context: Conditions, size: int) -> Iterator[Chunk]:
     """Cut spectra into chunks of `size`, with what they lack of the conditions filled in."""
     numbered = enumerate(source.entries(), start=1)
     number = 0

@@ -14,7 +14,7 @@ from typing import Never
 
 from team5.data.spectrum import Spectrum
 from team5.errors import BusyError, Team5Error, WorkerError
-from team5.search.batch import Candidate
+from team5.search.reading import Candidate
 from team5.serving.items import Item
 from team5.serving.messages import (
     Answered,

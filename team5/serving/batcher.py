@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from team5.chemistry.molecule import Molecule
+from team5.data.conditions import Conditions
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, MoleculeError, Team5Error
 from team5.inference.engine import iter_mixed
-from team5.inference.inference import LoadedModel, Part, Question, ask
+from team5.inference.loading import LoadedModel
+from team5.inference.question import Inputs, MoleculeScores, Question, make_questions
 from team5.inference.results import Match
 from team5.search.batch import ask_ranking, to_ranking
 from team5.serving.messages import Answered, Ask, Counted, Fault, Progress, Rank
@@ -53,7 +55,7 @@ class Job:
     questions: list[Question] | None = None
     encode: Encode = list
     left_out: list[str] = field(default_factory=list)
-    parts: list[list[Part]] = field(default_factory=list)
+    parts: list[list[MoleculeScores]] = field(default_factory=list)
     units: Iterator[Unit] = field(default_factory=lambda: iter(()))
     n_waiting: int = 0
 
@@ -104,7 +106,7 @@ class Job:
         answers = [
             found
             for question, parts in zip(self.questions or (), self.parts, strict=True)
-            for found in question.finish(self.model, parts)
+            for found in question.judge(self.model, parts)
         ]
         return json.dumps(self.encode(answers), allow_nan=False).encode()
 
@@ -123,8 +125,7 @@ class Job:
                 spectrum, kept, cast("list[Match]", found)
             ).to_dict()
             return [question]
-        arguments = _arguments(self.request.question)
-        questions, many = ask(self.model, None, **arguments, parse=self._parse)
+        questions, many = make_questions(self.model, _inputs(self.request.question), self._parse)
         self.encode = lambda found: (
             [answer.to_dict() for answer in found] if many else found[0].to_dict()
         )
@@ -281,7 +282,7 @@ class Batcher:
         try:
             for scored in iter_mixed(model, work, model.encodings):
                 unit = units[scored.index]
-                part = unit.asked.take(model, scored, unit.index)
+                part = unit.asked.score(model, scored, unit.index)
                 unit.job.parts[unit.question].append(part)
                 unit.job.n_waiting -= 1
         except Exception as error:  # noqa: BLE001  (one job must not take the others with it)
@@ -345,12 +346,14 @@ def _next_unit(jobs: deque[Job]) -> Unit | None:
     return None
 
 
-def _arguments(question: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an item as arguments of `infer`: spectra become Spectrum objects."""
-    arguments = {"smiles": None, **question}
-    if arguments.get("spectra") is not None:
-        arguments["spectra"] = _spectra(arguments["spectra"])
-    return arguments
+def _inputs(item: Mapping[str, Any]) -> Inputs:
+    """Return an item as the arguments of `infer`: spectra become Spectrum objects."""
+    names = Conditions.__dataclass_fields__
+    conditions = Conditions(**{name: value for name, value in item.items() if name in names})
+    given = {"smiles": None, **{name: v for name, v in item.items() if name not in names}}
+    if given.get("spectra") is not None:
+        given["spectra"] = _spectra(given["spectra"])
+    return Inputs(**given, conditions=conditions)
 
 
 def _spectra(given: Any) -> list[Spectrum]:

@@ -11,7 +11,7 @@ from typing import Any
 from team5.data.records import Record
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, Team5Error
-from team5.search.batch import UNANSWERABLE, Candidate
+from team5.search.reading import UNANSWERABLE, Candidate
 from team5.serving.answers import error_detail
 from team5.serving.backend import Backend
 from team5.serving.items import check_atoms

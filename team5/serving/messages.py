@@ -10,7 +10,7 @@ from team5 import errors
 from team5.data.records import Record
 from team5.data.spectrum import Spectrum
 from team5.errors import Team5Error, WorkerError
-from team5.search.batch import Candidate
+from team5.search.reading import Candidate
 
 
 @dataclass(frozen=True, slots=True)

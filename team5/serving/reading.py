@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from team5.errors import DataError, Team5Error
-from team5.search.batch import numbered_records, read_candidates
+from team5.search.reading import numbered_records, read_candidates
 from team5.serving.messages import Contents, Upload
 
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"PAR1")

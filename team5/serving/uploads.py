@@ -11,9 +11,9 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from team5.chemistry.adducts import parse_adduct
+from team5.data.conditions import Conditions
 from team5.data.spectrum import text_or_none
 from team5.errors import ConfigError
-from team5.search.batch import Context
 from team5.serving.items import parse_json
 from team5.serving.messages import Upload
 
@@ -30,14 +30,14 @@ class FileQuestion:
     ----------
     spectra : Upload
     candidates : Upload or None
-    context : Context
+    context : Conditions
         For spectra that do not say themselves how they were measured.
     max_error : float or None
     """
 
     spectra: Upload
     candidates: Upload | None
-    context: Context
+    context: Conditions
     max_error: float | None
 
 
@@ -112,7 +112,7 @@ def _checked(given: Mapping[str, Any]) -> FileQuestion:
     adduct = text_or_none(given.get("adduct"))
     if adduct is not None:
         parse_adduct(adduct)
-    context = Context(
+    context = Conditions(
         adduct,
         _number(given, "precursor_mz"),
         given.get("collision_energy"),

@@ -78,8 +78,9 @@ def test_a_peak_is_given_to_the_most_probable_of_the_ions_it_may_be(model):
             match_outcomes=outcomes[order],
             peaks=SimpleNamespace(mzs=np.array([50.0, 60.0, 70.0]), intensities=np.ones(3)),
             offsets=np.zeros(N_OUTCOMES),
+            adduct=parse_adduct("[M+H]+"),
         )
-        explained = explain_peaks(tokens, pair, parse_adduct("[M+H]+"), log_p)
+        explained = explain_peaks(tokens, pair, log_p)
         assert [peak.probability for peak in explained] == pytest.approx(
             [np.exp(log_p[outcomes].max()) for outcomes in ions]
         )

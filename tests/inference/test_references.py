@@ -150,7 +150,7 @@ def test_isomers_are_not_made_for_a_long_list_of_different_masses(comparing):
     chains = [parse_smiles("C" * n + "O") for n in range(4, 40)]
     scored, comparisons = add_references(comparing, chains)
     assert len(scored) == len(chains)
-    assert {comparison.kind for comparison in comparisons} == {None}
+    assert {comparison.kind for comparison in comparisons.values()} == {None}
 
 
 def test_in_figures_truth_and_decoy_are_no_references_of_each_other(comparing):

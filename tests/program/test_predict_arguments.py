@@ -49,15 +49,23 @@ class Library:
             return a_match(smiles)
         return [a_match(text, rank) for rank, text in enumerate(smiles, start=1)]
 
-    def ask(self, model, tokenizer, smiles, *, spectra, parse, **how):
-        found = self.infer(model, tokenizer, smiles, spectra=spectra, **how)
+    def make_questions(self, model, given, parse):
+        how = {"max_error": given.max_error, "references": given.references}
+        found = self.infer(model, None, given.smiles, spectra=given.spectra, **how)
         return [types.SimpleNamespace(answers=lambda model: found)], True
 
 
 @pytest.fixture
 def library(monkeypatch) -> Library:
     library = Library()
+    # Before it is replaced below, as it imports what is replaced.
+    importlib.import_module("team5.search.batch")
     monkeypatch.setitem(sys.modules, "team5.inference.inference", library)
+    monkeypatch.setattr("team5.search.batch.make_questions", library.make_questions)
+    monkeypatch.setattr(
+        "team5.search.batch.infer",
+        lambda model, smiles, **how: library.infer(model, None, smiles, **how),
+    )
     return library
 
 

@@ -1,6 +1,5 @@
 """Files in, answers out; a rule stands in for `infer`, so that every fault can be brought about."""
 
-import sys
 import types
 
 import pytest
@@ -8,14 +7,8 @@ import pytest
 from team5.chemistry.molecule import parse_smiles
 from team5.errors import AdductError, DataError, DataFileNotFoundError
 from team5.inference.results import Match
-from team5.search.batch import (
-    Candidate,
-    Context,
-    match_file,
-    rank_candidates,
-    rank_file,
-    read_candidates,
-)
+from team5.search.batch import Conditions, match_file, rank_candidates, rank_file
+from team5.search.reading import Candidate, read_candidates
 
 
 def judge(smiles: str, spectrum) -> Match:
@@ -30,23 +23,19 @@ def judge(smiles: str, spectrum) -> Match:
     )  # fmt: skip
 
 
-def infer(model, tokenizer, smiles, *, spectra, max_error=None, references=None):
-    (spectrum,) = spectra
-    if isinstance(smiles, str):
-        return judge(smiles, spectrum)
-    return [judge(text, spectrum) for text in smiles]
+def infer(model, smiles, *, spectra, max_error=None, references=None):
+    return judge(smiles, spectra[0])
 
 
-def ask(model, tokenizer, smiles, *, spectra, max_error=None, references=None, parse=parse_smiles):
-    answers = infer(model, tokenizer, smiles, spectra=spectra)
+def make_questions(model, given, parse=parse_smiles):
+    answers = [judge(text, given.spectra[0]) for text in given.smiles]
     return [types.SimpleNamespace(answers=lambda model: answers)], True
 
 
 @pytest.fixture(autouse=True)
 def rule(monkeypatch):
-    module = types.ModuleType("team5.inference.inference")
-    module.infer, module.ask = infer, ask
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("team5.search.batch.infer", infer)
+    monkeypatch.setattr("team5.search.batch.make_questions", make_questions)
 
 
 MODEL = types.SimpleNamespace(tokenizer=None, encodings=types.SimpleNamespace(parse=parse_smiles))
@@ -152,7 +141,7 @@ def test_spectra_are_answered_one_by_one(tmp_path, spectra_file):
 
 def test_context_fills_what_a_spectrum_lacks_and_nothing_else(tmp_path, spectra_file):
     (tmp_path / "a.smi").write_text("CCO\n")
-    context = Context(collision_energy="35 eV", precursor_mz=99.0)
+    context = Conditions(collision_energy="35 eV", precursor_mz=99.0)
     ranking = next(rank_file(MODEL, spectra_file, tmp_path / "a.smi", context=context))
     assert ranking.matches[0].collision_energy == "35 eV"
     assert ranking.matches[0].precursor_mz == pytest.approx(47.0491)
@@ -164,7 +153,7 @@ def test_candidate_that_cannot_be_judged_is_left_out_of_that_ranking(tmp_path):
     reported = []
     (ranking,) = rank_file(
         MODEL, tmp_path / "q.mgf", tmp_path / "a.smi",
-        context=Context(adduct="[M+Na]+"), report=reported.append,
+        context=Conditions(adduct="[M+Na]+"), report=reported.append,
     )  # fmt: skip
     assert [match.smiles for match in ranking.matches] == ["CCO", "CCC"]
     assert len(reported) == 1
@@ -183,7 +172,7 @@ def test_ranking_carries_the_names_of_the_candidates_it_holds(tmp_path):
 def test_spectrum_for_which_nothing_can_be_judged_is_left_out(tmp_path, spectra_file):
     (tmp_path / "a.smi").write_text("CCN\n")
     reported = []
-    context = Context(adduct="[M+Na]+")
+    context = Conditions(adduct="[M+Na]+")
     rankings = rank_file(
         MODEL, spectra_file, tmp_path / "a.smi", context=context, report=reported.append
     )

@@ -6,8 +6,8 @@ import os
 import psutil
 import pytest
 
+from team5.data.conditions import Conditions
 from team5.errors import DataError
-from team5.search.batch import Context
 from team5.search.engines import Engine, run
 from team5.search.spectra import SpectraFile, iter_chunks
 from tests.search.spectra_files import write_mgf
@@ -29,7 +29,7 @@ def cluster():
 
 
 def results(engine, spectra, tools, settings):
-    chunks = iter_chunks(SpectraFile(spectra), Context(), 4)
+    chunks = iter_chunks(SpectraFile(spectra), Conditions(), 4)
     return run(chunks, engine, tools, settings)
 
 

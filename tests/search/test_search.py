@@ -16,11 +16,12 @@ from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, DataError, WorkerError
 from team5.inference.inference import load_model
 from team5.library.library import open_library
-from team5.search.batch import Candidate, Context, rank_candidates
+from team5.search.batch import Conditions, rank_candidates
 from team5.search.chunks import SearchSettings, candidates_of, search_chunk
 from team5.search.engines import Engine, run
 from team5.search.outputs import left_out_path
 from team5.search.parts import Parts, open_parts, parts_folder
+from team5.search.reading import Candidate
 from team5.search.search import search_file
 from team5.search.spectra import GivenSpectrum, SpectraFile, iter_chunks
 from tests.search.conftest import SMALL_VERSION
@@ -61,7 +62,7 @@ def test_every_spectrum_has_hits_or_a_reason(whole, spectra):
 def test_rows_are_those_of_ranking_the_candidates_of_the_window(whole, spectra, library):
     model = load_model(root=SMALL_VERSION, device="cpu")
     opened = open_library(library)
-    (chunk,) = iter_chunks(SpectraFile(spectra), Context(), 100)
+    (chunk,) = iter_chunks(SpectraFile(spectra), Conditions(), 100)
     rows = hits(whole)
     for number, spectrum in chunk.spectra[:6]:
         smiles = [
@@ -175,7 +176,7 @@ def test_another_plan_is_refused_with_what_differs(spectra, library, tmp_path, m
     break_off(spectra, library, output, monkeypatch, after=1)
     others = write_mgf(tmp_path / "run.mgf", 41)
     with pytest.raises(ConfigError) as raised:
-        search(others, library, output, resume=True, keep=6, context=Context(adduct="[M+H]+"))
+        search(others, library, output, resume=True, keep=6, context=Conditions(adduct="[M+H]+"))
     assert "keep was 5, is 6" in str(raised.value)
     assert "spectra sha256 was" in str(raised.value)
     assert "conditions adduct was None, is [M+H]+" in str(raised.value)
@@ -288,7 +289,7 @@ def test_output_on_object_storage_is_refused_in_plain_words(spectra, library):
 
 
 def test_a_worker_that_is_killed_is_one_error(spectra, tools, settings):
-    chunks = iter_chunks(SpectraFile(spectra), Context(), 2)
+    chunks = iter_chunks(SpectraFile(spectra), Conditions(), 2)
     results = run(chunks, Engine(workers=2), tools, settings)
     next(results)
     for child in multiprocessing.active_children():
@@ -299,7 +300,7 @@ def test_a_worker_that_is_killed_is_one_error(spectra, tools, settings):
 
 def test_what_a_worker_cannot_load_is_told_as_it_is(spectra, tools, settings, tmp_path):
     elsewhere = dataclasses.replace(tools, library=str(tmp_path / "none"))
-    chunks = iter_chunks(SpectraFile(spectra), Context(), 4)
+    chunks = iter_chunks(SpectraFile(spectra), Conditions(), 4)
     with pytest.raises(DataError, match="no such folder"):
         list(run(chunks, Engine(workers=2), elsewhere, settings))
 
@@ -312,7 +313,7 @@ def test_a_structure_without_adduct_is_looked_for_by_ion_mode_and_charge(library
     ]
     assert found == opened.of_precursor(195.0877, "[M+H]+").smiles.to_pylist()
     model = load_model(root=SMALL_VERSION, device="cpu")
-    chunk = next(iter_chunks(GivenSpectrum(asked), Context(), 1))
+    chunk = next(iter_chunks(GivenSpectrum(asked), Conditions(), 1))
     rows = search_chunk(model, opened, chunk, SearchSettings()).table.to_pylist()
     assert {row["adduct"] for row in rows} == {"[M+H]+"}
     assert all("adduct [M+H]+ assumed" in row["notes"] for row in rows)

@@ -9,8 +9,9 @@ from team5.chemistry.molecule import parse_smiles
 from team5.data.spectrum import Spectrum
 from team5.errors import MoleculeError
 from team5.inference.inference import load_model
-from team5.search.batch import Candidate, rank_candidates
+from team5.search.batch import rank_candidates
 from team5.search.prefilter import worth_scoring
+from team5.search.reading import Candidate
 from team5.search.shortlist import shortlist
 from tests.library.structures import many_smiles
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from team5.search.batch import Context
+from team5.data.conditions import Conditions
 from team5.search.spectra import SpectraFile, iter_chunks
 from tests.search.spectra_files import write_mgf
 
@@ -13,7 +13,7 @@ FILES = Path(__file__).resolve().parents[1] / "files"
 
 @pytest.mark.parametrize("size", [1, 3, 8, 100])
 def test_every_spectrum_is_in_one_chunk_under_its_number(spectra, size):
-    chunks = list(iter_chunks(SpectraFile(spectra), Context(), size))
+    chunks = list(iter_chunks(SpectraFile(spectra), Conditions(), size))
     assert [chunk.number for chunk in chunks] == list(range(len(chunks)))
     assert all(chunk.n_spectra == size for chunk in chunks[:-1])
     read = {number: spectrum.identifier for chunk in chunks for number, spectrum in chunk.spectra}
@@ -24,7 +24,7 @@ def test_every_spectrum_is_in_one_chunk_under_its_number(spectra, size):
 
 def test_chunks_hold_the_same_whatever_their_size(spectra):
     def numbers(size):
-        chunks = iter_chunks(SpectraFile(spectra), Context(), size)
+        chunks = iter_chunks(SpectraFile(spectra), Conditions(), size)
         return [(n, s.identifier, s.precursor_mz) for chunk in chunks for n, s in chunk.spectra]
 
     assert numbers(1) == numbers(7) == numbers(1_000)
@@ -36,7 +36,7 @@ def test_reasons_stand_at_their_own_spectra(tmp_path):
     other_level = "BEGIN IONS\nTITLE=c\nPEPMASS=100\nMSLEVEL=1\n50 1\nEND IONS\n"
     path = tmp_path / "mixed.mgf"
     path.write_text(no_peaks + other_level + no_peaks + good + other_level)
-    (chunk,) = iter_chunks(SpectraFile(path), Context(), 10)
+    (chunk,) = iter_chunks(SpectraFile(path), Conditions(), 10)
     assert [number for number, _ in chunk.spectra] == [4]
     reasons = {one.spectrum: one.reason for one in chunk.left_out}
     assert sorted(reasons) == [1, 2, 3, 5]
@@ -44,7 +44,7 @@ def test_reasons_stand_at_their_own_spectra(tmp_path):
 
 
 def test_conditions_fill_in_what_spectra_do_not_say(spectra):
-    context = Context(adduct="[M+Na]+", collision_energy="20 eV")
+    context = Conditions(adduct="[M+Na]+", collision_energy="20 eV")
     (chunk,) = iter_chunks(SpectraFile(spectra), context, 100)
     of = dict(chunk.spectra)
     assert (of[1].adduct, of[2].adduct) == ("[M+H]+", "[M+Na]+")

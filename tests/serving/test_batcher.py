@@ -5,7 +5,7 @@ import json
 import pytest
 
 from team5.errors import SpectrumError
-from team5.inference import inference
+from team5.inference.question import Question
 from team5.serving.batcher import Batcher
 from team5.serving.messages import Answered, Ask, Progress
 from tests.serving.conftest import INTENSITIES, MZS, SMILES
@@ -85,14 +85,14 @@ def test_cancelled_job_costs_nothing_from_then_on(batcher, said, model):
 
 
 def test_mistake_of_ours_fails_only_the_job_it_is_in(batcher, said, model, monkeypatch):
-    take = inference.Question.take
+    take = Question.score
 
     def fail_for_ethanol(self, model, scored, index):
         if scored.tokens.molecule.smiles == "CCO":
             raise RuntimeError("a mistake")
         return take(self, model, scored, index)
 
-    monkeypatch.setattr(inference.Question, "take", fail_for_ethanol)
+    monkeypatch.setattr(Question, "score", fail_for_ethanol)
     for job, smiles in enumerate([SMILES, "CCO", "CCN", [SMILES, "CCO"], [SMILES, "CCN"]]):
         batcher.add(Ask(job, job, {**QUESTION, "smiles": smiles}), model)
     finish(batcher)

@@ -1,28 +1,25 @@
-"""Answers held back where a chosen error rate would not hold."""
+"""Answers withheld where a chosen error rate would not hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from team5.errors import ConfigError
 from team5.evaluation.selective import confidence_needed, match_confidence, ranking_confidence
-from team5.inference.results import Match
 
-Array = NDArray[Any]
 Calibration = Mapping[str, Mapping[str, Any]]
 
-# The same for all spectra of a file, and dear beside one answer.
+# The same for all spectra of a file, and slow next to one answer.
 _confidence_needed = lru_cache(maxsize=16)(confidence_needed)
 
 
 def check_max_error(calibration: Calibration | None, max_error: float, version: str) -> None:
-    """Refuse an error rate that is none, or a version that cannot speak of any.
+    """Refuse an error rate that is no share, or a version that is not calibrated for any.
 
     Raises
     ------
@@ -37,39 +34,36 @@ def check_max_error(calibration: Calibration | None, max_error: float, version: 
         )
 
 
-def hold_back(matches: Sequence[Match], calibration: Calibration, max_error: float) -> list[Match]:
-    """Return the matches of one question; ``abstained`` says why where none should be relied on.
-
-    A single match is held back by how sure its label is, a ranking as a whole by how sure its
-    first place is. At most ``max_error`` of the answers given are wrong, for spectra and
-    structures drawn like those of the version's validation (for rankings: with the true structure
-    among the candidates).
-    """
-    scores = np.array([match.score for match in matches])
-    fits = np.array([match.precursor_fits is not False for match in matches])
-    reason = why_held_back(matches[0].probability, scores, fits, calibration, max_error)
-    return [replace(match, abstained=reason) for match in matches] if reason else list(matches)
-
-
-def why_held_back(
-    probability: float, scores: Array, fits: Array, calibration: Calibration, max_error: float
+def why_withheld(
+    probability: float,
+    scores: ArrayLike,
+    n_wrong: ArrayLike,
+    calibration: Calibration,
+    max_error: float,
 ) -> str | None:
     """Return why the answer to one question should not be relied on, None if it may be.
+
+    A single match is withheld by the confidence of its label, a ranking as a whole by that of its
+    first place. At most ``max_error`` of the answers given are wrong, for spectra and structures
+    drawn like those of the version's validation (for rankings: with the true structure among the
+    candidates).
 
     Parameters
     ----------
     probability : float
         Of the match, where there is but one.
     scores : array of shape (C,)
-    fits : array of shape (C,)
-        Whether each can have the precursor.
+    n_wrong : array of shape (C,)
+        Spectra whose precursor the candidate cannot have. Those with none compete for the first
+        place; all do where there are none of these.
     """
+    scores, fits = np.asarray(scores, dtype=np.float64), np.asarray(n_wrong) == 0
     if len(scores) == 1:
         question, answer = "match", "the label"
         confidence = match_confidence(probability)
     else:
         question, answer = "rank", "the first place"
-        confidence = ranking_confidence((scores[fits] if fits.any() else scores).tolist())
+        confidence = ranking_confidence(scores[fits] if fits.any() else scores)
     stored = (tuple(calibration[question][name]) for name in ("confidences", "wrong", "groups"))
     needed = _confidence_needed(*stored, max_error)
     if needed is None:

@@ -5,12 +5,18 @@ import numpy as np
 import pytest
 
 from team5.errors import ConfigError
-from team5.inference.abstain import hold_back
 from team5.inference.inference import infer
+from team5.inference.selective import why_withheld
 
 CAFFEINE = "Cn1cnc2c1c(=O)n(C)c(=O)n2C"
 ISOMER = "CCCN1C2=C(NC=N2)C(=O)NC1=O"
 PEAKS = [195.0877, 138.0662, 110.0713], [100.0, 60.0, 15.0]
+
+
+def hold_back(matches, calibration, max_error):
+    scores, n_wrong = zip(*((m.score, m.precursor_fits is False) for m in matches), strict=True)
+    reason = why_withheld(matches[0].probability, scores, n_wrong, calibration, max_error)
+    return [replace(match, abstained=reason) for match in matches]
 
 
 def calibration(n: int = 400) -> dict[str, dict[str, list[float]]]:

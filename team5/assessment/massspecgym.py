@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from team5.chemistry.molecule import parse_smiles
 from team5.data.readers import tables
 from team5.data.records import Record
 from team5.errors import ConfigError, DataError, DataFileNotFoundError, MoleculeError
+from team5.runtime.storage import sha256
 
 FOLDS = ("train", "val", "test")
 COLUMNS = ("mzs", "intensities", "smiles", "adduct", "precursor_mz", "fold")
@@ -112,8 +112,7 @@ def read_massspecgym(
     left_out: Counter[str] = Counter()
     try:
         records = list(_records(table, fold, left_out))
-        with table.open("rb") as file:
-            table_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        table_sha256 = sha256(table)
     except OSError as error:
         raise DataError(f"{table}: cannot be read ({error}).") from error
     n_rows = len(records) + left_out.total()
@@ -237,4 +236,4 @@ def _read_lists(path: Path) -> tuple[dict[str, Any], str]:
         raise DataError(f"{path}: not valid JSON ({error}). Download it again.") from error
     if not isinstance(lists, dict):
         raise DataError(f"{path}: a JSON {type(lists).__name__}; {_SHAPE}")
-    return lists, hashlib.sha256(content).hexdigest()
+    return lists, sha256(content)

@@ -18,9 +18,9 @@ from team5.errors import (
 from team5.evaluation.comparison import Difference, QueryFigure, paired_differences, query_figures
 from team5.inference.inference import LoadedModel, load_model
 from team5.registry.gate import QUERIES_VARIABLE, check_origin, promote_command
-from team5.registry.integrity import file_sha256
 from team5.registry.report import format_difference
 from team5.registry.tracker import Tracker
+from team5.runtime.storage import sha256
 
 _SEED = 0  # of decoys and intervals; one for all, so that the same file gives the same answer
 
@@ -54,7 +54,7 @@ def read_frozen_queries(path: str | Path) -> FrozenQueries:
     """
     path = Path(path)
     try:
-        sha256 = file_sha256(path)
+        checksum = sha256(path)
     except FileNotFoundError as error:
         raise DataFileNotFoundError(
             f"{path}: no such file; promotions are judged on its queries. Correct --queries, "
@@ -64,7 +64,7 @@ def read_frozen_queries(path: str | Path) -> FrozenQueries:
         raise DataError(
             f"{path} cannot be read ({error.strerror}); promotions are judged on its queries."
         ) from error
-    return FrozenQueries(path, sha256, tuple(read_queries(path)))
+    return FrozenQueries(path, checksum, tuple(read_queries(path)))
 
 
 def judge(

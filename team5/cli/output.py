@@ -6,8 +6,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -17,7 +16,7 @@ from team5.cli.terminal import Terminal
 from team5.errors import ConfigError
 from team5.inference.results import Answer, Match, Ranking, Simulation
 from team5.inference.tables import COLUMN_TYPES, table_rows
-from team5.runtime.storage import storage_errors
+from team5.runtime.storage import storage_errors, write_whole, writing_whole
 from team5.runtime.tables import to_columns
 
 # m/z and intensities.
@@ -98,7 +97,7 @@ def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
     path = check_output_path(path)
     make_writer = _WRITERS[path.suffix.lower()]
     count = 0
-    with _staged(path) as (staged, keep):
+    with writing_whole(path) as staged:
         with storage_errors(path):
             writer = make_writer(staged, is_list=not isinstance(answers, Answer))
         try:
@@ -109,8 +108,8 @@ def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
         finally:
             with storage_errors(path):
                 writer.close()
-        if count:
-            keep()
+        if not count:
+            staged.unlink()
     return count
 
 
@@ -184,11 +183,8 @@ def write_text_file(text: str, path: str | Path, *, endings: Iterable[str]) -> N
         If the folder cannot be written or the disk is full.
     """
     path = check_output_path(path, endings=endings)
-    with _staged(path) as (staged, keep), storage_errors(path):
-        with _open_text(staged) as file:
-            file.write(text)
-            _flush_to_disk(file)
-        keep()
+    with storage_errors(path):
+        write_whole(path, text.encode())
 
 
 def format_answer(
@@ -259,7 +255,6 @@ class _JsonFileWriter(_JsonWriter):
     def close(self) -> None:
         with self._file:
             super().close()
-            _flush_to_disk(self._file)
 
 
 class _JsonLinesWriter:
@@ -270,8 +265,7 @@ class _JsonLinesWriter:
         self._file.write(_to_json(answer) + "\n")
 
     def close(self) -> None:
-        with self._file:
-            _flush_to_disk(self._file)
+        self._file.close()
 
 
 class _SpectrumWriter:
@@ -286,8 +280,7 @@ class _SpectrumWriter:
         self._save(answer, self._file)
 
     def close(self) -> None:
-        with self._file:
-            _flush_to_disk(self._file)
+        self._file.close()
 
 
 class _CsvWriter:
@@ -306,8 +299,7 @@ class _CsvWriter:
             )
 
     def close(self) -> None:
-        with self._file:
-            _flush_to_disk(self._file)
+        self._file.close()
 
 
 class _ParquetWriter:
@@ -328,9 +320,6 @@ class _ParquetWriter:
         finally:
             if self._writer is not None:
                 self._writer.close()
-        if self._writer is not None:
-            with self._path.open("rb+") as file:
-                _flush_to_disk(file)
 
     def _write_group(self) -> None:
         import pyarrow as pa
@@ -360,32 +349,8 @@ def _arrow_type(name: str) -> Any:
     return types[COLUMN_TYPES[name]]
 
 
-@contextmanager
-def _staged(path: Path) -> Iterator[tuple[Path, Any]]:
-    """Give a name beside ``path`` to write to; renamed to it if asked to keep it, else removed."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    kept = False
-
-    def keep() -> None:
-        nonlocal kept
-        kept = True
-
-    try:
-        yield staged, keep
-        if kept:
-            with storage_errors(path):
-                staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)
-
-
 def _open_text(path: Path) -> IO[str]:
     return path.open("w", encoding="utf-8", newline="")
-
-
-def _flush_to_disk(file: IO[Any]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _to_json(answer: Answer) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +25,7 @@ from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.constants import ELECTRON_MASS, HYDROGEN_MASS
 from team5.data.peaks import peaks_path, write_peaks
 from team5.errors import StorageError
+from team5.runtime.storage import writing_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -155,15 +155,11 @@ def write_demo_table(path: str | Path, seed: int = 0) -> Path:
     import pyarrow.parquet as pq
 
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with writing_whole(path) as temporary:
             pq.write_table(demo_table(seed), temporary, compression="zstd")
             write_peaks(temporary, peaks_path(path))
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"{path}: the demo set cannot be written: {error}.") from error
     return path

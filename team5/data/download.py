@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from platformdirs import user_cache_dir
 
 from team5.errors import ConfigError, DownloadError
-from team5.runtime.storage import storage_errors, write_flushed
+from team5.runtime.storage import sha256, storage_errors, write_whole
 
 if TYPE_CHECKING:
     from requests.exceptions import RequestException
@@ -130,7 +130,7 @@ def _fetch(url: str, destination: Path, progress: bool, otherwise: str) -> None:
                 f"{url}: {_fault(error)}. Check the address and the network, or run again later. "
                 f"{otherwise}".rstrip()
             ) from error
-    fetched, recorded = pooch.file_hash(destination), _recorded_sha256(destination)
+    fetched, recorded = sha256(destination), _recorded_sha256(destination)
     if recorded not in (None, fetched):
         _logger.warning(
             "%s: fetched anew and not the same file as before (sha256 %s, before %s)",
@@ -152,10 +152,8 @@ def _fault(error: RequestException) -> str:
 
 def _check(path: Path) -> None:
     """Raise unless a file is the one that was fetched."""
-    import pooch
-
     try:
-        present = pooch.file_hash(path)
+        present = sha256(path)
     except OSError as error:
         raise DownloadError(f"{path}: cannot be read ({error.strerror}).") from error
     expected = _recorded_sha256(path)
@@ -187,8 +185,8 @@ def _recorded_sha256(path: Path) -> str | None:
     return words[0]
 
 
-def _record_sha256(path: Path, sha256: str) -> None:
-    write_flushed(_recorded_path(path), f"{sha256}  {path.name}\n".encode())
+def _record_sha256(path: Path, checksum: str) -> None:
+    write_whole(_recorded_path(path), f"{checksum}  {path.name}\n".encode())
 
 
 class _Bar:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import accumulate
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from team5.errors import DataError
+from team5.runtime.storage import writing_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,19 +43,15 @@ def write_peaks(table_path: Path, path: Path) -> None:
 
     peaks = pa.list_(pa.float64())
     schema = pa.schema([(name, peaks) for name in _COLUMNS])
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with (
-            # By default Arrow keeps what it has read ahead until the file is closed.
-            pq.ParquetFile(table_path, pre_buffer=False) as table,
-            pa.OSFile(str(temporary), "wb") as file,
-            pa.ipc.new_file(file, schema) as writer,
-        ):
-            for batch in table.iter_batches(_ROWS_PER_BATCH, columns=list(_COLUMNS)):
-                writer.write_batch(batch.select(list(_COLUMNS)).cast(schema))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        writing_whole(path) as temporary,
+        # By default Arrow keeps what it has read ahead until the file is closed.
+        pq.ParquetFile(table_path, pre_buffer=False) as table,
+        pa.OSFile(str(temporary), "wb") as file,
+        pa.ipc.new_file(file, schema) as writer,
+    ):
+        for batch in table.iter_batches(_ROWS_PER_BATCH, columns=list(_COLUMNS)):
+            writer.write_batch(batch.select(list(_COLUMNS)).cast(schema))
 
 
 class Peaks:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from team5.data.peaks import peaks_path, write_peaks
 from team5.data.readers import iter_spectra, nothing_usable
 from team5.data.records import Record
 from team5.errors import DataError, DataFileNotFoundError, MoleculeError, StorageError
+from team5.runtime.storage import sha256, write_whole, writing_whole
+from team5.runtime.strict_json import to_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,6 +83,8 @@ def prepare_table(
     DataError
         If the source cannot be read or holds nothing that can be used.
     StorageError
+    from team5.runtime.storage import sha256, write_whole, writing_whole
+    from team5.runtime.strict_json import to_json
         If the table cannot be written.
     """
     source, folder = Path(source), Path(destination_folder)
@@ -92,7 +95,7 @@ def prepare_table(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return _make_table(source, path, families, progress)
-    except DataFileNotFoundError:
+    except (DataFileNotFoundError, StorageError):
         raise
     except OSError as error:
         raise StorageError(f"{folder}: the prepared table cannot be written: {error}.") from error
@@ -103,9 +106,7 @@ def _make_table(
 ) -> PreparedTable:
     skipped: Counter[str] = Counter()
     compounds: set[str] = set()
-    # Whoever prepares the same source at the same time writes to another temporary file.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
-    try:
+    with writing_whole(path) as temporary:
         with _progress_bar(f"Reading {source.name}", progress) as on_progress:
             records = iter_spectra(source, skipped, require_smiles=True, on_progress=on_progress)
             rows = iter_rows(records, skipped, license_families)
@@ -116,9 +117,6 @@ def _make_table(
         # The table comes last: where it is, its peaks and its summary are too.
         write_peaks(temporary, peaks_path(path))
         _write_summary(table)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return table
 
 
@@ -259,19 +257,12 @@ def _content_key(source: Path, license_families: tuple[str, ...]) -> str:
     digest = hashlib.sha256(json.dumps([FORMAT, license_families]).encode())
     if source.is_dir():
         for file in sorted(file for file in source.rglob("*") if file.is_file()):
-            digest.update(str(file.relative_to(source)).encode())
-            _update(digest, file)
+            digest.update(f"{file.relative_to(source)} {sha256(file)}\n".encode())
     elif source.exists():
-        _update(digest, source)
+        digest.update(sha256(source).encode())
     else:
         raise DataFileNotFoundError(f"{source}: no such file or folder. Check the path.")
     return digest.hexdigest()[:16]
-
-
-def _update(digest: "hashlib._Hash", file: Path) -> None:
-    with file.open("rb") as content:
-        while chunk := content.read(1 << 20):
-            digest.update(chunk)
 
 
 def _summary_path(path: Path) -> Path:
@@ -285,9 +276,7 @@ def _write_summary(table: PreparedTable) -> None:
         "skipped": dict(table.skipped.most_common()),
     }
     path = _summary_path(table.path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, to_json(summary, path.name))
 
 
 def _read_cached(path: Path) -> PreparedTable | None:

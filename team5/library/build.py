@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -23,9 +22,9 @@ from team5.library.plan import LOCK_NAME, is_made_from, make_plan, runs_folder, 
 from team5.library.progress import Show, progress
 from team5.library.reading import iter_chunks
 from team5.library.runs import Run, RunMaker, finished_chunks, open_run, run_path
-from team5.library.storage import as_place, read_json, to_json, write_whole
 from team5.library.workers import do_chunks
-from team5.runtime.storage import is_remote, storage_errors
+from team5.runtime.storage import as_path, is_remote, sha256, storage_errors, write_whole
+from team5.runtime.strict_json import read_object, to_json
 
 RECORD_TIMEOUT_S = 60.0
 _READ_NAME = "read.json"
@@ -102,7 +101,7 @@ def build_library(
         )
     if is_remote(work or ""):
         raise ConfigError(f"{work}: what is unfinished is kept in a local folder. Give one.")
-    place = as_place(output)
+    place = as_path(output)
     sources = find_inputs(inputs)
     folder = _work_folder(place, work)
     plan = make_plan(sources, trust_columns)
@@ -151,7 +150,7 @@ def _work_folder(output: Path, work: str | Path | None) -> Path:
     if work is None and not is_remote(output):
         return output / BUILDING_NAME
     name = str(output if is_remote(output) else output.resolve())
-    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    digest = sha256(name.encode())[:16]
     parent = Path(tempfile.gettempdir() if work is None else work)
     return parent / f"team5-library-{digest}"
 
@@ -212,8 +211,8 @@ def _read_inputs(
         except DataError:
             shutil.rmtree(folder)
             raise
-        write_whole(read_path, to_json({"n_chunks": n_chunks}))
-    n_chunks = read_json(read_path, f"Delete it. {_GO_ON}")["n_chunks"]
+        write_whole(read_path, to_json({"n_chunks": n_chunks}, read_path.name))
+    n_chunks = read_object(read_path, f"Delete it. {_GO_ON}")["n_chunks"]
     return [open_run(run_path(folder, number)) for number in range(n_chunks)]
 
 

@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 
 from team5.errors import DataError
 from team5.library.candidates import TEXT_COLUMNS, complete
-from team5.library.storage import as_place
-from team5.runtime.storage import is_remote
+from team5.runtime.storage import as_path, is_remote
 
 _MAX_OPEN_FILES = 64
 _COLUMNS = (*TEXT_COLUMNS, "exact_mass", "charge")
@@ -130,7 +129,7 @@ class GroupReader:
     def _open(self, path: str) -> _OpenFile:
         with self._lock:
             if path not in self._files:
-                self._files[path] = _OpenFile(open_parquet(as_place(path)))
+                self._files[path] = _OpenFile(open_parquet(as_path(path)))
                 if len(self._files) > _MAX_OPEN_FILES:
                     self._files.popitem(last=False)
             self._files.move_to_end(path)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from team5.errors import ConfigError, DataError, DataFileNotFoundError
-from team5.library.storage import as_place, sha256
+from team5.runtime.storage import as_path, sha256
 
 _KINDS = {
     ".smi": "smiles", ".smiles": "smiles", ".ism": "smiles", ".txt": "smiles",
@@ -53,7 +53,7 @@ class Input:
 
     @property
     def place(self) -> Path:
-        return as_place(self.path)
+        return as_path(self.path)
 
     def estimated_records(self) -> int:
         """Return about how many structures it holds, from its size."""
@@ -80,7 +80,7 @@ def find_inputs(paths: Sequence[str | Path]) -> list[Input]:
         raise ConfigError(f"no input. Give files of structures: {KNOWN_ENDINGS}.")
     found: list[Input] = []
     for path in paths:
-        place = as_place(path)
+        place = as_path(path)
         try:
             if place.is_dir():
                 inside = sorted(

@@ -23,7 +23,7 @@ from team5.library.candidates import Candidates, to_candidates
 from team5.library.groups import GroupReader, ReadCounts
 from team5.library.index import Index, index_of_file, index_of_manifest
 from team5.library.manifest import Manifest, read_manifest
-from team5.library.storage import as_place
+from team5.runtime.storage import as_path
 
 CACHE_BYTES = 256 << 20
 
@@ -50,7 +50,7 @@ def open_library(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Library
     """
     if cache_bytes < 0:
         raise ConfigError(f"cache_bytes {cache_bytes}: must not be negative.")
-    place = as_place(path)
+    place = as_path(path)
     try:
         if place.is_file():
             return Library(str(path), index_of_file(place), None, cache_bytes)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from team5.errors import DataError, DataFileNotFoundError
-from team5.library.storage import read_json, to_json
+from team5.runtime.strict_json import read_object, to_json
 
 MANIFEST_NAME = "library.json"
 BUILDING_NAME = ".building"  # where an unfinished build keeps what it has
@@ -75,7 +75,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Return the content of ``library.json``."""
-        return to_json({"format": FORMAT, **asdict(self)})
+        return to_json({"format": FORMAT, **asdict(self)}, MANIFEST_NAME)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -96,7 +96,7 @@ def read_manifest(folder: Path) -> Manifest:
             )
         what = "holds no library.json, so it is no library" if folder.exists() else "no such folder"
         raise DataFileNotFoundError(f"{folder}: {what}. {_REMEDY}")
-    raw = read_json(path, _REMEDY)
+    raw = read_object(path, _REMEDY)
     if raw.get("format") != FORMAT:
         raise DataError(
             f"{path}: format {raw.get('format')!r}; this team5 reads format {FORMAT}. {_REMEDY}"

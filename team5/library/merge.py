@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ import pyarrow.parquet as pq
 from team5.library.manifest import Part
 from team5.library.rows import SCHEMA, by_mass, deduplicate
 from team5.library.runs import Run
-from team5.library.storage import read_json, sha256, to_json, write_whole
-from team5.runtime.storage import flush_folder
+from team5.runtime.storage import put_in_place, sha256, write_whole
+from team5.runtime.strict_json import read_object, to_json
 
 # A lookup decodes one or two groups: at 8,192 rows a millisecond each, and smaller groups make
 # the files' footers, which have to be read too, as large as what is looked up.
@@ -64,19 +63,19 @@ def merge(
     list of Part
     """
     state_path = folder / _STATE_NAME
-    state = read_json(state_path, _REMEDY) if state_path.exists() else {}
+    state = read_object(state_path, _REMEDY) if state_path.exists() else {}
     if state.get("limits") != asdict(limits):
         borders = _borders(runs, limits.per_range)
         state = {
             "limits": asdict(limits), "borders": borders, "parts": [], "range": 0, "skip": 0,
         }  # fmt: skip
-        write_whole(state_path, to_json(state))
+        write_whole(state_path, to_json(state, _STATE_NAME))
     parts = [Part(**one) for one in state["parts"]]
     borders = state["borders"]
 
     def remember(index: int, n_done: int) -> None:
         done = {"parts": [asdict(part) for part in parts], "range": index, "skip": n_done}
-        write_whole(state_path, to_json({**state, **done}))
+        write_whole(state_path, to_json({**state, **done}, _STATE_NAME))
 
     writer = _PartWriter(folder, limits, n_parts=len(parts))
     for index, table in _ranges(runs, borders, state["range"]):
@@ -156,10 +155,7 @@ class _PartWriter:
             return None
         self._writer.close()
         path = self._path()
-        with self._temporary().open("rb+") as file:
-            os.fsync(file.fileno())
-        self._temporary().replace(path)
-        flush_folder(self._folder)
+        put_in_place(self._temporary(), path)
         part = describe_part(path)
         self._n_parts += 1
         self._writer, self._buffer, self._n_buffered, self._n_written = None, [], 0, 0

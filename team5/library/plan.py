@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ import team5
 from team5.errors import DataError
 from team5.library.inputs import Input
 from team5.library.manifest import Manifest
-from team5.library.storage import read_json, to_json, write_whole
+from team5.runtime.storage import sha256, write_whole
+from team5.runtime.strict_json import read_object, to_json
 
 LOCK_NAME = "lock"
 _PLAN_NAME = "plan.json"
@@ -52,7 +52,7 @@ def take_up(folder: Path, plan: dict[str, Any], replace: bool, records_per_chunk
     """
     path = folder / _PLAN_NAME
     if path.exists():
-        before = read_json(path, f"Delete {folder} to begin anew.")
+        before = read_object(path, f"Delete {folder} to begin anew.")
         records_per_chunk = int(before.pop("records_per_chunk", records_per_chunk))
         if before != plan:
             if not replace:
@@ -67,7 +67,7 @@ def take_up(folder: Path, plan: dict[str, Any], replace: bool, records_per_chunk
                     old.unlink()
             return take_up(folder, plan, replace, records_per_chunk)
     else:
-        write_whole(path, to_json({**plan, "records_per_chunk": records_per_chunk}))
+        write_whole(path, to_json({**plan, "records_per_chunk": records_per_chunk}, _PLAN_NAME))
     runs_folder(folder, plan).mkdir(exist_ok=True)
     return records_per_chunk
 
@@ -87,4 +87,4 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
 def runs_folder(folder: Path, plan: dict[str, Any]) -> Path:
     """Return where the finished chunks of a plan are kept."""
     # Workers that outlive a killed build for a moment write to no other build's runs.
-    return folder / f"runs-{hashlib.sha256(to_json(plan)).hexdigest()[:16]}"
+    return folder / f"runs-{sha256(to_json(plan, _PLAN_NAME))[:16]}"

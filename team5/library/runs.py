@@ -18,8 +18,7 @@ from team5.errors import DataError
 from team5.library.chunks import Chunk
 from team5.library.rows import RUN_SCHEMA, mass_keys
 from team5.library.standardise import standardise
-from team5.library.storage import write_whole
-from team5.runtime.storage import storage_errors
+from team5.runtime.storage import storage_errors, write_whole
 
 _ROWS_PER_GROUP = 1_024  # what is read beyond a range of masses, at most twice
 _METADATA_KEY = b"team5.library.run"

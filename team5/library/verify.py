@@ -6,7 +6,7 @@ from pathlib import Path
 
 from team5.errors import DataError
 from team5.library.manifest import Manifest
-from team5.library.storage import as_place, sha256
+from team5.runtime.storage import as_path, sha256
 
 
 def verify_parts(library: str | Path, manifest: Manifest) -> None:
@@ -19,7 +19,7 @@ def verify_parts(library: str | Path, manifest: Manifest) -> None:
     """
     faults = []
     for part in manifest.parts:
-        place = as_place(library) / part.file
+        place = as_path(library) / part.file
         try:
             found = sha256(place)
         except OSError as error:

@@ -43,7 +43,7 @@ from team5.registry.staging import (
 from team5.registry.tracker import named_versions, unknown_version
 from team5.registry.tracker_format import TrackerData, TrackerEntryFields
 from team5.registry.versions import Version, next_version
-from team5.runtime.storage import as_root, is_remote, mark_as_read, write_flushed
+from team5.runtime.storage import as_path, is_remote, mark_as_read, write_flushed
 from team5.runtime.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def export_version(
         If the tracker is not valid, the disk full or the folder unwritable. What was there before
         is untouched.
     """
-    root = as_root(root)
+    root = as_path(root)
     wanted = None if version is None else Version.parse(version)
     changes = entry.to_entry()
     files = _encoded_files(extra_files or {})
@@ -196,7 +196,7 @@ def resolve_version(root: str | Path, version: str | None = None) -> str:
     TrackerError
         If the tracker is not valid.
     """
-    root = as_root(root)
+    root = as_path(root)
     data = read_tracker(root)
     there = tuple(sorted(present(root, data)))
     if version is None or version == "latest":
@@ -239,7 +239,7 @@ def read_version(
         If a file is damaged (names it, expected and found checksum) or was written by a later
         team5.
     """
-    root = as_root(root)
+    root = as_path(root)
     name = Version.parse(resolve_version(root, version))
     data, config, content = _read_files(root, name, WEIGHTS_NAME, verify)
     path = root / str(name) / WEIGHTS_NAME
@@ -260,7 +260,7 @@ def read_optimizer(root: str | Path, version: str | None = None) -> dict[str, An
     VersionError, VersionNotFoundError, TrackerError, CheckpointError
         As ``read_version``; CheckpointFileNotFoundError for a version without ``optimizer.bin``.
     """
-    root = as_root(root)
+    root = as_path(root)
     name = Version.parse(resolve_version(root, version))
     if (root / str(name) / WEIGHTS_NAME).exists() and not (
         root / str(name) / OPTIMIZER_NAME

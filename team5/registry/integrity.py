@@ -4,7 +4,6 @@
 So the tracker's entry stands for every byte of the version.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,24 +11,13 @@ from typing import Any
 
 from team5.errors import CheckpointError, CheckpointFileNotFoundError
 from team5.registry.schemas import MAX_CONFIG_BYTES, ConfigSchema, fault_of
-from team5.runtime.storage import write_flushed
+from team5.runtime.storage import sha256, write_flushed
 from team5.runtime.strict_json import parse_json, to_json
 
 CONFIG_NAME = "config.json"
 HASH_LENGTH = 12  # characters of config.json's SHA-256 that name a version's content in answers
 
 _REMEDY = "Copy the version's folder again from where it came, or use another version."
-
-
-def sha256(data: bytes) -> str:
-    """Return the SHA-256 of ``data``, 64 hex digits."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def file_sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file, 64 hex digits, without reading it into memory whole."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_checksums(folder: str | Path) -> str:
@@ -43,7 +31,7 @@ def write_checksums(folder: str | Path) -> str:
     path = Path(folder) / CONFIG_NAME
     config = parse_json(path.read_bytes())
     config["files"] = {
-        file.name: {"sha256": file_sha256(file), "size": file.stat().st_size}
+        file.name: {"sha256": sha256(file), "size": file.stat().st_size}
         for file in sorted(path.parent.iterdir())
         if file.name != CONFIG_NAME
     }

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from team5.errors import CheckpointError, TrackerError
-from team5.registry.integrity import CONFIG_NAME, parse_config, sha256, verify_folder
+from team5.registry.integrity import CONFIG_NAME, parse_config, verify_folder
 from team5.registry.schemas import Entry, RecordedMove, fault_of
 from team5.registry.staging import TRACKER_NAME, locked
 from team5.registry.tracker_format import TrackerData, entry_of_export
 from team5.registry.versions import Version
-from team5.runtime.storage import flush_folder, storage_errors, write_flushed
+from team5.runtime.storage import put_in_place, sha256, storage_errors, write_whole
 
 REPAIRED_NAME = "checkpoint_tracker.repaired.json"
 
@@ -82,13 +82,13 @@ def repair(root: str | Path, *, replace: bool = False) -> Repaired:
         )
         target = root / REPAIRED_NAME
         with storage_errors(root):
-            write_flushed(target, new)
+            write_whole(target, new)
             if replace:
                 if old:
                     moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
-                    write_flushed(root / f"checkpoint_tracker.damaged-{moment}.json", old)
-                target = target.replace(path)
-            flush_folder(root)
+                    write_whole(root / f"checkpoint_tracker.damaged-{moment}.json", old)
+                put_in_place(target, path)
+                target = path
     return Repaired(data, target, difference, tuple(notes))
 
 

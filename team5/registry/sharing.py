@@ -10,7 +10,6 @@ from team5.errors import CheckpointError, MissingExtraError, VersionError
 from team5.registry.export import resolve_version
 from team5.registry.integrity import (
     CONFIG_NAME,
-    file_sha256,
     parse_config,
     read_file,
     recorded_files,
@@ -20,7 +19,7 @@ from team5.registry.migration import migrated
 from team5.registry.staging import present, read_tracker, registry_lock, stage
 from team5.registry.tracker_format import entry_of_export
 from team5.registry.versions import Version, next_version
-from team5.runtime.storage import write_flushed
+from team5.runtime.storage import sha256, write_flushed
 from team5.runtime.strict_json import to_json
 
 
@@ -139,7 +138,7 @@ def _adopt(
                 renamed = {**json.loads(content), "version": str(version)}
                 content = to_json(renamed, CONFIG_NAME)
             write_flushed(staging.new / CONFIG_NAME, content)
-            entry["sha256"] = file_sha256(staging.new / CONFIG_NAME)
+            entry["sha256"] = sha256(staging.new / CONFIG_NAME)
             staging.commit(data.with_entry(version, entry, replace_figures=True))
     return str(version)
 

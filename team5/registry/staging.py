@@ -9,7 +9,7 @@ is the moment the change is made. Until then the staged tracker shows what was u
   already, or removes what was staged;
 - a reader between the two renames finds the checksum of the new folder in the staged tracker.
 
-A version is replaced by exchanging the two folders in one step. Where the system cannot do that,
+A version is replaced by swapping the two folders in one step. Where the system cannot do that,
 the old folder is moved aside first, and for a moment there is none; a crash in that moment is
 mended by the next program that takes the lock, a reader included.
 """
@@ -25,14 +25,16 @@ from pathlib import Path
 import filelock
 
 from team5.errors import StorageError, TrackerError
-from team5.registry.integrity import CONFIG_NAME, file_sha256
+from team5.registry.integrity import CONFIG_NAME
 from team5.registry.tracker_format import TrackerData
 from team5.registry.versions import Version
 from team5.runtime.storage import (
-    exchange,
     flush_folder,
     is_remote,
+    put_in_place,
+    sha256,
     storage_errors,
+    swap_folders,
     write_flushed,
 )
 
@@ -58,12 +60,12 @@ class Staging:
 
     @property
     def new(self) -> Path:
-        """The version's folder before it is in place; after an exchange, the old one."""
+        """The version's folder before it is in place; after a swap, the old one."""
         return self.path / "version"
 
     @property
     def previous(self) -> Path:
-        """The old folder, moved aside where folders cannot be exchanged."""
+        """The old folder, moved aside where folders cannot be swapped."""
         return self.path / "previous"
 
     @property
@@ -85,8 +87,7 @@ class Staging:
         if self.version is not None:
             self._place_folder()
             flush_folder(self.root)
-        self.tracker.replace(self.root / TRACKER_NAME)
-        flush_folder(self.root)
+        put_in_place(self.tracker, self.root / TRACKER_NAME)
 
     def undo(self) -> None:
         """Take the folder out again, if the change was not made to its end."""
@@ -98,7 +99,7 @@ class Staging:
             self.previous.rename(self.target)
         elif self.is_in_place():
             if self.new.exists():
-                exchange(self.new, self.target)
+                swap_folders(self.new, self.target)
             else:
                 self.target.rename(self.new)
 
@@ -131,7 +132,7 @@ class Staging:
         """Tell whether the folder lies where it belongs while the tracker does not yet say so."""
         expected = self.staged_sha256()
         config = self.target / CONFIG_NAME
-        return expected is not None and config.is_file() and file_sha256(config) == expected
+        return expected is not None and config.is_file() and sha256(config) == expected
 
     def staged_sha256(self) -> str | None:
         """Return the checksum of the version that is under way; None once it is made."""
@@ -145,7 +146,7 @@ class Staging:
     def _place_folder(self) -> None:
         if not self.target.exists():
             self.new.rename(self.target)
-        elif not exchange(self.new, self.target):
+        elif not swap_folders(self.new, self.target):
             self.target.rename(self.previous)
             self.new.rename(self.target)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from team5.errors import ConfigError, VersionError, VersionNotFoundError
-from team5.registry.integrity import CONFIG_NAME, file_sha256
+from team5.registry.integrity import CONFIG_NAME
 from team5.registry.staging import TRACKER_NAME, read_tracker, registry_lock, write_tracker
 from team5.registry.tracker_format import (
     TrackerData,
@@ -15,7 +15,7 @@ from team5.registry.tracker_format import (
     entry_changes,
 )
 from team5.registry.versions import Version, closest
-from team5.runtime.storage import as_root
+from team5.runtime.storage import as_path, sha256
 
 __all__ = ["Tracker", "TrackerData", "TrackerEntry", "TrackerEntryFields", "unknown_version"]
 
@@ -35,7 +35,7 @@ class Tracker:
     """
 
     def __init__(self, root: str | Path) -> None:
-        self.root = as_root(root)
+        self.root = as_path(root)
 
     @property
     def path(self) -> Path:
@@ -126,7 +126,7 @@ class Tracker:
                 raise unknown_version(version, data.versions, str(self.path))
             config = self.root / str(parsed) / CONFIG_NAME
             if (entry is None or entry.sha256 is None) and config.is_file():
-                changes.setdefault("sha256", file_sha256(config))
+                changes.setdefault("sha256", sha256(config))
             data = data.with_entry(parsed, changes, replace_figures=False)
             if set_as_latest:
                 data = data.with_latest(parsed, "set with its entry")

@@ -1,7 +1,9 @@
-"""Files that survive a crash: write and flush, put a folder in the place of another."""
+"""Files and folders on disk: written whole, flushed, hashed, swapped; local or remote paths."""
 
 import errno
+import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,9 +15,10 @@ from team5.errors import MissingExtraError, StorageError, Team5Error
 if sys.platform != "win32":
     import fcntl
 
+_LOCAL_SCHEME = "file://"
 _AT_FDCWD = -100  # linux/fcntl.h: paths relative to the current folder
 _RENAME_EXCHANGE = 2  # linux/fs.h
-_NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
+_NO_SWAP = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 def write_flushed(path: Path, data: bytes) -> None:
@@ -24,6 +27,50 @@ def write_flushed(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all, and stays after a crash."""
+    with writing_whole(path) as temporary:
+        write_flushed(temporary, data)
+
+
+@contextmanager
+def writing_whole(path: Path) -> Iterator[Path]:
+    """Yield a name beside ``path`` to write to; the file takes its place once the block ends.
+
+    An error leaves what was there before, and so does a block that leaves no file at that name.
+    A link stays one: its target is written.
+    """
+    path = _target_of(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        if temporary.exists():
+            with storage_errors(path):
+                put_in_place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def put_in_place(staged: Path, path: Path) -> None:
+    """Move a finished file over ``path`` in one step, and return when the disk has it there."""
+    path = _target_of(path)
+    with staged.open("rb+") as file:  # Windows flushes only what is open for writing
+        os.fsync(file.fileno())
+    try:
+        staged.replace(path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with writing_whole(path) as temporary:  # a link led to another disk
+            shutil.copyfile(staged, temporary)
+        staged.unlink()
+    flush_folder(path.parent)
+
+
+def _target_of(path: Path) -> Path:
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def flush_folder(folder: Path) -> None:
@@ -37,8 +84,16 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def exchange(first: Path, second: Path) -> bool:
-    """Let two folders of one file system change places in a single step.
+def sha256(source: Path | bytes) -> str:
+    """Return the SHA-256 of bytes or of a file, read piece by piece: 64 hex digits."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def swap_folders(first: Path, second: Path) -> bool:
+    """Swap two folders of one file system in a single step.
 
     Returns
     -------
@@ -63,35 +118,38 @@ def exchange(first: Path, second: Path) -> bool:
     if code == 0:
         return True
     number = ctypes.get_errno()
-    if number in _NO_EXCHANGE:
+    if number in _NO_SWAP:
         return False
     raise OSError(number, os.strerror(number), str(first), None, str(second))
 
 
-def as_root(root: str | Path) -> Path:
-    """Return the folder of versions; ``s3://...`` and the like can be read, not written.
+def as_path(place: str | Path) -> Path:
+    """Return a path; for ``s3://...``, ``gs://...``, ``memory://...`` one with the same methods.
 
     Raises
     ------
     MissingExtraError
         If it is on object storage and the extra that reads it is not installed.
     """
-    if not is_remote(root):
-        return Path(root)
+    if str(place).startswith(_LOCAL_SCHEME):
+        return Path(str(place).removeprefix(_LOCAL_SCHEME))
+    if not is_remote(place):
+        return Path(place)
     try:
-        from upath import UPath
+        from upath import UPath  # an extra
+
+        # It has the methods of a Path that are needed here, though it is none.
+        return cast(Path, UPath(str(place)))
     except ImportError as error:
         raise MissingExtraError(
-            f"{root}: reading versions from object storage needs an extra: "
-            'pip install "team5[remote]"'
+            f"{place}: object storage needs an extra and the package of its protocol, such as "
+            f's3fs: pip install "team5[remote]" s3fs ({error}).'
         ) from error
-    # It has the methods of a Path that reading needs, though it is none.
-    return cast(Path, UPath(str(root)))
 
 
-def is_remote(root: str | Path) -> bool:
-    """Tell whether a folder of versions is on object storage."""
-    return "://" in str(root)
+def is_remote(place: str | Path) -> bool:
+    """Tell whether a path is on object storage."""
+    return "://" in str(place)
 
 
 def mark_as_read(file: BinaryIO) -> None:

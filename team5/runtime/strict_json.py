@@ -4,9 +4,10 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
-from team5.errors import ConfigError
+from team5.errors import ConfigError, DataError, DataFileNotFoundError
 
 # Strings are matched first, so that a NaN found outside of them is the constant.
 _CONSTANT = re.compile(r'"(?:\\.|[^"\\])*"|(NaN|-?Infinity)')
@@ -60,6 +61,27 @@ def to_json(value: Any, name: str) -> bytes:
         raise ConfigError(f"cannot be written as JSON: {'; '.join(faults)}. Give plain values.")
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
+
+
+def read_object(path: Path, remedy: str) -> dict[str, Any]:
+    """Return the object that a JSON file holds.
+
+    Raises
+    ------
+    DataFileNotFoundError
+        If it is not there.
+    DataError
+        If it cannot be read or holds something else; ends with the remedy.
+    """
+    try:
+        value = parse_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataFileNotFoundError(f"{path}: no such file. {remedy}") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}). {remedy}") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: holds no JSON object. {remedy}")
+    return value
 
 
 def _faults(value: Any, where: str) -> Iterator[str]:

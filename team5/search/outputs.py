@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
@@ -14,7 +13,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from team5.runtime.storage import flush_folder, storage_errors
+from team5.runtime.storage import put_in_place, storage_errors
 from team5.search.rows import OF_SPECTRUM, SCHEMA
 from team5.search.spectra import LeftOut
 
@@ -52,7 +51,7 @@ def write_hits(tables: Iterable[pa.Table], path: Path, workplace: Path) -> int:
     write = {".parquet": _write_parquet, ".csv": _write_csv, ".jsonl": _write_jsonl}
     with storage_errors(path):
         n_rows = write[path.suffix.lower()](tables, staged)
-        _settle(staged, path)
+        put_in_place(staged, path)
     return n_rows
 
 
@@ -74,7 +73,7 @@ def write_left_out(left_out: Iterable[LeftOut], output: Path, workplace: Path) -
                 rows.writerow([one.spectrum, one.identifier, one.reason])
                 n_rows += 1
         if n_rows:
-            _settle(staged, path)
+            put_in_place(staged, path)
         else:
             path.unlink(missing_ok=True)
 
@@ -145,11 +144,3 @@ def _write_jsonl(tables: Iterable[pa.Table], path: Path) -> int:
 
 def _open_text(path: Path) -> IO[str]:
     return path.open("w", encoding="utf-8", newline="")
-
-
-def _settle(staged: Path, path: Path) -> None:
-    """Put a file in its place, once the disk has it."""
-    with staged.open("rb+") as file:
-        os.fsync(file.fileno())
-    staged.replace(path)
-    flush_folder(path.parent)

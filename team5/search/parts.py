@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from team5.errors import ConfigError, DataError, StorageError
-from team5.library.storage import read_json, to_json, write_whole
-from team5.runtime.storage import storage_errors
+from team5.runtime.storage import storage_errors, write_whole
+from team5.runtime.strict_json import read_object, to_json
 from team5.search.chunks import Result
 from team5.search.spectra import LeftOut
 
@@ -133,7 +133,7 @@ def open_parts(output: Path, plan: Mapping[str, Any], *, resume: bool) -> Iterat
             with storage_errors(folder):
                 for old in folder.parent.glob(f"{glob.escape(_trash(folder))}*"):
                     shutil.rmtree(old, ignore_errors=True)
-                write_whole(path, to_json(plan))
+                write_whole(path, to_json(dict(plan), _PLAN))
         elif not path.exists():
             raise ConfigError(f"{folder} holds parts of a search and not its plan. {remedy}")
         elif not resume:
@@ -141,7 +141,7 @@ def open_parts(output: Path, plan: Mapping[str, Any], *, resume: bool) -> Iterat
                 f"{folder} holds a search that was broken off. resume=true goes on with it. "
                 f"{remedy}"
             )
-        elif changed := _differences(read_json(path, remedy), plan):
+        elif changed := _differences(read_object(path, remedy), plan):
             raise ConfigError(
                 f"{folder} holds a search that began otherwise: {'; '.join(changed)}. Give what "
                 f"it began with, or another output=. {remedy}"

@@ -7,7 +7,6 @@ search_file("run.mzML", "pubchem.library", "hits.parquet", resume=True)
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -22,11 +21,10 @@ from team5.errors import ConfigError, DataError, WorkerError
 from team5.inference.selective import check_max_error
 from team5.library.library import open_library
 from team5.library.manifest import MANIFEST_NAME
-from team5.library.storage import as_place
 from team5.models.foreign_encoder import ForeignEncoder
 from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
-from team5.runtime.storage import is_remote
+from team5.runtime.storage import as_path, is_remote, sha256
 from team5.search.chunks import Result, SearchSettings, Tools, absolute
 from team5.search.engines import Engine, run
 from team5.search.outputs import ENDINGS, write_hits, write_left_out
@@ -251,15 +249,15 @@ def _identity_of_library(library: str | Path) -> dict[str, Any]:
 
     Both change with any structure, and are read in no time, from object storage too.
     """
-    place = as_place(library)
+    place = as_path(library)
     try:
         if not place.is_file():
-            return {"sha256": hashlib.sha256((place / MANIFEST_NAME).read_bytes()).hexdigest()}
+            return {"sha256": sha256(place / MANIFEST_NAME)}
         size = place.stat().st_size
         with place.open("rb") as file:
             file.seek(max(0, size - _FOOTER_LENGTH))
             length = int.from_bytes(file.read(_FOOTER_LENGTH)[:4], "little") + _FOOTER_LENGTH
             file.seek(max(0, size - length))
-            return {"size": size, "sha256": hashlib.sha256(file.read()).hexdigest()}
+            return {"size": size, "sha256": sha256(file.read())}
     except OSError as error:
         raise DataError(f"{library}: cannot be read ({error}). Check your rights.") from error

@@ -16,7 +16,7 @@ from team5.inference.inference import LoadedModel, infer, load_model
 from team5.inference.results import Match
 from team5.registry.export import resolve_version
 from team5.registry.integrity import CONFIG_NAME
-from team5.runtime.storage import as_root, is_remote
+from team5.runtime.storage import as_path, is_remote
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class ModelPool:
         if is_remote(self.root):
             return None
         try:
-            found = (as_root(self.root) / name / CONFIG_NAME).stat()
+            found = (as_path(self.root) / name / CONFIG_NAME).stat()
         except OSError:
             return ()
         return found.st_mtime_ns, found.st_size, found.st_ino

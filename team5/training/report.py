@@ -27,7 +27,7 @@ from team5.evaluation.records import ScoredQuery
 from team5.evaluation.report import Report
 from team5.inference.inference import LoadedModel, load_model
 from team5.registry.tracker import Tracker
-from team5.runtime.storage import storage_errors, write_flushed
+from team5.runtime.storage import storage_errors, write_whole
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -95,9 +95,7 @@ def write_report(
             config=OmegaConf.to_yaml(cfg, resolve=True),
         )
         with storage_errors(path):
-            staged = path.with_name(f".{NAME}.partial")
-            write_flushed(staged, page.encode())
-            staged.replace(path)
+            write_whole(path, page.encode())
     except MissingExtraError as error:
         _log.warning("No %s: %s", NAME, error)
         return None

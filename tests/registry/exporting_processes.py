@@ -91,16 +91,16 @@ def killed_at_some_lines(root: Path) -> None:
 
 def killed_at_lines(root: Path, stride: int) -> None:
     os.fsync = lambda descriptor: None  # a killed process loses nothing that it wrote
-    exchange = staging.exchange
-    for version, way in ((None, exchange), ("v0.1", exchange), ("v0.1", no_exchange)):
-        staging.exchange = way
+    swap = staging.swap_folders
+    for version, way in ((None, swap), ("v0.1", swap), ("v0.1", no_swap)):
+        staging.swap_folders = way
         n_lines = 0
         while killed_at_line(root, version, n_lines):
             n_lines += stride
         assert n_lines > 50, n_lines
 
 
-def no_exchange(first: Path, second: Path) -> bool:
+def no_swap(first: Path, second: Path) -> bool:
     return False
 
 

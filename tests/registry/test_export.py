@@ -32,9 +32,9 @@ from team5.registry.export import (
     read_version,
     resolve_version,
 )
-from team5.registry.integrity import file_sha256, verify_folder, write_checksums
+from team5.registry.integrity import verify_folder, write_checksums
 from team5.registry.tracker import Tracker, TrackerEntryFields
-from team5.runtime.storage import exchange
+from team5.runtime.storage import sha256, swap_folders
 
 FILES = Path(__file__).resolve().parents[1] / "files"
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool]
@@ -108,7 +108,7 @@ def test_a_version_says_its_schema_name_and_checksums(root, export):
     ]
     assert (root / name / "README.md").read_text(encoding="utf-8") == "Model of µ"
     entry = Tracker(root).read().entry(name)
-    assert entry.sha256 == file_sha256(root / name / "config.json")
+    assert entry.sha256 == sha256(root / name / "config.json")
     assert read_version(root, name).version_hash == entry.sha256[:12]
     verify_folder(root / name, entry.sha256)
 
@@ -282,9 +282,9 @@ def test_every_damage_is_found(root, export, name, damage):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     damaged = {"one bit": bytes(data), "cut": bytes(data[:-1]), "empty": b""}[damage]
-    expected = file_sha256(path)
+    expected = sha256(path)
     path.write_bytes(damaged)
-    found = file_sha256(path)
+    found = sha256(path)
     read = read_optimizer if name == "optimizer.bin" else read_version
     with pytest.raises(CheckpointError) as caught:
         read(root, version)
@@ -434,16 +434,16 @@ def test_an_unwritable_folder_is_left_as_it_was_and_still_read(
     assert read_version(root, name).config["number"] == 1
 
 
-@pytest.fixture(params=["exchange", "two renames"])
+@pytest.fixture(params=["swap", "two renames"])
 def way_of_replacing(request, monkeypatch, tmp_path):
     """Replace folders as Linux can, and as other systems must."""
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     second.mkdir()
     if request.param == "two renames":
-        monkeypatch.setattr(staging, "exchange", lambda first, second: False)
-    elif not exchange(first, second):
-        pytest.skip("this system cannot exchange two folders in one step")
+        monkeypatch.setattr(staging, "swap_folders", lambda first, second: False)
+    elif not swap_folders(first, second):
+        pytest.skip("this system cannot swap two folders in one step")
 
 
 @pytest.fixture

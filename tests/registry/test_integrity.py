@@ -4,7 +4,8 @@ import json
 import pytest
 
 from team5.errors import CheckpointError, CheckpointFileNotFoundError
-from team5.registry.integrity import file_sha256, verify_folder, write_checksums
+from team5.registry.integrity import verify_folder, write_checksums
+from team5.runtime.storage import sha256
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_config_holds_size_and_checksum_of_the_files_beside_it(folder):
 
 def test_writing_checksums_gives_that_of_config(folder):
     checksum = write_checksums(folder)
-    assert checksum == file_sha256(folder / "config.json")
+    assert checksum == sha256(folder / "config.json")
     verify_folder(folder, checksum)
 
 
@@ -57,7 +58,7 @@ def test_a_missing_file_is_named(folder):
 
 
 def test_a_changed_config_is_found_by_the_checksum_of_the_tracker(folder):
-    checksum = file_sha256(folder / "config.json")
+    checksum = sha256(folder / "config.json")
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace("64", "65"))
     verify_folder(folder)

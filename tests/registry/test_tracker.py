@@ -247,6 +247,17 @@ def test_a_full_disk_leaves_the_tracker_as_it_was(small_disk, snapshot):
     assert snapshot() == before
 
 
+def test_a_tracker_that_is_a_link_stays_one(tracker, tmp_path):
+    tracker.add("v0.1", "First", 0.9, 0.9)
+    target = tmp_path / "kept elsewhere.json"
+    tracker.path.rename(target)
+    tracker.path.symlink_to(target)
+    tracker.add("v0.2", "Second", 0.9, 0.9, set_as_latest=True)
+    assert tracker.path.is_symlink()
+    assert json.loads(target.read_bytes())["latest"] == "v0.2"
+    assert tracker.read().versions == (Version(0, 1), Version(0, 2))
+
+
 def test_an_unwritable_folder_leaves_the_tracker_as_it_was(tracker, make_unwritable, snapshot):
     tracker.add("v0.1", "First", 0.9, 0.9)
     before = snapshot()

@@ -28,7 +28,6 @@ from team5.registry.integrity import (
     missing_file,
     parse_config,
     recorded_files,
-    sha256,
     write_checksums,
 )
 from team5.registry.migration import SCHEMA, migrated
@@ -43,7 +42,7 @@ from team5.registry.staging import (
 from team5.registry.tracker import named_versions, unknown_version
 from team5.registry.tracker_format import TrackerData, TrackerEntryFields
 from team5.registry.versions import Version, next_version
-from team5.runtime.storage import as_path, is_remote, mark_as_read, write_flushed
+from team5.runtime.storage import as_path, is_remote, mark_as_read, sha256, write_flushed
 from team5.runtime.strict_json import to_json
 
 if TYPE_CHECKING:

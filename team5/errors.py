@@ -4,6 +4,10 @@ Each class says by ``exit_code`` whether the call was wrong (2) or the run faile
 is the builtin exception that fits, so that callers who do not know team5 can catch it.
 """
 
+from __future__ import annotations
+
+from typing import Self
+
 
 class Team5Error(Exception):
     """Base of all errors team5 raises on purpose; its text is complete, no traceback needed.
@@ -11,122 +15,179 @@ class Team5Error(Exception):
     Attributes
     ----------
     code : str
-        What went wrong as a fixed word for programs, ``no_peaks``; empty where none is given.
-    argument : str
-        The argument or field at fault; empty where none is.
+        What went wrong as a fixed word for programs: that of the class, or a finer one such as
+        ``no_peaks``.
+    argument : str or None
+        The argument, field or file at fault, as Python, the command line and HTTP name it:
+        ``mzs``, ``smiles[2]``.
     """
 
     exit_code = 1
+    code = "failed"
+    argument: str | None = None
 
-    def __init__(self, *args: object, code: str = "", argument: str = "") -> None:
+    def __init__(self, *args: object, code: str | None = None, argument: str | None = None) -> None:
         super().__init__(*args)
-        self.code = code
-        self.argument = argument
+        if code is not None:
+            self.code = code
+        if argument is not None:
+            self.argument = argument
+
+    def reworded(self, text: str) -> Self:
+        """Return the same error with another text."""
+        return type(self)(text, code=self.code, argument=self.argument)
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Return the error as JSON has it, on the command line and over HTTP."""
+        return {
+            "type": type(self).__name__,
+            "code": self.code,
+            "argument": self.argument,
+            "message": str(self),
+        }
 
 
 class MoleculeError(Team5Error, ValueError):
     """A SMILES cannot be parsed or is beyond what the model takes; names the position."""
 
     exit_code = 2
+    code = "structure_invalid"
+    argument = "smiles"
 
 
 class AdductError(Team5Error, ValueError):
     """An adduct is not written as ``[M+H]+`` or does not fit the structure."""
 
     exit_code = 2
+    code = "adduct_invalid"
+    argument = "adduct"
 
 
 class SpectrumError(Team5Error, ValueError):
     """Peaks or their context are malformed: lengths differ, negative, NaN, empty, too many."""
 
     exit_code = 2
+    code = "spectrum_invalid"
 
 
 class DataError(Team5Error, ValueError):
     """A file or table of spectra, folds or candidates cannot be used as it is."""
 
     exit_code = 2
+    code = "data_unusable"
 
 
 class DataFileNotFoundError(DataError, FileNotFoundError):
     """An input file or folder does not exist."""
+
+    code = "file_not_found"
 
 
 class ConfigError(Team5Error, ValueError):
     """An argument or a combination of arguments is wrong."""
 
     exit_code = 2
+    code = "argument_invalid"
 
 
 class DeviceError(Team5Error, ValueError):
     """The device asked for is not on this machine."""
 
     exit_code = 2
+    code = "device_absent"
+    argument = "device"
 
 
 class VersionError(Team5Error, ValueError):
     """A version is not written ``v<major>.<minor>`` or already exists."""
 
     exit_code = 2
+    code = "version_invalid"
+    argument = "version"
 
 
 class VersionNotFoundError(VersionError, FileNotFoundError):
     """No such version in this registry; names those there are, closest first."""
 
+    code = "version_not_found"
+
 
 class CheckpointError(Team5Error, ValueError):
     """A version's file is damaged or does not fit; names file, expected and found."""
+
+    code = "checkpoint_damaged"
 
 
 class CheckpointFileNotFoundError(CheckpointError, FileNotFoundError):
     """A version's folder lacks a file it must have."""
 
+    code = "checkpoint_file_missing"
+
 
 class TrackerError(Team5Error, ValueError):
     """``checkpoint_tracker.json`` is not valid; it is left untouched."""
+
+    code = "tracker_invalid"
 
 
 class StorageError(Team5Error, OSError):
     """A folder cannot be written or the disk is full; what was there before is untouched."""
 
+    code = "not_writable"
+
 
 class DownloadError(Team5Error, OSError):
     """A download failed or its checksum is wrong."""
 
+    code = "download_failed"
+
 
 class ProcessError(Team5Error, RuntimeError):
     """Another process of a distributed training has ended or does not answer."""
+
+    code = "process_lost"
 
 
 class MissingExtraError(Team5Error, ImportError):
     """An optional package is not installed; names the extra that brings it."""
 
     exit_code = 2
+    code = "extra_missing"
 
 
 class BusyError(Team5Error):
     """A server has as much work as it takes; ask again later."""
 
+    code = "busy"
+
 
 class LateError(BusyError):
     """A request, or the answer to it, took longer than a server allows."""
+
+    code = "timed_out"
 
 
 class CrowdedError(BusyError):
     """A server has as many connections as it takes; connect again later."""
 
+    code = "too_many_connections"
+
 
 class WorkerError(Team5Error):
     """The process that computes has ended or failed; ask again, once it is back."""
+
+    code = "worker_failed"
 
 
 class TooLargeError(Team5Error, ValueError):
     """A request is larger than the server takes."""
 
     exit_code = 2
+    code = "request_too_large"
 
 
 class UnauthorizedError(Team5Error, PermissionError):
     """A request carries no token, or another than the server's."""
 
     exit_code = 2
+    code = "unauthorized"

@@ -22,7 +22,7 @@ FOLDS = ("train", "val", "test")
 COLUMNS = ("mzs", "intensities", "smiles", "adduct", "precursor_mz", "fold")
 _PROGRESS_EVERY = 50  # rows
 # What a structure's error says, and the name its faults are counted under.
-_TOO_LARGE = "at most"
+_TOO_LARGE = ("too_many_heavy_atoms", "smiles_too_long")
 _SHAPE = "needed is an object of lists, {SMILES: [candidate SMILES, ...]}."
 
 
@@ -223,7 +223,7 @@ class _CandidateLists:
                 self._by_structure[canonical] = _Structure(molecule.inchikey14, molecule.formula)
             return self._by_structure[canonical]
         except MoleculeError as error:
-            return "structure too large" if _TOO_LARGE in str(error) else "structure not readable"
+            return "structure too large" if error.code in _TOO_LARGE else "structure not readable"
 
 
 def _read_lists(path: Path) -> tuple[dict[str, Any], str]:

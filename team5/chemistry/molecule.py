@@ -154,7 +154,8 @@ def parse_smiles(smiles: str) -> Molecule:
     if len(text) > MAX_SMILES_LENGTH:
         raise MoleculeError(
             f"SMILES {shorten(text)!r}: {len(text)} characters; at most {MAX_SMILES_LENGTH}. "
-            "Give a smaller structure."
+            "Give a smaller structure.",
+            code="smiles_too_long",
         )
     if blank := re.search(r"\s", text):
         raise MoleculeError(

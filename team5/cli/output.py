@@ -109,7 +109,7 @@ def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
             with storage_errors(path):
                 writer.close()
         if not count:
-            staged.unlink()
+            staged.unlink(missing_ok=True)
     return count
 
 

@@ -201,7 +201,8 @@ def _structure(smiles: str) -> _Structure | str:
             molecule.inchikey14, molecule.formula, molecule.exact_mass, molecule.charge
         )
     except MoleculeError as error:
-        return "structure too large" if "heavy atoms" in str(error) else "SMILES not understood"
+        is_large = error.code == "too_many_heavy_atoms"
+        return "structure too large" if is_large else "SMILES not understood"
 
 
 def _schema() -> "pa.Schema":

@@ -123,7 +123,8 @@ def infer(
     if tokenizer is not None and tokenizer.to_config() != model.tokenizer.to_config():
         raise ConfigError(
             "this tokenizer is not the model's: it cuts molecules otherwise than the model has "
-            "learned. Pass model.tokenizer, or leave it out."
+            "learned. Pass model.tokenizer, or leave it out.",
+            argument="tokenizer",
         )
     conditions = Conditions(adduct, precursor_mz, collision_energy, instrument_type)
     inputs = Inputs(smiles, mzs, intensities, spectra, conditions, max_error, references)

@@ -169,11 +169,14 @@ def make_questions(
     many = not isinstance(smiles, str)
     if smiles is not None and not hasattr(smiles, "__iter__"):
         raise ConfigError(
-            f"smiles must be text or a list of texts, not {smiles!r}. Give CCO, for one."
+            f"smiles must be text or a list of texts, not {smiles!r}. Give CCO, for one.",
+            argument="smiles",
         )
     texts = _texts([smiles] if isinstance(smiles, str) else () if smiles is None else smiles)
     if not texts:
-        raise ConfigError("no SMILES given. Give one, or a list of at least one.")
+        raise ConfigError(
+            "no SMILES given. Give one, or a list of at least one.", argument="smiles"
+        )
     molecules = _parse_all(texts, many, parse)
     if max_error is not None:
         check_max_error(model.calibration, max_error, model.version)
@@ -232,7 +235,9 @@ def _question(
 def _simulations(molecules: Sequence[Molecule], given: Inputs) -> list[Question]:
     for name in ("max_error", "references"):
         if getattr(given, name) is not None:
-            raise ConfigError(f"{name}= is for matches and rankings. Leave it out to simulate.")
+            raise ConfigError(
+                f"{name}= is for matches and rankings. Leave it out to simulate.", argument=name
+            )
     # One peak of no meaning: the prediction does not look at it.
     blank = [given.conditions.spectrum([100.0], [1.0])]
     check_ions(molecules, blank)
@@ -243,17 +248,19 @@ def _checked_spectra(given: Inputs) -> list[Spectrum]:
     if given.mzs is not None or given.intensities is not None or given.conditions != Conditions():
         raise ConfigError(
             "spectra= brings its own peaks and conditions. Give it alone, or mzs= and "
-            "intensities= with adduct= and the like."
+            "intensities= with adduct= and the like.",
+            argument="spectra",
         )
     spectra = given.spectra
     together = [spectra] if isinstance(spectra, Spectrum) else list(spectra)
     if not all(isinstance(spectrum, Spectrum) for spectrum in together):
         raise ConfigError(
             "spectra= takes Spectrum objects: Spectrum(mzs, intensities, adduct=...), from "
-            "team5.data.spectrum."
+            "team5.data.spectrum.",
+            argument="spectra",
         )
     if not together:
-        raise ConfigError("spectra= is empty. Give at least one Spectrum.")
+        raise ConfigError("spectra= is empty. Give at least one Spectrum.", argument="spectra")
     return together
 
 
@@ -261,12 +268,14 @@ def _is_pairwise(given: Inputs) -> bool:
     if given.mzs is None or given.intensities is None:
         there, missing = ("intensities", "mzs") if given.mzs is None else ("mzs", "intensities")
         raise ConfigError(
-            f"{there} without {missing}. Give both for a spectrum, neither to simulate."
+            f"{there} without {missing}. Give both for a spectrum, neither to simulate.",
+            argument=missing,
         )
     nested = _is_nested(given.mzs)
     if nested != _is_nested(given.intensities):
         raise ConfigError(
-            "of mzs and intensities one is a list of lists, the other is not. Give both alike."
+            "of mzs and intensities one is a list of lists, the other is not. Give both alike.",
+            argument="mzs",
         )
     return nested
 
@@ -279,11 +288,15 @@ def _parse_references(model: LoadedModel, references: Any, parse: Parse) -> list
     if references is None:
         return []
     if isinstance(references, str) or not hasattr(references, "__iter__"):
-        raise ConfigError("references= takes a list of SMILES: other molecules of the mass.")
+        raise ConfigError(
+            "references= takes a list of SMILES: other molecules of the mass.",
+            argument="references",
+        )
     if not model.candidate_head.is_fitted:
         raise ConfigError(
             f"{model.version} does not compare structures with references. Use a later version, "
-            "or leave references= out."
+            "or leave references= out.",
+            argument="references",
         )
     return _parse_all(_texts(references), True, parse, "reference")
 
@@ -308,7 +321,9 @@ def _parse_all(
     ]
     if (n_more := len(faults) - len(said)) > 0:
         said.append(f"And {n_more:,} more {what}{'s' if n_more > 1 else ''} cannot be used.")
-    raise MoleculeError(" ".join(said)) from faults[0][1]
+    index, first = faults[0]
+    key = "smiles" if what == "structure" else "references"
+    raise MoleculeError(" ".join(said), code=first.code, argument=f"{key}[{index}]") from first
 
 
 def _is_nested(values: Any) -> bool:
@@ -328,12 +343,14 @@ def _pairwise(
     mzs, intensities = given.mzs, given.intensities
     if len(mzs) != len(intensities):
         raise ConfigError(
-            f"{len(mzs)} lists of mzs but {len(intensities)} of intensities. Give as many."
+            f"{len(mzs)} lists of mzs but {len(intensities)} of intensities. Give as many.",
+            argument="intensities",
         )
     if many and len(molecules) != len(mzs):
         raise ConfigError(
             f"{len(molecules)} SMILES but {len(mzs)} spectra. Give one spectrum to rank the "
-            "structures, or one for each; spectra of one compound go into spectra=."
+            "structures, or one for each; spectra of one compound go into spectra=.",
+            argument="smiles",
         )
     pairs = []
     for index, peaks in enumerate(zip(mzs, intensities, strict=True)):

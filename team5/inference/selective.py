@@ -26,11 +26,14 @@ def check_max_error(calibration: Calibration | None, max_error: float, version: 
     ConfigError
     """
     if not isinstance(max_error, int | float) or not 0 < max_error < 1:
-        raise ConfigError(f"max_error={max_error}: give a share between 0 and 1, as 0.1.")
+        raise ConfigError(
+            f"max_error={max_error}: give a share between 0 and 1, as 0.1.", argument="max_error"
+        )
     if not calibration or not all(calibration.get(q) for q in ("match", "rank")):
         raise ConfigError(
             f"max_error= needs a version that stores how sure it was on validation spectra; "
-            f"{version} does not. Use a later one, or train one."
+            f"{version} does not. Use a later one, or train one.",
+            argument="max_error",
         )
 
 

@@ -88,7 +88,7 @@ def _structure(record: Record, is_molblock: bool) -> _Structure | Fault:
             return Fault("molblock not understood", text.splitlines()[0])
         molecule = parse_smiles(smiles)
     except MoleculeError as error:
-        is_large = "heavy atoms" in str(error)
+        is_large = error.code == "too_many_heavy_atoms"
         return Fault(_TOO_LARGE if is_large else "structure not understood", str(error))
     # RDKit's own complaints of what passes its parser and breaks one of its later steps.
     except (RuntimeError, ValueError) as error:

@@ -40,7 +40,7 @@ def read_uploads(spectra: Upload, candidates: Upload | None) -> Contents:
             path = _write(spectra, Path(folder) / "spectra", "spectra.txt")
             records = [(bare(where), record) for where, record in numbered_records(path, report)]
         except Team5Error as error:
-            raise type(error)(bare(str(error))) from error
+            raise error.reworded(bare(str(error))) from error
     return Contents(records, structures, left_out)
 
 

@@ -15,6 +15,7 @@ from team5.errors import CheckpointError
 from team5.inference.inference import LoadedModel, load_model
 from team5.library.candidates import Candidates
 from team5.library.library import Library, open_library
+from team5.runtime.workers import OnItem
 from team5.search.reading import UNANSWERABLE
 from team5.search.rows import rows_of, to_table
 from team5.search.shortlist import shortlist
@@ -116,13 +117,17 @@ class Searcher:
             )
         self._library = open_library(tools.library)
 
-    def search(self, chunk: Chunk) -> Result:
-        """Search a chunk."""
-        return search_chunk(self._model, self._library, chunk, self._settings)
+    def search(self, chunk: Chunk, on_spectrum: OnItem = lambda index: None) -> Result:
+        """Search a chunk; `on_spectrum` is told the index of each spectrum before it."""
+        return search_chunk(self._model, self._library, chunk, self._settings, on_spectrum)
 
 
 def search_chunk(
-    model: LoadedModel, library: Library, chunk: Chunk, settings: SearchSettings
+    model: LoadedModel,
+    library: Library,
+    chunk: Chunk,
+    settings: SearchSettings,
+    on_spectrum: OnItem = lambda index: None,
 ) -> Result:
     """Hold the spectra of a chunk against the structures of a library.
 
@@ -130,7 +135,8 @@ def search_chunk(
     """
     rows: list[dict[str, Any]] = []
     left_out = list(chunk.left_out)
-    for number, spectrum in chunk.spectra:
+    for index, (number, spectrum) in enumerate(chunk.spectra):
+        on_spectrum(index)
         try:
             found = _search(model, library, number, spectrum, settings)
         except UNANSWERABLE as error:

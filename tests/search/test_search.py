@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from team5.data.spectrum import Spectrum
-from team5.errors import ConfigError, DataError, WorkerError
+from team5.errors import ConfigError, DataError
 from team5.inference.inference import load_model
 from team5.library.library import open_library
 from team5.search.batch import Conditions, rank_candidates
 from team5.search.chunks import SearchSettings, candidates_of, search_chunk
 from team5.search.engines import Engine, run
+from team5.search.local import without_spectrum
 from team5.search.outputs import left_out_path
 from team5.search.parts import Parts, open_parts, parts_folder
 from team5.search.reading import Candidate
@@ -288,14 +289,26 @@ def test_output_on_object_storage_is_refused_in_plain_words(spectra, library):
         search(spectra, library, "s3://bucket/hits.parquet")
 
 
-def test_a_worker_that_is_killed_is_one_error(spectra, tools, settings):
-    chunks = iter_chunks(SpectraFile(spectra), Conditions(), 2)
+def test_a_worker_that_is_killed_loses_nothing(spectra, tools, settings):
+    chunks = list(iter_chunks(SpectraFile(spectra), Conditions(), 2))
+    expected = {one.number: one for one in run(chunks, HERE, tools, settings)}
     results = run(chunks, Engine(workers=2), tools, settings)
-    next(results)
+    done = [next(results)]
     for child in multiprocessing.active_children():
         os.kill(child.pid, signal.SIGKILL)
-    with pytest.raises(WorkerError, match=r"SIGKILL.*spectra"):
-        list(results)
+    done += results
+    assert {one.number: one for one in done} == expected
+
+
+def test_a_spectrum_that_ends_its_worker_is_left_out_with_the_reason(spectra):
+    chunk = next(iter_chunks(SpectraFile(spectra), Conditions(), 2))
+    number, spectrum = chunk.spectra[0]
+    remaining = without_spectrum(chunk, 0, "ends the worker process (SIGKILL)")
+    assert remaining.spectra == chunk.spectra[1:]
+    assert remaining.n_spectra == chunk.n_spectra
+    left_out = remaining.left_out[-1]
+    assert (left_out.spectrum, left_out.identifier) == (number, spectrum.identifier)
+    assert left_out.reason.startswith("ends the worker process (SIGKILL), mostly for want of mem")
 
 
 def test_what_a_worker_cannot_load_is_told_as_it_is(spectra, tools, settings, tmp_path):

@@ -105,9 +105,9 @@ def test_bad_candidate_is_reported_with_its_line_and_stops_no_other(tmp_path):
         (
             "a.csv",
             "structure,name\nCCO,ethanol\n",
-            "no column 'smiles'; there are: structure, name",
+            "no column smiles or inchi; there are structure, name",
         ),
-        ("a.csv", "", "no column 'smiles'; there are: none"),
+        ("a.csv", "", "no column smiles or inchi; there are none"),
         ("a.parquet", "PAR1 and nothing more", "damaged Parquet"),
     ],
 )

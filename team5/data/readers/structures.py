@@ -273,7 +273,9 @@ def _iter_table(
             yield UnusableRecord(rows.line_num + n_before, "row_not_understood", str(error))
             continue
         number = rows.line_num + n_before
-        if len(cells) == len(names):
+        if delimiter == "\t":  # editors take tabs off the ends of lines
+            cells += [""] * (len(names) - len(cells))
+        if len(cells) == len(names) and any(cell.strip() for cell in cells):
             yield columns.record(number, cells)
         elif any(cell.strip() for cell in cells):
             yield UnusableRecord(number, "wrong_number_of_columns", delimiter.join(cells))

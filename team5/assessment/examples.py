@@ -1,13 +1,14 @@
-"""Examples of answers, right and wrong, with all that is needed to see why."""
+"""Example answers, right and wrong, with the matches and simulations that show why."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from team5.assessment.queries import Query, by_candidates
 from team5.data.spectrum import Spectrum
-from team5.evaluation.examples import choose_examples, rank_of
 from team5.evaluation.records import MODEL, ScoredQuery
 from team5.inference.inference import LoadedModel, infer
 from team5.inference.results import Match, Simulation
@@ -15,7 +16,7 @@ from team5.inference.results import Match, Simulation
 
 @dataclass(frozen=True)
 class Judged:
-    """A structure held against a spectrum, and the spectrum predicted for it."""
+    """A structure matched to a spectrum, and the spectrum predicted for it."""
 
     match: Match
     predicted: Simulation
@@ -23,20 +24,20 @@ class Judged:
 
 @dataclass(frozen=True)
 class Example:
-    """A spectrum of known structure and what the model says of it.
+    """A spectrum of known structure and the model's answers to it.
 
     Attributes
     ----------
-    own : Judged
+    true : Judged
         The true structure.
     preferred : Judged or None
-        What the model put first instead.
+        The structure that the model ranked first instead.
     rank, n_candidates : int
-        Place of the true structure, among how many.
+        Rank of the true structure: 1 and the number of candidates scored higher.
     """
 
     spectrum: Spectrum
-    own: Judged
+    true: Judged
     preferred: Judged | None
     rank: int
     n_candidates: int
@@ -46,8 +47,8 @@ class Example:
 class Examples:
     """Answers with the true structure first, and others."""
 
-    right: tuple[Example, ...]
-    wrong: tuple[Example, ...]
+    right: tuple[Example, ...] = ()
+    wrong: tuple[Example, ...] = ()
 
 
 def make_examples(
@@ -58,31 +59,56 @@ def make_examples(
     n: int = 3,
     seed: int = 0,
 ) -> Examples:
-    """Return examples of what a model says of queries, drawn by seed.
+    """Return example answers to queries, drawn by seed, not chosen by how they look.
 
     Parameters
     ----------
     scored : sequence of ScoredQuery
         Of these queries, as :func:`~team5.assessment.scoring.score_queries` gives them.
     n : int, default 3
-        Of each kind, at most.
+        Of each kind, at most; each of another structure.
     """
     in_order = [queries[i] for members in by_candidates(queries).values() for i in members]
     right, wrong = choose_examples(scored, n, seed)
     return Examples(
-        *(
-            tuple(_example(model, in_order[i], scored[i]) for i in places)
-            for places in (right, wrong)
-        )
+        tuple(_example(model, in_order[i], scored[i]) for i in right),
+        tuple(_example(model, in_order[i], scored[i]) for i in wrong),
     )
 
 
+def choose_examples(
+    scored: Sequence[ScoredQuery], n: int, seed: int
+) -> tuple[list[int], list[int]]:
+    """Return indices of queries whose true structure is ranked first, and of those where it isn't.
+
+    Queries with one candidate, and those where others share the first rank, are neither.
+    """
+    right: list[int] = []
+    wrong: list[int] = []
+    structures: set[str] = set()
+    for index in np.random.default_rng(seed).permutation(len(scored)).tolist():
+        query = scored[index]
+        scores = query.scores[MODEL]
+        others = np.delete(scores, query.truth)
+        true_score = scores[query.truth]
+        if not others.size or others.max() == true_score or query.structure in structures:
+            continue
+        kind = right if true_score > others.max() else wrong
+        if len(kind) < n:
+            kind.append(index)
+            structures.add(query.structure)
+    return right, wrong
+
+
 def _example(model: LoadedModel, query: Query, scored: ScoredQuery) -> Example:
-    first = int(scored.scores[MODEL].argmax())
-    structures = [query.candidates[i] for i in dict.fromkeys((query.truth, first))]
-    judged = [_judge(model, smiles, query.spectrum) for smiles in structures]
-    preferred = judged[1] if len(judged) > 1 else None
-    return Example(query.spectrum, judged[0], preferred, rank_of(scored), len(query.candidates))
+    scores = scored.scores[MODEL]
+    first = int(scores.argmax())
+    true = _judge(model, query.candidates[query.truth], query.spectrum)
+    preferred = (
+        None if first == query.truth else _judge(model, query.candidates[first], query.spectrum)
+    )
+    rank = 1 + int((scores > scores[query.truth]).sum())
+    return Example(query.spectrum, true, preferred, rank, len(query.candidates))
 
 
 def _judge(model: LoadedModel, smiles: str, spectrum: Spectrum) -> Judged:

@@ -1,4 +1,4 @@
-"""MassSpecGym's own files, table and candidates, as the queries that evaluate.py ranks."""
+"""Queries from the files of MassSpecGym: its table and its lists of candidates."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def read_massspecgym(
         ``identifier``, ``collision_energy`` (eV) and ``instrument_type`` are read too.
     candidates : path
         ``MassSpecGym_retrieval_candidates_mass.json`` or ``..._formula.json``: for each SMILES of
-        the table the candidates' SMILES, its own structure among them.
+        the table the candidates' SMILES, the true structure among them.
     fold : {"train", "val", "test"}
     on_progress : callable, optional
         Called now and then with the share of the rows done, 0 to 1.
@@ -121,17 +121,17 @@ def read_massspecgym(
     lists = _CandidateLists(candidates)
     queries = []
     for number, record in enumerate(records):
-        found = lists.of(record.smiles)
-        if found.reason:
-            left_out[found.reason] += 1
+        ranked = lists.of(record.smiles)
+        if ranked.reason:
+            left_out[ranked.reason] += 1
         else:
             queries.append(
                 Query(
                     record.spectrum,
-                    found.inchikey14,
-                    found.smiles,
-                    found.truth,
-                    found.same_formula,
+                    ranked.inchikey14,
+                    ranked.smiles,
+                    ranked.truth,
+                    ranked.same_formula,
                 )
             )
         if on_progress and number % _PROGRESS_EVERY == 0:
@@ -164,15 +164,15 @@ class _CandidateLists:
         self.path = path
         self.left_out: Counter[str] = Counter()
         self._lists, self.sha256 = _read_lists(path)
-        self._found: dict[str | None, _Candidates] = {}
+        self._candidates: dict[str | None, _Candidates] = {}
         self._by_smiles: dict[str, _Structure | str] = {}
         self._by_structure: dict[str, _Structure] = {}
 
     def of(self, smiles: str | None) -> _Candidates:
         """Return the candidates of a row's SMILES."""
-        if smiles not in self._found:
-            self._found[smiles] = self._find(smiles)
-        return self._found[smiles]
+        if smiles not in self._candidates:
+            self._candidates[smiles] = self._find(smiles)
+        return self._candidates[smiles]
 
     def _find(self, smiles: str | None) -> _Candidates:
         if smiles is None:
@@ -182,38 +182,37 @@ class _CandidateLists:
             return _Candidates("no candidates for the SMILES")
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise DataError(f"{self.path}, key {smiles!r}: no list of SMILES; {_SHAPE}")
-        own = self._structure(smiles)
-        if isinstance(own, str):
-            return _Candidates(own)
-        kept: dict[str, tuple[str, str]] = {}
+        true = self._structure(smiles)
+        if isinstance(true, str):
+            return _Candidates(true)
+        distinct: dict[str, tuple[str, str]] = {}
         left_out: Counter[str] = Counter()
         for text in texts:
             structure = self._structure(text)
             if isinstance(structure, str):
                 left_out[structure] += 1
                 continue
-            if structure.inchikey14 in kept:
+            if structure.inchikey14 in distinct:
                 left_out["same structure as another candidate"] += 1
                 if text != smiles:
                     continue
-            kept[structure.inchikey14] = text, structure.formula
-        if own.inchikey14 not in kept:
+            distinct[structure.inchikey14] = text, structure.formula
+        if true.inchikey14 not in distinct:
             return _Candidates("structure not among its candidates")
         self.left_out += left_out
         return _Candidates(
             "",
-            own.inchikey14,
-            tuple(text for text, _ in kept.values()),
-            list(kept).index(own.inchikey14),
-            np.array([formula == own.formula for _, formula in kept.values()]),
+            true.inchikey14,
+            tuple(text for text, _ in distinct.values()),
+            list(distinct).index(true.inchikey14),
+            np.array([formula == true.formula for _, formula in distinct.values()]),
         )
 
     def _structure(self, smiles: str) -> _Structure | str:
         """Return a structure, or the reason why there is none."""
-        known = self._by_smiles.get(smiles)
-        if known is None:
-            known = self._by_smiles[smiles] = self._parse(smiles)
-        return known
+        if smiles not in self._by_smiles:
+            self._by_smiles[smiles] = self._parse(smiles)
+        return self._by_smiles[smiles]
 
     def _parse(self, smiles: str) -> _Structure | str:
         try:

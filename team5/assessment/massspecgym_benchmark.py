@@ -1,4 +1,4 @@
-"""A version's figures on MassSpecGym's retrieval task: hit rates and, by choice, MCES@1."""
+"""Metrics of a version on MassSpecGym's retrieval task: hit rates and, optionally, MCES@1."""
 
 from __future__ import annotations
 
@@ -9,46 +9,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from team5.assessment.queries import Query, by_candidates, exchange_spectra
+from team5.assessment.queries import Query, by_candidates, shuffle_spectra
 from team5.assessment.scoring import both_spectra, iter_query_scores
 from team5.chemistry.molecule import parse_smiles
 from team5.evaluation.bootstrap import bootstrap_interval
 from team5.evaluation.mces import Distance, distances_at_1
-from team5.evaluation.retrieval import chance_hit_rate, hit_probabilities
+from team5.evaluation.metrics import HIT_RATES, hit_rate
+from team5.evaluation.records import MODEL, SHUFFLED, Metric, make_metric
 from team5.models.model import Team5Model
 
 Array = NDArray[Any]
-
-HIT_RATES = (1, 5, 20)
 Progress = Callable[[int], None] | None
 
 
 @dataclass(frozen=True, eq=False)
 class RankedQuery:
-    """What a model ranks one query's candidates by, with its own peaks and with exchanged ones.
+    """Ranking scores of a query's candidates, from its own peaks and from shuffled ones.
 
     Attributes
     ----------
-    scores, exchanged_scores : array of shape (C,)
+    scores, shuffled_scores : array of shape (C,)
         Higher is better.
     """
 
     query: Query
     scores: Array
-    exchanged_scores: Array
-
-
-@dataclass(frozen=True)
-class BenchmarkFigure:
-    """One figure with its 95 % interval over structures, chance, and with exchanged spectra."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    chance: float | None
-    exchanged: float | None
-    n_queries: int
+    shuffled_scores: Array
 
 
 def rank_queries(
@@ -59,32 +45,32 @@ def rank_queries(
     Parameters
     ----------
     seed : int
-        Of the exchange of spectra.
+        Of shuffled spectra.
     on_progress : callable, optional
         Called with the number of queries done since the last call.
     """
-    exchanged = exchange_spectra(queries, seed)
+    shuffled = shuffle_spectra(queries, seed)
     for candidates, members in by_candidates(queries).items():
         molecules = [parse_smiles(smiles) for smiles in candidates]
-        spectra = [s for i in members for s in (queries[i].spectrum, exchanged[i])]
+        spectra = [s for i in members for s in (queries[i].spectrum, shuffled[i])]
         # A candidate that cannot form a query's ion comes last.
         scores = np.full((len(molecules), len(spectra)), -np.inf)
-        own = [queries[i] for i in members]
-        for scored, index, columns in iter_query_scores(model, molecules, own, spectra):
+        group = [queries[i] for i in members]
+        for scored, index, columns in iter_query_scores(model, molecules, group, spectra):
             scores[index, both_spectra(columns)] = scored.scores
-        for column, index in enumerate(members):
-            yield RankedQuery(queries[index], scores[:, 2 * column], scores[:, 2 * column + 1])
+        for column, query in enumerate(group):
+            yield RankedQuery(query, scores[:, 2 * column], scores[:, 2 * column + 1])
         if on_progress:
             on_progress(len(members))
 
 
-def benchmark_figures(
+def benchmark_metrics(
     ranked: Sequence[RankedQuery],
     *,
     distance: Distance | None = None,
     seed: int = 0,
     on_progress: Progress = None,
-) -> list[BenchmarkFigure]:
+) -> list[Metric]:
     """Return hit@1, 5 and 20, ties counted fairly, and MCES@1 where a distance is given.
 
     Parameters
@@ -96,29 +82,15 @@ def benchmark_figures(
     on_progress : callable, optional
         Called with the number of distances done since the last call.
     """
-    structures = np.array([r.query.inchikey14 for r in ranked])
+    structures = [r.query.inchikey14 for r in ranked]
     truths = [r.query.truth for r in ranked]
-    own = [r.scores for r in ranked]
-    exchanged = [r.exchanged_scores for r in ranked]
-    sizes = np.array([len(r.query.candidates) for r in ranked])
-
-    def figure(
-        name: str, values: Array, chance: float | None, other: float | None
-    ) -> BenchmarkFigure:
-        interval = bootstrap_interval(values, structures, seed=seed)
-        return BenchmarkFigure(name, float(values.mean()), *interval, chance, other, len(values))
-
-    found = [
-        figure(
-            f"hit@{k}",
-            hit_probabilities(own, truths, k),
-            chance_hit_rate(sizes, k),
-            float(hit_probabilities(exchanged, truths, k).mean()),
-        )
-        for k in HIT_RATES
-    ]
+    scores = [r.scores for r in ranked]
+    by_source = {MODEL: scores, SHUFFLED: [r.shuffled_scores for r in ranked]}
+    metrics = [hit_rate(by_source, truths, structures, k, seed=seed) for k in HIT_RATES]
     if distance is not None:
         candidates = [r.query.candidates for r in ranked]
-        distances = distances_at_1(own, candidates, truths, distance, on_progress)
-        found.append(figure("MCES@1", distances, None, None))
-    return found
+        distances = distances_at_1(scores, candidates, truths, distance, on_progress)
+        interval = bootstrap_interval(distances, np.array(structures), seed=seed)
+        mean = float(distances.mean())
+        metrics.append(make_metric("MCES@1", mean, interval, {}, structures, lower_is_better=True))
+    return metrics

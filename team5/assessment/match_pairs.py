@@ -1,4 +1,4 @@
-"""Match probabilities of a query's own structure and its decoy, as `infer` gives them."""
+"""Match probabilities of a query's true structure and its decoy, as `infer` gives them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from team5.models.model import Team5Model
 Array = NDArray[Any]
 
 
-class PairMatches:
-    """Two candidates of a query, judged one by one under S spectra.
+class MatchJudge:
+    """Match probabilities of two candidates of a query under S spectra.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ class PairMatches:
             logits.append(compared_logits(self.model, scores, comparisons))
         return self._probabilities(logits)
 
-    def beside(self) -> Array:
-        """Return the same against the other candidates, shape (0,) where these are too few."""
+    def with_references(self) -> Array:
+        """Return the same with the other candidates as references; (0,) where these are too few."""
         logits = []
         if len(self._others) >= MANY_REFERENCES:
             for i in self.judged:

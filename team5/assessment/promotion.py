@@ -1,21 +1,16 @@
-"""Whether a version may become latest: not if it does worse on frozen queries."""
+"""Promotion of a version to latest: refused if it does worse on frozen queries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from team5.assessment.queries import Query, read_queries
 from team5.assessment.scoring import score_queries
-from team5.errors import (
-    CheckpointError,
-    DataError,
-    DataFileNotFoundError,
-    VersionError,
-)
-from team5.evaluation.comparison import Difference, QueryFigure, paired_differences, query_figures
+from team5.errors import CheckpointError, DataError, DataFileNotFoundError, VersionError
+from team5.evaluation.comparison import Difference, QueryMetric, paired_differences, query_metrics
 from team5.inference.inference import LoadedModel, load_model
 from team5.registry.gate import QUERIES_VARIABLE, check_origin, promote_command
 from team5.registry.report import format_difference
@@ -98,62 +93,71 @@ def judge(
     Returns
     -------
     said : str
-        What speaks for the version, in words.
+        Why the version may become latest, in words.
     judged : dict or None
         What `Tracker.set_latest` is to keep; None where there is nothing to compare with.
 
     Raises
     ------
     VersionError
-        If it is worse (names each worse figure of both, the difference and its interval), if one
+        If it is worse (names each worse metric of both, the difference and its interval), if one
         of the two cannot be scored, or if it learned from computed spectra and the present latest
         from measured ones.
     """
     root = Path(root)
-    present = Tracker(root).latest()
-    if present is None or present == version:
+    latest = Tracker(root).latest()
+    if latest is None or latest == version:
         return "there is no other version to compare with", None
     check_origin(root, version)
     command = promote_command(root, version, '--force "REASON"')
     by_force = f"Promote it all the same: {command}; the reason is kept in the history."
     hashes: dict[str, str] = {}
-    figures: list[dict[str, QueryFigure]] = []
-    for name in (present, version):
+    metrics: list[dict[str, QueryMetric]] = []
+    for name in (latest, version):
         try:
             model = load_model(name, device=device, root=root, allow=allow)
-            figures.append(_figures(model, frozen, on_progress))
+            metrics.append(_measure(model, frozen, on_progress))
         except (CheckpointError, DataError, VersionError) as error:
             raise VersionError(
-                f"{version} cannot be compared with {present}, the present latest, on "
+                f"{version} cannot be compared with {latest}, the present latest, on "
                 f"{frozen.path.name}. Of {name}: {error} {by_force}"
             ) from error
         hashes[name] = model.version_hash
-    differences = paired_differences(*figures, seed=_SEED)
-    recorded = {name: _record(found) for name, found in differences.items()}
-    worse = [
-        f"{name} {format_difference(present, recorded[name])}"
-        for name, found in differences.items()
-        if found.is_worse
-    ]
-    if worse:
-        raise VersionError(
-            f"{version} is worse than {present}, the present latest, on {frozen.path.name}: "
-            f"{'; '.join(worse)}. {by_force}"
-        )
+    differences = paired_differences(*metrics, seed=_SEED)
+    _refuse_worse(differences, latest, version, frozen, by_force)
     judged = {
         "queries": frozen.path.name,
         "sha256": frozen.sha256,
         "seed": _SEED,
-        "compared_with": present,
+        "compared_with": latest,
         "hashes": hashes,
-        "figures": recorded,
+        "figures": {name: _record(difference) for name, difference in differences.items()},
     }
-    return f"not worse than {present} on {frozen.path.name}", judged
+    return f"not worse than {latest} on {frozen.path.name}", judged
 
 
-def _figures(
+def _refuse_worse(
+    differences: Mapping[str, Difference],
+    latest: str,
+    version: str,
+    frozen: FrozenQueries,
+    by_force: str,
+) -> None:
+    worse = [
+        f"{name} {format_difference(latest, _record(difference))}"
+        for name, difference in differences.items()
+        if difference.is_worse
+    ]
+    if worse:
+        raise VersionError(
+            f"{version} is worse than {latest}, the present latest, on {frozen.path.name}: "
+            f"{'; '.join(worse)}. {by_force}"
+        )
+
+
+def _measure(
     model: LoadedModel, frozen: FrozenQueries, on_progress: Callable[[int, int], None] | None
-) -> dict[str, QueryFigure]:
+) -> dict[str, QueryMetric]:
     total = 2 * len(frozen.queries)
     scored = score_queries(
         model,
@@ -161,16 +165,15 @@ def _figures(
         seed=_SEED,
         on_progress=None if on_progress is None else lambda done: on_progress(done, total),
     )
-    return query_figures(list(scored), threshold=model.threshold)
+    return query_metrics(list(scored), threshold=model.threshold)
 
 
-def _record(found: Difference) -> dict[str, float | int]:
+def _record(difference: Difference) -> dict[str, float | int]:
+    """Return a difference as the tracker keeps it."""
+    values = vars(difference)
     return {
-        "before": found.before,
-        "after": found.after,
-        "difference": found.value,
-        "low": found.low,
-        "high": found.high,
-        "n_queries": found.n_queries,
-        "n_structures": found.n_structures,
+        "before": difference.before,
+        "after": difference.after,
+        "difference": difference.value,
+        **{name: values[name] for name in ("low", "high", "n_queries", "n_structures")},
     }

@@ -1,11 +1,11 @@
-"""Queries: spectra of known structure with candidates of their mass, as evaluate.py reads them."""
+"""Queries of an evaluation: spectra of known structure with candidates of their mass."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +25,11 @@ from team5.evaluation.strata import (
     COLLISION_ENERGY,
     ION_MODE,
     UNKNOWN,
-    collision_energy_band,
+    stratum_of,
 )
 
 if TYPE_CHECKING:
-    from team5.data.dataset import Query as HeldQuery
+    from team5.data.dataset import Query as ValidationQuery
 
 Array = NDArray[Any]
 
@@ -49,9 +49,9 @@ class Query:
     inchikey14 : str
         Of the spectrum's structure.
     truth : int
-        Its place among the candidates.
+        Index of the true structure among the candidates.
     same_formula : array of shape (C,), bool
-        Candidates of the structure's own formula.
+        Candidates of the true structure's formula.
     """
 
     spectrum: Spectrum
@@ -110,10 +110,10 @@ def _to_query(row: dict[str, Any]) -> Query:
         raise DataError(
             "candidates, candidate_inchikey14 and same_formula differ in length. Mend the row."
         )
-    places = [i for i, key in enumerate(keys) if key == row["inchikey14"]]
-    if len(places) != 1:
+    truths = [i for i, key in enumerate(keys) if key == row["inchikey14"]]
+    if len(truths) != 1:
         raise DataError(
-            f"the true structure {row['inchikey14']} stands {len(places)} times among the "
+            f"the true structure {row['inchikey14']} stands {len(truths)} times among the "
             "candidates. Give it once."
         )
     spectrum = Spectrum(
@@ -129,79 +129,73 @@ def _to_query(row: dict[str, Any]) -> Query:
         spectrum,
         row["inchikey14"],
         tuple(row["candidates"]),
-        places[0],
+        truths[0],
         np.array(row["same_formula"], dtype=bool),
     )
 
 
-def draw_queries(held: Sequence[HeldQuery], n: int, seed: int) -> list[Query]:
-    """Return so many validation rankings, drawn by seed, as queries.
+def draw_queries(rankings: Sequence[ValidationQuery], n: int, seed: int) -> list[Query]:
+    """Return ``n`` validation rankings, drawn by seed, as queries.
 
     Parameters
     ----------
-    held : sequence of team5.data.dataset.Query
+    rankings : sequence of team5.data.dataset.Query
     n : int
         All of them where there are no more.
     """
-    drawn = np.random.default_rng(seed).permutation(len(held))[:n]
-    return [_of_held(held[i]) for i in sorted(drawn.tolist())]
+    drawn = np.random.default_rng(seed).permutation(len(rankings))[:n]
+    return [_from_validation(rankings[i]) for i in sorted(drawn.tolist())]
 
 
-def _of_held(held: HeldQuery) -> Query:
-    own, *others = [parse_smiles(smiles) for smiles in held.candidates]
-    measured = held.measurement
+def _from_validation(ranking: ValidationQuery) -> Query:
+    true, *others = [parse_smiles(smiles) for smiles in ranking.candidates]
+    measured = ranking.measurement
     spectrum = Spectrum(
         measured.mzs,
         measured.intensities,
-        precursor_mz=measured.adduct.precursor_mz(own.exact_mass),
+        precursor_mz=measured.adduct.precursor_mz(true.exact_mass),
         adduct=measured.adduct.name,
         collision_energy=measured.collision_energy,
         instrument_type=measured.instrument_type,
         identifier=measured.identifier,
     )
-    same_formula = np.array([True, *(other.formula == own.formula for other in others)])
-    return Query(spectrum, own.inchikey14, held.candidates, 0, same_formula)
+    same_formula = np.array([True, *(other.formula == true.formula for other in others)])
+    return Query(spectrum, true.inchikey14, ranking.candidates, 0, same_formula)
 
 
 def by_candidates(queries: Sequence[Query]) -> dict[tuple[str, ...], list[int]]:
-    """Return the places of the queries by their candidates: one list is one piece of work."""
+    """Return indices of the queries by their candidates: each list is scored once."""
     groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for index, query in enumerate(queries):
         groups[query.candidates].append(index)
     return groups
 
 
-def exchange_spectra(queries: Sequence[Query], seed: int) -> list[Spectrum]:
+def shuffle_spectra(queries: Sequence[Query], seed: int) -> list[Spectrum]:
     """Give each query the peaks of another query of its ion mode and of another structure.
 
-    Adduct, energy and instrument stay the query's own. Fixed by seed; a query whose ion mode has
+    Adduct, energy and instrument stay those of the query. Fixed by seed; a query whose ion mode has
     no other structure keeps its peaks.
     """
     random = np.random.default_rng(seed)
     by_mode: dict[str | None, list[int]] = defaultdict(list)
     for index, query in enumerate(queries):
         by_mode[query.spectrum.ion_mode].append(index)
-    exchanged = [query.spectrum for query in queries]
+    shuffled = [query.spectrum for query in queries]
     for members in by_mode.values():
         for index in members:
-            own = queries[index]
-            others = [i for i in members if queries[i].inchikey14 != own.inchikey14]
+            query = queries[index]
+            others = [i for i in members if queries[i].inchikey14 != query.inchikey14]
             if others:
-                taken = queries[others[int(random.integers(len(others)))]].spectrum
-                exchanged[index] = Spectrum(
-                    taken.mzs,
-                    taken.intensities,
-                    precursor_mz=own.spectrum.precursor_mz,
-                    adduct=own.spectrum.adduct,
-                    collision_energy=own.spectrum.collision_energy,
-                    instrument_type=own.spectrum.instrument_type,
-                    identifier=own.spectrum.identifier,
+                other = queries[others[int(random.integers(len(others)))]].spectrum
+                shuffled[index] = replace(
+                    query.spectrum, mzs=other.mzs, intensities=other.intensities
                 )
-    return exchanged
+    return shuffled
 
 
 def choose_decoy(query: Query, seed: int) -> int | None:
-    """Return the place of one candidate that is not the truth, fixed by seed and identifier.
+    """Return the index of a candidate that is not the truth, fixed by seed and identifier.
 
     None where there is no other candidate.
     """
@@ -214,7 +208,7 @@ def choose_decoy(query: Query, seed: int) -> int | None:
 
 
 def conditions_of(query: Query) -> dict[str, str]:
-    """Return what figures are broken down by: adduct, ion mode and band of collision energy.
+    """Return the strata of a query: adduct, ion mode and collision energy.
 
     Energies are compared at m/z 500 (``eV * 500 / precursor m/z``, which is NCE); of steps and
     ramps the middle counts, and a number without a unit is NCE on an Orbitrap, else eV.
@@ -229,5 +223,5 @@ def conditions_of(query: Query) -> dict[str, str]:
     return {
         ADDUCT: spectrum.adduct or UNKNOWN,
         ION_MODE: spectrum.ion_mode or UNKNOWN,
-        COLLISION_ENERGY: collision_energy_band(normalised),
+        COLLISION_ENERGY: stratum_of(COLLISION_ENERGY, normalised),
     }

@@ -1,8 +1,7 @@
-"""What a version says of queries, beside what tells candidates apart without it; for evaluate.py.
+"""Scores of queries by a version and by controls that see less than it does, for evaluate.py.
 
-Every figure stands beside the same figure with spectra exchanged: each query takes the peaks of
-another query of its ion mode, so that a model which does not look at the spectrum keeps its
-figures.
+Among the controls is the version itself on shuffled spectra: each query takes the peaks of another
+query of its ion mode, so that a model which does not look at the spectrum keeps its metrics.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from team5.assessment.match_pairs import PairMatches
+from team5.assessment.match_pairs import MatchJudge
 from team5.assessment.queries import (
     Query,
     by_candidates,
     choose_decoy,
     conditions_of,
-    exchange_spectra,
+    shuffle_spectra,
 )
 from team5.assessment.structure_only import MoleculeOnly
 from team5.chemistry.adducts import check_adduct
@@ -32,7 +31,6 @@ from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError
 from team5.evaluation.controls import HYDROGEN_COST, bond_breaking_score, mass_error_scores
-from team5.evaluation.logistic import sigmoid
 from team5.evaluation.records import (
     BIN_WIDTH,
     COSINE,
@@ -40,6 +38,7 @@ from team5.evaluation.records import (
     ENTROPY,
     ENTROPY_WITHOUT,
     MODEL,
+    SHUFFLED,
     ScoredQuery,
 )
 from team5.evaluation.simulation import (
@@ -48,7 +47,7 @@ from team5.evaluation.simulation import (
     spectral_entropy_similarity,
     without_precursor,
 )
-from team5.evaluation.strata import EXPLAINED, SIMILARITY, explained_band, similarity_band
+from team5.evaluation.strata import EXPLAINED, SIMILARITY, stratum_of
 from team5.inference.engine import Scored, adduct_of, iter_scores
 from team5.inference.explain import predict_spectrum
 from team5.inference.references import ReferenceScores
@@ -77,7 +76,7 @@ def score_queries(
     Parameters
     ----------
     seed : int
-        Of exchanged spectra and decoys.
+        Of shuffled spectra and decoys.
     molecule_only : MoleculeOnly, optional
         The control that sees only the structure.
     training_similarity : mapping of str to float, optional
@@ -85,29 +84,24 @@ def score_queries(
     on_progress : callable, optional
         Called with the number of queries done since the last call.
     """
-    exchanged = exchange_spectra(queries, seed)
+    shuffled = shuffle_spectra(queries, seed)
     for candidates, members in by_candidates(queries).items():
         molecules = [parse_smiles(smiles) for smiles in candidates]
         blind = None if molecule_only is None else molecule_only.log_odds(molecules)
-        scores = _Scores(model, molecules, queries, exchanged, members)
+        scores = _Scores(model, molecules, queries, shuffled, members)
         for column, index in enumerate(members):
             query = queries[index]
             conditions = conditions_of(query) | {
-                EXPLAINED: explained_band(scores.explained[column])
+                EXPLAINED: stratum_of(EXPLAINED, scores.explained[column])
             }
             if training_similarity is not None:
                 similarity = training_similarity[query.inchikey14]
-                conditions[SIMILARITY] = similarity_band(similarity)
+                conditions[SIMILARITY] = stratum_of(SIMILARITY, similarity)
             decoy = choose_decoy(query, seed)
             judged = [] if decoy is None else [query.truth, decoy]
-            pair = PairMatches(
-                model,
-                molecules,
-                scores.of_query(column),
-                judged,
-                [query.spectrum, exchanged[index]],
-            )
-            yield scores.of(column, query, decoy, pair, blind, conditions)
+            spectra = [query.spectrum, shuffled[index]]
+            judge = MatchJudge(model, molecules, scores.of_query(column), judged, spectra)
+            yield scores.of(column, query, decoy, judge, blind, conditions)
         if on_progress:
             on_progress(len(members))
 
@@ -118,7 +112,7 @@ class _Scores:
     Attributes
     ----------
     scores, logits, impossible : array of shape (C, 2 Q)
-        Of the model, matches by themselves; each query's own spectrum, then the exchanged one.
+        Of the model, matches by themselves; each query's spectrum, then the shuffled one.
     calculated_mzs, bond_breaking : array of shape (C, Q)
     explained : array of shape (Q,)
         Share of the intensity that the true structure explains.
@@ -130,10 +124,10 @@ class _Scores:
         model: Team5Model,
         molecules: Sequence[Molecule],
         queries: Sequence[Query],
-        exchanged: Sequence[Spectrum],
+        shuffled: Sequence[Spectrum],
         members: Sequence[int],
     ) -> None:
-        spectra = [s for i in members for s in (queries[i].spectrum, exchanged[i])]
+        spectra = [s for i in members for s in (queries[i].spectrum, shuffled[i])]
         self.scores = np.full((len(molecules), len(spectra)), -np.inf)
         self.logits = np.full(self.scores.shape, -np.inf)
         self.impossible = np.zeros(self.scores.shape)
@@ -149,37 +143,35 @@ class _Scores:
             ]
         )
         self.similarities: dict[int, dict[str, Similarities]] = {}
-        own = [queries[i] for i in members]
-        for scored, index, columns in iter_query_scores(model, molecules, own, spectra):
-            self._take(scored, index, columns, queries, exchanged, members)
+        members_queries = [queries[i] for i in members]
+        for scored, index, columns in iter_query_scores(model, molecules, members_queries, spectra):
+            self._add(scored, index, columns, queries, shuffled, members)
 
-    def _take(
+    def _add(
         self,
         scored: Scored,
         index: int,
         columns: Sequence[int],
         queries: Sequence[Query],
-        exchanged: Sequence[Spectrum],
+        shuffled: Sequence[Spectrum],
         members: Sequence[int],
     ) -> None:
         both = both_spectra(columns)
         self.scores[index, both] = scored.scores
         self.logits[index, both] = scored.logits
         self.impossible[index, both] = scored.impossible
-        for place, column in enumerate(columns):
-            pair = scored.pairs[2 * place]
+        for i, column in enumerate(columns):
+            pair = scored.pairs[2 * i]
             self.bond_breaking[index, column] = _bond_breaking(scored.tokens, pair)
             query = members[column]
             if queries[query].truth == index:
-                self.explained[column] = scored.features[
-                    2 * place, MatchFeature.EXPLAINED_INTENSITY
-                ]
+                self.explained[column] = scored.features[2 * i, MatchFeature.EXPLAINED_INTENSITY]
                 self.similarities[column] = _simulated(
-                    scored, 2 * place, queries[query].spectrum, exchanged[query]
+                    scored, 2 * i, queries[query].spectrum, shuffled[query]
                 )
 
     def of_query(self, column: int) -> ReferenceScores:
-        """Return scores of the candidates for a query's own spectrum and the exchanged one."""
+        """Return scores of the candidates for a query's spectrum and the shuffled one."""
         both = both_spectra([column])
         columns = (values[:, both] for values in (self.scores, self.logits, self.impossible))
         return ReferenceScores(*(torch.from_numpy(values).float() for values in columns))
@@ -189,27 +181,29 @@ class _Scores:
         column: int,
         query: Query,
         decoy: int | None,
-        pair: PairMatches,
+        judge: MatchJudge,
         blind: Array | None,
         conditions: Mapping[str, str],
     ) -> ScoredQuery:
-        own, other = 2 * column, 2 * column + 1
+        target, shuffled = 2 * column, 2 * column + 1
         scores = {
-            MODEL: self.scores[:, own],
-            "exchanged": self.scores[:, other],
+            MODEL: self.scores[:, target],
+            SHUFFLED: self.scores[:, shuffled],
             "mass_error": mass_error_scores(
                 self.calculated_mzs[:, column], query.spectrum.precursor_mz
             ),
             "bond_breaking": self.bond_breaking[:, column],
         }
-        matches = pair.alone(), pair.beside()
-        named = [{MODEL: p[0], "exchanged": p[1]} if len(p) else {} for p in matches]
+        alone, with_references = (
+            {MODEL: p[0], SHUFFLED: p[1]} if len(p) else {}
+            for p in (judge.alone(), judge.with_references())
+        )
         if blind is not None:
             scores["molecule_only"] = blind
-            for each in named:
-                if each:
-                    each["molecule_only"] = sigmoid(blind[pair.judged])
-        probabilities, beside = named
+            for probabilities in (alone, with_references):
+                if probabilities:
+                    log_odds = torch.from_numpy(blind[judge.judged])
+                    probabilities["molecule_only"] = log_odds.sigmoid().numpy()
         return ScoredQuery(
             query.spectrum.identifier,
             query.inchikey14,
@@ -217,8 +211,8 @@ class _Scores:
             decoy,
             query.same_formula,
             scores,
-            probabilities,
-            beside,
+            alone,
+            with_references,
             self.similarities[column],
             conditions,
         )
@@ -235,7 +229,7 @@ def iter_query_scores(
     Parameters
     ----------
     spectra : sequence of Spectrum
-        Of each query its own, then the exchanged one.
+        Of each query its own, then the shuffled one.
 
     Yields
     ------
@@ -245,7 +239,7 @@ def iter_query_scores(
     Raises
     ------
     AdductError
-        If a query's own structure cannot form its ion.
+        If a query's true structure cannot form its ion.
     """
     for columns, indices in _by_ions_formed(molecules, queries).items():
         of_columns = [spectra[i] for i in both_spectra(columns)]
@@ -254,7 +248,7 @@ def iter_query_scores(
 
 
 def both_spectra(columns: Sequence[int]) -> list[int]:
-    """Return where the own and the exchanged spectrum of each query stand."""
+    """Return the indices of the query's and the shuffled spectrum, for each column."""
     return [2 * column + i for column in columns for i in (0, 1)]
 
 
@@ -266,7 +260,7 @@ def _by_ions_formed(
     Raises
     ------
     AdductError
-        If a query's own structure cannot form its ion.
+        If a query's true structure cannot form its ion.
     """
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, molecule in enumerate(molecules):
@@ -291,15 +285,15 @@ def _bond_breaking(tokens: MoleculeTokens, pair: Pair) -> float:
 
 
 def _simulated(
-    scored: Scored, column: int, own: Spectrum, exchanged: Spectrum
+    scored: Scored, column: int, measured: Spectrum, shuffled: Spectrum
 ) -> dict[str, Similarities]:
-    """Return how like simulated spectra are, by measure, then by model and controls."""
+    """Return the similarities of simulated spectra, by measure, then by model and controls."""
     precursor_mz = scored.pairs[column].precursor_mz
     precursor = (np.array([precursor_mz]), np.array([1.0]))
     by_source = {
-        MODEL: _similarities(own, _predicted(scored, column), precursor_mz),
-        "exchanged": _similarities(exchanged, _predicted(scored, column + 1), precursor_mz),
-        "precursor_alone": _similarities(own, precursor, precursor_mz),
+        MODEL: _similarities(measured, _predicted(scored, column), precursor_mz),
+        SHUFFLED: _similarities(shuffled, _predicted(scored, column + 1), precursor_mz),
+        "precursor_alone": _similarities(measured, precursor, precursor_mz),
     }
     measures = by_source[MODEL]
     return {name: {source: s[name] for source, s in by_source.items()} for name in measures}
@@ -316,7 +310,7 @@ def _similarities(
     spectrum: Spectrum, predicted: tuple[Array, Array], precursor_mz: float
 ) -> Similarities:
     measured = (spectrum.mzs, spectrum.intensities)
-    found: Similarities = {
+    similarities: Similarities = {
         COSINE: cosine(*measured, *predicted, bin_width=BIN_WIDTH),
         COSINE_WITHOUT: None,
         ENTROPY: _entropy_similarity(measured, predicted),
@@ -325,9 +319,9 @@ def _similarities(
     measured = without_precursor(*measured, precursor_mz)
     if measured[0].size:
         predicted = without_precursor(*predicted, precursor_mz)
-        found[COSINE_WITHOUT] = cosine(*measured, *predicted, bin_width=BIN_WIDTH)
-        found[ENTROPY_WITHOUT] = _entropy_similarity(measured, predicted)
-    return found
+        similarities[COSINE_WITHOUT] = cosine(*measured, *predicted, bin_width=BIN_WIDTH)
+        similarities[ENTROPY_WITHOUT] = _entropy_similarity(measured, predicted)
+    return similarities
 
 
 def _entropy_similarity(a: tuple[Array, Array], b: tuple[Array, Array]) -> float:

@@ -19,10 +19,10 @@ from team5.cli.output import check_output_path, write_json_file, write_text_file
 from team5.data.decoys import CandidatePool
 from team5.data.structures import TrainingStructures, read_training_structures
 from team5.errors import ConfigError
-from team5.evaluation.abstention import abstention_figures
-from team5.evaluation.metrics import breakdowns, figures, reliability_diagram
-from team5.evaluation.records import ALL, COSINE, MATCH, SAME_FORMULA, SIMULATE, Figure, ScoredQuery
+from team5.evaluation.metrics import breakdowns, compute_metrics, reliability_diagram
+from team5.evaluation.records import ALL, COSINE, MATCH, SAME_FORMULA, SIMULATE, Metric, ScoredQuery
 from team5.evaluation.report import Report
+from team5.evaluation.selective_report import selective_metrics
 from team5.inference.inference import LoadedModel, load_model
 from team5.registry.card import rewrite_card
 from team5.registry.tracker import Tracker
@@ -58,9 +58,9 @@ def evaluate(cfg: DictConfig) -> int:
         allow=cfg.allow,
     )
     scored = list(_with_progress(model, queries, cfg.seed, controls, console))
-    found = figures(scored, threshold=model.threshold, seed=cfg.seed)
+    metrics = compute_metrics(scored, threshold=model.threshold, seed=cfg.seed)
     if model.calibration:
-        found |= abstention_figures(
+        metrics |= selective_metrics(
             scored, model.calibration, threshold=model.threshold, seed=cfg.seed
         )
     report = Report(
@@ -71,14 +71,14 @@ def evaluate(cfg: DictConfig) -> int:
         len({query.inchikey14 for query in queries}),
         cfg.seed,
         model.threshold,
-        found,
+        metrics,
         breakdowns(scored, seed=cfg.seed),
         reliability_diagram(scored, seed=cfg.seed),
         tuple(controls.notes),
     )
     write(_Measured(report, model, queries, scored))
     if cfg.record:
-        _record(cfg, model.version, report.figures, len(queries))
+        _record(cfg, model.version, report.metrics, len(queries))
     if cfg.card:
         command = _command(cfg, model.version)
         rewrite_card(
@@ -179,9 +179,11 @@ def _writer(cfg: DictConfig) -> Callable[[_Measured], None]:
     return write
 
 
-def _record(cfg: DictConfig, version: str, found: dict[str, list[Figure]], n_queries: int) -> None:
-    """Put the figures into the version's entry of the tracker."""
-    values = {title: {row.name: row.value for row in rows} for title, rows in found.items()}
+def _record(
+    cfg: DictConfig, version: str, metrics: dict[str, list[Metric]], n_queries: int
+) -> None:
+    """Put the metrics into the version's entry of the tracker."""
+    values = {title: {row.name: row.value for row in rows} for title, rows in metrics.items()}
     rankings = {
         f"{prefix}{_NAMES[name]}": value
         for title, prefix in _RECORDED_RANKINGS.items()

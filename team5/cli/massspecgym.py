@@ -6,15 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from team5.assessment.massspecgym import MassSpecGym, read_massspecgym
-from team5.assessment.massspecgym_benchmark import BenchmarkFigure, benchmark_figures, rank_queries
+from team5.assessment.massspecgym_benchmark import benchmark_metrics, rank_queries
 from team5.cli.output import check_output_path, write_json_file
 from team5.errors import ConfigError
 from team5.evaluation.mces import MCES_THRESHOLD, load_mces_distance
+from team5.evaluation.records import Metric
 from team5.inference.inference import load_model
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _COMPARABLE = (
     "comparable with published figures only if the version has learned from no structure of this "
     "fold; MassSpecGym holds spectra of MassBank."
 )
+
+_FIELDS = ("name", "value", "low", "high", "chance", "exchanged", "n_queries")  # of a metric
 
 
 def is_on_massspecgym(cfg: DictConfig) -> bool:
@@ -81,13 +83,13 @@ def evaluate_massspecgym(cfg: DictConfig) -> int:
             )
         )
         measuring = bar.add_task("MCES", total=n, visible=distance is not None)
-        figures = benchmark_figures(
+        metrics = benchmark_metrics(
             ranked,
             distance=distance,
             seed=cfg.seed,
             on_progress=lambda done: bar.advance(measuring, done),
         )
-    report = _report(cfg, model.version, model.version_hash, benchmark, figures)
+    report = _report(cfg, model.version, model.version_hash, benchmark, metrics)
     if cfg.output is not None:
         write_json_file(report, cfg.output)
     print(json.dumps(report, indent=2) if cfg.format == "json" else _to_text(report))
@@ -116,7 +118,7 @@ def _report(
     version: str,
     version_hash: str,
     benchmark: MassSpecGym,
-    figures: list[BenchmarkFigure],
+    metrics: list[Metric],
 ) -> dict[str, Any]:
     share = len(benchmark.queries) / benchmark.n_rows
     return {
@@ -134,10 +136,10 @@ def _report(
         "n_structures": len({query.inchikey14 for query in benchmark.queries}),
         "rows_left_out": dict(benchmark.left_out.most_common()),
         "candidates_left_out": dict(benchmark.candidates_left_out.most_common()),
-        "figures": [asdict(figure) for figure in figures],
+        "figures": [{field: getattr(m, field) for field in _FIELDS} for m in metrics],
         # What is left out cannot be found: the figures of those who rank every row.
         "rows_left_out_as_misses": {
-            figure.name: figure.value * share for figure in figures if figure.name != "MCES@1"
+            m.name: m.value * share for m in metrics if not m.lower_is_better
         },
         "mces_threshold": MCES_THRESHOLD if cfg.data.mces else None,
         "notes": [_COMPARABLE],

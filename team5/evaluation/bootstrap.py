@@ -1,7 +1,10 @@
-"""How sure a mean is: intervals by resampling."""
+"""Confidence intervals of means and shares, by resampling."""
+
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from team5.errors import ConfigError, DataError
 
@@ -24,7 +27,7 @@ def bootstrap_interval(
     Parameters
     ----------
     values : array of shape (N,)
-        One figure per query, e.g. from `retrieval.hit_probabilities`.
+        One metric per query, e.g. from `retrieval.hit_probabilities`.
     groups : array of shape (N,), optional
         What each value belongs to, e.g. ``inchikey14``; each value alone where not given.
     n : int, default 1000
@@ -49,21 +52,21 @@ def bootstrap_interval(
     Percentile intervals: Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13;
     drawing groups: Davison and Hinkley, Bootstrap Methods and their Application (1997), ch. 3.8.
     """
-    figures = np.asarray(values, dtype=np.float64)
-    if figures.ndim != 1 or not figures.size:
-        raise DataError(f"values of shape {figures.shape}; give one figure per query.")
-    if not np.isfinite(figures).all():
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.ndim != 1 or not sample.size:
+        raise DataError(f"values of shape {sample.shape}; give one figure per query.")
+    if not np.isfinite(sample).all():
         raise DataError("a value is NaN or infinite; give a figure for every query.")
     if n < 1 or not 0 < level < 1:
         raise ConfigError(f"n={n}, level={level}; n is at least 1 and level between 0 and 1.")
-    members = np.arange(figures.size) if groups is None else np.asarray(groups)
-    if members.shape != figures.shape:
+    members = np.arange(sample.size) if groups is None else np.asarray(groups)
+    if members.shape != sample.shape:
         raise DataError(
-            f"{figures.size} values but groups of shape {members.shape}; "
+            f"{sample.size} values but groups of shape {members.shape}; "
             "name the group of every value."
         )
     _, group = np.unique(members, return_inverse=True)
-    sums = np.bincount(group, weights=figures)
+    sums = np.bincount(group, weights=sample)
     sizes = np.bincount(group)
 
     n_groups = sums.size
@@ -79,6 +82,30 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def share_interval(
+    labels: NDArray[np.bool_], groups: NDArray[Any], *, seed: int = 0, level: float = 0.95
+) -> tuple[float, float]:
+    """Return the interval of a share: by bootstrap, or Wilson's where all labels agree.
+
+    Resampling labels that agree gives no spread, as if a single one were certain.
+
+    Parameters
+    ----------
+    labels : array of shape (N,), bool
+    groups : array of shape (N,)
+        As for `bootstrap_interval`; for Wilson's interval each group counts once.
+
+    References
+    ----------
+    Wilson, J. Am. Stat. Assoc. 22:209 (1927).
+    """
+    if labels.any() and not labels.all():
+        return bootstrap_interval(labels, groups, seed=seed, level=level)
+    z_squared = NormalDist().inv_cdf((1 + level) / 2) ** 2
+    width = z_squared / (np.unique(groups).size + z_squared)
+    return (1 - width, 1.0) if labels.any() else (0.0, width)
+
+
 def paired_bootstrap_interval(
     first: ArrayLike,
     second: ArrayLike,
@@ -89,20 +116,20 @@ def paired_bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the bootstrap interval of the mean difference ``second - first``.
 
-    Both are figures of the same queries, so each query is compared with itself: what makes it easy
-    or hard for both drops out, and a difference is told that two separate intervals would hide.
+    Both are of the same queries, so each query is compared with itself: what makes it easy or hard
+    for both drops out, and a difference shows that two separate intervals would hide.
 
     Parameters
     ----------
     first, second : array of shape (N,)
-        One figure per query, in the same order.
+        One metric per query, in the same order.
     groups, n, seed, level
         As for `bootstrap_interval`.
 
     Returns
     -------
     low, high : float
-        Equal figures give 0 and 0; both below 0 say that ``second`` is lower.
+        Equal values give 0 and 0; both below 0 say that ``second`` is lower.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Whether one version is worse than another: figures of the same queries, each with itself."""
+"""Paired comparison of two versions: metrics of the same queries, each with itself."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class QueryFigure:
-    """One figure, by query.
+class QueryMetric:
+    """A metric by query.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class QueryFigure:
 
 @dataclass(frozen=True)
 class Difference:
-    """How one figure of a version differs from that of the version before.
+    """Difference of a metric between a version and the version before.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Difference:
 
     @property
     def value(self) -> float:
-        """How much higher the figure is; negative where it is lower."""
+        """Rise of the metric; negative where it fell."""
         return self.after - self.before
 
     @property
@@ -63,12 +63,12 @@ class Difference:
         return self.high < 0
 
 
-def query_figures(scored: Sequence[ScoredQuery], *, threshold: float) -> dict[str, QueryFigure]:
-    """Return what a version may be judged by, by the names that the tracker has.
+def query_metrics(scored: Sequence[ScoredQuery], *, threshold: float) -> dict[str, QueryMetric]:
+    """Return the metrics that promotion is judged by, under their names in the tracker.
 
-    That is hit@1 among candidates of the same formula and among all, the share of right answers to
-    a match with the own structure and one with the decoy, and the cosine of simulated spectra.
-    Higher is better for all.
+    They are hit@1 among candidates of the same formula and among all, the share of right labels of
+    matches with the true structure and with the decoy, and the cosine of simulated spectra. Higher
+    is better for all.
 
     Parameters
     ----------
@@ -80,52 +80,52 @@ def query_figures(scored: Sequence[ScoredQuery], *, threshold: float) -> dict[st
     DataError
         If no query has two candidates, or a score is NaN.
     """
-    found: dict[str, QueryFigure] = {}
+    metrics: dict[str, QueryMetric] = {}
     for name, same_formula in (("same_formula_hit_rate@1", True), ("hit_rate@1", False)):
-        lists = ranked_lists(scored, same_formula)
+        lists = ranked_lists(scored, same_formula=same_formula)
         if lists:
             hits = hit_probabilities([r.scores(MODEL) for r in lists], [r.truth for r in lists], 1)
-            found[name] = _by_query(hits, [r.query for r in lists])
-    pairs = MatchPairs.of(scored)
-    if not found or not pairs.queries:
+            metrics[name] = _by_query(hits, [r.query for r in lists])
+    pairs = MatchPairs.alone(scored)
+    if not metrics or not pairs.queries:
         raise DataError("no query has two candidates or more; there is nothing to rank or match.")
-    called = pairs.probabilities[MODEL] >= threshold
-    right = (called == pairs.labels).reshape(-1, 2).mean(axis=1)
-    found["accuracy"] = _by_query(right, pairs.queries)
+    labels = pairs.probabilities[MODEL] >= threshold
+    is_right = (labels == pairs.labels).reshape(-1, 2).mean(axis=1)
+    metrics["accuracy"] = _by_query(is_right, pairs.queries)
     simulated = [s for s in scored if s.similarities[COSINE][MODEL] is not None]
     if simulated:
         cosines = np.array([s.similarities[COSINE][MODEL] for s in simulated], dtype=np.float64)
-        found["cosine"] = _by_query(cosines, simulated)
-    return found
+        metrics["cosine"] = _by_query(cosines, simulated)
+    return metrics
 
 
 def paired_differences(
-    before: Mapping[str, QueryFigure], after: Mapping[str, QueryFigure], *, seed: int = 0
+    before: Mapping[str, QueryMetric], after: Mapping[str, QueryMetric], *, seed: int = 0
 ) -> dict[str, Difference]:
-    """Return how the figures of two versions differ on the same queries.
+    """Return the differences of two versions' metrics on the same queries.
 
     Parameters
     ----------
-    before, after : dict of str to QueryFigure
-        From `query_figures`.
+    before, after : dict of str to QueryMetric
+        From `query_metrics`.
     seed : int
         Of the intervals.
 
     Raises
     ------
     DataError
-        If they are of other queries, or a figure is NaN.
+        If they are of other queries, or a value is NaN.
     """
-    if {name: f.queries for name, f in before.items()} != {n: f.queries for n, f in after.items()}:
+    if {name: m.queries for name, m in before.items()} != {n: m.queries for n, m in after.items()}:
         raise DataError("the figures are of different queries; score both versions on the same.")
-    found = {}
+    differences = {}
     for name, first in before.items():
         second = after[name]
         structures = [structure for _, structure in first.queries]
         low, high = paired_bootstrap_interval(
             first.values, second.values, np.array(structures), seed=seed
         )
-        found[name] = Difference(
+        differences[name] = Difference(
             float(first.values.mean()),
             float(second.values.mean()),
             low,
@@ -133,8 +133,8 @@ def paired_differences(
             len(structures),
             len(set(structures)),
         )
-    return found
+    return differences
 
 
-def _by_query(values: Array, queries: Sequence[ScoredQuery]) -> QueryFigure:
-    return QueryFigure(values, tuple((s.identifier, s.structure) for s in queries))
+def _by_query(values: Array, queries: Sequence[ScoredQuery]) -> QueryMetric:
+    return QueryMetric(values, tuple((s.identifier, s.structure) for s in queries))

@@ -1,31 +1,32 @@
-"""How well match probabilities tell true pairs of spectrum and structure from false ones."""
+"""Metrics of match probabilities: true pairs of spectrum and structure against false ones."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from team5.errors import ConfigError, DataError
+from team5.evaluation.bootstrap import share_interval
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class ReliabilityBin:
-    """Pairs whose probabilities lie from ``low`` to ``high``.
+    """Pairs whose match probability lies in a bin, and the share of them that is true.
 
     Attributes
     ----------
-    mean_probability, share_true : float
-        What the pairs' probabilities say, and the share that is true.
-    members : array of shape (N,)
-        Which of the pairs.
+    mean_probability : float
+    value, low, high : float
+        The share and its 95 % interval over structures.
     """
 
+    bin_low: float
+    bin_high: float
+    mean_probability: float
+    value: float
     low: float
     high: float
-    mean_probability: float
-    share_true: float
-    members: NDArray[np.intp]
+    n_pairs: int
 
 
 def _checked(
@@ -53,14 +54,14 @@ def _checked(
 
 
 def accuracy(probabilities: ArrayLike, labels: ArrayLike, threshold: float = 0.5) -> float:
-    """Return the share of pairs whose label is told rightly.
+    """Return the share of pairs that are labelled correctly.
 
     Parameters
     ----------
     probabilities : array of shape (N,)
         Match probabilities, 0 to 1.
     labels : array of shape (N,)
-        1 or True where the structure is the spectrum's own.
+        1 or True where the structure is that of the spectrum.
     threshold : float, default 0.5
         A pair at or above it is called a match.
 
@@ -148,22 +149,38 @@ def expected_calibration_error(
 
 
 def reliability(
-    probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 10
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    structures: ArrayLike,
+    *,
+    n_bins: int = 10,
+    seed: int = 0,
 ) -> list[ReliabilityBin]:
-    """Return what a reliability diagram shows: in each bin that has pairs, said and true shares.
+    """Return the bins of a reliability diagram, those that have pairs.
 
-    Parameters are those of `expected_calibration_error`, which is the mean distance of the two
-    over the pairs.
+    The mean over the pairs of ``|mean_probability - value|`` is `expected_calibration_error`.
+
+    Parameters
+    ----------
+    probabilities, labels : array of shape (N,)
+        As for `accuracy`.
+    structures : array of shape (N,)
+        Shared by pairs of one structure; intervals are drawn over it.
+    n_bins : int, default 10
+    seed : int
+        Of the intervals.
     """
     values, truths = _checked(probabilities, labels)
+    groups = np.asarray(structures)
     bins = _bins(values, n_bins)
     return [
         ReliabilityBin(
-            low=b / n_bins,
-            high=(b + 1) / n_bins,
-            mean_probability=float(values[members].mean()),
-            share_true=float(truths[members].mean()),
-            members=members,
+            b / n_bins,
+            (b + 1) / n_bins,
+            float(values[members].mean()),
+            float(truths[members].mean()),
+            *share_interval(truths[members], groups[members], seed=seed),
+            members.size,
         )
         for b in range(n_bins)
         if (members := np.flatnonzero(bins == b)).size
@@ -174,54 +191,3 @@ def _bins(values: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:
     if n_bins < 1:
         raise ConfigError(f"n_bins={n_bins}; give at least 1.")
     return np.minimum((values * n_bins).astype(np.int64), n_bins - 1)
-
-
-def best_threshold(
-    probabilities: ArrayLike,
-    labels: ArrayLike,
-    metric: Literal["accuracy", "f1_score"] = "accuracy",
-) -> float:
-    """Return the threshold at which a metric is highest.
-
-    It lies half way between two neighbouring probabilities, so that none of those given sits
-    on the edge; of several equally good ones it is the one nearest to 0.5.
-
-    Parameters
-    ----------
-    probabilities, labels : array of shape (N,)
-        As for `accuracy`; use validation pairs, never those that are reported.
-    metric : {"accuracy", "f1_score"}, default "accuracy"
-        What is to be highest.
-
-    Returns
-    -------
-    float
-        Above every probability where it is best to call nothing a match.
-    """
-    if metric not in ("accuracy", "f1_score"):
-        raise ConfigError(f"metric={metric!r}; choose accuracy or f1_score.")
-    values, truths = _checked(probabilities, labels)
-    distinct, group = np.unique(values, return_inverse=True)
-    n_pairs = np.bincount(group, minlength=distinct.size)
-    n_true = np.bincount(group, weights=truths, minlength=distinct.size)
-
-    # Element i: everything from the i-th distinct value up is called a match; the last: nothing.
-    n_called = np.append(np.cumsum(n_pairs[::-1])[::-1], 0)
-    n_right = np.append(np.cumsum(n_true[::-1])[::-1], 0)
-    all_true = n_right[0]
-    if metric == "accuracy":
-        n_wrong = (n_called - n_right) + (all_true - n_right)
-        quality = 1 - n_wrong / values.size
-    else:
-        quality = 2 * n_right / (n_called + all_true) if all_true else np.zeros(n_called.size)
-
-    below = np.append(0.0, distinct)
-    above = np.append(distinct, 1.0)
-    thresholds = below + (above - below) / 2
-    # Where no number lies between the two, the upper one parts them as well.
-    thresholds = np.where(thresholds > below, thresholds, above)
-    if distinct[-1] == 1.0:
-        thresholds[-1] = np.nextafter(1.0, 2.0)
-
-    best = np.flatnonzero(quality == quality.max())
-    return float(thresholds[best[np.argmin(np.abs(thresholds[best] - 0.5))]])

@@ -1,4 +1,4 @@
-"""The figures of the three tasks, each with its interval and beside its controls."""
+"""Metrics of the three tasks, each with its interval and with its controls."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from team5.errors import DataError
 from team5.evaluation.bootstrap import bootstrap_interval
 from team5.evaluation.matching import (
+    ReliabilityBin,
     accuracy,
     auroc,
     brier_score,
@@ -24,15 +25,15 @@ from team5.evaluation.records import (
     LONG,
     LONG_LIST,
     MATCH,
-    MATCH_BESIDE,
+    MATCH_WITH_REFERENCES,
     MODEL,
     SAME_FORMULA,
+    SHUFFLED,
     SIMILARITIES,
     SIMULATE,
-    Figure,
-    ReliabilityFigure,
+    Metric,
     ScoredQuery,
-    make_figure,
+    make_metric,
 )
 from team5.evaluation.retrieval import (
     chance_hit_rate,
@@ -40,27 +41,27 @@ from team5.evaluation.retrieval import (
     hit_probabilities,
     reciprocal_ranks,
 )
-from team5.evaluation.strata import N_CANDIDATES, band_order, n_candidates_band
+from team5.evaluation.strata import N_CANDIDATES, stratum_of, stratum_order
 
 Array = NDArray[Any]
 
 HIT_RATES = (1, 5, 20)
 
 
-def figures(
+def compute_metrics(
     scored: Sequence[ScoredQuery], *, threshold: float, seed: int = 0
-) -> dict[str, list[Figure]]:
-    """Return the figures of the three tasks, by task.
+) -> dict[str, list[Metric]]:
+    """Return the metrics of the three tasks, by task.
 
     Rankings leave out queries with one candidate, which say nothing. Matches take each query once
-    with its own structure and once with its decoy; beside other molecules of the mass, those
-    queries that have enough. Without the precursor, spectra of no other
-    peaks are left out.
+    with its true structure and once with its decoy; with other molecules of the mass as
+    references, those queries that have enough. Without the precursor, spectra of no other peaks
+    are left out.
 
     Parameters
     ----------
     threshold : float
-        Of the match probability; a control's own is one half.
+        Of the match probability; controls without one of their own have one half.
     seed : int
         Of the intervals.
 
@@ -71,78 +72,45 @@ def figures(
     """
     if all(len(s.same_formula) < 2 for s in scored):
         raise DataError("no query has two candidates or more; there is nothing to rank or match.")
-    found = {ALL: _rankings(scored, seed=seed)}
-    found[LONG] = _rankings([s for s in scored if len(s.same_formula) >= LONG_LIST], seed=seed)
-    found[SAME_FORMULA] = _rankings(scored, same_formula=True, seed=seed)
-    for title, pairs in ((MATCH, MatchPairs.of(scored)), (MATCH_BESIDE, MatchPairs.beside(scored))):
-        found[title] = _matches(pairs, threshold, seed)
-    found[SIMULATE] = _simulations(scored, seed)
-    return {title: rows for title, rows in found.items() if rows}
+    long_lists = [s for s in scored if len(s.same_formula) >= LONG_LIST]
+    by_task = {
+        ALL: _ranking_metrics(ranked_lists(scored), seed),
+        LONG: _ranking_metrics(ranked_lists(long_lists), seed),
+        SAME_FORMULA: _ranking_metrics(ranked_lists(scored, same_formula=True), seed),
+        MATCH: _match_metrics(MatchPairs.alone(scored), threshold, seed),
+        MATCH_WITH_REFERENCES: _match_metrics(MatchPairs.with_references(scored), threshold, seed),
+        SIMULATE: _simulation_metrics(scored, seed),
+    }
+    return {task: metrics for task, metrics in by_task.items() if metrics}
 
 
 def breakdowns(
     scored: Sequence[ScoredQuery], *, seed: int = 0
-) -> dict[str, dict[str, list[Figure]]]:
-    """Return hit@1 of the same formula and of all candidates, by list, condition and band."""
-    out: dict[str, dict[str, list[Figure]]] = {}
-    for title, same_formula in ((SAME_FORMULA, True), (ALL, False)):
-        lists = ranked_lists(scored, same_formula)
-        conditions = [
-            {N_CANDIDATES: n_candidates_band(len(r.chosen)), **r.query.conditions} for r in lists
-        ]
-        out[title] = {}
-        for condition in dict.fromkeys(name for each in conditions for name in each):
-            members: dict[str, list[RankedList]] = {}
-            for ranked, each in zip(lists, conditions, strict=True):
-                members.setdefault(each[condition], []).append(ranked)
-            out[title][condition] = [
-                _hit_rate(members[band], 1, seed, name=band)
-                for band in band_order(condition, {b: len(m) for b, m in members.items()})
-            ]
-    return {title: found for title, found in out.items() if found}
+) -> dict[str, dict[str, list[Metric]]]:
+    """Return hit@1 of the same formula and of all candidates, by condition and stratum."""
+    by_task: dict[str, dict[str, list[Metric]]] = {}
+    for task, same_formula in ((SAME_FORMULA, True), (ALL, False)):
+        by_condition: dict[str, dict[str, list[RankedList]]] = {}
+        for ranked in ranked_lists(scored, same_formula=same_formula):
+            size = stratum_of(N_CANDIDATES, len(ranked.candidates))
+            for condition, stratum in {N_CANDIDATES: size, **ranked.query.conditions}.items():
+                by_condition.setdefault(condition, {}).setdefault(stratum, []).append(ranked)
+        if by_condition:
+            by_task[task] = {
+                condition: [
+                    hit_rate(*_columns(members[stratum]), 1, seed=seed, name=stratum)
+                    for stratum in stratum_order(condition, {s: len(members[s]) for s in members})
+                ]
+                for condition, members in by_condition.items()
+            }
+    return by_task
 
 
-def reliability_diagram(
-    scored: Sequence[ScoredQuery], *, seed: int = 0, n_bins: int = 10
-) -> list[ReliabilityFigure]:
+def reliability_diagram(scored: Sequence[ScoredQuery], *, seed: int = 0) -> list[ReliabilityBin]:
     """Return the bins of a reliability diagram of the match probabilities."""
-    pairs = MatchPairs.of(scored)
-    return reliability_figures(
-        pairs.probabilities[MODEL], pairs.labels, np.repeat(pairs.structures, 2),
-        seed=seed, n_bins=n_bins,
-    )  # fmt: skip
-
-
-def reliability_figures(
-    probabilities: ArrayLike,
-    labels: ArrayLike,
-    structures: ArrayLike,
-    *,
-    seed: int = 0,
-    n_bins: int = 10,
-) -> list[ReliabilityFigure]:
-    """Return the bins of a reliability diagram of any pairs.
-
-    Parameters
-    ----------
-    probabilities, labels : array of shape (N,)
-        Of a match, and whether it is one.
-    structures : array of shape (N,)
-        What pairs have in common; intervals are drawn over it.
-    seed, n_bins : int
-    """
-    labels, structures = np.asarray(labels, dtype=bool), np.asarray(structures)
-    return [
-        ReliabilityFigure(
-            b.low,
-            b.high,
-            b.mean_probability,
-            b.share_true,
-            *bootstrap_interval(labels[b.members], structures[b.members], seed=seed),
-            len(b.members),
-        )
-        for b in reliability(probabilities, labels, n_bins)
-    ]
+    pairs = MatchPairs.alone(scored)
+    structures = np.repeat(pairs.structures, 2)
+    return reliability(pairs.probabilities[MODEL], pairs.labels, structures, seed=seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,78 +119,35 @@ class RankedList:
 
     Attributes
     ----------
-    chosen : array of shape (C,)
-        Places of the candidates that are ranked.
+    candidates : array of shape (C,)
+        Indices of the ranked candidates.
     truth : int
-        Place of the query's own structure among them.
+        Index of the true structure among these.
     """
 
     query: ScoredQuery
-    chosen: Array
+    candidates: Array
     truth: int
 
     def scores(self, source: str) -> Array:
-        """Return what the model or a control ranks the chosen ones by."""
-        return self.query.scores[source][self.chosen]
+        """Return the ranking scores by the model or a control."""
+        return self.query.scores[source][self.candidates]
 
 
-def ranked_lists(scored: Sequence[ScoredQuery], same_formula: bool) -> list[RankedList]:
+def ranked_lists(scored: Sequence[ScoredQuery], *, same_formula: bool = False) -> list[RankedList]:
     """Return the queries that have two candidates to rank, or two of the same formula."""
     lists = []
     for s in scored:
-        chosen = np.flatnonzero(s.same_formula) if same_formula else np.arange(len(s.same_formula))
-        if len(chosen) >= 2:
-            lists.append(RankedList(s, chosen, int(np.searchsorted(chosen, s.truth))))
+        ranked = s.same_formula if same_formula else np.ones(len(s.same_formula), dtype=bool)
+        candidates = np.flatnonzero(ranked)
+        if len(candidates) >= 2:
+            lists.append(RankedList(s, candidates, int(np.searchsorted(candidates, s.truth))))
     return lists
-
-
-def _rankings(
-    scored: Sequence[ScoredQuery], *, same_formula: bool = False, seed: int
-) -> list[Figure]:
-    lists = ranked_lists(scored, same_formula)
-    if not lists:
-        return []
-    sizes = [len(r.chosen) for r in lists]
-    mrr = _ranking("MRR", lists, reciprocal_ranks, chance_mean_reciprocal_rank(sizes), seed)
-    return [*(_hit_rate(lists, k, seed) for k in HIT_RATES), mrr]
-
-
-def _hit_rate(lists: Sequence[RankedList], k: int, seed: int, name: str | None = None) -> Figure:
-    return _ranking(
-        name or f"hit@{k}",
-        lists,
-        lambda scores, truths: hit_probabilities(scores, truths, k),
-        chance_hit_rate([len(r.chosen) for r in lists], k),
-        seed,
-    )
-
-
-def _ranking(
-    name: str,
-    lists: Sequence[RankedList],
-    measure: Callable[[list[Array], list[int]], Array],
-    chance: float,
-    seed: int,
-) -> Figure:
-    truths = [r.truth for r in lists]
-    by_source = {
-        source: measure([r.scores(source) for r in lists], truths)
-        for source in lists[0].query.scores
-    }
-    structures = [r.query.structure for r in lists]
-    own = by_source.pop(MODEL)
-    return make_figure(
-        name,
-        float(own.mean()),
-        bootstrap_interval(own, np.array(structures), seed=seed),
-        {"chance": chance, **{source: float(v.mean()) for source, v in by_source.items()}},
-        structures,
-    )
 
 
 @dataclass(frozen=True, eq=False)
 class MatchPairs:
-    """Each query with its own structure, then with its decoy.
+    """Each query with its true structure, then with its decoy.
 
     Attributes
     ----------
@@ -239,89 +164,147 @@ class MatchPairs:
     structures: Array
 
     @classmethod
-    def of(cls, scored: Sequence[ScoredQuery]) -> MatchPairs:
-        """Return the pairs of those queries that have a decoy."""
-        return cls._from([(s, s.probabilities) for s in scored if s.probabilities])
+    def alone(cls, scored: Sequence[ScoredQuery]) -> MatchPairs:
+        """Return the pairs of those queries that have a decoy, judged as lone pairs."""
+        return cls._from([(s, s.probabilities) for s in scored])
 
     @classmethod
-    def beside(cls, scored: Sequence[ScoredQuery]) -> MatchPairs:
-        """Return the same beside other molecules of the mass, where these are many."""
-        return cls._from([(s, s.probabilities_beside) for s in scored if s.probabilities_beside])
+    def with_references(cls, scored: Sequence[ScoredQuery]) -> MatchPairs:
+        """Return the pairs judged with other molecules of the mass, where these are many."""
+        return cls._from([(s, s.probabilities_with_references) for s in scored])
 
     @classmethod
-    def _from(cls, pairs: Sequence[tuple[ScoredQuery, Mapping[str, Array]]]) -> MatchPairs:
+    def _from(cls, scored: Sequence[tuple[ScoredQuery, Mapping[str, Array]]]) -> MatchPairs:
+        pairs = [(query, probabilities) for query, probabilities in scored if probabilities]
         sources = pairs[0][1] if pairs else {}
         return cls(
-            [s for s, _ in pairs],
+            [query for query, _ in pairs],
             {source: np.concatenate([p[source] for _, p in pairs]) for source in sources},
             np.tile([True, False], len(pairs)),
-            np.array([s.structure for s, _ in pairs]),
+            np.array([query.structure for query, _ in pairs]),
         )
 
     def scores(self, source: str) -> Array:
         """Return the ranking scores of the pairs, shape (2 Q,)."""
-        places = [[i for i in (s.truth, s.decoy) if i is not None] for s in self.queries]
-        found = zip(self.queries, places, strict=True)
-        return np.concatenate([s.scores[source][both] for s, both in found])
+        indices = [[i for i in (s.truth, s.decoy) if i is not None] for s in self.queries]
+        return np.concatenate(
+            [s.scores[source][both] for s, both in zip(self.queries, indices, strict=True)]
+        )
 
 
-def _matches(pairs: MatchPairs, threshold: float, seed: int) -> list[Figure]:
+def hit_rate(
+    scores: Mapping[str, Sequence[Array]],
+    truths: Sequence[int],
+    structures: Sequence[str],
+    k: int,
+    *,
+    seed: int = 0,
+    name: str | None = None,
+) -> Metric:
+    """Return the share of queries whose true structure is among the first k candidates.
+
+    Parameters
+    ----------
+    scores : mapping of str to sequence of Q arrays of shape (C,)
+        By the model and by controls, higher is better.
+    truths : sequence of Q int
+        Index of the true structure among the candidates.
+    structures : sequence of Q str
+        Intervals are drawn over them.
+    k : int
+    seed : int
+        Of the interval.
+    name : str, optional
+        By default ``hit@k``.
+    """
+    by_source = {source: hit_probabilities(lists, truths, k) for source, lists in scores.items()}
+    chance = {"chance": chance_hit_rate(list(map(len, scores[MODEL])), k)}
+    return _mean_metric(name or f"hit@{k}", by_source, structures, seed, chance)
+
+
+def _ranking_metrics(lists: Sequence[RankedList], seed: int) -> list[Metric]:
+    if not lists:
+        return []
+    scores, truths, structures = _columns(lists)
+    chance = {"chance": chance_mean_reciprocal_rank(list(map(len, scores[MODEL])))}
+    by_source = {source: reciprocal_ranks(each, truths) for source, each in scores.items()}
+    return [
+        *(hit_rate(scores, truths, structures, k, seed=seed) for k in HIT_RATES),
+        _mean_metric("MRR", by_source, structures, seed, chance),
+    ]
+
+
+def _columns(lists: Sequence[RankedList]) -> tuple[dict[str, list[Array]], list[int], list[str]]:
+    """Return scores by source, truths and structures, as `hit_rate` takes them."""
+    return (
+        {source: [r.scores(source) for r in lists] for source in lists[0].query.scores},
+        [r.truth for r in lists],
+        [r.query.structure for r in lists],
+    )
+
+
+def _mean_metric(
+    name: str,
+    by_source: Mapping[str, Array],
+    structures: Sequence[str],
+    seed: int,
+    controls: Mapping[str, float],
+) -> Metric:
+    """Return the mean of the model's values, with the means of the controls'."""
+    values = by_source[MODEL]
+    means = {
+        source: float(v.mean()) for source, v in by_source.items() if source != MODEL and v.size
+    }
+    interval = bootstrap_interval(values, np.array(structures), seed=seed)
+    return make_metric(name, float(values.mean()), interval, {**controls, **means}, structures)
+
+
+def _match_metrics(pairs: MatchPairs, threshold: float, seed: int) -> list[Metric]:
     if not pairs.queries:
         return []
-    first = pairs.queries[0]
-    by_source = dict(pairs.probabilities)
-    own = by_source.pop(MODEL)
-    thresholds = {source: threshold if source == "exchanged" else 0.5 for source in by_source}
+    labels, structures = pairs.labels, pairs.structures.tolist()
+    probabilities = pairs.probabilities[MODEL]
+    controls = {source: p for source, p in pairs.probabilities.items() if source != MODEL}
+    thresholds = {source: threshold if source == SHUFFLED else 0.5 for source in controls}
     # Scores that are no probabilities still put the pairs in an order.
-    ordered = by_source | {
+    ordered = controls | {
         source: _squeezed(pairs.scores(source))
         for source in ("mass_error", "bond_breaking")
-        if source in first.scores
+        if source in pairs.queries[0].scores
     }
-    labels = pairs.labels
 
-    def figure(
+    def metric(
         name: str,
-        measure: Callable[[Array, Array], float],
-        controls: Mapping[str, float],
+        measure: Callable[..., float],
+        chance: float | None,
+        sources: Mapping[str, Array],
         *,
+        at_threshold: bool = False,
         lower_is_better: bool = False,
-    ) -> Figure:
-        return make_figure(
+    ) -> Metric:
+        def of(p: Array, y: Array, source: str = MODEL) -> float:
+            return (
+                measure(p, y, thresholds.get(source, threshold)) if at_threshold else measure(p, y)
+            )
+
+        by_control = {source: of(p, labels, source) for source, p in sources.items()}
+        return make_metric(
             name,
-            measure(own, labels),
-            _resampled(measure, own, labels, pairs.structures, seed),
-            controls,
-            pairs.structures.tolist(),
+            of(probabilities, labels),
+            _pair_interval(of, probabilities, labels, pairs.structures, seed),
+            by_control if chance is None else {"chance": chance, **by_control},
+            structures,
             lower_is_better=lower_is_better,
         )
 
-    def called(measure: Callable[[Array, Array, float], float]) -> dict[str, float]:
-        return {name: measure(p, labels, thresholds[name]) for name, p in by_source.items()}
-
     return [
-        figure(
-            "accuracy",
-            lambda p, y: accuracy(p, y, threshold),
-            {"chance": 0.5, **called(accuracy)},
-        ),
-        figure(
-            "F1",
-            lambda p, y: f1_score(p, y, threshold),
-            # Whoever calls all pairs a match has all of them right, and as many wrong.
-            {"chance": 2 / 3, **called(f1_score)},
-        ),
-        figure(
-            "AUROC", auroc, {"chance": 0.5, **{k: auroc(p, labels) for k, p in ordered.items()}}
-        ),
-        figure(
-            "Brier score",
-            brier_score,
-            {"chance": 0.25, **{k: brier_score(p, labels) for k, p in by_source.items()}},
-            lower_is_better=True,
-        ),
+        metric("accuracy", accuracy, 0.5, controls, at_threshold=True),
+        # Whoever calls all pairs a match has all of them right, and as many wrong.
+        metric("F1", f1_score, 2 / 3, controls, at_threshold=True),
+        metric("AUROC", auroc, 0.5, ordered),
+        metric("Brier score", brier_score, 0.25, controls, lower_is_better=True),
         # Without controls: one half is always right about as many true pairs as false ones.
-        figure("calibration error", expected_calibration_error, {}, lower_is_better=True),
+        metric("calibration error", expected_calibration_error, None, {}, lower_is_better=True),
     ]
 
 
@@ -330,7 +313,7 @@ def _squeezed(scores: Array) -> Array:
     return np.where(scores < 0, 0.5 / (1 - scores), 1 - 0.5 / (1 + scores))
 
 
-def _resampled(
+def _pair_interval(
     measure: Callable[[Array, Array], float],
     probabilities: Array,
     labels: Array,
@@ -353,25 +336,18 @@ def _resampled(
     return float(low), float(high)
 
 
-def _simulations(scored: Sequence[ScoredQuery], seed: int) -> list[Figure]:
-    out = []
+def _simulation_metrics(scored: Sequence[ScoredQuery], seed: int) -> list[Metric]:
+    metrics = []
     for name in SIMILARITIES:
-        kept = [s for s in scored if s.similarities[name][MODEL] is not None]
-        if not kept:
+        compared = [s for s in scored if s.similarities[name][MODEL] is not None]
+        if not compared:
             continue
-        structures = [s.structure for s in kept]
-        values = {
-            source: np.array([v for s in kept if (v := s.similarities[name][source]) is not None])
-            for source in kept[0].similarities[name]
-        }
-        own = values.pop(MODEL)
-        out.append(
-            make_figure(
-                name,
-                float(own.mean()),
-                bootstrap_interval(own, np.array(structures), seed=seed),
-                {source: float(v.mean()) for source, v in values.items() if v.size},
-                structures,
+        by_source = {
+            source: np.array(
+                [v for s in compared if (v := s.similarities[name][source]) is not None]
             )
-        )
-    return out
+            for source in compared[0].similarities[name]
+        }
+        structures = [s.structure for s in compared]
+        metrics.append(_mean_metric(name, by_source, structures, seed, {}))
+    return metrics

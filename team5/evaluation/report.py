@@ -1,4 +1,4 @@
-"""An evaluation as one report: what is written as JSON, and a text for people."""
+"""Report of an evaluation: as JSON for programs, as text and Markdown for people."""
 
 from __future__ import annotations
 
@@ -7,12 +7,29 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from team5.evaluation.records import CONTROLS, Figure, ReliabilityFigure
+from team5.evaluation.matching import ReliabilityBin
+from team5.evaluation.records import (
+    CONTROLS,
+    LONG,
+    LONG_LIST,
+    MANY_REFERENCES,
+    MATCH_WITH_REFERENCES,
+    SHUFFLED,
+    Metric,
+)
 
-# What stands above each control's column, and what the control is.
+# Titles and names that read otherwise for people than as keys in JSON.
+_SHOWN = {
+    LONG: f"rank, lists of {LONG_LIST} or more",
+    MATCH_WITH_REFERENCES: f"match, with {MANY_REFERENCES} or more other molecules of the mass",
+    "50 and more": "50 or more",
+    "0.85 and more": "0.85 or more",
+    "95 % and more": "95 % or more",
+}
+
 CONTROL_NAMES = {
     "chance": "chance",
-    "exchanged": "exchanged",
+    SHUFFLED: "exchanged",
     "mass_error": "mass error",
     "molecule_only": "molecule only",
     "precursor_alone": "precursor alone",
@@ -21,7 +38,7 @@ CONTROL_NAMES = {
 CONTROL_TEXTS = {
     "chance": "candidates in random order, pairs called by the toss of a coin "
     "(F1: all pairs called a match; Brier score: one half for all)",
-    "exchanged": "the same model, each spectrum with the peaks of another one of its ion mode",
+    SHUFFLED: "the same model, each spectrum with the peaks of another one of its ion mode",
     "mass_error": "-|measured - calculated precursor m/z| to 4 decimals and nothing else",
     "molecule_only": "a logistic regression on Morgan counts of the structure (radius 2, 1,024 "
     "bins), which sees no spectrum; fitted on the structures of data.train against others of "
@@ -41,7 +58,7 @@ MARK_TEXT = (
 
 @dataclass(frozen=True)
 class Report:
-    """Everything one evaluation found.
+    """Result of one evaluation.
 
     Attributes
     ----------
@@ -49,11 +66,11 @@ class Report:
         Name of the file.
     threshold : float
         Of the match probability.
-    figures : dict of str to list of Figure
-        By task.
-    breakdowns : dict of str to dict of str to list of Figure
-        hit@1 by list, then condition; one figure per band.
-    reliability : list of ReliabilityFigure
+    metrics : dict of str to list of Metric
+        By task; ``figures`` in JSON.
+    breakdowns : dict of str to dict of str to list of Metric
+        hit@1 by list, then condition; one metric per stratum.
+    reliability : list of ReliabilityBin
     notes : tuple of str
         What was left out and how to get it, and what else a reader must know.
     """
@@ -65,9 +82,9 @@ class Report:
     n_structures: int
     seed: int
     threshold: float
-    figures: dict[str, list[Figure]]
-    breakdowns: dict[str, dict[str, list[Figure]]]
-    reliability: list[ReliabilityFigure]
+    metrics: dict[str, list[Metric]]
+    breakdowns: dict[str, dict[str, list[Metric]]]
+    reliability: list[ReliabilityBin]
     notes: tuple[str, ...] = ()
 
     @property
@@ -79,65 +96,55 @@ class Report:
 
     @property
     def controls(self) -> list[str]:
-        """The controls that some figure stands beside."""
-        return controls_of([f for rows in self.figures.values() for f in rows])
+        """The controls that some metric has."""
+        return controls_of([m for rows in self.metrics.values() for m in rows])
 
     @property
     def is_marked(self) -> bool:
-        """Whether some figure is marked."""
-        rows = [f for rows in self.figures.values() for f in rows]
-        rows += [f for by in self.breakdowns.values() for found in by.values() for f in found]
-        return any(f.not_above_blind for f in rows)
+        """Whether some metric is marked."""
+        groups = [*self.metrics.values()]
+        groups += [rows for by in self.breakdowns.values() for rows in by.values()]
+        return any(metric.not_above_blind for rows in groups for metric in rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values."""
+        fields = asdict(self)
+        notes = list(fields.pop("notes"))
         return {
-            "version": self.version,
-            "version_hash": self.version_hash,
-            "queries": self.queries,
-            "n_queries": self.n_queries,
-            "n_structures": self.n_structures,
-            "seed": self.seed,
-            "threshold": self.threshold,
-            "figures": {title: [asdict(f) for f in rows] for title, rows in self.figures.items()},
-            "breakdowns": {
-                title: {by: [asdict(f) for f in rows] for by, rows in found.items()}
-                for title, found in self.breakdowns.items()
-            },
-            "reliability": [asdict(b) for b in self.reliability],
+            **{"figures" if name == "metrics" else name: value for name, value in fields.items()},
             "controls": {name: CONTROL_TEXTS[name] for name in self.controls},
             "not_above_blind": MARK_TEXT,
-            "notes": list(self.notes),
+            "notes": notes,
         }
 
     def to_text(self) -> str:
         """Return the report as tables for people."""
         parts = [self.title]
-        parts += [_table(title, rows) for title, rows in self.figures.items()]
+        parts += [_table(shown(task), rows) for task, rows in self.metrics.items()]
         if self.reliability:
             parts.append(_reliability_table(self.reliability))
-        for title, found in self.breakdowns.items():
-            parts += [
-                _table(f"hit@1, {title.removeprefix('rank, ')}, by {by}", rows)
-                for by, rows in found.items()
-            ]
+        parts += [
+            _table(f"hit@1, {breakdown_title(task)}, by {condition}", rows)
+            for task, by_condition in self.breakdowns.items()
+            for condition, rows in by_condition.items()
+        ]
         closing = [f"{MARK}  {MARK_TEXT}"] if self.is_marked else []
         closing += [f"{CONTROL_NAMES[name]}: {CONTROL_TEXTS[name]}." for name in self.controls]
         closing += [f"Note: {note}" for note in self.notes]
         return "\n\n".join([*parts, "\n".join(closing)])
 
     def to_card(self, card: str, command: str) -> str:
-        """Return a model card with these figures, in place of earlier ones on the same queries.
+        """Return a model card with these metrics, in place of earlier ones on the same queries.
 
         Parameters
         ----------
         card : str
             In Markdown.
         command : str
-            What makes the figures.
+            What computes the metrics.
         """
         heading = f"## Figures on {self.queries}"
-        kept = [
+        sections = [
             part for part in re.split(r"(?m)^(?=## )", card) if part.splitlines()[:1] != [heading]
         ]
         lines = [
@@ -145,60 +152,79 @@ class Report:
             "",
             f"Made by `{command}`:",
             f"{self.n_queries} spectra of {self.n_structures} compounds, with 95 % intervals over",
-            "compounds, beside what controls reach (README, Evaluate).",
+            "compounds, against what controls reach (README, Evaluate).",
             *(["", f"\\{MARK}: {MARK_TEXT}"] if self.is_marked else []),
         ]
-        for title, rows in self.figures.items():
+        for task, rows in self.metrics.items():
             controls = controls_of(rows)
-            names = [title, "figure", "95 % interval", *(CONTROL_NAMES[c] for c in controls)]
+            names = [shown(task), "value", "95 % interval", *(CONTROL_NAMES[c] for c in controls)]
             lines += ["", _markdown(names), "|---|" + "---:|" * (len(names) - 1)]
-            for f in rows:
-                mark = f"\\{MARK}" if f.not_above_blind else ""
-                values = (getattr(f, name) for name in controls)
-                beside = ["" if v is None else f"{v:.3f}" for v in values]
-                interval = f"{f.low:.3f} to {f.high:.3f}"
-                lines.append(_markdown([label_of(f), f"{f.value:.3f}{mark}", interval, *beside]))
-        own = "\n".join([*lines, ""])
-        return "\n\n".join(part.strip() for part in (*kept, own) if part.strip()) + "\n"
+            for m in rows:
+                mark = f"\\{MARK}" if m.not_above_blind else ""
+                values = [f"{m.value:.3f}{mark}", interval_of(m), *control_values(m, controls)]
+                lines.append(_markdown([label_of(m), *values]))
+        section = "\n".join([*lines, ""])
+        return "\n\n".join(part.strip() for part in (*sections, section) if part.strip()) + "\n"
+
+
+def controls_of(rows: Sequence[Metric]) -> list[str]:
+    """Return the controls that some of the metrics have."""
+    return [name for name in CONTROLS if any(getattr(m, name) is not None for m in rows)]
+
+
+def control_values(metric: Metric, controls: Sequence[str]) -> list[str]:
+    """Return the values of controls as text, blank where one does not apply."""
+    values = [getattr(metric, name) for name in controls]
+    return ["" if value is None else f"{value:.3f}" for value in values]
+
+
+def interval_of(metric: Metric | ReliabilityBin) -> str:
+    """Return an interval as text."""
+    return f"{metric.low:.3f} to {metric.high:.3f}"
+
+
+def label_of(metric: Metric) -> str:
+    """Return a metric's name, and that lower is better where it is."""
+    return shown(metric.name) + (" (lower is better)" if metric.lower_is_better else "")
+
+
+def shown(key: str) -> str:
+    """Return a task or stratum as people read it."""
+    return _SHOWN.get(key, key)
+
+
+def breakdown_title(task: str) -> str:
+    """Return the lists that a breakdown of hit@1 is of."""
+    return shown(task).removeprefix("rank, ")
 
 
 def _markdown(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def controls_of(rows: Sequence[Figure]) -> list[str]:
-    """Return the controls that some of the figures stand beside."""
-    return [name for name in CONTROLS if any(getattr(f, name) is not None for f in rows)]
-
-
-def label_of(figure: Figure) -> str:
-    """Return a figure's name, and that lower is better where it is."""
-    return figure.name + (" (lower is better)" if figure.lower_is_better else "")
-
-
-def _table(title: str, rows: Sequence[Figure]) -> str:
+def _table(title: str, rows: Sequence[Metric]) -> str:
     controls = controls_of(rows)
     headings = ["value ", "95 % interval", *(CONTROL_NAMES[name] for name in controls), "queries"]
     cells = [
         [
-            f"{f.value:.3f}{MARK if f.not_above_blind else ' '}",
-            f"{f.low:.3f} to {f.high:.3f}",
-            *("" if (v := getattr(f, name)) is None else f"{v:.3f}" for name in controls),
-            str(f.n_queries),
+            f"{m.value:.3f}{MARK if m.not_above_blind else ' '}",
+            interval_of(m),
+            *control_values(m, controls),
+            str(m.n_queries),
         ]
-        for f in rows
+        for m in rows
     ]
-    return f"{title}\n" + _aligned(["", *(f"  {label_of(f)}" for f in rows)], [headings, *cells])
+    return f"{title}\n" + _aligned(["", *(f"  {label_of(m)}" for m in rows)], [headings, *cells])
 
 
-def _reliability_table(bins: Sequence[ReliabilityFigure]) -> str:
-    names = [""]
-    cells = [["said", "true ", "95 % interval", "pairs"]]
-    for b in bins:
-        names.append(f"  from {b.bin_low:.1f} to {b.bin_high:.1f}")
-        interval = f"{b.low:.3f} to {b.high:.3f}"
-        cells.append([f"{b.mean_probability:.3f}", f"{b.value:.3f} ", interval, str(b.n_pairs)])
-    return "match, reliability of probabilities\n" + _aligned(names, cells)
+def _reliability_table(bins: Sequence[ReliabilityBin]) -> str:
+    names = ["", *(f"  from {b.bin_low:.1f} to {b.bin_high:.1f}" for b in bins)]
+    headings = ["mean", "true ", "95 % interval", "pairs"]
+    cells = [
+        [f"{b.mean_probability:.3f}", f"{b.value:.3f} ", interval_of(b), str(b.n_pairs)]
+        for b in bins
+    ]
+    return "match, reliability of probabilities\n" + _aligned(names, [headings, *cells])
 
 
 def _aligned(names: Sequence[str], cells: Sequence[Sequence[str]]) -> str:

@@ -1,8 +1,7 @@
-"""Where the true structure stands among candidates, ties counted fairly.
+"""Rank of the true structure among candidates, ties counted fairly.
 
-Candidates with equal scores are in no order. Every figure here is therefore the mean over all
-orders in which the equal ones could be listed: a model that scores all alike gets exactly what
-chance gets, whatever order the candidates came in.
+Candidates with equal scores have no order, so every metric is the mean over all orders of the
+equal ones: a model that scores all alike gets exactly what chance gets.
 """
 
 from collections.abc import Sequence
@@ -60,30 +59,6 @@ def _check_k(k: int) -> None:
         raise ConfigError(f"k={k}; a hit is looked for among the first k candidates, at least 1.")
 
 
-def rank_of_truth(scores: ArrayLike, truth_index: int) -> float:
-    """Return the expected rank, 1 the best, of the true structure.
-
-    Parameters
-    ----------
-    scores : array of shape (C,)
-        One per candidate, higher is better; -inf for an impossible one.
-    truth_index : int
-        Position of the true structure in ``scores``.
-
-    Returns
-    -------
-    float
-        Half-integral where an odd number of others ties with the truth.
-
-    Raises
-    ------
-    DataError
-        If a score is NaN, there is none, or ``truth_index`` is no candidate.
-    """
-    n_better, n_tied = _better_and_tied(scores, truth_index, "query")
-    return n_better + (n_tied + 1) / 2
-
-
 def hit_probabilities(
     score_lists: Sequence[ArrayLike], truth_indices: Sequence[int] | NDArray[np.integer], k: int
 ) -> NDArray[np.float64]:
@@ -115,16 +90,6 @@ def hit_probabilities(
     return np.clip((k - n_better) / n_tied, 0.0, 1.0)
 
 
-def hit_rate(
-    score_lists: Sequence[ArrayLike], truth_indices: Sequence[int] | NDArray[np.integer], k: int
-) -> float:
-    """Return the share of queries whose true structure is among the first k.
-
-    Parameters and errors are those of `hit_probabilities`, of which this is the mean.
-    """
-    return float(hit_probabilities(score_lists, truth_indices, k).mean())
-
-
 def reciprocal_ranks(
     score_lists: Sequence[ArrayLike], truth_indices: Sequence[int] | NDArray[np.integer]
 ) -> NDArray[np.float64]:
@@ -136,16 +101,6 @@ def reciprocal_ranks(
     n_better, n_tied = _better_and_tied_each(score_lists, truth_indices)
     harmonic = _harmonic_numbers(int((n_better + n_tied).max()))
     return (harmonic[n_better + n_tied] - harmonic[n_better]) / n_tied
-
-
-def mean_reciprocal_rank(
-    score_lists: Sequence[ArrayLike], truth_indices: Sequence[int] | NDArray[np.integer]
-) -> float:
-    """Return the mean over queries of the expected 1 / rank of the true structure.
-
-    Parameters and errors are those of `hit_probabilities`.
-    """
-    return float(reciprocal_ranks(score_lists, truth_indices).mean())
 
 
 def chance_hit_rate(n_candidates: ArrayLike, k: int) -> float:

@@ -22,7 +22,7 @@ from team5.assessment.queries import Query, draw_queries
 from team5.assessment.scoring import score_queries
 from team5.data.datamodule import SpectrumDataModule
 from team5.errors import ConfigError, MissingExtraError, Team5Error
-from team5.evaluation.metrics import figures, reliability_diagram
+from team5.evaluation.metrics import compute_metrics, reliability_diagram
 from team5.evaluation.records import ScoredQuery
 from team5.evaluation.report import Report
 from team5.inference.inference import LoadedModel, load_model
@@ -127,7 +127,7 @@ def _measure(
 ) -> tuple[Report | None, Examples]:
     queries = draw_queries(data.rankings, n, cfg.seed)
     if version is None or not queries:
-        return None, Examples((), ())
+        return None, Examples()
     model = load_model(version, device=_device(cfg), root=cfg.checkpoints_root, allow=allow)
     scored = _with_progress(model, queries, cfg.seed)
     report = Report(
@@ -138,7 +138,7 @@ def _measure(
         len({query.inchikey14 for query in queries}),
         cfg.seed,
         model.threshold,
-        figures(scored, threshold=model.threshold, seed=cfg.seed),
+        compute_metrics(scored, threshold=model.threshold, seed=cfg.seed),
         {},
         reliability_diagram(scored, seed=cfg.seed),
     )

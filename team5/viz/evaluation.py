@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from team5.errors import ConfigError
-from team5.evaluation import records as measured
+from team5.evaluation.matching import ReliabilityBin
+from team5.evaluation.records import Metric
 from team5.evaluation.report import CONTROL_NAMES, MARK, controls_of, label_of
 from team5.evaluation.selective import RiskCoverage
 from team5.viz.style import (
@@ -41,12 +42,12 @@ _MARKERS = {
 }
 
 
-def plot_figures(rows: Sequence[measured.Figure]) -> Figure:
-    """Draw figures with their intervals, one below the other, and their controls on the same line.
+def plot_metrics(rows: Sequence[Metric]) -> Figure:
+    """Draw metrics with their intervals, one below the other, and their controls on the same line.
 
     Parameters
     ----------
-    rows : sequence of Figure
+    rows : sequence of Metric
         All from 0 to 1. Those that a blind control reaches are hollow and in another colour.
     """
     controls = controls_of(rows)
@@ -94,7 +95,7 @@ def plot_figures(rows: Sequence[measured.Figure]) -> Figure:
     return figure
 
 
-def plot_reliability(bins: Sequence[measured.ReliabilityFigure]) -> Figure:
+def plot_reliability(bins: Sequence[ReliabilityBin]) -> Figure:
     """Draw, for each bin of match probabilities, the share of pairs that is true.
 
     On the diagonal both are equal. The line below says how many pairs a bin holds.
@@ -131,9 +132,8 @@ def plot_risk_coverage(
     Parameters
     ----------
     curves : mapping of str to RiskCoverage
-        By what is written at the end of each: ``team5.evaluation.abstention.risk_coverages``, or
-        `team5.evaluation.selective.risk_coverage` of several versions. A curve begins where 20
-        answers are given.
+        By the text at the end of each: of `risk_coverages` in ``selective_report``, or
+        `risk_coverage` in ``selective`` of several versions. A curve begins at 20 answers.
     max_error : float, optional
         An error rate to draw a line at, and to say how much of each curve keeps it.
     ax : Axes, optional

@@ -43,7 +43,7 @@ def _article(title: str, example: Example) -> str:
         *([f"precursor m/z {spectrum.precursor_mz:.4f}"] if spectrum.precursor_mz else []),
         f"collision energy {energy or 'not given'}",
     ]
-    answers = [_answer("true structure", example, example.own)]
+    answers = [_answer("true structure", example, example.true)]
     if example.preferred is not None:
         answers.append(_answer("what the model preferred", example, example.preferred))
     name = f": {spectrum.identifier}" if spectrum.identifier else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from team5.assessment.examples import Examples
-from team5.evaluation import records as measured
+from team5.evaluation.records import Metric
 from team5.evaluation.report import (
     CONTROL_NAMES,
     CONTROL_TEXTS,
@@ -21,7 +21,7 @@ from team5.evaluation.report import (
     label_of,
 )
 from team5.viz.curves import plot_training_curves
-from team5.viz.evaluation import plot_figures, plot_reliability
+from team5.viz.evaluation import plot_metrics, plot_reliability
 from team5.viz.examples import to_articles
 from team5.viz.page import to_details, to_facts, to_page, to_svg, to_table
 
@@ -127,7 +127,7 @@ def _figures_of(report: Report) -> list[str]:
         f'<p class="muted">{escape(conditions)}</p>',
         mark if report.is_marked else "",
         _list_of(report.notes),
-        *(_section(title, rows) for title, rows in report.figures.items()),
+        *(_section(title, rows) for title, rows in report.metrics.items()),
         _reliability_section(report),
     ]
 
@@ -152,7 +152,7 @@ def _list_of(notes: Sequence[str]) -> str:
     return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
 
 
-def _section(title: str, rows: Sequence[measured.Figure]) -> str:
+def _section(title: str, rows: Sequence[Metric]) -> str:
     controls = controls_of(rows)
     headings = ["", "value", "95 % interval", *(CONTROL_NAMES[c] for c in controls), "queries"]
     body = []
@@ -166,7 +166,7 @@ def _section(title: str, rows: Sequence[measured.Figure]) -> str:
             + "".join(f"<td>{cell}</td>" for cell in cells)
             + "</tr>"
         )
-    return _with_plot(title, plot_figures(rows), headings, body)
+    return _with_plot(title, plot_metrics(rows), headings, body)
 
 
 def _reliability_section(report: Report) -> str:

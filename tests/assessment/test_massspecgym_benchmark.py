@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from team5.assessment.massspecgym import read_massspecgym
-from team5.assessment.massspecgym_benchmark import RankedQuery, benchmark_figures, rank_queries
+from team5.assessment.massspecgym_benchmark import RankedQuery, benchmark_metrics, rank_queries
 from team5.inference.inference import load_model
 
 FILES = Path(__file__).parent.parent / "files"
@@ -24,7 +24,7 @@ def ranked(queries, scores_of):
 
 def test_equal_scores_give_exactly_what_chance_gives(queries):
     alike = ranked(queries, lambda query: np.zeros(len(query.candidates)))
-    for figure in benchmark_figures(alike):
+    for figure in benchmark_metrics(alike):
         assert figure.value == figure.chance == figure.exchanged
 
 
@@ -32,7 +32,7 @@ def test_the_truth_first_everywhere_is_a_hit_at_distance_0(queries):
     def truth_first(query):
         return np.eye(len(query.candidates))[query.truth]
 
-    figures = benchmark_figures(ranked(queries, truth_first), distance=lambda a, b: float(a != b))
+    figures = benchmark_metrics(ranked(queries, truth_first), distance=lambda a, b: float(a != b))
     assert [(f.name, f.value, f.low, f.high) for f in figures] == [
         ("hit@1", 1, 1, 1),
         ("hit@5", 1, 1, 1),
@@ -50,7 +50,7 @@ def test_every_candidate_of_every_query_is_scored(queries):
     assert {r.query.spectrum.identifier for r in found} == {q.spectrum.identifier for q in queries}
     for r in found:
         assert r.scores.shape == (len(r.query.candidates),)
-        assert np.isfinite([*r.scores, *r.exchanged_scores]).all()
+        assert np.isfinite([*r.scores, *r.shuffled_scores]).all()
 
 
 def test_order_of_queries_and_candidates_changes_no_score(queries):

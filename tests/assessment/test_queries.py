@@ -6,8 +6,8 @@ from team5.assessment.queries import (
     Query,
     choose_decoy,
     conditions_of,
-    exchange_spectra,
     read_queries,
+    shuffle_spectra,
 )
 from team5.data.spectrum import Spectrum
 from team5.errors import DataError, DataFileNotFoundError
@@ -19,15 +19,15 @@ def table(tmp_path):
     return write_queries(tmp_path / "queries.parquet")
 
 
-def test_exchanged_spectra_come_from_another_structure_and_are_fixed_by_seed(table):
+def test_shuffled_spectra_come_from_another_structure_and_are_fixed_by_seed(table):
     queries = read_queries(table)
-    exchanged = exchange_spectra(queries, seed=3)
+    exchanged = shuffle_spectra(queries, seed=3)
     for query, other in zip(queries, exchanged, strict=True):
         sources = [q for q in queries if np.array_equal(q.spectrum.mzs, other.mzs)]
         assert any(source.inchikey14 != query.inchikey14 for source in sources)
         assert other.adduct == query.spectrum.adduct
         assert other.collision_energy == query.spectrum.collision_energy
-    again = exchange_spectra(queries, seed=3)
+    again = shuffle_spectra(queries, seed=3)
     assert all(np.array_equal(a.mzs, b.mzs) for a, b in zip(exchanged, again, strict=True))
 
 

@@ -5,15 +5,15 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from team5.assessment.queries import exchange_spectra, read_queries
+from team5.assessment.queries import read_queries, shuffle_spectra
 from team5.assessment.scoring import score_queries
 from team5.assessment.structure_only import fit_molecule_only
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import parse_smiles
 from team5.errors import AdductError
-from team5.evaluation.metrics import figures
+from team5.evaluation.metrics import compute_metrics
 from team5.evaluation.records import COSINE, COSINE_WITHOUT, SAME_FORMULA, SIMILARITIES
-from team5.evaluation.strata import EXPLAINED, explained_band
+from team5.evaluation.strata import EXPLAINED, stratum_of
 from team5.inference.inference import infer
 from tests.assessment.test_structure_only import ETHERS, pool, training
 from tests.inference.queries import write_queries
@@ -30,7 +30,7 @@ def in_pairs(model, queries, **settings):
 
 
 def test_scores_are_those_of_infer(model, queries):
-    exchanged = {spectrum.identifier: spectrum for spectrum in exchange_spectra(queries, seed=0)}
+    exchanged = {spectrum.identifier: spectrum for spectrum in shuffle_spectra(queries, seed=0)}
     for query, scored in in_pairs(model, queries):
         for source, spectrum in (
             ("model", query.spectrum),
@@ -47,7 +47,7 @@ def test_queries_are_parted_by_what_their_structure_explains(model, queries):
     for query, scored in in_pairs(model, queries):
         truth = query.candidates[query.truth]
         share = infer(model, None, truth, spectra=[query.spectrum]).explained_intensity
-        assert scored.conditions[EXPLAINED] == explained_band(share)
+        assert scored.conditions[EXPLAINED] == stratum_of(EXPLAINED, share)
 
 
 def test_mass_errors_are_those_of_the_calculated_precursors(model, queries):
@@ -105,8 +105,8 @@ def test_molecule_only_control_and_similarities_join_where_they_are_given(model,
         assert scored.conditions["similarity to the nearest training structure"] == "0.45 to 0.55"
 
 
-def test_figures_are_the_same_each_time_and_stand_beside_chance(model, queries):
-    found = [figures(list(score_queries(model, queries)), threshold=0.5) for _ in range(2)]
+def test_metrics_are_the_same_each_time_and_have_chance_as_control(model, queries):
+    found = [compute_metrics(list(score_queries(model, queries)), threshold=0.5) for _ in range(2)]
     assert found[0] == found[1]
     same_formula = found[0][SAME_FORMULA]
     assert [row.name for row in same_formula] == ["hit@1", "hit@5", "hit@20", "MRR"]
@@ -136,7 +136,7 @@ def test_a_candidate_that_cannot_form_the_ion_comes_last(model, queries):
     assert next(as_decoy).probabilities["model"][1] == 0
     assert impossible.scores["model"][:-1] == pytest.approx(plain.scores["model"][:-1], abs=1e-5)
     assert np.isfinite(possible.scores["model"]).all()
-    found = figures([impossible], threshold=0.5)
+    found = compute_metrics([impossible], threshold=0.5)
     assert all(0 <= row.value <= 1 for rows in found.values() for row in rows)
 
 

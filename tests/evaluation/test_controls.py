@@ -3,15 +3,15 @@ import pytest
 
 from team5.errors import SpectrumError
 from team5.evaluation.controls import bond_breaking_score, mass_error_scores
-from team5.evaluation.retrieval import rank_of_truth
+from team5.evaluation.retrieval import reciprocal_ranks
 
 
 def test_mass_error_ranks_by_distance_and_ties_within_rounding():
     scores = mass_error_scores([195.0877, 195.0865, 195.08771, 195.0899], 195.0877)
 
     assert scores == pytest.approx([0.0, -0.0012, 0.0, -0.0022])
-    assert rank_of_truth(scores, 0) == 1.5
-    assert rank_of_truth(scores, 3) == 4
+    # The two nearest share the first two ranks; the farthest is fourth.
+    assert reciprocal_ranks([scores, scores], [0, 3]) == pytest.approx([(1 + 1 / 2) / 2, 1 / 4])
 
 
 def test_last_bits_of_a_mass_part_no_ties_at_the_edge_of_rounding():

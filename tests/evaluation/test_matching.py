@@ -3,11 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from team5.errors import ConfigError, DataError
+from team5.errors import DataError
 from team5.evaluation.matching import (
     accuracy,
     auroc,
-    best_threshold,
     brier_score,
     expected_calibration_error,
     f1_score,
@@ -62,33 +61,6 @@ def test_auroc_of_exchanged_labels_is_its_complement(rows):
     assert auroc(probabilities, ~labels) == pytest.approx(1 - auroc(probabilities, labels))
 
 
-@given(pairs, st.sampled_from([accuracy, f1_score]))
-def test_no_other_threshold_beats_the_best(rows, metric):
-    probabilities, labels = columns(rows)
-    best = best_threshold(probabilities, labels, metric.__name__)
-    tried = np.concatenate([probabilities, np.nextafter(probabilities, 2), [0.0, 2.0]])
-
-    reached = metric(probabilities, labels, best)
-    assert reached == pytest.approx(max(metric(probabilities, labels, t) for t in tried))
-
-
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=8), st.randoms())
-def test_best_threshold_parts_neighbouring_floats(values, random):
-    values += [np.nextafter(values[0], 2.0 if values[0] < 1 else 0.0)]
-    labels = [random.random() < 0.5 for _ in values]
-    distinct = sorted(set(values))
-    tried = [*distinct, 2.0]
-
-    best = best_threshold(values, labels)
-    assert accuracy(values, labels, best) == max(accuracy(values, labels, t) for t in tried)
-
-
-def test_best_threshold_lies_half_way_and_nearest_to_one_half():
-    assert best_threshold([0.2, 0.4, 0.8], [0, 0, 1]) == pytest.approx(0.6)
-    # Every threshold between 0.1 and 0.9 is equally good.
-    assert best_threshold([0.05, 0.1, 0.9, 0.95], [0, 0, 1, 1]) == pytest.approx(0.5)
-
-
 def test_calibration_error_is_zero_when_shares_equal_probabilities():
     probabilities = np.repeat([0.25, 0.75], 4)
     labels = [1, 0, 0, 0, 1, 1, 1, 0]
@@ -123,7 +95,7 @@ def test_calibration_error_equals_its_definition(rows, n_bins):
     ],
 )
 @pytest.mark.parametrize(
-    "metric", [accuracy, f1_score, auroc, brier_score, expected_calibration_error, best_threshold]
+    "metric", [accuracy, f1_score, auroc, brier_score, expected_calibration_error]
 )
 def test_unusable_pairs_are_named(metric, probabilities, labels, said):
     with pytest.raises(DataError, match=said):
@@ -135,25 +107,32 @@ def test_auroc_of_one_kind_is_an_error():
         auroc([0.1, 0.2], [1, 1])
 
 
-def test_unknown_metric_names_the_choices():
-    with pytest.raises(ConfigError, match="accuracy or f1_score"):
-        best_threshold([0.1], [1], metric="auc")
+def test_reliability_shows_the_mean_probability_and_the_share_of_each_bin():
+    first, last = reliability([0.05, 0.95, 1.0, 0.93], [0, 1, 1, 0], ["a", "b", "c", "d"])
+
+    assert (first.bin_low, first.bin_high) == (0, 0.1)
+    assert (first.mean_probability, first.value) == (0.05, 0)
+    assert (last.bin_low, last.bin_high, last.value) == (0.9, 1.0, pytest.approx(2 / 3))
+    assert last.n_pairs == 3
 
 
-def test_reliability_says_and_shows_the_share_of_each_bin():
-    first, last = reliability([0.05, 0.95, 1.0, 0.93], [0, 1, 1, 0])
+def test_a_bin_of_pairs_that_agree_is_not_certain():
+    low, high = reliability([0.05, 0.95, 0.95], [0, 1, 1], ["a", "b", "c"])
 
-    assert (first.low, first.high, first.mean_probability, first.share_true) == (0, 0.1, 0.05, 0)
-    assert (last.low, last.high, last.share_true) == (0.9, 1.0, pytest.approx(2 / 3))
-    assert last.members.tolist() == [1, 2, 3]
+    # Wilson's interval of 0 of 1, and of 2 of 2.
+    assert (low.low, low.high) == (0.0, pytest.approx(0.793, abs=1e-3))
+    assert (high.low, high.high) == (pytest.approx(0.342, abs=1e-3), 1.0)
+    # Spectra of one structure are right or wrong together, so they count once.
+    (same,) = reliability([0.95, 0.95], [1, 1], ["b", "b"])
+    assert same.low == pytest.approx(0.207, abs=1e-3)
 
 
 @given(pairs, st.integers(1, 30))
 def test_calibration_error_is_the_mean_gap_of_the_reliability_diagram(rows, n_bins):
     probabilities, labels = columns(rows)
     gaps = [
-        len(b.members) * abs(b.mean_probability - b.share_true)
-        for b in reliability(probabilities, labels, n_bins)
+        b.n_pairs * abs(b.mean_probability - b.value)
+        for b in reliability(probabilities, labels, np.arange(len(rows)), n_bins=n_bins)
     ]
 
     assert sum(gaps) / len(rows) == pytest.approx(

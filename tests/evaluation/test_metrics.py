@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from team5.errors import DataError
-from team5.evaluation.metrics import breakdowns, figures, reliability_diagram
+from team5.evaluation.metrics import breakdowns, compute_metrics, reliability_diagram
 from team5.evaluation.records import (
     ALL,
     COSINE,
     LONG,
     MATCH,
-    MATCH_BESIDE,
+    MATCH_WITH_REFERENCES,
     SAME_FORMULA,
     SIMILARITIES,
     SIMULATE,
     ScoredQuery,
-    make_figure,
+    make_metric,
 )
 from team5.evaluation.strata import N_CANDIDATES
 
@@ -42,7 +42,7 @@ def query(number=0, *, scores, exchanged=None, mass_error=None, probabilities=No
         }
         if n > 1
         else {},
-        "probabilities_beside": {},
+        "probabilities_with_references": {},
         "similarities": {name: {"model": None, "exchanged": None} for name in SIMILARITIES},
         "conditions": {"adduct": "[M+H]+"},
     }
@@ -60,7 +60,7 @@ def test_ranking_by_hand():
         query(2, scores=[1, 1]),
         query(3, scores=[1]),  # says nothing
     ]
-    rows = by_name(figures(scored, threshold=0.5)[ALL])
+    rows = by_name(compute_metrics(scored, threshold=0.5)[ALL])
 
     hit = rows["hit@1"]
     assert hit.value == pytest.approx((1 + 0 + 0.5) / 3)
@@ -76,7 +76,7 @@ def test_ranking_by_hand():
 def test_same_formula_leaves_the_other_candidates_out():
     part = np.array([False, True, True])
     scored = [query(scores=[9, 1, 2], truth=1, same_formula=part, decoy=0)]
-    found = figures(scored, threshold=0.5)
+    found = compute_metrics(scored, threshold=0.5)
 
     assert found[ALL][0].value == found[SAME_FORMULA][0].value == 0.0
     assert found[SAME_FORMULA][0].chance == 0.5
@@ -88,7 +88,7 @@ def test_match_by_hand():
         query(0, scores=[1, 0], probabilities=[0.9, 0.2]),
         query(1, scores=[1, 0], probabilities=[0.4, 0.6]),
     ]
-    rows = by_name(figures(scored, threshold=0.5)[MATCH])
+    rows = by_name(compute_metrics(scored, threshold=0.5)[MATCH])
 
     assert rows["accuracy"].value == 0.5
     assert rows["F1"].value == 0.5
@@ -102,23 +102,28 @@ def test_match_by_hand():
     assert rows["calibration error"].exchanged is None
 
 
-def test_matches_beside_other_molecules_are_figures_of_their_own():
-    beside = {"model": np.array([0.9, 0.1]), "exchanged": np.full(2, 0.5)}
+def test_matches_with_other_molecules_as_references_are_metrics_of_their_own():
+    with_references = {"model": np.array([0.9, 0.1]), "exchanged": np.full(2, 0.5)}
     scored = [
-        query(0, scores=[1, 0], probabilities=[0.4, 0.6], probabilities_beside=beside),
+        query(
+            0,
+            scores=[1, 0],
+            probabilities=[0.4, 0.6],
+            probabilities_with_references=with_references,
+        ),
         query(1, scores=[1, 0], probabilities=[0.4, 0.6]),
     ]
-    found = figures(scored, threshold=0.5)
+    found = compute_metrics(scored, threshold=0.5)
 
     assert by_name(found[MATCH])["accuracy"].value == 0.0
-    accuracy = by_name(found[MATCH_BESIDE])["accuracy"]
+    accuracy = by_name(found[MATCH_WITH_REFERENCES])["accuracy"]
     assert (accuracy.value, accuracy.exchanged, accuracy.n_queries) == (1.0, 0.5, 1)
-    assert MATCH_BESIDE not in figures(scored[1:], threshold=0.5)
+    assert MATCH_WITH_REFERENCES not in compute_metrics(scored[1:], threshold=0.5)
 
 
 def test_auroc_of_mass_errors_goes_by_the_size_of_the_error():
     scored = [query(scores=[1, 0], mass_error=[-0.001, -0.3])]
-    rows = by_name(figures(scored, threshold=0.5)[MATCH])
+    rows = by_name(compute_metrics(scored, threshold=0.5)[MATCH])
 
     assert rows["AUROC"].mass_error == 1.0
 
@@ -129,7 +134,7 @@ def test_simulation_leaves_out_spectra_with_nothing_to_compare():
         query(i, scores=[1, 0], similarities=dict.fromkeys(SIMILARITIES, values))
         for i, values in enumerate(both)
     ]
-    row = by_name(figures(scored, threshold=0.5)[SIMULATE])[COSINE]
+    row = by_name(compute_metrics(scored, threshold=0.5)[SIMULATE])[COSINE]
 
     assert (row.value, row.exchanged, row.n_queries) == (0.8, 0.1, 1)
     assert row.chance is None
@@ -137,7 +142,7 @@ def test_simulation_leaves_out_spectra_with_nothing_to_compare():
 
 def test_no_list_of_two_is_an_error():
     with pytest.raises(DataError, match="nothing to rank or match"):
-        figures([query(scores=[1])], threshold=0.5)
+        compute_metrics([query(scores=[1])], threshold=0.5)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +152,7 @@ def test_no_list_of_two_is_an_error():
         ((0.4, 0.6), {"chance": 0.1, "molecule_only": 0.4}, False, True),
         ((0.4, 0.6), {"chance": 0.1, "mass_error": 0.7}, False, True),
         ((0.4, 0.6), {"chance": 0.1, "exchanged": 0.41}, False, True),
-        # The untrained score reads the spectrum: it is beside the figure, but not blind.
+        # The untrained score reads the spectrum: it is a control, but not blind.
         ((0.4, 0.6), {"chance": 0.1, "bond_breaking": 0.9}, False, False),
         ((0.1, 0.2), {"chance": 0.25}, True, False),
         ((0.1, 0.2), {"chance": 0.25, "molecule_only": 0.2}, True, True),
@@ -155,13 +160,13 @@ def test_no_list_of_two_is_an_error():
     ],
 )
 def test_mark_says_that_a_blind_control_is_as_good(interval, controls, lower_is_better, marked):
-    figure = make_figure(
+    metric = make_metric(
         "f", np.mean(interval), interval, controls, ["a"], lower_is_better=lower_is_better
     )
-    assert figure.not_above_blind is marked
+    assert metric.not_above_blind is marked
 
 
-def test_breakdowns_part_the_queries_of_a_figure():
+def test_breakdowns_part_the_queries_of_a_metric():
     scored = [
         query(0, scores=[3, 2, 1]),
         query(1, scores=[1, 2], conditions={"adduct": "[M-H]-"}),
@@ -178,7 +183,7 @@ def test_breakdowns_part_the_queries_of_a_figure():
         ("2 to 5", 2),
         ("6 to 20", 1),
     ]
-    hit = figures(scored, threshold=0.5)[ALL][0]
+    hit = compute_metrics(scored, threshold=0.5)[ALL][0]
     for rows in found.values():
         total = math.fsum(row.value * row.n_queries for row in rows)
         assert total / hit.n_queries == pytest.approx(hit.value)
@@ -201,7 +206,7 @@ def test_reliability_by_hand():
 def test_seed_changes_only_the_intervals():
     random = np.random.default_rng(1)
     scored = [query(i, scores=random.normal(size=3)) for i in range(30)]
-    one, same, other = (figures(scored, threshold=0.5, seed=seed) for seed in (0, 0, 1))
+    one, same, other = (compute_metrics(scored, threshold=0.5, seed=seed) for seed in (0, 0, 1))
 
     assert one == same
     assert one != other

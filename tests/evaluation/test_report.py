@@ -2,11 +2,12 @@ import json
 
 import pytest
 
-from team5.evaluation.records import ALL, MATCH, ReliabilityFigure, make_figure
+from team5.evaluation.matching import ReliabilityBin
+from team5.evaluation.records import ALL, MATCH, make_metric
 from team5.evaluation.report import CONTROL_TEXTS, MARK_TEXT, Report
 
-GOOD = make_figure("hit@1", 0.6, (0.5, 0.7), {"chance": 0.1, "bond_breaking": 0.9}, ["a", "a", "b"])
-DOUBTFUL = make_figure("accuracy", 0.6, (0.4, 0.8), {"chance": 0.5, "exchanged": 0.4}, ["a"])
+GOOD = make_metric("hit@1", 0.6, (0.5, 0.7), {"chance": 0.1, "bond_breaking": 0.9}, ["a", "a", "b"])
+DOUBTFUL = make_metric("accuracy", 0.6, (0.4, 0.8), {"chance": 0.5, "exchanged": 0.4}, ["a"])
 
 
 def report(*rows, breakdowns=None):
@@ -14,12 +15,12 @@ def report(*rows, breakdowns=None):
         "v0.1", "0123456789ab", "queries.parquet", 3, 2, 0, 0.5,
         {ALL: [GOOD], MATCH: list(rows)},
         breakdowns or {},
-        [ReliabilityFigure(0.9, 1.0, 0.95, 0.75, 0.5, 1.0, 4)],
+        [ReliabilityBin(0.9, 1.0, 0.95, 0.75, 0.5, 1.0, 4)],
         ("nothing was left out.",),
     )  # fmt: skip
 
 
-def test_text_shows_figures_beside_the_controls_they_have():
+def test_text_shows_metrics_with_the_controls_they_have():
     lines = report(DOUBTFUL).to_text().splitlines()
 
     assert lines[0] == "v0.1 (0123456789ab) on queries.parquet, 3 queries of 2 structures"
@@ -49,7 +50,7 @@ def test_mark_is_explained_in_one_line_only_where_it_stands():
     assert report(GOOD, breakdowns={ALL: {"adduct": [DOUBTFUL]}}).is_marked
 
 
-def test_controls_that_stand_beside_a_figure_are_explained():
+def test_controls_that_a_metric_has_are_explained():
     text = report(DOUBTFUL).to_text()
 
     for name in ("chance", "exchanged", "bond_breaking"):

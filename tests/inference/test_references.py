@@ -163,11 +163,11 @@ def test_in_figures_truth_and_decoy_are_no_references_of_each_other(comparing):
     for place, i in enumerate(judged):
         match = infer(comparing, None, candidates[i], spectra=[spectrum], references=others)
         assert match.n_references == 21
-        beside = scored.probabilities_beside["model"][place]
+        beside = scored.probabilities_with_references["model"][place]
         assert beside == pytest.approx(match.probability, abs=1e-5)
         alone = infer(comparing, None, candidates[i], spectra=[spectrum])
         assert scored.probabilities["model"][place] == pytest.approx(alone.probability, abs=1e-5)
     # One fewer, and there are not enough to speak of many.
     short = Query(spectrum, "RYYVLZVUVIJVGH", candidates[:21], 0, np.ones(21, dtype=bool))
     (scored,) = score_queries(comparing, [short])
-    assert scored.probabilities_beside == {}
+    assert scored.probabilities_with_references == {}

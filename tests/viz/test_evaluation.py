@@ -3,7 +3,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from team5.errors import ConfigError
-from team5.evaluation.records import ReliabilityFigure
+from team5.evaluation.matching import ReliabilityBin
 from team5.evaluation.selective import risk_coverage
 from team5.viz.evaluation import plot_reliability, plot_risk_coverage
 
@@ -43,8 +43,8 @@ def test_curves_of_several_versions_go_into_given_axes(curve):
 
 def test_reliability_shows_said_and_true_shares_and_the_pairs():
     bins = [
-        ReliabilityFigure(0.0, 0.5, 0.2, 0.25, 0.1, 0.4, 30),
-        ReliabilityFigure(0.5, 1.0, 0.8, 0.7, 0.6, 0.9, 50),
+        ReliabilityBin(0.0, 0.5, 0.2, 0.25, 0.1, 0.4, 30),
+        ReliabilityBin(0.5, 1.0, 0.8, 0.7, 0.6, 0.9, 50),
     ]
 
     shares, counts = plot_reliability(bins).axes

@@ -4,16 +4,17 @@ from html.parser import HTMLParser
 
 import pytest
 
-from team5.evaluation.records import ALL, MATCH, SAME_FORMULA, ReliabilityFigure, make_figure
+from team5.evaluation.matching import ReliabilityBin
+from team5.evaluation.records import ALL, MATCH, SAME_FORMULA, make_metric
 from team5.evaluation.report import Report
 from team5.viz.report import to_html
 
-RANKED = make_figure(
+RANKED = make_metric(
     "hit@1", 0.625, (0.511, 0.702), {"chance": 0.101, "mass_error": 0.303, "molecule_only": 0.25},
     ["a", "b", "b"],
 )  # fmt: skip
-DOUBTFUL = make_figure("accuracy", 0.6, (0.4, 0.8), {"chance": 0.5}, ["a"])
-BAND = make_figure("[M+H]+ <&>", 0.7, (0.6, 0.8), {"chance": 0.1}, ["a"])
+DOUBTFUL = make_metric("accuracy", 0.6, (0.4, 0.8), {"chance": 0.5}, ["a"])
+BAND = make_metric("[M+H]+ <&>", 0.7, (0.6, 0.8), {"chance": 0.1}, ["a"])
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def report():
         "v0.1", "0123456789ab", "<queries>.parquet", 3, 2, 7, 0.5,
         {ALL: [RANKED], MATCH: [DOUBTFUL]},
         {SAME_FORMULA: {"adduct": [BAND]}},
-        [ReliabilityFigure(0.9, 1.0, 0.95, 0.75, 0.5, 1.0, 4)],
+        [ReliabilityBin(0.9, 1.0, 0.95, 0.75, 0.5, 1.0, 4)],
         ("a note & more",),
     )  # fmt: skip
 

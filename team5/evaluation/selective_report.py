@@ -1,4 +1,4 @@
-"""What answering only where an error rate holds costs and keeps, on queries not calibrated on."""
+"""Cost and benefit of withholding uncertain answers, on queries not used for calibration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from team5.evaluation.bootstrap import bootstrap_interval
-from team5.evaluation.records import MODEL, Figure, ScoredQuery, make_figure
+from team5.evaluation.records import MODEL, Metric, ScoredQuery, make_metric
 from team5.evaluation.selective import (
     RiskCoverage,
     confidence_needed,
@@ -27,38 +27,37 @@ _FEWEST = 20  # answers of an adduct or ion mode, for a row of its own
 class _Answer:
     query: ScoredQuery
     confidence: float
-    wrong: bool
+    is_wrong: bool
 
 
-def abstention_figures(
+def selective_metrics(
     scored: Sequence[ScoredQuery],
     calibration: Mapping[str, Mapping[str, Any]],
     *,
     threshold: float,
     seed: int = 0,
-) -> dict[str, list[Figure]]:
+) -> dict[str, list[Metric]]:
     """Return, for matches and rankings, the share answered and the share of these that is wrong.
 
     Parameters
     ----------
     calibration : mapping
-        What the version stores, by question.
+        What the version stores, by task.
     threshold : float
         Of the match probability.
 
     Returns
     -------
-    dict of str to list of Figure
-        By question and error rate; the share answered also by adduct and ion mode.
+    dict of str to list of Metric
+        By task and error rate; the share answered also by adduct and ion mode.
     """
-    answers = _answers(scored, threshold)
-    found = {}
-    for question, given in answers.items():
+    by_title = {}
+    for task, answers in _answers(scored, threshold).items():
         for max_error in MAX_ERRORS:
-            needed = confidence_needed(**calibration[question], max_error=max_error)
-            title = f"{question}, answered where an error of {max_error:g} holds"
-            found[title] = _figures(given, needed, seed)
-    return {title: rows for title, rows in found.items() if rows}
+            needed = confidence_needed(**calibration[task], max_error=max_error)
+            title = f"{task}, answered where an error of {max_error:g} holds"
+            by_title[title] = _metrics(answers, needed, seed)
+    return {title: metrics for title, metrics in by_title.items() if metrics}
 
 
 def risk_coverages(scored: Sequence[ScoredQuery], *, threshold: float) -> dict[str, RiskCoverage]:
@@ -70,60 +69,52 @@ def risk_coverages(scored: Sequence[ScoredQuery], *, threshold: float) -> dict[s
         Of the match probability.
     """
     return {
-        question: risk_coverage([a.confidence for a in given], [a.wrong for a in given])
-        for question, given in _answers(scored, threshold).items()
-        if given
+        task: risk_coverage([a.confidence for a in answers], [a.is_wrong for a in answers])
+        for task, answers in _answers(scored, threshold).items()
+        if answers
     }
 
 
 def _answers(scored: Sequence[ScoredQuery], threshold: float) -> dict[str, list[_Answer]]:
-    return {"match": _match_answers(scored, threshold), "rank": _rank_answers(scored)}
-
-
-def _match_answers(scored: Sequence[ScoredQuery], threshold: float) -> list[_Answer]:
-    return [
+    matches = [
         _Answer(s, match_confidence(p), (p >= threshold) != is_truth)
         for s in scored
         if s.decoy is not None
         for is_truth, p in zip((True, False), s.probabilities[MODEL].tolist(), strict=True)
     ]
+    rankings = [
+        _Answer(s, ranking_confidence(scores), int(np.argmax(scores)) != s.truth)
+        for s in scored
+        if len(scores := s.scores[MODEL]) > 1
+    ]
+    return {"match": matches, "rank": rankings}
 
 
-def _rank_answers(scored: Sequence[ScoredQuery]) -> list[_Answer]:
-    answers = []
-    for s in scored:
-        scores = s.scores[MODEL]
-        if len(scores) > 1:
-            wrong = int(np.argmax(scores)) != s.truth
-            answers.append(_Answer(s, ranking_confidence(scores), wrong))
-    return answers
-
-
-def _figures(answers: Sequence[_Answer], needed: float | None, seed: int) -> list[Figure]:
+def _metrics(answers: Sequence[_Answer], needed: float | None, seed: int) -> list[Metric]:
     if not answers:
         return []
 
     def is_given(answer: _Answer) -> bool:
         return needed is not None and answer.confidence >= needed
 
-    def figure(name: str, values: list[bool], of: Sequence[_Answer], *, lower: bool) -> Figure:
+    def metric(name: str, values: list[bool], of: Sequence[_Answer], *, lower: bool) -> Metric:
         structures = [answer.query.structure for answer in of]
         interval = bootstrap_interval(np.array(values, float), np.array(structures), seed=seed)
-        return make_figure(
+        return make_metric(
             name, float(np.mean(values)), interval, {}, structures, lower_is_better=lower
         )
 
-    rows = [figure("answered", [is_given(a) for a in answers], answers, lower=False)]
+    rows = [metric("answered", [is_given(a) for a in answers], answers, lower=False)]
     given = [a for a in answers if is_given(a)]
     if given:
-        rows.append(figure("wrong", [a.wrong for a in given], given, lower=True))
+        rows.append(metric("wrong", [a.is_wrong for a in given], given, lower=True))
     for condition in (ION_MODE, ADDUCT):
         members: dict[str, list[_Answer]] = {}
         for answer in answers:
             members.setdefault(answer.query.conditions[condition], []).append(answer)
         rows += [
-            figure(f"answered, {band}", [is_given(a) for a in of], of, lower=False)
-            for band, of in sorted(members.items())
+            metric(f"answered, {stratum}", [is_given(a) for a in of], of, lower=False)
+            for stratum, of in sorted(members.items())
             if len(of) >= _FEWEST
         ]
     return rows

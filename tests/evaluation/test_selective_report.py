@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from team5.evaluation.abstention import abstention_figures, risk_coverages
 from team5.evaluation.records import SIMILARITIES, ScoredQuery
+from team5.evaluation.selective_report import risk_coverages, selective_metrics
 
 
 def query(number, *, probability, score, adduct="[M+H]+"):
@@ -15,7 +15,7 @@ def query(number, *, probability, score, adduct="[M+H]+"):
         same_formula=np.ones(2, dtype=bool),
         scores={"model": np.array([score, 0.0])},
         probabilities={"model": np.array([probability, 1 - probability])},
-        probabilities_beside={},
+        probabilities_with_references={},
         similarities={name: {"model": None} for name in SIMILARITIES},
         conditions={"adduct": adduct, "ion mode": "positive"},
     )
@@ -36,7 +36,7 @@ def test_the_share_answered_and_the_wrong_among_them():
     scored = [query(i, probability=0.95, score=3) for i in range(15)]
     scored += [query(20 + i, probability=0.05, score=-3, adduct="[M+Na]+") for i in range(5)]
     scored += [query(40 + i, probability=0.55, score=0.01) for i in range(20)]
-    found = abstention_figures(scored, calibration(), threshold=0.5)
+    found = selective_metrics(scored, calibration(), threshold=0.5)
     assert len(found) == 4
     for question in ("match", "rank"):
         rows = {row.name: row for row in found[f"{question}, answered where an error of 0.1 holds"]}
@@ -51,7 +51,7 @@ def test_the_share_answered_and_the_wrong_among_them():
 
 def test_where_nothing_is_answered_nothing_is_wrong():
     scored = [query(i, probability=0.9, score=1) for i in range(30)]
-    found = abstention_figures(scored, calibration(n=10), threshold=0.5)
+    found = selective_metrics(scored, calibration(n=10), threshold=0.5)
     for rows in found.values():
         assert rows[0].value == 0
         assert "wrong" not in [row.name for row in rows]
@@ -70,5 +70,5 @@ def test_risk_against_coverage_is_told_for_matches_and_rankings():
     assert curves["match"].risk[-1] == pytest.approx(2 / 8)
 
 
-def test_questions_nobody_asked_have_no_curve():
+def test_tasks_without_answers_have_no_curve():
     assert risk_coverages([], threshold=0.5) == {}

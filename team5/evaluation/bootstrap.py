@@ -1,5 +1,6 @@
 """Confidence intervals of means and shares, by resampling."""
 
+import math
 from statistics import NormalDist
 from typing import Any
 
@@ -85,9 +86,9 @@ def bootstrap_interval(
 def share_interval(
     labels: NDArray[np.bool_], groups: NDArray[Any], *, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
-    """Return the interval of a share: by bootstrap, or Wilson's where all labels agree.
+    """Return the interval of a share: by bootstrap, or Wilson's where that has no spread.
 
-    Resampling labels that agree gives no spread, as if a single one were certain.
+    Labels that agree stay the same however they are resampled, as if a single one were certain.
 
     Parameters
     ----------
@@ -99,11 +100,14 @@ def share_interval(
     ----------
     Wilson, J. Am. Stat. Assoc. 22:209 (1927).
     """
-    if labels.any() and not labels.all():
-        return bootstrap_interval(labels, groups, seed=seed, level=level)
-    z_squared = NormalDist().inv_cdf((1 + level) / 2) ** 2
-    width = z_squared / (np.unique(groups).size + z_squared)
-    return (1 - width, 1.0) if labels.any() else (0.0, width)
+    low, high = bootstrap_interval(labels, groups, seed=seed, level=level)
+    if low < high:
+        return low, high
+    n, share = np.unique(groups).size, float(labels.mean())
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    half_width = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low, high = (share + z**2 / (2 * n) + sign * half_width for sign in (-1, 1))
+    return max(0.0, low / (1 + z**2 / n)), min(1.0, high / (1 + z**2 / n))
 
 
 def paired_bootstrap_interval(

@@ -54,7 +54,7 @@ def write_report(
     allow: Sequence[str] = (),
     started: float,
 ) -> Path | None:
-    """Write a run's report into its folder; what prevents it is told in a line, and not raised.
+    """Write a run's report into its folder; what prevents it is logged in a line, not raised.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def write_report(
     path = Path(cfg.output_dir) / NAME
     try:
         # Needs an extra, and says so.
-        from team5.viz.report import Training, training_to_html
+        from team5.viz.report import Training, to_html
 
         training = Training(
             f"Training of {version}" if version else "Training, nothing exported",
@@ -87,11 +87,12 @@ def write_report(
             _notes(version, data),
         )
         report, examples = _measure(cfg, version, data, wanted, allow)
-        page = training_to_html(
-            training,
+        page = to_html(
             report,
+            training=training,
             facts=_facts(cfg, version, report, data.facts, started),
             examples=examples,
+            spectra="computed" if data.is_computed else "measured",
             config=OmegaConf.to_yaml(cfg, resolve=True),
         )
         with storage_errors(path):

@@ -1,15 +1,17 @@
-"""The report of an evaluation, and that of a training, each as one HTML file."""
+"""The report of an evaluation or of a training as one HTML file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
-from team5.assessment.examples import Examples
+from team5.assessment.examples import Example, Examples, Judged
+from team5.chemistry.depiction import depiction_svg
+from team5.evaluation.matching import ReliabilityBin
 from team5.evaluation.records import Metric
 from team5.evaluation.report import (
     CONTROL_NAMES,
@@ -17,20 +19,28 @@ from team5.evaluation.report import (
     MARK,
     MARK_TEXT,
     Report,
+    breakdown_title,
+    control_values,
     controls_of,
+    interval_of,
     label_of,
+    shown,
 )
+from team5.runtime.html import render, trusted
 from team5.viz.curves import plot_training_curves
 from team5.viz.evaluation import plot_metrics, plot_reliability
-from team5.viz.examples import to_articles
-from team5.viz.page import to_details, to_facts, to_page, to_svg, to_table
+from team5.viz.spectra import mirror_plot
+from team5.viz.style import new_figure
+from team5.viz.svg import DARK_COLOURS, LIGHT_COLOURS, to_svg
 
-_NO_EXAMPLES = Examples((), ())
+# Inches: of a size at which labels can be read on a telephone.
+_MIRROR_SIZE = (4.9, 3.7)
+_NO_EXAMPLES = Examples()
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a report says of a run beside what was measured at its end.
+    """A run, as its report describes it.
 
     Attributes
     ----------
@@ -38,7 +48,7 @@ class Training:
     metrics : path or None
         The run's ``metrics.csv``; None where none was written.
     logged : dict of str to float
-        Figures of the whole validation at the epoch that was exported.
+        Metrics of the whole validation at the epoch that was exported.
     notes : tuple of str
     """
 
@@ -49,139 +59,145 @@ class Training:
 
 
 def to_html(
-    report: Report,
+    report: Report | None,
     *,
+    training: Training | None = None,
     facts: Mapping[str, str] | None = None,
     examples: Examples = _NO_EXAMPLES,
+    spectra: str = "measured",
     config: str = "",
 ) -> str:
-    """Return an evaluation as a page that stands alone.
+    """Return an evaluation, or a training, as a page that stands alone.
 
     It reads in light and dark, on narrow screens, and is the same for the same report.
 
     Parameters
     ----------
-    report : Report
+    report : Report or None
+        Of a training, the exported version on validation spectra; None where none was exported.
+    training : Training, optional
     facts : dict of str to str, optional
         Names and values for the page's head, such as the command.
     examples : Examples, optional
         Answers to show.
+    spectra : {"measured", "computed"}
+        What the spectra of the examples are.
     config : str, optional
         The settings, as YAML.
     """
-    parts = [
-        to_facts(facts or {}),
-        *_figures_of(report),
-        *to_articles(examples),
-        *_breakdowns_of(report),
-        *_controls_of(report),
-        to_details("Settings", config),
-    ]
-    return to_page(report.title, parts)
-
-
-def training_to_html(
-    training: Training,
-    report: Report | None,
-    *,
-    facts: Mapping[str, str] | None = None,
-    examples: Examples = _NO_EXAMPLES,
-    config: str = "",
-) -> str:
-    """Return a training as a page that stands alone; parameters are those of `to_html`.
-
-    Parameters
-    ----------
-    training : Training
-    report : Report or None
-        What the exported version says of validation spectra; None where nothing was exported.
-    """
-    parts = [to_facts(facts or {}), _list_of(training.notes), _curves(training)]
-    if training.logged:
-        rows = [
-            f"<tr><th>{escape(name)}</th><td>{value:.4g}</td></tr>"
-            for name, value in training.logged.items()
-        ]
-        parts += ["<h2>Whole validation, at the exported epoch</h2>", to_table(["", "value"], rows)]
+    parts: dict[str, Any] = {}
     if report is not None:
-        parts += [*_figures_of(report), *to_articles(examples), *_controls_of(report)]
-    return to_page(training.title, [*parts, to_details("Settings", config)])
-
-
-def _curves(training: Training) -> str:
-    if training.metrics is None:
-        return ""
-    picture = to_svg(plot_training_curves(training.metrics), "losses and validation metrics")
-    return f'<h2>Curves</h2>\n<figure class="scroll wide" tabindex="0">{picture}</figure>'
-
-
-def _figures_of(report: Report) -> list[str]:
-    conditions = (
-        f"{report.n_queries} spectra of {report.n_structures} structures from {report.queries}. "
-        f"Seed {report.seed}, threshold of a match {report.threshold:.3f}. Intervals hold 95 % of "
-        "the values that other draws of the structures give."
+        metrics = [_metrics_section(shown(task), rows) for task, rows in report.metrics.items()]
+        breakdowns = [
+            (
+                f"hit@1, {breakdown_title(task)}",
+                [_metrics_section(f"by {by}", rows) for by, rows in by_condition.items()],
+            )
+            for task, by_condition in report.breakdowns.items()
+        ]
+        parts = {
+            "metrics": [*metrics, _reliability_section(report.reliability)],
+            "right": [_example(f"Right {i}", e, spectra) for i, e in enumerate(examples.right, 1)],
+            "wrong": [_example(f"Wrong {i}", e, spectra) for i, e in enumerate(examples.wrong, 1)],
+            "breakdowns": breakdowns,
+            "controls": {CONTROL_NAMES[c]: CONTROL_TEXTS[c] for c in report.controls},
+        }
+    if training is not None:
+        label = "losses and validation metrics"
+        parts["curves"] = training.metrics and to_svg(plot_training_curves(training.metrics), label)
+        parts["logged"] = [_row(name, f"{v:.4g}") for name, v in training.logged.items()]
+    return render(
+        "report.html",
+        title=training.title if training else report.title if report else "",
+        report=report,
+        training=training,
+        facts=facts or {},
+        spectra=spectra,
+        config=config,
+        mark=MARK,
+        mark_text=MARK_TEXT,
+        light=LIGHT_COLOURS,
+        dark=DARK_COLOURS,
+        **parts,
     )
-    mark = f'<p><span class="marked">{MARK}</span> {escape(MARK_TEXT)}</p>'
-    return [
-        "<h2>Figures</h2>",
-        f'<p class="muted">{escape(conditions)}</p>',
-        mark if report.is_marked else "",
-        _list_of(report.notes),
-        *(_section(title, rows) for title, rows in report.metrics.items()),
-        _reliability_section(report),
-    ]
 
 
-def _breakdowns_of(report: Report) -> list[str]:
-    parts = []
-    for title, found in report.breakdowns.items():
-        parts.append(f"<h2>hit@1, {escape(title.removeprefix('rank, '))}</h2>")
-        parts += [_section(f"by {by}", rows) for by, rows in found.items()]
-    return parts
+def _row(label: str, value: str, *cells: str, is_marked: bool = False) -> dict[str, Any]:
+    return {"label": label, "value": value, "cells": cells, "is_marked": is_marked}
 
 
-def _controls_of(report: Report) -> list[str]:
-    controls = [
-        f"<dt>{CONTROL_NAMES[name]}</dt><dd>{escape(CONTROL_TEXTS[name])}</dd>"
-        for name in report.controls
-    ]
-    return ["<h2>Controls</h2>", "<dl>", *controls, "</dl>"]
+def _section(
+    title: str, plot: Figure, headings: Sequence[str], rows: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    return {"title": title, "plot": to_svg(plot, title), "headings": headings, "rows": rows}
 
 
-def _list_of(notes: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
-
-
-def _section(title: str, rows: Sequence[Metric]) -> str:
-    controls = controls_of(rows)
-    headings = ["", "value", "95 % interval", *(CONTROL_NAMES[c] for c in controls), "queries"]
-    body = []
-    for f in rows:
-        mark = f' class="marked">{f.value:.3f} {MARK}' if f.not_above_blind else f">{f.value:.3f}"
-        values = [getattr(f, c) for c in controls]
-        cells = ["" if value is None else f"{value:.3f}" for value in values]
-        cells = [f"{f.low:.3f} to {f.high:.3f}", *cells, str(f.n_queries)]
-        body.append(
-            f"<tr><th>{escape(label_of(f))}</th><td{mark}</td>"
-            + "".join(f"<td>{cell}</td>" for cell in cells)
-            + "</tr>"
+def _metrics_section(title: str, metrics: Sequence[Metric]) -> dict[str, Any]:
+    controls = controls_of(metrics)
+    rows = [
+        _row(
+            label_of(m),
+            f"{m.value:.3f} {MARK}" if m.not_above_blind else f"{m.value:.3f}",
+            interval_of(m),
+            *control_values(m, controls),
+            str(m.n_queries),
+            is_marked=m.not_above_blind,
         )
-    return _with_plot(title, plot_metrics(rows), headings, body)
-
-
-def _reliability_section(report: Report) -> str:
-    title = "match, reliability of probabilities"
-    headings = ["probability", "said", "true", "95 % interval", "pairs"]
-    body = [
-        f"<tr><th>{b.bin_low:.1f} to {b.bin_high:.1f}</th><td>{b.mean_probability:.3f}</td>"
-        f"<td>{b.value:.3f}</td><td>{b.low:.3f} to {b.high:.3f}</td><td>{b.n_pairs}</td></tr>"
-        for b in report.reliability
+        for m in metrics
     ]
-    return _with_plot(title, plot_reliability(report.reliability), headings, body)
+    names = [CONTROL_NAMES[control] for control in controls]
+    headings = ["", "value", "95 % interval", *names, "queries"]
+    return _section(title, plot_metrics(metrics), headings, rows)
 
 
-def _with_plot(title: str, plot: Figure, headings: Sequence[str], body: Sequence[str]) -> str:
-    return (
-        f"<section>\n<h3>{escape(title)}</h3>\n<figure>{to_svg(plot, title)}</figure>\n"
-        f"{to_table(headings, body)}\n</section>"
+def _reliability_section(bins: Sequence[ReliabilityBin]) -> dict[str, Any]:
+    rows = [
+        _row(
+            f"{b.bin_low:.1f} to {b.bin_high:.1f}",
+            f"{b.mean_probability:.3f}",
+            f"{b.value:.3f}",
+            interval_of(b),
+            str(b.n_pairs),
+        )
+        for b in bins
+    ]
+    headings = ["probability", "mean", "true", "95 % interval", "pairs"]
+    return _section("match, reliability of probabilities", plot_reliability(bins), headings, rows)
+
+
+def _example(title: str, example: Example, spectra: str) -> dict[str, Any]:
+    spectrum = example.spectrum
+    conditions = [
+        f"true structure ranked {example.rank} of {example.n_candidates}",
+        spectrum.adduct,
+        f"precursor m/z {spectrum.precursor_mz:.4f}" if spectrum.precursor_mz else None,
+        f"collision energy {spectrum.collision_energy or 'not given'}",
+    ]
+    answers = [_answer("true structure", example, example.true, spectra)]
+    if example.preferred is not None:
+        answers.append(_answer("preferred by the model", example, example.preferred, spectra))
+    return {
+        "title": f"{title}: {spectrum.identifier}" if spectrum.identifier else title,
+        "conditions": ", ".join(text for text in conditions if text),
+        "answers": answers,
+    }
+
+
+def _answer(title: str, example: Example, judged: Judged, spectra: str) -> dict[str, Any]:
+    match, predicted = judged.match, judged.predicted
+    plot = mirror_plot(
+        example.spectrum.mzs,
+        example.spectrum.intensities,
+        predicted.mzs,
+        predicted.intensities,
+        explained=match.peaks,
+        name=spectra,
+        ax=new_figure(*_MIRROR_SIZE).add_subplot(),
     )
+    return {
+        "title": title,
+        "smiles": match.smiles,
+        "text": f"score {match.score:.2f}, match probability {match.probability:.3f}",
+        "structure": trusted(depiction_svg(match.smiles, width=300, height=220)),
+        "plot": to_svg(plot, f"{spectra} and predicted spectrum, {title}"),
+    }

@@ -75,6 +75,7 @@ def mirror_plot(
     predicted_intensities: ArrayLike,
     *,
     explained: Sequence[Explained] | None = None,
+    name: str = "measured",
     precursor_mz: float | None = None,
     title: str | None = None,
     ax: Axes | None = None,
@@ -90,6 +91,8 @@ def mirror_plot(
     explained : sequence of ExplainedPeak, optional
         Peaks to colour and to label with the formula of their fragment, e.g. ``match.peaks``.
         Where labels would overlap, those of the larger peaks are kept.
+    name : str
+        Of the upper spectrum: measured or computed.
     precursor_mz : float, optional
         Marked on the axis, by a full diamond where there is a measured peak, else by an open one.
     title : str, optional
@@ -113,7 +116,7 @@ def mirror_plot(
         raise SpectrumError("no measured peaks to draw; give at least one.")
     formulas = formulas_by_peak(measured[0], explained or ())
     is_explained = np.isin(np.arange(measured[0].size), list(formulas))
-    caption = "measured"
+    caption = name
     if formulas:
         share = measured[1][is_explained].sum() / measured[1].sum()
         caption += f", {100 * share:.0f} % of its intensity explained"

@@ -112,6 +112,20 @@ def atom_masses(mol: Chem.Mol) -> list[float]:
     ]
 
 
+def is_small_enough(smiles: str) -> bool:
+    """Tell whether a readable SMILES is of a structure that can be cut.
+
+    Every heavy atom takes at least one character, so that only long ones are parsed.
+    """
+    if len(smiles) <= MAX_HEAVY_ATOMS:
+        return True
+    try:
+        parse_smiles(smiles)
+    except MoleculeError:
+        return False
+    return True
+
+
 def atoms_of(mol: Chem.Mol) -> list[Chem.Atom]:
     """Return the atoms by index; several times as fast as going through ``mol.GetAtoms()``."""
     get = mol.GetAtomWithIdx

@@ -1,54 +1,48 @@
-"""SpectrumDataModule: tables to loaders, no science."""
+"""Lightning data module: from a source of spectra to loaders."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import lightning
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from team5.chemistry.adducts import check_adduct, parse_adduct
-from team5.chemistry.molecule import parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer
-from team5.constants import CANDIDATE_TOLERANCE_PPM, MAX_HEAVY_ATOMS
-from team5.data.compounds import Compound, Measurement, read_compounds
+from team5.data.compounds import read_compounds
 from team5.data.dataset import (
     CompoundBatchSampler,
     CompoundDataset,
     PairDataset,
-    Query,
     QueryDataset,
     collate_held,
 )
-from team5.data.decoys import CandidatePool, choose_decoys
+from team5.data.decoys import CandidatePool
 from team5.data.download import cache_folder, massbank_archive
 from team5.data.licenses import DEFAULT_LICENSES
 from team5.data.peaks import Peaks, peaks_path
 from team5.data.preparation import format_skipped, prepare_table
-from team5.data.splits import assign_folds, check_folds, read_folds
+from team5.data.splits import check_folds
 from team5.data.training_table import (
     counts,
     distinct,
     folds_hash,
     read_training_table,
+    structure_pool,
     table_hash,
     text,
+    trainable,
+    with_folds,
 )
-from team5.errors import AdductError, ConfigError, DataError, MoleculeError
-
-if TYPE_CHECKING:
-    import polars as pl
+from team5.data.validation_set import draw_validation_set, training_decoys
+from team5.errors import ConfigError, DataError
 
 Kind = Literal["demo", "file", "massbank"]
 _log = logging.getLogger(__name__)
-# Of one validation query's candidates, how many of the pool are looked at.
-_MAX_NEAR = 2_000
-_DECOYS_PER_DRAWN = 3
 
 
 class SpectrumDataModule(lightning.LightningDataModule):
@@ -188,11 +182,11 @@ class SpectrumDataModule(lightning.LightningDataModule):
             return
         # Other processes of a distributed run find what the first one has prepared.
         self._table_path = self._prepared_path or self._prepare(progress=False)
-        table = self._with_folds(read_training_table(self._table_path))
+        table = with_folds(read_training_table(self._table_path), self.folds, seed=self.seed)
         structures = table.select("inchikey14", "fold").unique()
         check_folds(structures["inchikey14"], structures["fold"], source=self._table_path.name)
-        table, left_out = _trainable(table)
-        pool = CandidatePool.read(self.pool) if self.pool else _own_pool(table)
+        table, left_out = trainable(table)
+        pool = CandidatePool.read(self.pool) if self.pool else structure_pool(table)
         peaks = Peaks.open(peaks_path(self._table_path))
         train = read_compounds(table.filter(text("fold") == "train"), peaks)
         val = read_compounds(table.filter(text("fold") == "val"), peaks)
@@ -208,11 +202,16 @@ class SpectrumDataModule(lightning.LightningDataModule):
         self.train = train
         held_out = set(distinct(table.filter(text("fold") != "train"), "inchikey14"))
         self.decoys = (
-            self._training_decoys(train, pool, held_out) if self.train_decoys > 0 else None
+            training_decoys(train, pool, held_out, n=self.train_decoys, seed=self.seed)
+            if self.train_decoys > 0
+            else None
         )
-        self.pairs, n_without = self._pair_queries(val, pool)
-        self.references = self._references(self.pairs, pool)
-        self.rankings = self._ranking_queries(val, pool)
+        validation = draw_validation_set(
+            val, pool, max_spectra=self.val_max_spectra, n_candidates=self.n_candidates,
+            n_references=self.n_references, seed=self.seed,
+        )  # fmt: skip
+        self.pairs, self.references = validation.pairs, validation.references
+        self.rankings = validation.rankings
         if not self.pairs:
             raise DataError(
                 f"{self._table_path.name}: no validation spectrum has a decoy of its mass. "
@@ -231,7 +230,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             "train_decoys": self.train_decoys,
             "val_compounds": len(val),
             "val_pairs": 2 * len(self.pairs),
-            "val_spectra_without_decoy": n_without,
+            "val_spectra_without_decoy": validation.n_without_decoy,
             "left_out": left_out,
             "licenses": counts(sources, "license"),
             "contributors": counts(sources, "contributor"),
@@ -243,124 +242,6 @@ class SpectrumDataModule(lightning.LightningDataModule):
             2 * len(self.pairs),
             len(self.rankings),
         )
-
-    def _with_folds(self, table: pl.DataFrame) -> pl.DataFrame:
-        import polars as pl
-
-        if self.folds is None and table["fold"].null_count() == 0:
-            return table
-        if self.folds is not None:
-            folds = read_folds(self.folds)
-            structures = set(distinct(table, "inchikey14"))
-            unknown = structures - set(folds)
-            if len(unknown) == len(structures):
-                raise DataError(
-                    f"{self.folds}: none of the data set's structures has a fold. Give its own."
-                )
-            if unknown:
-                _log.info("%d structures have no fold in %s: left out", len(unknown), self.folds)
-        else:
-            # One structure is written in several ways; which one is taken must not depend on order.
-            written = table.select("inchikey14", "smiles").unique()
-            texts = written.group_by(text("inchikey14")).agg(text("smiles").min())
-            folds = assign_folds(
-                dict(zip(texts["inchikey14"], texts["smiles"], strict=True)), seed=self.seed
-            )
-        fold = text("inchikey14").replace_strict(folds, default=None, return_dtype=pl.String)
-        return table.with_columns(fold.cast(pl.Categorical).alias("fold")).filter(
-            pl.col("fold").is_not_null()
-        )
-
-    def _pair_queries(
-        self, compounds: Sequence[Compound], pool: CandidatePool
-    ) -> tuple[list[Query], int]:
-        rows = [
-            (compound, compound.measurements[i])
-            for position, compound in enumerate(compounds)
-            for i in _draw(len(compound.measurements), self.val_max_spectra, self.seed, position)
-        ]
-        decoys = choose_decoys(
-            [compound.inchikey14 for compound, _ in rows],
-            [compound.exact_mass for compound, _ in rows],
-            [measurement.identifier for _, measurement in rows],
-            pool,
-            seed=self.seed,
-        )
-        queries = [
-            Query(measurement, (compound.smiles, decoy))
-            for (compound, measurement), decoy in zip(rows, decoys, strict=True)
-            if decoy is not None and _can_be_held(decoy, measurement)
-        ]
-        return queries, len(rows) - len(queries)
-
-    def _references(self, pairs: Sequence[Query], pool: CandidatePool) -> dict[str, list[str]]:
-        """Return, by own structure, other molecules of its mass; drawn as the decoys are."""
-        taken: dict[str, set[str]] = {}
-        for query in pairs:
-            own, decoy = query.candidates
-            taken.setdefault(own, {own}).add(decoy)
-        references: dict[str, list[str]] = {}
-        for position, (own, structures) in enumerate(taken.items()):
-            keys = {parse_smiles(smiles).inchikey14 for smiles in structures}
-            near = pool.near(parse_smiles(own).exact_mass, CANDIDATE_TOLERANCE_PPM)
-            random = np.random.default_rng((self.seed, position, 3))
-            drawn = references[own] = []
-            for i in random.permutation(len(near)).tolist():
-                if len(drawn) == self.n_references:
-                    break
-                smiles = near.smiles[i].as_py()
-                if near.inchikey14s[i].as_py() not in keys and _is_cuttable(smiles):
-                    drawn.append(smiles)
-        return references
-
-    def _ranking_queries(self, compounds: Sequence[Compound], pool: CandidatePool) -> list[Query]:
-        queries = []
-        for position, compound in enumerate(compounds):
-            (chosen,) = _draw(len(compound.measurements), 1, self.seed, position)
-            measurement = compound.measurements[chosen]
-            others = self._others(compound, pool, (self.seed, position), self.n_candidates - 1)
-            others = [smiles for smiles in others if _can_be_held(smiles, measurement)]
-            if others:
-                queries.append(Query(measurement, (compound.smiles, *others)))
-        return queries
-
-    def _training_decoys(
-        self, compounds: Sequence[Compound], pool: CandidatePool, held_out: Set[str]
-    ) -> list[list[str]]:
-        # More than one epoch takes, so that epochs differ.
-        n = _DECOYS_PER_DRAWN * self.train_decoys
-        return [
-            self._others(compound, pool, (self.seed, position, 2), n, held_out)
-            for position, compound in enumerate(compounds)
-        ]
-
-    @staticmethod
-    def _others(
-        compound: Compound,
-        pool: CandidatePool,
-        key: tuple[int, ...],
-        n: int,
-        held_out: Set[str] = frozenset(),
-    ) -> list[str]:
-        """Return other structures of the mass: those of the same formula first, drawn by key.
-
-        Structures of other formulas can be told by mass alone.
-        """
-        near = pool.near(compound.exact_mass, CANDIDATE_TOLERANCE_PPM)
-        n_near = min(len(near), _MAX_NEAR)
-        keys = near.inchikey14s.slice(0, n_near).to_pylist()
-        formulas = near.formulas.slice(0, n_near).to_pylist()
-        order = np.random.default_rng(key).permutation(n_near).tolist()
-        order.sort(key=lambda i: formulas[i] != compound.formula)
-        others: list[str] = []
-        for i in order:
-            if len(others) == n:
-                break
-            if keys[i] != compound.inchikey14 and keys[i] not in held_out:
-                smiles = near.smiles[i].as_py()
-                if _is_cuttable(smiles):
-                    others.append(smiles)
-        return others
 
     def train_dataloader(self) -> DataLoader[Any]:
         dataset = CompoundDataset(
@@ -417,59 +298,3 @@ class SpectrumDataModule(lightning.LightningDataModule):
         return DistributedSampler(
             dataset, num_replicas=trainer.world_size, rank=trainer.global_rank, shuffle=False
         )
-
-
-def _draw(n: int, at_most: int, seed: int, position: int) -> list[int]:
-    if n <= at_most:
-        return list(range(n))
-    random = np.random.default_rng((seed, position, 1))
-    return sorted(random.choice(n, at_most, replace=False).tolist())
-
-
-def _trainable(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Leave out ions the model has no fragments for, and molecules too large to cut."""
-    single = [name for name in distinct(table, "adduct") if _is_single(name)]
-    ions = table.filter(text("adduct").is_in(single))
-    too_large = [smiles for smiles in distinct(ions, "smiles") if not _is_cuttable(smiles)]
-    usable = ions.filter(~text("smiles").is_in(too_large))
-    return usable, {
-        "several molecules or charges": table.height - ions.height,
-        "too large": ions.height - usable.height,
-    }
-
-
-def _own_pool(table: pl.DataFrame) -> CandidatePool:
-    """Return the data set's own structures as candidates."""
-    structures = table.select("smiles", "inchikey14", "formula", "exact_mass").unique(
-        maintain_order=True
-    )
-    return CandidatePool.from_structures(*structures.iter_columns())
-
-
-def _is_single(adduct_name: str) -> bool:
-    adduct = parse_adduct(adduct_name)
-    return adduct.n_molecules == 1 and abs(adduct.charge) == 1
-
-
-def _can_be_held(smiles: str, measurement: Measurement) -> bool:
-    """Tell whether a structure is not too large and can form the ion of a spectrum."""
-    if not _is_cuttable(smiles):
-        return False
-    if not any(count < 0 for _, count in measurement.adduct.composition):
-        return True
-    try:
-        check_adduct(parse_smiles(smiles), measurement.adduct)
-    except AdductError:
-        return False
-    return True
-
-
-def _is_cuttable(smiles: str) -> bool:
-    # Two characters a heavy atom at least would be wrong for chains, so only long text is parsed.
-    if len(smiles) <= MAX_HEAVY_ATOMS:
-        return True
-    try:
-        parse_smiles(smiles)
-    except MoleculeError:
-        return False
-    return True

@@ -1,10 +1,17 @@
-"""What training set-up reads of a prepared table: all but the peaks, in little memory."""
+"""Rows of a prepared table without their peaks, as training splits and filters them."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from team5.chemistry.adducts import parse_adduct
+from team5.chemistry.molecule import is_small_enough
+from team5.data.decoys import CandidatePool
+from team5.data.splits import assign_folds, read_folds
+from team5.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -15,6 +22,8 @@ _SHARED = (
     "contributor", "fold",
 )  # fmt: skip
 _ROWS_HASHED_AT_ONCE = 65_536
+
+_log = logging.getLogger(__name__)
 
 
 def read_training_table(path: str | Path) -> pl.DataFrame:
@@ -35,6 +44,62 @@ def read_training_table(path: str | Path) -> pl.DataFrame:
         .select("row", "identifier", "exact_mass", pl.col(_SHARED).cast(pl.Categorical))
         .collect()
     )
+
+
+def with_folds(table: pl.DataFrame, folds_path: str | None, *, seed: int) -> pl.DataFrame:
+    """Return the rows that have a fold: of a file, of the table, or by structural cluster.
+
+    Raises
+    ------
+    DataError
+        If the file has none of the structures, or cannot be read.
+    """
+    import polars as pl
+
+    if folds_path is None and table["fold"].null_count() == 0:
+        return table
+    if folds_path is not None:
+        folds = read_folds(folds_path)
+        structures = set(distinct(table, "inchikey14"))
+        unknown = structures - set(folds)
+        if len(unknown) == len(structures):
+            raise DataError(
+                f"{folds_path}: none of the data set's structures has a fold. Give its own."
+            )
+        if unknown:
+            _log.info("%d structures have no fold in %s: left out", len(unknown), folds_path)
+    else:
+        # One structure is written in several ways; which one is taken must not depend on order.
+        written = table.select("inchikey14", "smiles").unique()
+        texts = written.group_by(text("inchikey14")).agg(text("smiles").min())
+        folds = assign_folds(
+            dict(zip(texts["inchikey14"], texts["smiles"], strict=True)), seed=seed
+        )
+    fold = text("inchikey14").replace_strict(folds, default=None, return_dtype=pl.String)
+    return table.with_columns(fold.cast(pl.Categorical).alias("fold")).filter(
+        pl.col("fold").is_not_null()
+    )
+
+
+def trainable(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Leave out ions the model has no fragments for and molecules too large, counted by reason."""
+    adducts = {name: parse_adduct(name) for name in distinct(table, "adduct")}
+    single = [name for name, a in adducts.items() if a.n_molecules == 1 and abs(a.charge) == 1]
+    ions = table.filter(text("adduct").is_in(single))
+    too_large = [smiles for smiles in distinct(ions, "smiles") if not is_small_enough(smiles)]
+    usable = ions.filter(~text("smiles").is_in(too_large))
+    return usable, {
+        "several molecules or charges": table.height - ions.height,
+        "too large": ions.height - usable.height,
+    }
+
+
+def structure_pool(table: pl.DataFrame) -> CandidatePool:
+    """Return the structures of a table as candidates."""
+    structures = table.select("smiles", "inchikey14", "formula", "exact_mass").unique(
+        maintain_order=True
+    )
+    return CandidatePool.from_structures(*structures.iter_columns())
 
 
 def text(column: str) -> pl.Expr:

@@ -12,21 +12,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from rdkit import Chem
 
+from team5.chemistry.fragment_features import FRAGMENT_FEATURES, fragment_features
 from team5.chemistry.fragments import (
     MAX_DEPTH,
     MAX_FRAGMENTS,
     Fragments,
-    count_atoms,
     cut_graph,
-    has_atom,
     molecule_graph,
 )
 from team5.chemistry.molecule import Molecule, atoms_of, bonds_of, parse_smiles
-from team5.constants import HYDROGEN_MASS
 from team5.errors import ConfigError, MoleculeError
 
 if TYPE_CHECKING:
@@ -61,34 +58,8 @@ BOND_VOCABULARY = {
     "ring_size": RING_SIZES,
     "n_rings": 4,
 }
-
-# Elements with a count of their own in the fragment features; all others share one.
-COUNTED_ELEMENTS = (6, 7, 8, 16, 15, 9, 17, 35, 53)
-# Kinds of cut bond counted apart; see `_bond_kinds`.
-N_BOND_KINDS = 11
 _SINGLE, _DOUBLE, _AROMATIC = (BOND_TYPES.index(kind) for kind in ("SINGLE", "DOUBLE", "AROMATIC"))
 _SINGLE_KINDS = {frozenset({6, 7}): 7, frozenset({6, 8}): 8, frozenset({6, 16}): 9}
-FRAGMENT_FEATURES = (
-    *(f"depth_{d}" for d in range(4)),
-    "cost",
-    "mean_cost",
-    "n_cut",
-    "cut_parity",
-    *(f"cut_kind_{k}" for k in range(N_BOND_KINDS)),
-    "unsaturation",
-    "charge",
-    *(f"kept_{e}" for e in (*COUNTED_ELEMENTS, "other", "H")),
-    *(f"lost_{e}" for e in (*COUNTED_ELEMENTS, "other", "H")),
-    *(f"few_lost_{e}" for e in (*COUNTED_ELEMENTS, "other", "H")),
-    "n_kept",
-    "n_lost",
-    "mass",
-    "mass_share",
-    "n_rings",
-    "n_rings_opened",
-    "n_aromatic",
-    "hydrogen_share",
-)
 
 
 @dataclass(frozen=True)
@@ -126,7 +97,13 @@ class MoleculeTokens:
 
     def fragment_features(self) -> Array:
         """Return features of the fragments, shape (F, len(FRAGMENT_FEATURES)), float32."""
-        return _fragment_features(self)
+        return fragment_features(
+            self.fragments,
+            aromatic=self.atoms[:, 3] > 0,
+            charges=self.atoms[:, 1].astype(np.int64) - MAX_CHARGE,
+            bond_kinds=self.bond_kinds,
+            bond_orders=self.bond_orders,
+        )
 
 
 class MoleculeTokenizer:
@@ -403,130 +380,3 @@ def _bond_kinds(bond_tokens: Array, elements: Sequence[int], ends: Array) -> Arr
         else:
             kinds.append(_SINGLE_KINDS.get(frozenset(pair), 10))
     return np.array(kinds, dtype=np.int64)
-
-
-def _fragment_features(tokens: MoleculeTokens) -> Array:
-    graph = tokens.fragments.graph
-    counted = {number: column for column, number in enumerate(COUNTED_ELEMENTS)}
-    columns = np.array([counted.get(e, len(counted)) for e in graph.elements.tolist()])
-    return _count_features(
-        tokens.fragments.masks,
-        _atom_sets(columns[:, None] == np.arange(len(counted) + 1)),
-        # Atoms with at least one hydrogen, two and so on: an atom counts in as many sets as it has.
-        _atom_sets(graph.hydrogens[:, None] > np.arange(max(1, graph.hydrogens.max()))),
-        _atom_sets(tokens.atoms[:, 3:4] > 0)[0],
-        np.arange(len(graph.masses)),
-        tokens.atoms[:, 1].astype(np.int64) - MAX_CHARGE,
-        _atom_sets((tokens.bond_ends[:, :, None] == np.arange(len(graph.masses))).any(axis=1).T),
-        tokens.bond_kinds,
-        tokens.bond_orders,
-        tokens.fragments.depths.astype(np.int64),
-        tokens.fragments.costs,
-        tokens.fragments.masses,
-        len(FRAGMENT_FEATURES),
-    )
-
-
-def _atom_sets(member: Array) -> Array:
-    """Return sets of atoms as masks, shape (S, 2), from membership (A, S)."""
-    bits = np.zeros((member.shape[1], 128), dtype=np.uint8)
-    bits[:, : len(member)] = member.T
-    return np.packbits(bits, axis=1, bitorder="little").view("<u8").astype(np.uint64)
-
-
-_NONE = np.uint64(0)
-# Divisors that bring counts of C, N, O, the other elements and H near 1.
-_ELEMENT_SCALE = np.array([10, 3, 4, *[1] * (len(COUNTED_ELEMENTS) - 2), 12], dtype=np.float32)
-
-
-@njit(cache=True, nogil=True)
-def _count_features(  # type: ignore[no-untyped-def]
-    masks,
-    element_sets,
-    hydrogen_sets,
-    aromatic_set,
-    atoms,
-    charges,
-    bond_sets,
-    bond_kinds,
-    bond_orders,
-    depths,
-    costs,
-    masses,
-    n_columns,
-):
-    n_fragments, n_atoms = len(masks), len(atoms)
-    width = len(_ELEMENT_SCALE)
-    charged = atoms[charges != 0]
-    out = np.zeros((n_fragments, n_columns), dtype=np.float32)
-    kept = np.zeros(width, dtype=np.int64)
-    whole = np.zeros(width, dtype=np.int64)
-    n_rings_whole = 0
-    # Divisions take longer than all else; counts are small numbers that come again and again.
-    most = n_atoms * max(1, len(hydrogen_sets))
-    shares = np.empty((width, most + 1), dtype=np.float32)
-    few = np.empty(most + 1, dtype=np.float32)
-    for n in range(most + 1):
-        few[n] = np.float32(1) / np.float32(1 + n)
-        for c in range(width):
-            shares[c, n] = np.float32(n) / _ELEMENT_SCALE[c]
-    for f in range(n_fragments):
-        row = out[f]
-        low, high = masks[f, 0], masks[f, 1]
-        n_kept = 0
-        for c in range(width - 1):
-            n = count_atoms(low & element_sets[c, 0], high & element_sets[c, 1])
-            kept[c] = n
-            n_kept += n
-        n_hydrogens = 0
-        for level in range(len(hydrogen_sets)):
-            n_hydrogens += count_atoms(
-                low & hydrogen_sets[level, 0], high & hydrogen_sets[level, 1]
-            )
-        kept[width - 1] = n_hydrogens
-        n_aromatic = count_atoms(low & aromatic_set[0], high & aromatic_set[1])
-        charge = 0
-        for i in charged:
-            if has_atom(low, high, i):
-                charge += charges[i]
-        n_cut, n_inner, cut_order = 0, 0, 0.0
-        at = 8
-        for b in range(len(bond_sets)):
-            own_low, own_high = low & bond_sets[b, 0], high & bond_sets[b, 1]
-            if own_low == bond_sets[b, 0] and own_high == bond_sets[b, 1]:
-                n_inner += 1
-            elif own_low != _NONE or own_high != _NONE:
-                n_cut += 1
-                cut_order += bond_orders[b]
-                row[at + bond_kinds[b]] += 1
-        # Independent cycles kept: bonds - atoms + 1, as a fragment is connected.
-        n_rings = n_inner - n_kept + 1
-        if f == 0:
-            whole[:] = kept
-            n_rings_whole = n_rings
-        row[min(depths[f], 3)] = 1
-        row[4] = costs[f] / 5
-        row[5] = costs[f] / max(n_cut, 1) / 2
-        row[6] = n_cut / 3
-        row[7] = round(cut_order) % 2
-        at += N_BOND_KINDS
-        carbons, nitrogens, phosphorus = kept[0], kept[1], kept[4]
-        monovalent = kept[5] + kept[6] + kept[7] + kept[8] + kept[width - 1]
-        row[at] = (2 * carbons + 2 + nitrogens + phosphorus - monovalent) / 12
-        row[at + 1] = charge
-        at += 2
-        for c in range(width):
-            lost = whole[c] - kept[c]
-            row[at + c] = shares[c, kept[c]]
-            row[at + width + c] = shares[c, lost]
-            row[at + 2 * width + c] = few[lost]
-        at += 3 * width
-        row[at] = n_kept / 20
-        row[at + 1] = (n_atoms - n_kept) / 20
-        row[at + 2] = masses[f] / 300
-        row[at + 3] = masses[f] / masses[0]
-        row[at + 4] = n_rings / 3
-        row[at + 5] = (n_rings_whole - n_rings) / 3
-        row[at + 6] = n_aromatic / 6
-        row[at + 7] = kept[width - 1] * HYDROGEN_MASS / masses[f] * 10
-    return out

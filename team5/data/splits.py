@@ -163,10 +163,18 @@ def assign_folds(
     # how many others there are.
     clusters.sort(key=lambda cluster: _hash(seed, inchikey14s[cluster[0]]))
 
-    room = {
-        "test": round(test_share * len(inchikey14s)),
-        "val": round(val_share * len(inchikey14s)),
+    folds = _deal(clusters, {"val": val_share, "test": test_share}, len(inchikey14s))
+    fold_by_index = {
+        index: fold for fold, members in folds.items() for cluster in members for index in cluster
     }
+    return {key: fold_by_index[index] for index, key in enumerate(inchikey14s)}
+
+
+def _deal(
+    clusters: Sequence[list[int]], shares: Mapping[str, float], n: int
+) -> dict[str, list[list[int]]]:
+    """Deal whole clusters out to the folds, in their order."""
+    room = {fold: round(shares[fold] * n) for fold in ("test", "val")}
     folds: dict[str, list[list[int]]] = {fold: [] for fold in FOLDS}
     for cluster in clusters:
         fold = next((fold for fold in room if len(cluster) <= room[fold]), "train")
@@ -174,16 +182,12 @@ def assign_folds(
         if fold in room:
             room[fold] -= len(cluster)
     # Small sets: a share of less than one structure, or clusters larger than a whole fold.
-    for fold, share in (("val", val_share), ("test", test_share)):
+    for fold, share in shares.items():
         if share > 0 and not folds[fold] and len(folds["train"]) > 1:
             smallest = min(folds["train"], key=len)
             folds["train"].remove(smallest)
             folds[fold].append(smallest)
-
-    fold_by_index = {
-        index: fold for fold, members in folds.items() for cluster in members for index in cluster
-    }
-    return {key: fold_by_index[index] for index, key in enumerate(inchikey14s)}
+    return folds
 
 
 def _butina_clusters(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from team5.chemistry.fragment_features import FRAGMENT_FEATURES
 from team5.chemistry.tokenizer import (
     ATOM_VOCABULARY,
     BOND_VOCABULARY,
-    FRAGMENT_FEATURES,
     GraphBatch,
     MoleculeBatch,
 )

@@ -18,7 +18,7 @@ from team5.chemistry.isomers import N_ISOMERS
 from team5.chemistry.tokenizer import MoleculeBatch, MoleculeTokenizer
 from team5.data.collate import Batch
 from team5.data.context import ADDUCTS, CONTEXT_FEATURES, INSTRUMENTS
-from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
+from team5.data.preprocess import HYDROGEN_SHIFTS
 from team5.errors import CheckpointError, ConfigError
 from team5.models.encoders import ContextEncoder, MoleculeEncoder
 from team5.models.foreign_encoder import ForeignEncoder, name_of
@@ -330,8 +330,3 @@ class Team5Model(nn.Module):
                 "Take the version from where it was exported again."
             )
         self.load_state_dict(weights)
-
-
-def n_outcomes(n_fragments: int) -> int:
-    """Return the number of ions of a structure with F fragments, "none" not counted."""
-    return n_fragments * N_OUTCOMES

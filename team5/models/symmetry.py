@@ -16,8 +16,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from team5.chemistry.fragments import has_atom
-from team5.chemistry.tokenizer import FRAGMENT_FEATURES, MoleculeTokens
+from team5.chemistry.atom_masks import has_atom
+from team5.chemistry.fragment_features import FRAGMENT_FEATURES
+from team5.chemistry.tokenizer import MoleculeTokens
 
 Array = NDArray[Any]
 

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from team5.chemistry.fragments import count_atoms, has_atom
+from team5.chemistry.atom_masks import count_atoms, has_atom
 from team5.chemistry.tokenizer import MoleculeTokens, pad_graphs
 from team5.data.collate import HeldSpectrum, Pair
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES

@@ -3,13 +3,8 @@
 import numpy as np
 import pytest
 
-from team5.chemistry.tokenizer import (
-    COUNTED_ELEMENTS,
-    FRAGMENT_FEATURES,
-    MAX_CHARGE,
-    MoleculeTokenizer,
-    TokenizerConfig,
-)
+from team5.chemistry.fragment_features import COUNTED_ELEMENTS, FRAGMENT_FEATURES
+from team5.chemistry.tokenizer import MAX_CHARGE, MoleculeTokenizer, TokenizerConfig
 from team5.constants import HYDROGEN_MASS
 from tests.chemistry.structures import SMILES
 

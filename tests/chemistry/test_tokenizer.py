@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 
+from team5.chemistry.fragment_features import FRAGMENT_FEATURES
 from team5.chemistry.molecule import parse_smiles
 from team5.chemistry.tokenizer import (
     ATOM_VOCABULARY,
     BOND_VOCABULARY,
-    FRAGMENT_FEATURES,
     MoleculeTokenizer,
     TokenizerConfig,
 )

@@ -42,7 +42,7 @@ def test_fragments_of_a_kind_have_one_mass_and_one_formula(smiles):
     fragments = tokens.fragments
     np.testing.assert_allclose(fragments.masses, fragments.masses[kinds.first][kinds.kind])
     for f, kind in enumerate(kinds.kind):
-        assert fragments.formula(f) == fragments.formula(int(kinds.first[kind]))
+        assert fragments.element_counts(f) == fragments.element_counts(int(kinds.first[kind]))
         assert fragments.depths[f] == fragments.depths[kinds.first[kind]]
 
 

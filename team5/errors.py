@@ -173,6 +173,12 @@ class CrowdedError(BusyError):
     code = "too_many_connections"
 
 
+class OverloadedError(BusyError):
+    """A server has given out the memory it may use for requests; ask again later."""
+
+    code = "out_of_memory"
+
+
 class WorkerError(Team5Error):
     """The process that computes has ended or failed; ask again, once it is back."""
 
@@ -191,3 +197,17 @@ class UnauthorizedError(Team5Error, PermissionError):
 
     exit_code = 2
     code = "unauthorized"
+
+
+class ForbiddenError(Team5Error, PermissionError):
+    """A request comes from another web page, or by a name the server does not go by."""
+
+    exit_code = 2
+    code = "forbidden"
+
+
+class MediaTypeError(Team5Error, ValueError):
+    """The body of a request is declared to be neither JSON nor a form."""
+
+    exit_code = 2
+    code = "media_type_unsupported"

@@ -1,4 +1,4 @@
-"""Errors and answers as HTTP: which status an error has, and how its body looks."""
+"""Errors and answers as HTTP: their statuses, headers and bodies."""
 
 from __future__ import annotations
 
@@ -6,55 +6,55 @@ import json
 from typing import Any
 
 from fastapi.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
-from team5.errors import (
-    BusyError,
-    CrowdedError,
-    LateError,
-    Team5Error,
-    TooLargeError,
-    UnauthorizedError,
-    VersionNotFoundError,
-)
-from team5.serving.items import field_of
+from team5 import errors
+from team5.errors import Team5Error
+from team5.serving.messages import Fault
 
 # Nobody reads it: the caller has gone. nginx's number for that.
 CLIENT_GONE = 499
+# The first class that fits; others by whose fault they are.
+_STATUSES: dict[type[Team5Error], int] = {
+    errors.UnauthorizedError: 401,
+    errors.ForbiddenError: 403,
+    errors.VersionNotFoundError: 404,
+    errors.TooLargeError: 413,
+    errors.MediaTypeError: 415,
+    errors.CrowdedError: 503,
+    errors.LateError: 503,
+    errors.OverloadedError: 503,
+    errors.BusyError: 429,
+}
+_CHUNK_BYTES = 1 << 18
 
 
 class ClientGone(Exception):  # noqa: N818  (no error of ours)
     """The caller has closed the connection."""
 
 
-def status_of(error: Team5Error) -> int:
-    """Return the HTTP status of an error: whose fault it is, and whether to come back."""
-    if isinstance(error, UnauthorizedError):
-        return 401
-    if isinstance(error, TooLargeError):
-        return 413
-    if isinstance(error, VersionNotFoundError):
-        return 404
-    if isinstance(error, BusyError):
-        return 503 if isinstance(error, CrowdedError | LateError) else 429
-    return 422 if error.exit_code == 2 else 503
+class ChunkedResponse(Response):
+    """A response in pieces, of which only one waits in the connection's buffer."""
 
-
-def error_detail(error: Team5Error, where: str | None = None) -> dict[str, Any]:
-    """Return an error as a body has it; ``where`` is the item it is in."""
-    field = field_of(error)
-    place = ".".join(part for part in (where, field) if part) or None
-    return {"type": type(error).__name__, "message": str(error), "where": place}
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self.status_code}
+        await send({**start, "headers": self.raw_headers})
+        for at in range(0, max(len(self.body), 1), _CHUNK_BYTES):
+            stop = at + _CHUNK_BYTES
+            message = {"type": "http.response.body", "body": bytes(self.body[at:stop])}
+            await send({**message, "more_body": stop < len(self.body)})
 
 
 def error_response(error: Team5Error, retry_after_s: int = 1) -> Response:
     """Return the answer to a request that cannot be answered."""
-    status = status_of(error)
+    by_class = (status for kind, status in _STATUSES.items() if isinstance(error, kind))
+    status = next(by_class, 422 if error.exit_code == 2 else 503)
     headers = {}
     if status in (429, 503):
         headers["Retry-After"] = str(retry_after_s)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return json_response({"error": error_detail(error)}, status, headers)
+    return json_response({"error": Fault.of(error).to_dict()}, status, headers)
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from importlib import resources
@@ -23,18 +22,17 @@ import team5
 from team5.errors import ConfigError, Team5Error
 from team5.serving.answers import (
     CLIENT_GONE,
+    ChunkedResponse,
     ClientGone,
-    error_detail,
     error_response,
     json_response,
 )
 from team5.serving.backend import Backend
-from team5.serving.files import spectrum_to_dict
+from team5.serving.budget import Budget
+from team5.serving.messages import Fault
 from team5.serving.middleware import Guard
 from team5.serving.openapi import complete_openapi
-from team5.serving.service import Service
-from team5.serving.uploads import parse_upload
-from team5.serving.versions import read_entry, read_versions
+from team5.serving.service import Service, claim_of
 
 _VERSION = Query(None, description="v0.1 or an alias; the latest by default")
 
@@ -54,7 +52,7 @@ class _Assets(StaticFiles):
         return response
 
 
-def make_app(service: Service) -> ASGIApp:
+def make_app(service: Service, budget: Budget) -> ASGIApp:
     """Return the application around a service, which its caller starts and closes."""
     settings = service.settings
     app = FastAPI(
@@ -72,7 +70,7 @@ def make_app(service: Service) -> ASGIApp:
     _add_page(app, service, package / "page")
     app.mount("/docs", _Assets(directory=package / "docs", html=True))
     complete_openapi(app)
-    guarded: ASGIApp = Guard(app, settings, service.metrics, _open_paths(package))
+    guarded: ASGIApp = Guard(app, settings, service.metrics, budget, _open_paths(package))
     if settings.cors_origins:
         guarded = CORSMiddleware(
             guarded,
@@ -110,32 +108,29 @@ def _add_errors(app: FastAPI, backend: Backend) -> None:
 
     @app.exception_handler(HTTPException)
     async def _(request: Request, error: HTTPException) -> Response:
-        detail = {"type": "HTTPException", "message": str(error.detail), "where": None}
-        headers = dict(error.headers or {})
-        return json_response({"error": detail}, error.status_code, headers)
+        detail = Fault("HTTPException", str(error.detail)).to_dict()
+        return json_response({"error": detail}, error.status_code, dict(error.headers or {}))
 
 
 def _add_questions(app: FastAPI, service: Service) -> None:
     @app.post("/predict", summary="Match, rank or simulate, by what is given")
     async def predict(request: Request, version: str | None = _VERSION) -> Response:
-        body = await service.read_body(request)
-        answer = await service.while_wanted(request, service.predict(body, version))
-        return Response(answer, media_type="application/json")
+        prepared = await service.prepare(request)
+        work = service.predict(prepared, version, claim_of(request))
+        answer = await service.while_wanted(request, work)
+        return ChunkedResponse(answer, media_type="application/json")
 
     @app.post("/draw", summary="Draw a structure, with atoms and bonds coloured")
     async def draw(request: Request) -> Response:
         body = await service.read_body(request)
-        return Response(
-            await service.while_wanted(request, service.draw(body)), media_type="image/svg+xml"
-        )
+        svg = await service.while_wanted(request, service.call_helper("draw", body))
+        return ChunkedResponse(svg, media_type="image/svg+xml")
 
 
 def _add_files(app: FastAPI, service: Service) -> None:
     @app.post("/rank/file", summary="Rank candidates for every spectrum of a file")
     async def rank_file(request: Request, version: str | None = _VERSION) -> Response:
-        asked = await parse_upload(request, await service.read_body(request))
-        contents = await service.while_wanted(request, service.read(asked))
-        lines = service.rank_lines(request, contents, asked, version)
+        lines = service.rank_file(request, version)
         first = await anext(lines, b"")  # what is wrong with all of it has a status of its own
 
         async def stream() -> AsyncIterator[bytes]:
@@ -147,10 +142,8 @@ def _add_files(app: FastAPI, service: Service) -> None:
 
     @app.post("/spectra/read", summary="Read a file of spectra")
     async def read(request: Request) -> Response:
-        asked = await parse_upload(request, await service.read_body(request))
-        contents = await service.while_wanted(request, service.read(asked))
-        spectra = [spectrum_to_dict(place, record) for place, record in contents.records]
-        return json_response({"spectra": spectra, "left_out": contents.left_out})
+        content = await service.read_file(request, "read")
+        return ChunkedResponse(content, media_type="application/json")
 
 
 def _add_page(app: FastAPI, service: Service, folder: Path) -> None:
@@ -171,16 +164,15 @@ def _add_page(app: FastAPI, service: Service, folder: Path) -> None:
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
-    settings, backend = service.settings, service.backend
+    backend = service.backend
 
     @app.get("/versions", summary="The versions there are")
     async def versions() -> Response:
-        return json_response(await asyncio.to_thread(read_versions, settings, backend.current))
+        return json_response(await service.registry.list_versions(backend.current))
 
     @app.get("/versions/{version}", summary="One of them")
     async def version(version: str) -> Response:
-        entry = await asyncio.to_thread(read_entry, settings, backend.current, version)
-        return json_response(entry)
+        return json_response(await service.registry.read_version(version, backend.current))
 
     @app.get("/health/live", summary="Whether the server runs")
     async def live() -> Response:
@@ -193,7 +185,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
         if current is not None:
             body |= {"version": current.version, "version_hash": current.version_hash}
         if refused is not None:
-            body["refused"] = error_detail(refused.fault.to_error())
+            body["refused"] = refused.fault.to_dict()
         return json_response(body, 200 if current else 503, {} if current else {"Retry-After": "1"})
 
     @app.get("/metrics", summary="Figures for Prometheus")

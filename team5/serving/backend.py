@@ -7,23 +7,25 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Never
 
-from team5.data.spectrum import Spectrum
-from team5.errors import BusyError, Team5Error, WorkerError
-from team5.search.reading import Candidate
+from team5.errors import BusyError, OverloadedError, Team5Error, TooLargeError, WorkerError
+from team5.serving.budget import Claim
 from team5.serving.items import Item
 from team5.serving.messages import (
     Answered,
     Ask,
     Cancel,
+    Contents,
     Counted,
     Load,
     Loaded,
     Progress,
+    Query,
     Rank,
     Refused,
 )
@@ -40,10 +42,24 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
 _LONG_LIFE_S = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A request that has room: the number its jobs have turns under, and its claim on memory."""
+
+    number: int
+    claim: Claim
+
+
 @dataclass(slots=True)
 class _Waiting:
     future: asyncio.Future[Answered]
+    caller: Caller
     n_pairs: int
+    n_bytes: int = 0
+
+    def fail(self, error: Team5Error) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class Backend:
@@ -84,29 +100,31 @@ class Backend:
         self._task.add_done_callback(self._give_up)
         return await self._first
 
-    async def answer(self, item: Item, version: str | None, caller: int) -> bytes:
-        """Return the answer to an item as JSON; ``caller`` is what `room` gave.
+    async def answer(self, item: Item, version: str | None, caller: Caller) -> bytes:
+        """Return the answer to an item as JSON; ``caller`` comes from `room`.
 
         Raises
         ------
         Team5Error
             What `infer` raises; BusyError, WorkerError.
         """
-        job = next(self._numbers)
-        return (await self._ask(Ask(job, caller, item.question, version), item.n_pairs))[0]
+        request = Ask(next(self._numbers), caller.number, item.question, version)
+        return (await self._ask(request, item.n_pairs, caller))[0]
 
     async def rank(
-        self,
-        spectrum: Spectrum,
-        candidates: Sequence[Candidate],
-        max_error: float | None,
-        version: str | None,
-        caller: int,
+        self, query: Query, contents: Contents, version: str | None, caller: Caller
     ) -> tuple[bytes, tuple[str, ...]]:
         """Return a Ranking as JSON, and what was left out of it."""
-        job = next(self._numbers)
-        request = Rank(job, caller, spectrum, candidates, max_error, version)
-        return await self._ask(request, len(candidates))
+        assert query.candidates is not None  # noqa: S101  (the query is not left out)
+        request = Rank(
+            next(self._numbers),
+            caller.number,
+            query.spectrum,
+            query.candidates,
+            contents.max_error,
+            version,
+        )
+        return await self._ask(request, contents.n_candidates, caller)
 
     def renew(self) -> None:
         """Look whether another version is to answer; the outcome is in the attributes."""
@@ -120,9 +138,24 @@ class Backend:
             log.error("the process that computes has been silent for %.0f s; ended", silent_s)
             self._process.kill()
 
+    def refuse_beyond(self, seconds: float) -> None:
+        """Refuse requests that cannot be answered in the time left, the largest first."""
+        pairs: Counter[Caller] = Counter()
+        for waiting in self._waiting.values():
+            pairs[waiting.caller] += waiting.n_pairs
+        left = seconds * self._pairs_per_s
+        refused = set()
+        for caller, n_pairs in sorted(pairs.items(), key=lambda item: item[1]):
+            left -= n_pairs
+            if left < 0:
+                refused.add(caller)
+        for waiting in self._waiting.values():
+            if waiting.caller in refused:
+                waiting.fail(WorkerError("the server is stopping. Send the request again soon."))
+
     @contextmanager
-    def room(self, n_pairs: int) -> Iterator[int]:
-        """Make room for a request, and give the number its jobs are asked under.
+    def room(self, n_pairs: int, claim: Claim) -> Iterator[Caller]:
+        """Make room for a request.
 
         Raises
         ------
@@ -143,7 +176,7 @@ class Backend:
             )
         self._n_requests += 1
         try:
-            yield next(self._numbers)
+            yield Caller(next(self._numbers), claim)
         finally:
             self._n_requests -= 1
             self._metrics.queue(self._n_requests, self._n_pairs)
@@ -161,30 +194,37 @@ class Backend:
         if self._process is not None:
             await self._process.close()
 
-    async def _ask(self, request: Ask | Rank, n_pairs: int) -> tuple[bytes, tuple[str, ...]]:
+    async def _ask(
+        self, request: Ask | Rank, n_pairs: int, caller: Caller
+    ) -> tuple[bytes, tuple[str, ...]]:
         if self.current is None:
             raise _ended()
         if not self._waiting:
             self._last_sign = time.monotonic()
-        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        self._waiting[request.job] = _Waiting(future, n_pairs)
-        self._count(n_pairs)
+        waiting = _Waiting(asyncio.get_running_loop().create_future(), caller, 0)
+        self._waiting[request.job] = waiting
         try:
+            self._note(waiting, Counted(request.job, n_pairs))
             self._send(request)
-            answered = await future
-        except asyncio.CancelledError:
-            self._send(Cancel(request.job))
-            raise
+            answered = await waiting.future
         finally:
-            if (waiting := self._waiting.pop(request.job, None)) is not None:
-                self._count(-waiting.n_pairs)
+            del self._waiting[request.job]
+            self._note(waiting, Counted(request.job, 0))
+            if not (waiting.future.done() and waiting.future.exception() is None):
+                self._send(Cancel(request.job))
         if answered.fault is not None:
             raise answered.fault.to_error()
-        return answered.json or b"null", answered.left_out
+        answer = answered.json or b"null"
+        caller.claim.grow(len(answer))
+        return answer, answered.left_out
 
-    def _count(self, n_pairs: int) -> None:
-        self._n_pairs += n_pairs
+    def _note(self, waiting: _Waiting, counted: Counted) -> None:
+        """Note how large a job has turned out to be."""
+        self._n_pairs += counted.n_pairs - waiting.n_pairs
+        waiting.n_pairs = counted.n_pairs
         self._metrics.queue(self._n_requests, self._n_pairs)
+        waiting.caller.claim.grow(counted.n_bytes - waiting.n_bytes)
+        waiting.n_bytes = counted.n_bytes
 
     def _send(self, message: object) -> None:
         if self._process is not None:
@@ -209,13 +249,14 @@ class Backend:
     async def _run_worker(self) -> None:
         """Run a worker until it ends."""
         settings = self._settings
-        self._process = await Process.start(
+        self._process = Process(
             "team5.serving.worker",
             *("--root", settings.checkpoints_root, "--device", settings.device),
             *("--max-versions", str(settings.max_versions)),
             *("--batch-pairs", str(settings.batch_pairs), "--threads", str(settings.threads)),
-            *("--allow", *settings.allow),
+            *("--registry-s", str(settings.limits.registry_s), "--allow", *settings.allow),
         )
+        await self._process.connect()
         # After a restart what answered before comes back first, whatever has become of the latest.
         if self._last_good is not None:
             self._send(Load(self._last_good.version))
@@ -227,8 +268,7 @@ class Backend:
             self.current = None
             self._metrics.ready(False)
             for waiting in self._waiting.values():
-                if not waiting.future.done():
-                    waiting.future.set_exception(_ended())
+                waiting.fail(_ended())
             await self._process.close()
             self._process = None
 
@@ -241,8 +281,10 @@ class Backend:
                     waiting.future.set_result(message)
             case Counted():
                 if (waiting := self._waiting.get(message.job)) is not None:
-                    self._count(message.n_pairs - waiting.n_pairs)
-                    waiting.n_pairs = message.n_pairs
+                    try:
+                        self._note(waiting, message)
+                    except (OverloadedError, TooLargeError) as error:
+                        waiting.fail(error)
             case Progress():
                 if message.n_pairs:
                     rate = message.n_pairs / max(message.seconds, 1e-6)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from team5.chemistry.molecule import Molecule
@@ -22,7 +23,7 @@ from team5.errors import ConfigError, MoleculeError, Team5Error
 from team5.inference.engine import iter_mixed
 from team5.inference.loading import LoadedModel
 from team5.inference.question import Inputs, MoleculeScores, Question, make_questions
-from team5.inference.results import Match
+from team5.inference.results import Match, Ranking, Simulation
 from team5.search.batch import ask_ranking, to_ranking
 from team5.serving.messages import Answered, Ask, Counted, Fault, Progress, Rank
 
@@ -35,7 +36,10 @@ _PARSING_PER_STEP_S = 0.1
 # Spectra of one structure that cost as much as the structure itself.
 _SPECTRA_PER_STRUCTURE = 8
 
-Encode = Callable[[list[Any]], Any]
+# Growth of an answer in memory that the server is told of.
+_REPORTED_BYTES = 1_000_000
+
+Encode = Callable[[list[Any]], bytes]
 
 
 @dataclass(slots=True)
@@ -48,16 +52,20 @@ class Job:
 
     request: Ask | Rank
     model: LoadedModel
-    texts: list[str]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    texts: list[str] | None = None
     known: dict[str, Molecule | MoleculeError] = field(default_factory=dict)
     asked: deque[Question] | None = None
     ready: list[Question] = field(default_factory=list)
     questions: list[Question] | None = None
-    encode: Encode = list
+    encode: Encode = lambda _: b""
     left_out: list[str] = field(default_factory=list)
     parts: list[list[MoleculeScores]] = field(default_factory=list)
     units: Iterator[Unit] = field(default_factory=lambda: iter(()))
     n_waiting: int = 0
+    n_bytes: int = 0
+    n_bytes_sent: int = 0
+    impossible: dict[tuple[float, ...], tuple[float, ...]] = field(default_factory=dict)
 
     def parse_some(self) -> None:
         """Parse the next structures, then make the next isomers; in between the item is checked.
@@ -68,6 +76,8 @@ class Job:
             What `infer` raises for the item.
         """
         until = time.perf_counter() + _PARSING_S
+        if self.texts is None:
+            self.texts = self._unpack()
         while self.texts:
             if time.perf_counter() > until:
                 return
@@ -101,34 +111,61 @@ class Job:
         """Pairs of a structure and a spectrum, with all that structures are compared with."""
         return sum(len(one.molecules) * len(one.spectra) for one in self.questions or ())
 
+    def keep(self, question: int, part: MoleculeScores) -> None:
+        """Keep the part of one structure; peaks that many cannot give are kept once."""
+        if isinstance(match := part.answer, Match):
+            n_known = len(self.impossible)
+            mzs = self.impossible.setdefault(match.impossible_mzs, match.impossible_mzs)
+            part = replace(part, answer=replace(match, impossible_mzs=mzs))
+            self.n_bytes += _size(match) + (len(self.impossible) - n_known) * 50 * len(mzs)
+        elif isinstance(part.answer, Simulation):
+            self.n_bytes += 200 * len(part.answer.mzs)
+        self.parts[question].append(part)
+        self.n_waiting -= 1
+
     def answer(self) -> bytes:
         """Return the answer as JSON, when every part is there."""
-        answers = [
-            found
-            for question, parts in zip(self.questions or (), self.parts, strict=True)
-            for found in question.judge(self.model, parts)
-        ]
-        return json.dumps(self.encode(answers), allow_nan=False).encode()
+        return self.encode(
+            [
+                answer
+                for question, parts in zip(self.questions or (), self.parts, strict=True)
+                for answer in question.judge(self.model, parts)
+            ]
+        )
+
+    def _unpack(self) -> list[str]:
+        """Unpickle what the job is about, and return the structures in it."""
+        if isinstance(self.request, Rank):
+            self.arguments = {
+                "spectrum": pickle.loads(self.request.spectrum),  # noqa: S301  (pickled by us)
+                "candidates": pickle.loads(self.request.candidates),  # noqa: S301
+            }
+            return [candidate.smiles for candidate in self.arguments["candidates"]]
+        self.arguments = pickle.loads(self.request.question)  # noqa: S301
+        texts = []
+        for key in ("references", "smiles"):
+            value = self.arguments.get(key)
+            listed = value if isinstance(value, list) else [value]
+            texts += [text for text in listed if isinstance(text, str)]
+        return texts
 
     def _ask(self) -> list[Question]:
         if isinstance(self.request, Rank):
-            spectrum = self.request.spectrum
-            question, kept = ask_ranking(
+            spectrum = self.arguments["spectrum"]
+            question, candidates = ask_ranking(
                 self.model,
                 spectrum,
-                self.request.candidates,
+                self.arguments["candidates"],
                 max_error=self.request.max_error,
                 report=self.left_out.append,
                 parse=self._parse,
             )
-            self.encode = lambda found: to_ranking(
-                spectrum, kept, cast("list[Match]", found)
-            ).to_dict()
+            self.encode = lambda matches: _ranking_to_json(
+                to_ranking(spectrum, candidates, cast("list[Match]", matches))
+            )
             return [question]
-        questions, many = make_questions(self.model, _inputs(self.request.question), self._parse)
-        self.encode = lambda found: (
-            [answer.to_dict() for answer in found] if many else found[0].to_dict()
-        )
+        questions, many = make_questions(self.model, _to_inputs(self.arguments), self._parse)
+        self.encode = _list_to_json if many else lambda answers: _to_json(answers[0])
         return questions
 
     def _parse(self, text: str) -> Molecule:
@@ -196,15 +233,7 @@ class Batcher:
 
     def add(self, request: Ask | Rank, model: LoadedModel) -> None:
         """Take a job in."""
-        if isinstance(request, Rank):
-            texts = [candidate.smiles for candidate in request.candidates]
-        else:
-            texts = []
-            for key in ("references", "smiles"):
-                given = request.question.get(key)
-                listed = given if isinstance(given, list) else [given]
-                texts += [text for text in listed if isinstance(text, str)]
-        self._jobs[request.job] = Job(request, model, texts)
+        self._jobs[request.job] = Job(request, model)
 
     def cancel(self, job: int) -> None:
         """Forget a job, if it is there."""
@@ -218,6 +247,9 @@ class Batcher:
         for model in {id(unit.job.model): unit.job.model for unit in batch}.values():
             self._score(model, [unit for unit in batch if unit.job.model is model])
         for job in {id(unit.job): unit.job for unit in batch}.values():
+            if job.n_bytes > job.n_bytes_sent + _REPORTED_BYTES:
+                job.n_bytes_sent = job.n_bytes
+                self._send(Counted(job.request.job, job.n_pairs, job.n_bytes))
             if job.n_waiting == 0 and job.request.job in self._jobs:
                 self._guarded(job, lambda job=job: self._finish(job))  # type: ignore[misc]
         n_jobs = len({id(unit.job) for unit in batch})
@@ -282,9 +314,7 @@ class Batcher:
         try:
             for scored in iter_mixed(model, work, model.encodings):
                 unit = units[scored.index]
-                part = unit.asked.score(model, scored, unit.index)
-                unit.job.parts[unit.question].append(part)
-                unit.job.n_waiting -= 1
+                unit.job.keep(unit.question, unit.asked.score(model, scored, unit.index))
         except Exception as error:  # noqa: BLE001  (one job must not take the others with it)
             self._score_apart(model, units, error)
 
@@ -346,7 +376,43 @@ def _next_unit(jobs: deque[Job]) -> Unit | None:
     return None
 
 
-def _inputs(item: Mapping[str, Any]) -> Inputs:
+def _size(match: Match) -> int:
+    """Return about how many bytes a match takes, as an object and then as JSON."""
+    return 1500 + sum(
+        600 + 20 * len(peak.atoms) + 80 * len(peak.broken_bonds) for peak in match.peaks
+    )
+
+
+def _to_json(answer: Match | Simulation) -> bytes:
+    return json.dumps(answer.to_dict(), allow_nan=False).encode()
+
+
+def _list_to_json(answers: Sequence[Match | Simulation]) -> bytes:
+    """Return a list of answers; peaks that no structure can give are listed with the first.
+
+    Thousands of candidates with thousands of such peaks are hundreds of megabytes otherwise.
+    """
+    texts = []
+    first = getattr(answers[0], "impossible_mzs", ())
+    for number, answer in enumerate(answers):
+        plain = answer
+        is_same = number > 0 and isinstance(answer, Match) and answer.impossible_mzs == first
+        if is_same and first:
+            plain = replace(answer, impossible_mzs=None)  # type: ignore[arg-type]
+        texts.append(_to_json(plain))
+    return b"[" + b", ".join(texts) + b"]"
+
+
+def _ranking_to_json(ranking: Ranking) -> bytes:
+    values = {
+        key: json.dumps(value).encode()
+        for key, value in replace(ranking, matches=()).to_dict().items()
+    }
+    values["matches"] = _list_to_json(ranking.matches)
+    return b"{" + b", ".join(f'"{key}": '.encode() + value for key, value in values.items()) + b"}"
+
+
+def _to_inputs(item: Mapping[str, Any]) -> Inputs:
     """Return an item as the arguments of `infer`: spectra become Spectrum objects."""
     names = Conditions.__dataclass_fields__
     conditions = Conditions(**{name: value for name, value in item.items() if name in names})

@@ -3,15 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rdkit import Chem
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from team5.chemistry.molecule import parse_smiles
-from team5.errors import ConfigError
+from team5.errors import ConfigError, MoleculeError
+from team5.serving.items import check_atoms, kind_of, parse_json
+from team5.serving.settings import Limits
 
 _COLOUR = (0.55, 0.78, 0.98)
+_KEYS = {"smiles", "atoms", "bonds", "width", "height"}
+
+
+def draw(body: bytes, limits: Limits) -> str:
+    """Return the answer to POST /draw.
+
+    Raises
+    ------
+    ConfigError, MoleculeError
+    """
+    given = parse_json(body)
+    if not isinstance(given, dict) or given.keys() - _KEYS:
+        raise ConfigError(f"a drawing takes an object with {', '.join(sorted(_KEYS))}.")
+    smiles = given.get("smiles")
+    if not isinstance(smiles, str):
+        raise MoleculeError(f"a SMILES must be text, not {kind_of(smiles)}.")
+    check_atoms(smiles, limits)
+    atoms, bonds = given.get("atoms") or [], given.get("bonds") or []
+    if not isinstance(atoms, list) or not all(map(_is_index, atoms)):
+        raise ConfigError("atoms must be a list of atom numbers, from 0.")
+    if not isinstance(bonds, list) or not all(
+        isinstance(bond, list) and len(bond) == 2 and all(map(_is_index, bond)) for bond in bonds
+    ):
+        raise ConfigError("bonds must be a list of pairs of atom numbers, from 0.")
+    size = given.get("width", 300), given.get("height", 220)
+    if not all(_is_index(side) and 50 <= side <= 2000 for side in size):
+        raise ConfigError("width and height must be whole numbers from 50 to 2000.")
+    return draw_structure(smiles, atoms, [(first, second) for first, second in bonds], size)
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
 def draw_structure(

@@ -5,43 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from typing import Any
 
-from team5.data.records import Record
-from team5.data.spectrum import Spectrum
-from team5.errors import ConfigError, Team5Error
-from team5.search.reading import UNANSWERABLE, Candidate
-from team5.serving.answers import error_detail
-from team5.serving.backend import Backend
-from team5.serving.items import check_atoms
-from team5.serving.messages import Contents
-from team5.serving.settings import Limits
-from team5.serving.uploads import FileQuestion
+from team5.errors import Team5Error
+from team5.search.reading import UNANSWERABLE
+from team5.serving.backend import Backend, Caller
+from team5.serving.messages import Contents, Fault
 
 # Spectra under way at once: while one is put together the next is computed.
 _AHEAD = 3
 
 
-def check_contents(contents: Contents, limits: Limits) -> None:
-    """Refuse files that are beyond the limits.
-
-    Raises
-    ------
-    ConfigError, MoleculeError
-    """
-    candidates = contents.candidates or ()
-    if len(candidates) > limits.candidates:
-        raise ConfigError(
-            f"{len(candidates):,} candidates; at most {limits.candidates:,} are taken at once. "
-            "Send several files."
-        )
-    for candidate in candidates:
-        check_atoms(candidate.smiles, limits)
-
-
 async def rank_lines(
-    backend: Backend, contents: Contents, asked: FileQuestion, version: str | None, caller: int
+    backend: Backend, contents: Contents, version: str | None, caller: Caller
 ) -> AsyncGenerator[bytes]:
     """Yield a line of JSON for each spectrum, and for each thing left out, with its place.
 
@@ -52,44 +29,37 @@ async def rank_lines(
     Team5Error
         Before the first line, if no spectrum could be answered for the same reason.
     """
-    waiting = iter(contents.records)
+    queries = iter(contents.queries)
     under_way: deque[tuple[str, asyncio.Task[tuple[bytes, tuple[str, ...]]]]] = deque()
+    left_out: deque[tuple[str | None, str]] = deque((None, text) for text in contents.left_out)
 
     def start_next() -> None:
-        for where, record in waiting:
-            candidates = _candidates(contents, record)
-            if candidates is None:
-                said = f"{where}: no SMILES. Send candidates to rank structures. Left out."
-                texts.append((where, said))
+        for query in queries:
+            if query.left_out is not None:
+                left_out.append((query.place, query.left_out))
                 continue
-            try:
-                spectrum = asked.context.fill(record.spectrum)
-            except UNANSWERABLE as error:
-                texts.append((where, f"{where}: {error} Left out."))
-                continue
-            work = backend.rank(spectrum, candidates, asked.max_error, version, caller)
-            under_way.append((where, asyncio.create_task(work)))
+            work = backend.rank(query, contents, version, caller)
+            under_way.append((query.place, asyncio.create_task(work)))
             return
 
-    texts: list[tuple[str | None, str]] = [(None, text) for text in contents.left_out]
     try:
         for _ in range(_AHEAD):
             start_next()
         while under_way:
-            where, task = under_way.popleft()
+            place, task = under_way.popleft()
             try:
-                ranking, left_out = await task
+                ranking, faults = await task
             except UNANSWERABLE as error:
-                ranking, left_out = b"", (f"{error} Left out.",)
+                ranking, faults = b"", (f"{error} Left out.",)
             start_next()
-            texts += [(where, f"{where}, {text}") for text in left_out]
-            for place, text in texts:
-                yield _line({"place": place, "left_out": text})
-            texts.clear()
+            left_out.extend((place, f"{place}, {text}") for text in faults)
+            while left_out:
+                yield _left_out_line(*left_out.popleft())
             if ranking:
-                yield b'{"place": ' + json.dumps(where).encode() + b", " + ranking[1:] + b"\n"
-        for place, text in texts:
-            yield _line({"place": place, "left_out": text})
+                yield b'{"place": ' + json.dumps(place).encode() + b", " + ranking[1:] + b"\n"
+                caller.claim.grow(-len(ranking))
+        while left_out:
+            yield _left_out_line(*left_out.popleft())
     finally:
         for _, task in under_way:
             task.cancel()
@@ -98,30 +68,11 @@ async def rank_lines(
 
 def error_line(error: Team5Error) -> bytes:
     """Return the line that ends a stream which cannot go on."""
-    return _line({"place": None, "error": error_detail(error)})
+    return _line({"place": None, "error": Fault.of(error).to_dict()})
 
 
-def spectrum_to_dict(place: str, record: Record) -> dict[str, Any]:
-    """Return a spectrum of a file as POST /spectra/read shows it."""
-    spectrum: Spectrum = record.spectrum
-    return {
-        "identifier": spectrum.identifier,
-        "place": place,
-        "mzs": spectrum.mzs.tolist(),
-        "intensities": spectrum.intensities.tolist(),
-        "precursor_mz": spectrum.precursor_mz,
-        "adduct": spectrum.adduct,
-        "collision_energy": spectrum.collision_energy,
-        "instrument_type": spectrum.instrument_type,
-        "ion_mode": spectrum.ion_mode,
-        "smiles": record.smiles,
-    }
-
-
-def _candidates(contents: Contents, record: Record) -> Sequence[Candidate] | None:
-    if contents.candidates is not None:
-        return contents.candidates
-    return None if record.smiles is None else [Candidate(record.smiles)]
+def _left_out_line(place: str | None, text: str) -> bytes:
+    return _line({"place": place, "left_out": text})
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -1,70 +1,104 @@
-"""The process that reads files or draws structures for callers.
+"""The process that handles what callers send, in a child of its own for each call.
 
-Both are done by libraries that were not written for what strangers send. What makes them take too
-much memory or time ends this process, which is then started anew, and nothing else.
+Files are read and structures drawn by libraries that were not written for what strangers send. A
+call that takes too much memory or processor time ends its child and nothing else. Children are
+forked from this process, which has the libraries loaded, so that they start in milliseconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from team5.errors import DataError, Team5Error
 from team5.serving.channel import Channel
-from team5.serving.messages import Fault
+from team5.serving.messages import Call, Fault
+from team5.serving.process import end_with_parent
 
-# Beyond what the libraries themselves take.
-_MEMORY_BYTES = 2_000_000_000
-# What a helper does, and what it loads for that beforehand.
+# Function by task; the libraries that a helper loads before it forks are arguments.
 TASKS = {
-    "read": ("team5.serving.reading", "read_uploads", "matchms.importing"),
-    "draw": ("team5.serving.drawing", "draw_structure", "rdkit.Chem.Draw"),
+    "prepare": ("team5.serving.items", "prepare"),
+    "draw": ("team5.serving.drawing", "draw"),
+    "read": ("team5.serving.reading", "read_spectra_as_json"),
+    "read_for_ranking": ("team5.serving.reading", "read_for_ranking"),
 }
+# Answering and reading must not wait for what strangers have computed.
+_NICENESS = 5
 
 
 def main() -> int:
-    """Run as a process of the server; returns the exit code."""
+    """Fork a child for each socket that the server sends; returns the exit code."""
     parser = argparse.ArgumentParser(description="Started by serve.py.")
     parser.add_argument("--socket", type=int, required=True)
-    parser.add_argument("--task", choices=TASKS, required=True)
+    parser.add_argument("--load", nargs="*", default=[])
     given = parser.parse_args()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    module, name, library = TASKS[given.task]
-    function = getattr(importlib.import_module(module), name)
-    importlib.import_module(library)
-    _bound_memory()
-    channel = Channel(socket.socket(fileno=given.socket))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no zombies
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for module in given.load:
+        importlib.import_module(module)
+    os.nice(_NICENESS)
+    sock = socket.socket(fileno=given.socket)
     while True:
         try:
-            for arguments in channel.receive():
-                channel.send(_call(function, arguments))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
+            received, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+        except ConnectionError:
             return 0
+        if not received:
+            return 0
+        if os.fork() == 0:
+            sock.close()
+            try:
+                _answer(Channel(socket.socket(fileno=descriptors[0])))
+            finally:
+                os._exit(0)  # without what the parent has registered for its own end
+        os.close(descriptors[0])
 
 
-def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _answer(channel: Channel) -> None:
+    end_with_parent()
+    channel.send(os.getpid())
+    messages: list[Call] = []
+    while not messages:
+        messages = channel.receive()
     try:
-        return function(*arguments)
+        channel.send(_run(messages[0]))
+    except MemoryError:
+        channel.send(_too_much_memory())
+
+
+def _run(call: Call) -> Any:
+    module, name = TASKS[call.task]
+    function = getattr(importlib.import_module(module), name)
+    _bound(call)
+    try:
+        return function(*call.arguments)
     except Team5Error as error:
         return Fault.of(error)
     except MemoryError:
-        return Fault.of(DataError("this takes too much memory. Send less at once."))
+        return _too_much_memory()
 
 
-def _bound_memory() -> None:
-    if sys.platform != "linux":  # elsewhere address space says little about memory
-        return
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    bound = pages * resource.getpagesize() + _MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+def _too_much_memory() -> Fault:
+    return Fault.of(DataError("this takes too much memory. Send less at once."))
+
+
+def _bound(call: Call) -> None:
+    # A forked process has used no processor time yet.
+    resource.setrlimit(resource.RLIMIT_CPU, (call.cpu_s, call.cpu_s))
+    if sys.platform == "linux":  # elsewhere address space says little about memory
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        bound = pages * resource.getpagesize() + call.n_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,18 @@
-"""Items of a request: read from JSON, and held against the limits before they cost anything."""
+"""Items of a request, parsed from JSON and checked against the limits before they cost anything."""
 
 from __future__ import annotations
 
 import difflib
 import json
+import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from team5.constants import MAX_SMILES_LENGTH
-from team5.errors import (
-    AdductError,
-    ConfigError,
-    MoleculeError,
-    SpectrumError,
-    Team5Error,
-    VersionError,
-)
+from team5.errors import ConfigError, MoleculeError, SpectrumError, Team5Error
+from team5.serving.messages import Fault
 from team5.serving.settings import Limits
 
 # What `infer` takes, as it is called there.
@@ -33,17 +28,79 @@ KEYS = (
     "max_error",
     "references",
 )
-_DRAWING_KEYS = {"smiles", "atoms", "bonds", "width", "height"}
-# Atoms of a SMILES, counted without reading it: in brackets, or of the organic subset.
-_ATOM = re.compile(r"\[[^\]]*\]|Br|Cl|[BCNOPSFIbcnops]")
+# Of what is no structure and no list: adducts, energies, instruments, names.
+_MAX_TEXT = 1000
+# Atoms of a SMILES, counted without parsing it: in brackets, or of the organic subset.
+_ATOM = re.compile(r"\[[^\[\]]*\]|Br|Cl|[BCNOPSFIbcnops]")
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One question as it came, and how many pairs of a structure and a spectrum it is."""
+    """A question, pickled, and its number of pairs of a structure and a spectrum."""
 
-    question: Mapping[str, Any]
+    question: bytes
     n_pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The body of POST /predict.
+
+    Attributes
+    ----------
+    frame : tuple of bytes, optional
+        What stands before and after the answers in the body of the response; None for a single
+        answer.
+    items : list of Item or bytes
+        Bytes are the JSON text of an item's error.
+    """
+
+    frame: tuple[bytes, bytes] | None
+    items: list[Item | bytes]
+
+    @property
+    def n_pairs(self) -> int:
+        return sum(item.n_pairs for item in self.items if isinstance(item, Item))
+
+
+def prepare(body: bytes, limits: Limits) -> Prepared:
+    """Return the questions of POST /predict; `infer` checks their values.
+
+    Raises
+    ------
+    ConfigError
+        If the body is no question and no list of them, or holds too many.
+    SpectrumError, MoleculeError
+        If a single question is beyond the limits.
+    """
+    given = parse_json(body)
+    frame = b"[", b"]"
+    if isinstance(given, dict) and "items" in given:
+        if len(given) > 1 or not isinstance(given["items"], list):
+            raise ConfigError('{"items": [...]} takes a list, and nothing beside it.')
+        given, frame = given["items"], (b'{"items": [', b"]}")
+    if not isinstance(given, list):
+        return Prepared(None, [_check_item(given, limits)])
+    if len(given) > limits.candidates:
+        raise _too_many_pairs(len(given), limits)
+    prepared = Prepared(frame, [])
+    n_pairs = 0
+    for number, one in enumerate(given):
+        try:
+            item = _check_item(one, limits)
+        except Team5Error as error:
+            prepared.items.append(to_error_json(error, number))
+            continue
+        n_pairs += item.n_pairs
+        if n_pairs > limits.candidates:
+            raise _too_many_pairs(n_pairs, limits)
+        prepared.items.append(item)
+    return prepared
+
+
+def to_error_json(error: Team5Error, number: int) -> bytes:
+    """Return the error of one of several items as its part of the answer."""
+    return json.dumps({"error": Fault.of(error).to_dict(f"items[{number}]")}).encode()
 
 
 def parse_json(body: bytes) -> Any:
@@ -62,95 +119,73 @@ def parse_json(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ConfigError(f"the body is not UTF-8 text (byte {error.start}).") from error
     except RecursionError as error:
-        raise ConfigError("the body is nested too deeply. Give plain lists.") from error
+        raise _too_deep() from error
     except ValueError as error:  # a whole number of thousands of digits
         raise ConfigError(f"the body holds a number that cannot be read ({error}).") from error
 
 
-def check_item(given: Any, limits: Limits) -> Item:
-    """Return an item that is worth looking at; what its values must be, `infer` says.
-
-    Raises
-    ------
-    ConfigError
-        If it is no object, or has a key that `infer` does not take.
-    SpectrumError, MoleculeError, ConfigError
-        If it is beyond the limits.
-    """
+def _check_item(given: Any, limits: Limits) -> Item:
+    """Return an item that is within the limits: lists are counted before they are walked."""
     if not isinstance(given, dict):
         raise ConfigError(
-            f'an item must be an object such as {{"smiles": "CCO"}}, not {_kind(given)}.'
+            f'an item must be an object such as {{"smiles": "CCO"}}, not {kind_of(given)}.'
         )
     for key in given:
         if key not in KEYS:
-            closest = difflib.get_close_matches(key, KEYS, n=1)
+            closest = difflib.get_close_matches(key[:40], KEYS, n=1)
             hint = f"closest: {closest[0]}" if closest else f"there are: {', '.join(KEYS)}"
             raise ConfigError(f"no key {key[:40]!r} in an item; {hint}.")
-    smiles = given.get("smiles")
-    texts = smiles if isinstance(smiles, list) else [smiles]
-    given_references = given.get("references")
-    references = given_references if isinstance(given_references, list) else []
+    texts, references, spectra = (
+        _listed(given.get(key)) for key in ("smiles", "references", "spectra")
+    )
+    mzs, intensities = given.get("mzs"), given.get("intensities")
+    n_spectra = max(len(spectra), 1)
+    if _is_nested(mzs) or _is_nested(intensities):
+        n_spectra = n_pairs = max(len(_listed(mzs)), len(_listed(intensities)))
+    else:
+        n_pairs = max(len(texts), 1) * n_spectra
+    n_pairs = max(n_pairs, len(texts), 1) + len(references) * n_spectra
+    if n_pairs > limits.candidates:
+        raise _too_many_pairs(n_pairs, limits, " with references" if references else "")
+    for values in _peak_lists(given, spectra):
+        if len(values) > limits.peaks:
+            raise SpectrumError(
+                f"{len(values)} peaks; at most {limits.peaks} are taken. "
+                "Centroid the spectrum or keep its highest peaks."
+            )
+    for one in (given, *spectra):
+        for key, value in one.items() if isinstance(one, dict) else ():
+            if key != "smiles" and isinstance(value, str) and len(value) > _MAX_TEXT:
+                raise ConfigError(
+                    f"{key[:40]}: a text of {len(value):,} characters; at most {_MAX_TEXT:,} are "
+                    "taken."
+                )
     for text in (*texts, *references):
         if isinstance(text, str):
             check_atoms(text, limits)
-    spectra = given.get("spectra")
-    peak_lists: list[Any] = [given.get("mzs"), given.get("intensities")]
-    n_spectra = 1
-    if isinstance(spectra, list):
-        n_spectra = len(spectra)
-        for one in spectra:
-            if isinstance(one, dict):
-                peak_lists += [one.get("mzs"), one.get("intensities")]
-    is_pairwise = _is_nested(given.get("mzs"))
-    n_spectra = len(given["mzs"]) if is_pairwise else n_spectra
-    n_pairs = n_spectra if is_pairwise else len(texts) * n_spectra
-    n_pairs = max(n_pairs, len(texts), 1) + len(references) * n_spectra
-    if n_pairs > limits.candidates:
-        beside = " with references" if references else ""
-        raise ConfigError(
-            f"{n_pairs:,} pairs of a structure and a spectrum{beside}; at most "
-            f"{limits.candidates:,} are taken at once. Send fewer candidates, or several requests."
-        )
-    for peaks in peak_lists:
-        for one in peaks if _is_nested(peaks) else [peaks]:
-            if isinstance(one, list) and len(one) > limits.peaks:
-                raise SpectrumError(
-                    f"{len(one)} peaks; at most {limits.peaks} are taken. "
-                    "Centroid the spectrum or keep its highest peaks."
-                )
-    return Item(given, n_pairs)
+    try:
+        return Item(pickle.dumps(given, pickle.HIGHEST_PROTOCOL), n_pairs)
+    except RecursionError as error:
+        raise _too_deep() from error
 
 
-def parse_drawing(
-    given: Any, limits: Limits
-) -> tuple[str, list[int], list[tuple[int, int]], tuple[int, int]]:
-    """Return what POST /draw asks: SMILES, atoms, bonds and size.
-
-    Raises
-    ------
-    ConfigError, MoleculeError
-    """
-    if not isinstance(given, dict) or given.keys() - _DRAWING_KEYS:
-        raise ConfigError(f"a drawing takes an object with {', '.join(sorted(_DRAWING_KEYS))}.")
-    smiles = given.get("smiles")
-    if not isinstance(smiles, str):
-        raise MoleculeError(f"a SMILES must be text, not {_kind(smiles)}.")
-    check_atoms(smiles, limits)
-    atoms, bonds = given.get("atoms") or [], given.get("bonds") or []
-    if not isinstance(atoms, list) or not all(map(_is_index, atoms)):
-        raise ConfigError("atoms must be a list of atom numbers, from 0.")
-    if not isinstance(bonds, list) or not all(
-        isinstance(bond, list) and len(bond) == 2 and all(map(_is_index, bond)) for bond in bonds
-    ):
-        raise ConfigError("bonds must be a list of pairs of atom numbers, from 0.")
-    size = given.get("width", 300), given.get("height", 220)
-    if not all(_is_index(side) and 50 <= side <= 2000 for side in size):
-        raise ConfigError("width and height must be whole numbers from 50 to 2000.")
-    return smiles, atoms, [(first, second) for first, second in bonds], size
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def _is_index(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+def _peak_lists(given: dict[str, Any], spectra: list[Any]) -> Iterator[list[Any]]:
+    for one in (given, *spectra):
+        for key in ("mzs", "intensities") if isinstance(one, dict) else ():
+            peaks = one.get(key)
+            yield from (
+                values
+                for values in (peaks if _is_nested(peaks) else [peaks])
+                if isinstance(values, list)
+            )
+
+
+def _is_nested(values: Any) -> bool:
+    return isinstance(values, list) and len(values) > 0 and isinstance(values[0], list)
 
 
 def check_atoms(smiles: str, limits: Limits) -> None:
@@ -168,35 +203,18 @@ def check_atoms(smiles: str, limits: Limits) -> None:
         raise MoleculeError(f"SMILES {shown!a}: {n_atoms} atoms; at most {limits.atoms} are taken.")
 
 
-def field_of(error: Team5Error) -> str | None:
-    """Return the key of an item that an error is about, as far as its text tells."""
-    text = str(error)
-    if isinstance(error, VersionError):
-        return "version"
-    if isinstance(error, AdductError):
-        return "adduct"
-    if isinstance(error, MoleculeError):
-        number = re.match(r"(structure|reference) (\d+) of", text)
-        if number is None:
-            return "smiles"
-        key = "smiles" if number[1] == "structure" else "references"
-        return f"{key}[{int(number[2]) - 1}]"
-    if isinstance(error, ConfigError | SpectrumError):
-        named = re.search(
-            r"\b(smiles|spectra|precursor_mz|max_error|references|adduct|mzs\b|intensities)",
-            text,
-            re.I,
-        )
-        if isinstance(error, SpectrumError):
-            return named[1] if named and named[1] in KEYS else "mzs"
-        return named[1].lower() if named else None
-    return None
-
-
-def _is_nested(values: Any) -> bool:
-    return isinstance(values, list) and len(values) > 0 and isinstance(values[0], list)
-
-
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what a JSON value is, in words."""
     names = {list: "a list", str: "text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
+
+
+def _too_many_pairs(n_pairs: int, limits: Limits, note: str = "") -> ConfigError:
+    return ConfigError(
+        f"{n_pairs:,} pairs of a structure and a spectrum{note}; at most {limits.candidates:,} are "
+        "taken at once. Send fewer candidates, or several requests."
+    )
+
+
+def _too_deep() -> ConfigError:
+    return ConfigError("the body is nested too deeply. Give plain lists.")

@@ -1,59 +1,75 @@
-"""What the server and the process that owns the models say to each other."""
+"""Messages between the server and its processes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 from team5 import errors
-from team5.data.records import Record
-from team5.data.spectrum import Spectrum
 from team5.errors import Team5Error, WorkerError
-from team5.search.reading import Candidate
+
+# Of an error that quotes what a caller has sent.
+_MAX_TEXT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An error on its way between processes: its class by name, and its text."""
+    """An error on its way between processes and to the caller."""
 
     type: str
     message: str
+    code: str = WorkerError.code
+    argument: str | None = None
 
     @classmethod
     def of(cls, error: Exception) -> Fault:
-        return cls(type(error).__name__, str(error))
+        text = str(error)
+        if len(text) > _MAX_TEXT:
+            text = f"{text[:_MAX_TEXT]}…"
+        if isinstance(error, Team5Error):
+            return cls(type(error).__name__, text, error.code, error.argument)
+        return cls(type(error).__name__, text)
 
     def to_error(self) -> Team5Error:
         """Return the error again; one that is none of team5's is a mistake of ours."""
         kind = getattr(errors, self.type, None)
         if isinstance(kind, type) and issubclass(kind, Team5Error):
-            return kind(self.message)
+            return kind(self.message, code=self.code, argument=self.argument)
         return WorkerError(f"{self.type}: {self.message}")
 
+    def to_dict(self, where: str | None = None) -> dict[str, Any]:
+        """Return the error as a body has it; ``where`` is the item it is in."""
+        place = ".".join(part for part in (where, self.argument) if part) or None
+        return {**dataclasses.asdict(self), "where": place}
 
-# To the worker.
+
+# To the worker. What callers have sent is pickled once, where it was checked, and only the worker
+# looks at it again.
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Answer one item; ``question`` holds the arguments of `infer` as they came.
+    """Answer one item; ``question`` holds the arguments of `infer` as they came, pickled.
 
     All jobs of one request have the same ``caller``, who has one turn in each round.
     """
 
     job: int
     caller: int
-    question: Mapping[str, Any]
+    question: bytes
     version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """Rank the candidates of a file for one of its spectra; those at fault are left out."""
+    """Rank candidates for one spectrum of a file; those at fault are left out.
+
+    Both are pickled: a Spectrum and a list of Candidate.
+    """
 
     job: int
     caller: int
-    spectrum: Spectrum
-    candidates: Sequence[Candidate]
+    spectrum: bytes
+    candidates: bytes
     max_error: float | None = None
     version: str | None = None
 
@@ -74,19 +90,32 @@ class Load:
 
 # To the helper, and from it.
 @dataclass(frozen=True, slots=True)
-class Upload:
-    """A file as a caller sent it."""
+class Call:
+    """Run a task, within seconds of processor time and bytes of memory."""
 
-    name: str
-    content: bytes
+    task: str
+    arguments: tuple[Any, ...]
+    cpu_s: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A spectrum of a file with its candidates, as `Rank` has them, or why it is left out."""
+
+    place: str
+    spectrum: bytes = b""
+    candidates: bytes | None = None
+    left_out: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What uploads held: spectra with their places, candidates, and what was left out."""
+    """Uploaded files: a query for each spectrum, and what was left out."""
 
-    records: list[tuple[str, Record]]
-    candidates: list[Candidate] | None
+    queries: list[Query]
+    n_candidates: int
+    max_error: float | None
     left_out: list[str]
 
 
@@ -119,10 +148,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How many pairs a job has, with the isomers that were made for it."""
+    """Pairs of a job, with the isomers that were made for it, and memory that its answer takes."""
 
     job: int
     n_pairs: int
+    n_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,38 +1,47 @@
-"""The versions that are loaded: one answers where none is named, others beside it."""
+"""Versions that are loaded: one answers where none is named, others when they are asked for."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
-from team5.errors import CheckpointError, Team5Error, VersionNotFoundError
+from team5.errors import CheckpointError, StorageError, Team5Error, VersionNotFoundError
 from team5.inference.inference import LoadedModel, infer, load_model
 from team5.inference.results import Match
 from team5.registry.export import resolve_version
 from team5.registry.integrity import CONFIG_NAME
 from team5.runtime.storage import as_path, is_remote
+from team5.serving.background import BackgroundThread
 
 log = logging.getLogger(__name__)
 
 Then = Callable[["LoadedModel | Team5Error"], None]
 # What identifies the files a version was loaded from.
-Signature = tuple[int, ...]
+Signature = tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
 class _Kept:
     model: LoadedModel
-    signature: Signature | None
+    signature: Signature
+
+
+@dataclass(frozen=True)
+class _Task:
+    future: Future[Any]
+    then: Callable[[Any], None]
+    until: float
 
 
 class ModelPool:
-    """Loads versions in a thread of its own, so that those loaded go on answering.
+    """Looks for versions and loads them in other threads, so that those loaded go on answering.
 
     All methods are for the thread that scores.
 
@@ -45,85 +54,120 @@ class ModelPool:
         As for `load_model`.
     max_versions : int
         How many are kept loaded; the least recently used go first.
+    registry_s : float
+        Time until the registry has said what a version is.
     """
 
     def __init__(
-        self, root: str, device: str, max_versions: int, allow: Sequence[str] = ()
+        self,
+        root: str,
+        device: str,
+        max_versions: int,
+        allow: Sequence[str] = (),
+        registry_s: float = 5.0,
     ) -> None:
         self.root = root
         self.device = device
         self.allow = allow
         self.max_versions = max_versions
+        self.registry_s = registry_s
         self.current: LoadedModel | None = None
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._loading: dict[str, tuple[Future[_Kept], list[Then]]] = {}
-        self._thread = ThreadPoolExecutor(1, "load")
+        self._waiting: dict[str, list[Then]] = {}
+        self._tasks: list[_Task] = []
+        self._registry, self._loader = BackgroundThread(), BackgroundThread()
         self._wake_reader, self._wake_writer = os.pipe()
 
     @property
     def wake(self) -> int:
-        """A file descriptor that can be read when something has been loaded."""
+        """A file descriptor that can be read when something has been found or loaded."""
         return self._wake_reader
 
     @property
-    def versions(self) -> tuple[str, ...]:
-        return tuple(self._kept)
+    def is_waiting(self) -> bool:
+        """Whether a version is being looked for or loaded."""
+        return bool(self._tasks)
 
     def get(self, version: str | None, then: Then) -> None:
-        """Call ``then`` with a version's model, or the error; at once if it is loaded."""
+        """Call ``then`` with a version's model or the error; at once where none is named."""
         if version is None:
             then(self.current or VersionNotFoundError("no version is loaded yet. Try again soon."))
             return
-        try:
-            name = version if version in self._kept else resolve_version(self.root, version)
-            kept = self._kept.get(name)
-            if kept is None or kept.signature != self._signature(name):
-                self._load(resolve_version(self.root, name), then)
+
+        def use(identity: tuple[str, Signature] | Team5Error) -> None:
+            if isinstance(identity, Team5Error):
+                then(identity)
                 return
-        except Team5Error as error:
-            then(error)
-            return
-        self._kept.move_to_end(name)
-        then(kept.model)
+            name, signature = identity
+            kept = self._kept.get(name)
+            if kept is None or kept.signature != signature:
+                self._load(name, then)
+                return
+            self._kept.move_to_end(name)
+            then(kept.model)
+
+        self._start(self._registry, lambda: self._identify(version), use, self.registry_s)
 
     def renew(self, version: str | None, then: Then) -> None:
         """Load a version, the latest by default, and let it answer where none is named."""
 
-        def use(found: LoadedModel | Team5Error) -> None:
-            if isinstance(found, LoadedModel):
-                self.current = found
-            then(found)
+        def use(model: LoadedModel | Team5Error) -> None:
+            if isinstance(model, LoadedModel):
+                self.current = model
+            then(model)
 
         self.get(version or "latest", use)
 
     def collect(self) -> None:
-        """Hand over what has been loaded by now."""
-        for name, (future, waiting) in list(self._loading.items()):
-            if not future.done():
+        """Hand over what has been found and loaded by now, and give up what takes too long."""
+        for task in list(self._tasks):
+            if task.future.done():
+                os.read(self._wake_reader, 1)
+                error = task.future.exception()
+                result = error or task.future.result()
+                if error is not None and not isinstance(error, Team5Error):
+                    log.error("a version cannot be loaded", exc_info=error)
+                    result = CheckpointError(f"the version cannot be loaded: {error}.")
+            elif time.monotonic() > task.until:
+                result = StorageError(
+                    f"the folder of versions has not answered within {self.registry_s:g} s. Ask "
+                    "without version=, or try again later."
+                )
+            else:
                 continue
-            os.read(self._wake_reader, 1)
-            del self._loading[name]
-            error = future.exception()
-            if error is not None and not isinstance(error, Team5Error):
-                log.error("%s cannot be loaded", name, exc_info=error)
-                error = CheckpointError(f"{name} cannot be loaded: {error}.")
-            if error is None:
-                self._kept[name] = future.result()
-                self._kept.move_to_end(name)
-            for then in waiting:
-                then(error or future.result().model)
+            self._tasks.remove(task)
+            task.then(result)
         self._unload()
 
-    def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+    def _start(
+        self,
+        thread: BackgroundThread,
+        function: Callable[[], Any],
+        then: Callable[[Any], None],
+        limit_s: float = math.inf,
+    ) -> None:
+        future = thread.submit(function)
+        self._tasks.append(_Task(future, then, time.monotonic() + limit_s))
+        future.add_done_callback(lambda _: os.write(self._wake_writer, b"."))
 
     def _load(self, name: str, then: Then) -> None:
-        if name in self._loading:
-            self._loading[name][1].append(then)
+        if name in self._waiting:
+            self._waiting[name].append(then)
             return
-        future = self._thread.submit(self._load_warm, name)
-        self._loading[name] = future, [then]
-        future.add_done_callback(lambda _: os.write(self._wake_writer, b"."))
+        self._waiting[name] = [then]
+
+        def use(kept: _Kept | Team5Error) -> None:
+            if isinstance(kept, _Kept):
+                self._kept[name] = kept
+                self._kept.move_to_end(name)
+            for waiting in self._waiting.pop(name):
+                waiting(kept.model if isinstance(kept, _Kept) else kept)
+
+        self._start(self._loader, lambda: self._load_warm(name), use)
+
+    def _identify(self, version: str) -> tuple[str, Signature]:
+        name = resolve_version(self.root, version)
+        return name, self._signature(name)
 
     def _load_warm(self, name: str) -> _Kept:
         signature = self._signature(name)
@@ -134,7 +178,7 @@ class ModelPool:
                 raise CheckpointError(f"{name} answers with no number. Use another version.")
         return _Kept(model, signature)
 
-    def _signature(self, name: str) -> Signature | None:
+    def _signature(self, name: str) -> Signature:
         if is_remote(self.root):
             return None
         try:

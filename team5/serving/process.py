@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,48 +15,39 @@ from typing import Any
 from team5.serving.channel import encode, read_message
 
 _GRACE_S = 5.0
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
 class Process:
-    """A module of team5 that runs beside the server and takes messages.
+    """A module of team5 that runs in its own process and takes messages over a socket.
 
-    It ends when the socket is closed, so that none is left behind however the server ends.
+    Attributes
+    ----------
+    socket : socket.socket
+        The server's end; `connect` makes streams of it.
     """
 
-    def __init__(
-        self,
-        child: subprocess.Popen[bytes],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._child = child
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def start(cls, module: str, *arguments: str) -> Process:
+    def __init__(self, module: str, *arguments: str) -> None:
         """Run ``python -m module --socket N arguments``."""
-        ours, theirs = socket.socketpair()
+        self._writer: asyncio.StreamWriter | None = None
+        self.socket, theirs = socket.socketpair()
         # The package is found where it was found here, whatever the folder.
         paths = os.pathsep.join(path for path in sys.path if path)
         with theirs:
             number = theirs.fileno()
-            child = subprocess.Popen(  # noqa: S603  (our own module; returns at once)
+            self._child = subprocess.Popen(  # noqa: S603  (our own module; returns at once)
                 [sys.executable, "-m", module, "--socket", str(number), *arguments],
                 pass_fds=[number],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": paths},
             )
-        reader, writer = await asyncio.open_connection(sock=ours)
-        return cls(child, reader, writer)
 
-    @property
-    def pid(self) -> int:
-        return self._child.pid
+    async def connect(self) -> None:
+        self._reader, self._writer = await asyncio.open_connection(sock=self.socket)
 
     def send(self, message: Any) -> None:
-        """Send a message; whether it arrives, the answer tells."""
-        if not self._writer.is_closing():
+        """Send a message; the answer tells whether it has arrived."""
+        if self._writer is not None and not self._writer.is_closing():
             self._writer.write(encode(message))
 
     async def receive(self) -> Any:
@@ -71,10 +65,24 @@ class Process:
         self._child.kill()
 
     async def close(self) -> None:
-        """Let the process end, and see to it that it does."""
-        self._writer.close()
+        """Let the process end, and make sure that it does."""
+        with contextlib.suppress(OSError):  # the other side has closed it already
+            self.socket.shutdown(socket.SHUT_RDWR)
+        if self._writer is None:
+            self.socket.close()
+        else:
+            self._writer.close()
         try:
             await asyncio.to_thread(self._child.wait, _GRACE_S)
         except subprocess.TimeoutExpired:
             self._child.kill()
             await asyncio.to_thread(self._child.wait)
+
+
+def end_with_parent() -> None:
+    """Have the system end this process with the one that started it, whatever it is doing then."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,50 +1,213 @@
-"""Uploaded files, read as files of one's own are, once it is sure that they unfold to nothing."""
+"""Uploaded files: parsed from a request, checked, and read as files of one's own are."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import pickle
 import re
 import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from team5.errors import DataError, Team5Error
-from team5.search.reading import numbered_records, read_candidates
-from team5.serving.messages import Contents, Upload
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
+from team5.chemistry.adducts import parse_adduct
+from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.data.conditions import Conditions
+from team5.data.records import Record
+from team5.data.spectrum import text_or_none
+from team5.errors import ConfigError, DataError, Team5Error
+from team5.search.reading import UNANSWERABLE, Candidate, numbered_records, read_candidates
+from team5.serving.items import check_atoms, parse_json
+from team5.serving.messages import Contents, Query
+from team5.serving.settings import Limits
+
+_FILES = ("spectra", "candidates")
+_OPTIONS = ("adduct", "precursor_mz", "collision_energy", "instrument_type", "max_error")
+_MAX_FIELDS = 20
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"PAR1")
-_XML_ENCODING = re.compile(rb"<\?xml[^>]*encoding\s*=\s*[\"']([^\"']+)", re.IGNORECASE)
+_XML_ENCODING = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([^\"']+)", re.IGNORECASE)
 _XML_ENCODINGS = {b"utf-8", b"us-ascii", b"ascii", b"iso-8859-1", b"windows-1252"}
 
 
-def read_uploads(spectra: Upload, candidates: Upload | None) -> Contents:
-    """Read a file of spectra and, if there is one, a file of candidates.
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    name: str
+    content: bytes
+
+
+def read_spectra_as_json(content_type: str, body: bytes, limits: Limits) -> bytes:
+    """Return the answer to POST /spectra/read.
 
     Raises
     ------
-    DataError
-        If one of them cannot be read, or nothing in it can be used.
+    ConfigError, DataError
+        If the request is none, or a file cannot be read.
     """
+    given = _parse(content_type, body)
     left_out: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="team5-") as folder:
+    with _folder() as folder:
+        records = _read(folder, given["spectra"], limits, left_out)
+        spectra = [_to_dict(place, record) for place, record in records]
+    return json.dumps({"spectra": spectra, "left_out": left_out}).encode() + b"\n"
 
-        def bare(text: str) -> str:
-            return text.replace(f"{folder}/spectra/", "").replace(f"{folder}/candidates/", "")
 
-        def report(text: str) -> None:
-            left_out.append(bare(text))
+def read_for_ranking(content_type: str, body: bytes, limits: Limits) -> Contents:
+    """Return what POST /rank/file is asked.
 
+    Raises
+    ------
+    ConfigError, DataError, AdductError, MoleculeError
+    """
+    given = _parse(content_type, body)
+    conditions = Conditions(
+        text_or_none(given.get("adduct")),
+        _number(given, "precursor_mz"),
+        given.get("collision_energy"),
+        text_or_none(given.get("instrument_type")),
+    )
+    if conditions.adduct is not None:
+        parse_adduct(conditions.adduct)
+    max_error = _number(given, "max_error")
+    left_out: list[str] = []
+    candidates = None
+    with _folder() as folder:
+        if given["candidates"] is not None:
+            candidates = _read_candidates(folder, given["candidates"], limits, left_out)
+        shared = None if candidates is None else pickle.dumps(candidates)
+        queries = [
+            _to_query(place, record, conditions, shared)
+            for place, record in _read(folder, given["spectra"], limits, left_out)
+        ]
+    return Contents(queries, max(len(candidates or ()), 1), max_error, left_out)
+
+
+def _parse(content_type: str, body: bytes) -> dict[str, Any]:
+    """Return the fields of a request, files as uploads."""
+    if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
+        given = asyncio.run(_parse_form(content_type, body))
+    else:
+        given = parse_json(body)
+        if not isinstance(given, dict):
+            raise ConfigError(
+                'send a form with files (curl -F spectra=@FILE) or JSON: {"spectra": "TEXT"}.'
+            )
+    known = {*_FILES, *(f"{name}_name" for name in _FILES), *_OPTIONS}
+    if unknown := sorted(str(key)[:40] for key in given.keys() - known):
+        raise ConfigError(f"no key {unknown[0]!r} here; there are: {', '.join(sorted(known))}.")
+    files = {name: _upload(given, name) for name in _FILES}
+    if files["spectra"] is None:
+        raise ConfigError("spectra is missing. Send the text of an MGF, MSP or mzML file.")
+    return {**given, **files}
+
+
+async def _parse_form(content_type: str, body: bytes) -> dict[str, Any]:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body
+
+    parser = MultiPartParser(
+        Headers({"content-type": content_type}),
+        chunks(),  # type: ignore[arg-type]  # any asynchronous iterator will do
+        max_files=len(_FILES),
+        max_fields=_MAX_FIELDS,
+        max_part_size=max(len(body), 1),
+    )
+    try:
+        form = await parser.parse()
+    except (MultiPartException, UnicodeDecodeError, KeyError) as error:
+        why = getattr(error, "message", None) or "its parts cannot be told apart"
+        raise ConfigError(f"the form cannot be read: {why}") from error
+    given: dict[str, Any] = {}
+    for key, value in form.multi_items():
+        if key in given:
+            raise ConfigError(f"{key} is given twice. Give it once.")
+        if isinstance(value, UploadFile):
+            given[key] = _Upload(value.filename or "", await value.read())
+        else:
+            given[key] = value
+    return given
+
+
+def _upload(given: Mapping[str, Any], name: str) -> _Upload | None:
+    value = given.get(name)
+    if value is None or isinstance(value, _Upload):
+        return value
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be the text of a file, not {type(value).__name__}.")
+    file_name = given.get(f"{name}_name")
+    return _Upload(
+        file_name if isinstance(file_name, str) else "",
+        value.encode("utf-8", errors="surrogatepass"),
+    )
+
+
+def _number(given: Mapping[str, Any], key: str) -> float | None:
+    value = given.get(key)
+    if value is None or value == "":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"{key}={str(value)[:40]!r} is not a number.") from error
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Make a folder for uploads whose path no error tells."""
+    with tempfile.TemporaryDirectory(prefix="team5-") as name:
+        folder = Path(name)
         try:
-            structures = None
-            if candidates is not None:
-                path = _write(candidates, Path(folder) / "candidates", "candidates.smi")
-                structures = read_candidates(path, report=report)
-            path = _write(spectra, Path(folder) / "spectra", "spectra.txt")
-            records = [(bare(where), record) for where, record in numbered_records(path, report)]
+            yield folder
         except Team5Error as error:
-            raise error.reworded(bare(str(error))) from error
-    return Contents(records, structures, left_out)
+            raise error.reworded(_bare(str(error), folder)) from error
 
 
-def _write(upload: Upload, folder: Path, fallback: str) -> Path:
+def _bare(text: str, folder: Path) -> str:
+    return text.replace(f"{folder}/spectra/", "").replace(f"{folder}/candidates/", "")
+
+
+def _read(
+    folder: Path, upload: _Upload, limits: Limits, left_out: list[str]
+) -> Iterator[tuple[str, Record]]:
+    path = _write(upload, folder / "spectra", "spectra.txt")
+    records = numbered_records(path, lambda text: left_out.append(_bare(text, folder)))
+    for number, (place, record) in enumerate(records):
+        if number >= limits.spectra:
+            raise ConfigError(
+                f"more than {limits.spectra:,} spectra, the most that are taken at once. "
+                "Send several files."
+            )
+        yield _bare(place, folder), record
+
+
+def _read_candidates(
+    folder: Path, upload: _Upload, limits: Limits, left_out: list[str]
+) -> list[Candidate]:
+    n_candidates = 0
+
+    def parse(smiles: str) -> Molecule:
+        nonlocal n_candidates
+        n_candidates += 1
+        if n_candidates > limits.candidates:
+            raise ConfigError(
+                f"{n_candidates:,} candidates or more; at most {limits.candidates:,} are taken at "
+                "once. Send several files."
+            )
+        check_atoms(smiles, limits)
+        return parse_smiles(smiles)
+
+    path = _write(upload, folder / "candidates", "candidates.smi")
+    return read_candidates(
+        path, report=lambda text: left_out.append(_bare(text, folder)), parse=parse
+    )
+
+
+def _write(upload: _Upload, folder: Path, fallback: str) -> Path:
     _check_harmless(upload)
     folder.mkdir()
     # Of the name only letters count: it is never a path.
@@ -54,14 +217,14 @@ def _write(upload: Upload, folder: Path, fallback: str) -> Path:
     return path
 
 
-def _check_harmless(upload: Upload) -> None:
+def _check_harmless(upload: _Upload) -> None:
     """Refuse what unfolds when it is read, or points elsewhere.
 
     Raises
     ------
     DataError
     """
-    name, content = upload.name, upload.content
+    name, content = upload.name[:80], upload.content
     if content.startswith(_PACKED) or content[257:262] == b"ustar":
         raise DataError(f"{name}: a packed file. Send it unpacked, as text.")
     if b"\0" in content:
@@ -74,3 +237,31 @@ def _check_harmless(upload: Upload) -> None:
     # Entities can unfold without bound or name files of this machine; mzML has none.
     if re.search(rb"<!(DOCTYPE|ENTITY)", content, re.IGNORECASE):
         raise DataError(f"{name}: XML with a DOCTYPE, which no mzML file has. Export it again.")
+
+
+def _to_query(place: str, record: Record, conditions: Conditions, shared: bytes | None) -> Query:
+    candidates = shared
+    if shared is None:
+        if record.smiles is None:
+            reason = "no SMILES. Send candidates to rank structures."
+            return Query(place, left_out=f"{place}: {reason} Left out.")
+        candidates = pickle.dumps([Candidate(record.smiles)])
+    try:
+        spectrum = conditions.fill(record.spectrum)
+    except UNANSWERABLE as error:
+        return Query(place, left_out=f"{place}: {error} Left out.")
+    return Query(place, pickle.dumps(spectrum), candidates)
+
+
+def _to_dict(place: str, record: Record) -> dict[str, Any]:
+    """Return a spectrum of a file as POST /spectra/read shows it."""
+    spectrum = record.spectrum
+    names = ("precursor_mz", "adduct", "collision_energy", "instrument_type", "ion_mode")
+    return {
+        "identifier": spectrum.identifier,
+        "place": place,
+        "mzs": spectrum.mzs.tolist(),
+        "intensities": spectrum.intensities.tolist(),
+        **{name: getattr(spectrum, name) for name in names},
+        "smiles": record.smiles,
+    }

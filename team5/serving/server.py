@@ -12,12 +12,12 @@ from team5.errors import ConfigError
 from team5.registry.export import resolve_version
 from team5.serving.app import make_app
 from team5.serving.backend import Backend
+from team5.serving.budget import Budget
 from team5.serving.messages import Loaded
 from team5.serving.metrics import Metrics
 from team5.serving.protocol import BoundedProtocol
 from team5.serving.service import Service
 from team5.serving.settings import TOKEN_VARIABLE, Limits, Settings
-from team5.serving.watch import watch
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -41,13 +41,14 @@ def serve(settings: Settings) -> int:
 async def _serve(settings: Settings, listening: socket.socket) -> None:
     metrics = Metrics()
     backend = Backend(settings, metrics)
-    service = Service(settings, backend, metrics)
+    budget = Budget(int(settings.limits.memory_mb * 1_000_000))
+    service = Service(settings, backend, metrics, budget)
     watching = None
     try:
         loaded = await backend.start()
-        watching = asyncio.create_task(watch(settings, backend))
+        watching = asyncio.create_task(service.registry.watch(settings, backend))
         config = uvicorn.Config(
-            make_app(service),
+            make_app(service, budget),
             http=_protocol(settings.limits),
             ws="none",
             lifespan="off",
@@ -56,15 +57,26 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             server_header=False,
             # Accepted at a time, before those too many are dropped: file descriptors must last.
             backlog=256,
-            timeout_graceful_shutdown=int(settings.shutdown_s),
+            # Requests that are not answered by then have been refused; see `Service.stop`.
+            timeout_graceful_shutdown=int(settings.shutdown_s) + 5,
         )
         _announce(settings, loaded, _address(listening))
-        await uvicorn.Server(config).serve(sockets=[listening])
+        await _Server(config, service).serve(sockets=[listening])
     finally:
         if watching is not None:
             watching.cancel()
         await service.close()
         await backend.close()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._service.stop()
+        await super().shutdown(sockets)
 
 
 def _announce(settings: Settings, loaded: Loaded, address: str) -> None:

@@ -1,89 +1,97 @@
-"""What the routes ask for: from the body of a request to the answer, as long as it is wanted."""
+"""What the routes need: from the body of a request to its answer, as long as it is wanted."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Iterator
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 from fastapi import Request
 
-from team5.errors import ConfigError, LateError, Team5Error, TooLargeError
-from team5.serving.answers import ClientGone, error_detail
-from team5.serving.aside import Aside
-from team5.serving.backend import Backend
-from team5.serving.files import check_contents, error_line, rank_lines
-from team5.serving.items import Item, check_item, parse_drawing, parse_json
+from team5.errors import LateError, Team5Error, TooLargeError, WorkerError
+from team5.serving.answers import ClientGone
+from team5.serving.backend import Backend, Caller
+from team5.serving.budget import Budget, Claim
+from team5.serving.calls import Helper
+from team5.serving.files import error_line, rank_lines
+from team5.serving.items import Item, Prepared, prepare, to_error_json
 from team5.serving.messages import Contents
 from team5.serving.metrics import Metrics
+from team5.serving.registry import Registry
 from team5.serving.settings import Settings
-from team5.serving.uploads import FileQuestion
 
 T = TypeVar("T")
 
+# Larger bodies are parsed outside the event loop.
+_LARGE_BYTES = 100_000
+# Memory of a body and of what is made of it.
+_BYTES_PER_BYTE = 4
+# Items of a request under way at once: enough for any batch.
+_ITEMS_AHEAD = 256
+
 
 class Service:
-    """What the routes share."""
+    """State and steps that the routes share."""
 
-    def __init__(self, settings: Settings, backend: Backend, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, backend: Backend, metrics: Metrics, budget: Budget
+    ) -> None:
         self.settings = settings
         self.backend = backend
         self.metrics = metrics
-        self._files = Aside("read", settings.limits.read_s)
-        self._drawings = Aside("draw", settings.limits.read_s)
+        self.registry = Registry(settings)
+        limits = settings.limits
+        # Loading what reads files takes seconds, in which nothing else of that helper starts.
+        self._files = Helper(limits, budget, "team5.serving.reading", "matchms.importing")
+        self._others = Helper(limits, budget, "team5.serving.drawing")
+        self._stopped = asyncio.Event()
 
-    async def predict(self, body: bytes, version: str | None) -> bytes:
-        """Return the answer to the body of POST /predict."""
+    async def prepare(self, request: Request) -> Prepared:
+        """Return the questions of POST /predict."""
+        body = await self.read_body(request)
+        if len(body) <= _LARGE_BYTES:
+            return prepare(body, self.settings.limits)
+        return await self.while_wanted(request, self.call_helper("prepare", body))
+
+    async def predict(self, prepared: Prepared, version: str | None, claim: Claim) -> bytes:
+        """Return the answer to POST /predict."""
+        with self.backend.room(prepared.n_pairs, claim) as caller:
+            if prepared.frame is None and isinstance(item := prepared.items[0], Item):
+                return await self.backend.answer(item, version, caller) + b"\n"
+            before, after = prepared.frame or (b"", b"")
+            answers = await self._answer_all(prepared.items, version, caller)
+            return before + b", ".join(answers) + after + b"\n"
+
+    async def _answer_all(
+        self, items: list[Item | bytes], version: str | None, caller: Caller
+    ) -> list[bytes]:
+        answers: list[bytes] = [b""] * len(items)
+
+        async def answer_some(numbers: Iterator[int]) -> None:
+            for number in numbers:
+                item = items[number]
+                try:
+                    if isinstance(item, Item):
+                        answer = await self.backend.answer(item, version, caller)
+                        answers[number] = b'{"answer": ' + answer + b"}"
+                    else:
+                        answers[number] = item
+                except Team5Error as error:
+                    if error.exit_code != 2:
+                        raise  # not the item's fault: none of them is answered
+                    answers[number] = to_error_json(error, number)
+
+        numbers = iter(range(len(items)))
+        n_ahead = min(len(items), _ITEMS_AHEAD)
+        tasks = [asyncio.create_task(answer_some(numbers)) for _ in range(n_ahead)]
         try:
-            return await self._predict(parse_json(body), version) + b"\n"
-        except RecursionError as error:
-            raise ConfigError("the body is nested too deeply. Give plain lists.") from error
-
-    async def _predict(self, given: Any, version: str | None) -> bytes:
-        if isinstance(given, dict) and "items" in given:
-            if len(given) > 1 or not isinstance(given["items"], list):
-                raise ConfigError('{"items": [...]} takes a list, and nothing beside it.')
-            return b'{"items": ' + await self._predict_all(given["items"], version) + b"}"
-        if isinstance(given, list):
-            return await self._predict_all(given, version)
-        item = check_item(given, self.settings.limits)
-        with self.backend.room(item.n_pairs) as caller:
-            return await self.backend.answer(item, version, caller)
-
-    async def _predict_all(self, given: list[Any], version: str | None) -> bytes:
-        items: list[Item | Team5Error] = []
-        for one in given:
-            try:
-                items.append(check_item(one, self.settings.limits))
-            except Team5Error as error:
-                items.append(error)
-        n_pairs = sum(item.n_pairs for item in items if isinstance(item, Item))
-        most = self.settings.limits.candidates
-        if max(n_pairs, len(items)) > most:
-            raise ConfigError(
-                f"{max(n_pairs, len(items)):,} pairs of a structure and a spectrum; at most "
-                f"{most:,} are taken at once. Send several requests."
-            )
-
-        async def answer(number: int, caller: int) -> bytes:
-            item = items[number]
-            try:
-                if isinstance(item, Item):
-                    found = await self.backend.answer(item, version, caller)
-                    return b'{"answer": ' + found + b"}"
-                raise item
-            except Team5Error as error:
-                if error.exit_code != 2:
-                    raise  # not the item's fault: none of them is answered
-                detail = error_detail(error, f"items[{number}]")
-                return json.dumps({"error": detail}).encode()
-
-        with self.backend.room(n_pairs) as caller:
-            found = await asyncio.gather(*(answer(number, caller) for number in range(len(items))))
-        return b"[" + b", ".join(found) + b"]"
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return answers
 
     async def while_wanted(
         self, request: Request, work: Awaitable[T], until: float | None = None
@@ -101,38 +109,40 @@ class Service:
             If the caller has closed the connection; the work is cancelled.
         LateError
             If the time is up.
+        WorkerError
+            If the server ends.
         """
         task = asyncio.ensure_future(work)
         gone = asyncio.ensure_future(_disconnected(request))
+        stopped = asyncio.ensure_future(self._stopped.wait())
         left_s = self.settings.limits.request_s if until is None else until - time.monotonic()
         try:
-            await asyncio.wait({task, gone}, timeout=max(left_s, 0), return_when="FIRST_COMPLETED")
+            await asyncio.wait(
+                {task, gone, stopped}, timeout=max(left_s, 0), return_when="FIRST_COMPLETED"
+            )
             if task.done():
                 return task.result()
             if gone.done():
                 self.metrics.abandoned()
                 raise ClientGone
-            raise self._late()
+            if stopped.done():
+                raise WorkerError("the server is stopping. Send the request again soon.")
+            raise LateError(
+                f"no answer within {self.settings.limits.request_s:g} s. Ask for fewer candidates "
+                "at once, or try later."
+            )
         finally:
-            for one in (task, gone):
+            for one in (task, gone, stopped):
                 one.cancel()
-            await asyncio.gather(task, gone, return_exceptions=True)
+            await asyncio.gather(task, gone, stopped, return_exceptions=True)
 
-    async def draw(self, body: bytes) -> str:
-        """Return the answer to the body of POST /draw."""
-        question = parse_drawing(parse_json(body), self.settings.limits)
-        svg: str = await self._drawings.call(*question)
-        return svg
+    async def call_helper(self, task: str, body: bytes, *arguments: Any) -> Any:
+        """Return what a helper process makes of a body."""
+        helper = self._files if task.startswith("read") else self._others
+        limits = self.settings.limits
+        return await helper.call(task, *arguments, body, limits, n_bytes=len(body))
 
-    async def read(self, asked: FileQuestion) -> Contents:
-        """Return what uploaded files hold."""
-        contents: Contents = await self._files.call(asked.spectra, asked.candidates)
-        check_contents(contents, self.settings.limits)
-        return contents
-
-    async def rank_lines(
-        self, request: Request, contents: Contents, asked: FileQuestion, version: str | None
-    ) -> AsyncGenerator[bytes]:
+    async def rank_file(self, request: Request, version: str | None) -> AsyncGenerator[bytes]:
         """Yield the lines of POST /rank/file; after the first one, an error is a line too.
 
         Raises
@@ -140,13 +150,14 @@ class Service:
         Team5Error
             In place of the first line.
         """
+        until = time.monotonic() + self.settings.limits.request_s
+        contents: Contents = await self.read_file(request, "read_for_ranking", until)
         if version is None and self.backend.current is not None:
             version = self.backend.current.version  # one for the whole file
-        until = time.monotonic() + self.settings.limits.request_s
         n_lines = 0
         try:
-            with self.backend.room(len(contents.candidates or ())) as caller:
-                ranked = rank_lines(self.backend, contents, asked, version, caller)
+            with self.backend.room(contents.n_candidates, claim_of(request)) as caller:
+                ranked = rank_lines(self.backend, contents, version, caller)
                 async with aclosing(ranked) as lines:
                     while line := await self.while_wanted(request, anext(lines, b""), until):
                         n_lines += 1
@@ -158,19 +169,11 @@ class Service:
                 raise
             yield error_line(error)
 
-    async def warm(self) -> None:
-        """Start what somebody who has opened the page will soon need."""
-        await asyncio.gather(self._files.warm(), self._drawings.warm())
-
-    async def close(self) -> None:
-        """Let the helper processes go."""
-        await asyncio.gather(self._files.close(), self._drawings.close())
-
-    def _late(self) -> LateError:
-        return LateError(
-            f"no answer within {self.settings.limits.request_s:g} s. Ask for fewer candidates at "
-            "once, or try later."
-        )
+    async def read_file(self, request: Request, task: str, until: float | None = None) -> Any:
+        """Return what a helper process makes of uploaded files."""
+        body = await self.read_body(request)
+        content_type = request.headers.get("content-type", "")
+        return await self.while_wanted(request, self.call_helper(task, body, content_type), until)
 
     async def read_body(self, request: Request) -> bytes:
         """Return the body of a request.
@@ -179,10 +182,12 @@ class Service:
         ------
         TooLargeError
             If it is larger than allowed; what is beyond is not read.
+        OverloadedError
+            If there is no memory for it.
         LateError
             If it does not come.
         """
-        limits = self.settings.limits
+        limits, claim = self.settings.limits, claim_of(request)
         body = bytearray()
         try:
             async with asyncio.timeout(limits.body_s):
@@ -192,9 +197,30 @@ class Service:
                         raise TooLargeError(
                             f"the body is larger than {limits.body_mb:g} MB. Send less at once."
                         )
+                    claim.grow(_BYTES_PER_BYTE * len(chunk))
         except TimeoutError as error:
             raise LateError(f"the body did not come within {limits.body_s:g} s.") from error
         return bytes(body)
+
+    async def warm(self) -> None:
+        """Start what somebody who has opened the page will soon need."""
+        self._files.start()
+        self._others.start()
+
+    def stop(self) -> None:
+        """Answer what can be answered in the time there is to stop, and refuse the rest at once."""
+        self.backend.refuse_beyond(self.settings.shutdown_s)
+        asyncio.get_running_loop().call_later(self.settings.shutdown_s, self._stopped.set)
+
+    async def close(self) -> None:
+        """Let the helper processes go."""
+        await asyncio.gather(self._files.close(), self._others.close())
+
+
+def claim_of(request: Request) -> Claim:
+    """Return a request's claim on the memory there is."""
+    claim: Claim = request.scope["state"]["claim"]
+    return claim
 
 
 async def _disconnected(request: Request) -> None:

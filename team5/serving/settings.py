@@ -1,4 +1,4 @@
-"""What a server is told: configs/serve.yaml as checked values."""
+"""Settings of a server: configs/serve.yaml as checked values."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ class Limits:
     peaks: int = 2000
     atoms: int = 1000
     candidates: int = 10_000
+    spectra: int = 10_000
+    memory_mb: float = 1000
     queue_requests: int = 256
     queue_pairs: int = 20_000
     request_s: float = 300
     headers_s: float = 20
     body_s: float = 30
     stalled_s: float = 60
-    read_s: float = 60
+    read_s: int = 10
+    registry_s: float = 5
     connections: int = 512
 
     @property
@@ -47,6 +50,7 @@ class Settings:
     port: int = 8000
     token: str | None = field(default=None, repr=False)
     cors_origins: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     batch_pairs: int = 32
     max_versions: int = 2
@@ -65,21 +69,24 @@ class Settings:
             If a value is none that a server can work with.
         """
         limits = {key: _positive(f"limits.{key}", value) for key, value in config["limits"].items()}
-        own = {**config, "limits": Limits(**limits)}
-        origins = own["cors_origins"] or []
-        if not isinstance(origins, list) or not all(isinstance(one, str) for one in origins):
-            raise ConfigError("cors_origins= takes a list: cors_origins=[https://lab.example.org].")
-        own["cors_origins"] = tuple(origins)
-        own["allow"] = tuple(check_allow(own["allow"]))
+        values = {**config, "limits": Limits(**limits)}
+        for key, example in (("cors_origins", "https://lab.example.org"), ("names", "lab-server")):
+            listed = values[key] or []
+            if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+                raise ConfigError(f"{key}= takes a list: {key}=[{example}].", argument=key)
+            values[key] = tuple(listed)
+        values["allow"] = tuple(check_allow(values["allow"]))
         for key in ("batch_pairs", "max_versions", "poll_s", "shutdown_s", "stuck_s"):
-            _positive(key, own[key])
-        port = own["port"]
+            _positive(key, values[key])
+        port = values["port"]
         if not isinstance(port, int) or not 0 <= port <= 65535:
             raise ConfigError(f"port={port}: give a number from 1 to 65535, or 0 for a free one.")
-        if not isinstance(own["threads"], int) or own["threads"] < 0:
-            raise ConfigError(f"threads={own['threads']}: give a number, 0 for torch's own choice.")
-        token = own["token"] or os.environ.get(TOKEN_VARIABLE) or None
-        return cls(**{**own, "token": None if token is None else str(token)})
+        if not isinstance(values["threads"], int) or values["threads"] < 0:
+            raise ConfigError(
+                f"threads={values['threads']}: give a number, 0 for torch's own choice."
+            )
+        token = values["token"] or os.environ.get(TOKEN_VARIABLE) or None
+        return cls(**{**values, "token": None if token is None else str(token)})
 
 
 def _positive(key: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import logging
+import os
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ from team5.serving.batcher import Batcher
 from team5.serving.channel import Channel
 from team5.serving.messages import Answered, Ask, Cancel, Fault, Load, Loaded, Rank, Refused
 from team5.serving.models import ModelPool
+from team5.serving.process import end_with_parent
 
 _TRIM_S = 3.0
 
@@ -43,7 +45,7 @@ class Worker:
     def run(self) -> Never:
         """Work until the server is gone."""
         while True:
-            wait_s = 0 if len(self._batcher) else None
+            wait_s = 0 if len(self._batcher) else 1 if self._pool.is_waiting else None
             for message in self._channel.receive(wait_s, wake=self._pool.wake):
                 self._take(message)
             self._pool.collect()
@@ -84,8 +86,8 @@ class Worker:
             self._channel.send(Loaded(found.version, found.version_hash))
 
 
-def main() -> int:
-    """Run as a process of the server; returns the exit code."""
+def main() -> Never:
+    """Run as a process of the server, until that is gone."""
     parser = argparse.ArgumentParser(description="Started by serve.py.")
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--root", required=True)
@@ -93,8 +95,10 @@ def main() -> int:
     parser.add_argument("--max-versions", type=int, required=True)
     parser.add_argument("--batch-pairs", type=int, required=True)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--registry-s", type=float, default=5.0)
     parser.add_argument("--allow", nargs="*", default=[])
     given = parser.parse_args()
+    end_with_parent()
     # Both reach the whole process group; the server answers what is under way before it lets go.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -102,14 +106,12 @@ def main() -> int:
     if given.threads:
         torch.set_num_threads(given.threads)
     channel = Channel(socket.socket(fileno=given.socket))
-    pool = ModelPool(given.root, given.device, given.max_versions, given.allow)
+    pool = ModelPool(given.root, given.device, given.max_versions, given.allow, given.registry_s)
     try:
         Worker(channel, pool, given.batch_pairs).run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return 0
-    finally:
-        pool.close()
+        os._exit(0)  # whatever the other threads are waiting for
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

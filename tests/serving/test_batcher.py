@@ -1,6 +1,7 @@
 """Who is served when, and what becomes of mistakes; without HTTP."""
 
 import json
+import pickle
 
 import pytest
 
@@ -11,6 +12,10 @@ from team5.serving.messages import Answered, Ask, Progress
 from tests.serving.conftest import INTENSITIES, MZS, SMILES
 
 QUESTION = {"smiles": SMILES, "mzs": MZS, "intensities": INTENSITIES}
+
+
+def asking(job: int, caller: int, question: dict) -> Ask:
+    return Ask(job, caller, pickle.dumps(question))
 
 
 @pytest.fixture
@@ -34,7 +39,7 @@ def finish(batcher) -> None:
 
 def test_batch_is_sized_by_pairs(batcher, said, model):
     for job, n in enumerate((30, 5, 1)):
-        batcher.add(Ask(job, job, {**QUESTION, "smiles": [SMILES] * n}), model)
+        batcher.add(asking(job, job, {**QUESTION, "smiles": [SMILES] * n}), model)
     finish(batcher)
     sizes = [message.n_pairs for message in said if isinstance(message, Progress)]
     assert sum(sizes) == 36
@@ -42,9 +47,9 @@ def test_batch_is_sized_by_pairs(batcher, said, model):
 
 
 def test_small_question_does_not_wait_for_a_large_one(batcher, said, model):
-    batcher.add(Ask(0, 0, {**QUESTION, "smiles": [SMILES] * 500}), model)
+    batcher.add(asking(0, 0, {**QUESTION, "smiles": [SMILES] * 500}), model)
     batcher.step()
-    batcher.add(Ask(1, 1, QUESTION), model)
+    batcher.add(asking(1, 1, QUESTION), model)
     for _ in range(3):
         batcher.step()
     assert answered(said) == [1]
@@ -52,9 +57,9 @@ def test_small_question_does_not_wait_for_a_large_one(batcher, said, model):
 
 def test_caller_of_many_items_has_no_more_turns_than_one_of_a_single_item(batcher, said, model):
     for job in range(500):
-        batcher.add(Ask(job, 0, QUESTION), model)
+        batcher.add(asking(job, 0, QUESTION), model)
     batcher.step()
-    batcher.add(Ask(999, 1, QUESTION), model)
+    batcher.add(asking(999, 1, QUESTION), model)
     for _ in range(4):
         batcher.step()
     assert 999 in answered(said)
@@ -62,10 +67,10 @@ def test_caller_of_many_items_has_no_more_turns_than_one_of_a_single_item(batche
 
 
 def test_large_question_ends_while_small_ones_keep_coming(batcher, said, model):
-    batcher.add(Ask(0, 0, {**QUESTION, "smiles": [SMILES] * 100}), model)
+    batcher.add(asking(0, 0, {**QUESTION, "smiles": [SMILES] * 100}), model)
     for job in range(1, 200):
         for extra in range(5):
-            batcher.add(Ask(1000 * extra + job, job, QUESTION), model)
+            batcher.add(asking(1000 * extra + job, job, QUESTION), model)
         batcher.step()
         if 0 in answered(said):
             return
@@ -73,12 +78,12 @@ def test_large_question_ends_while_small_ones_keep_coming(batcher, said, model):
 
 
 def test_cancelled_job_costs_nothing_from_then_on(batcher, said, model):
-    batcher.add(Ask(0, 0, {**QUESTION, "smiles": [SMILES] * 500}), model)
+    batcher.add(asking(0, 0, {**QUESTION, "smiles": [SMILES] * 500}), model)
     batcher.step()
     batcher.cancel(0)
     batcher.cancel(0)
     assert len(batcher) == 0
-    batcher.add(Ask(1, 1, QUESTION), model)
+    batcher.add(asking(1, 1, QUESTION), model)
     finish(batcher)
     assert answered(said) == [1]
     assert said[-1].n_pairs == 1
@@ -94,7 +99,7 @@ def test_mistake_of_ours_fails_only_the_job_it_is_in(batcher, said, model, monke
 
     monkeypatch.setattr(Question, "score", fail_for_ethanol)
     for job, smiles in enumerate([SMILES, "CCO", "CCN", [SMILES, "CCO"], [SMILES, "CCN"]]):
-        batcher.add(Ask(job, job, {**QUESTION, "smiles": smiles}), model)
+        batcher.add(asking(job, job, {**QUESTION, "smiles": smiles}), model)
     finish(batcher)
     found = {message.job: message for message in said if isinstance(message, Answered)}
     assert sorted(found) == [0, 1, 2, 3, 4]
@@ -104,7 +109,7 @@ def test_mistake_of_ours_fails_only_the_job_it_is_in(batcher, said, model, monke
 
 
 def test_error_comes_back_as_it_was_raised(batcher, said, model):
-    batcher.add(Ask(0, 0, {**QUESTION, "mzs": []}), model)
+    batcher.add(asking(0, 0, {**QUESTION, "mzs": []}), model)
     finish(batcher)
     error = said[0].fault.to_error()
     assert isinstance(error, SpectrumError)

@@ -110,8 +110,10 @@ def test_every_answer_names_version_and_hash(server, model):
             assert (one["version"], one["version_hash"]) == ("v0.1", model.version_hash)
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
-def test_content_type_of_json_does_not_matter(server, kind):
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/ld+json", "application/x-www-form-urlencoded", ""]
+)
+def test_json_may_be_declared_as_curl_does_or_not_at_all(server, kind):
     answer = server.http.post(
         "/predict", content=b'{"smiles": "CCO"}', headers={"content-type": kind}
     )
@@ -149,4 +151,4 @@ def test_versions_are_listed(server):
 def test_what_there_is_not_is_refused_in_json(server, method, path, status):
     answer = server.http.request(method, path)
     assert answer.status_code == status
-    assert set(answer.json()["error"]) == {"type", "message", "where"}
+    assert set(answer.json()["error"]) == {"type", "message", "code", "argument", "where"}

@@ -8,8 +8,9 @@ from team5.chemistry.isomers import N_ISOMERS, make_isomers
 from team5.chemistry.molecule import parse_smiles
 from team5.inference import references
 from team5.serving.batcher import Batcher
-from team5.serving.messages import Answered, Ask, Counted, Progress
+from team5.serving.messages import Answered, Counted, Progress
 from tests.serving.conftest import INTENSITIES, MZS, SMILES, TOLERANCE
+from tests.serving.test_batcher import asking
 from tests.serving.test_predict import answer_of_infer, same
 
 QUESTION = {"smiles": SMILES, "mzs": MZS, "intensities": INTENSITIES}
@@ -60,7 +61,7 @@ def test_references_count_as_candidates_do(server, question):
 def test_isomers_are_work_like_any_other(comparing):
     said = []
     batcher = Batcher(said.append, batch_pairs=8)
-    batcher.add(Ask(0, 0, QUESTION), comparing)
+    batcher.add(asking(0, 0, QUESTION), comparing)
     while len(batcher):
         batcher.step()
     assert Counted(0, 1 + N_ISOMERS) in said
@@ -85,10 +86,10 @@ def test_isomers_of_many_structures_hold_up_nobody(comparing, monkeypatch):
     many = {"smiles": [SMILES] * n, "mzs": [MZS] * n, "intensities": [INTENSITIES] * n}
     said = []
     batcher = Batcher(said.append, batch_pairs=8)
-    batcher.add(Ask(0, 0, many), comparing)
+    batcher.add(asking(0, 0, many), comparing)
     while not made:
         batcher.step()
-    batcher.add(Ask(1, 1, {**QUESTION, "smiles": OTHERS[0]}), comparing)
+    batcher.add(asking(1, 1, {**QUESTION, "smiles": OTHERS[0]}), comparing)
     n_before = len(made)
     while not any(isinstance(message, Answered) for message in said):
         batcher.step()

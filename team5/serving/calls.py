@@ -1,0 +1,176 @@
+"""Calls to a helper process: several at a time, bounded in time and memory, none for long alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from team5.errors import BusyError, DataError, LateError
+from team5.serving.budget import Budget, Claim
+from team5.serving.channel import encode, read_message
+from team5.serving.messages import Call, Fault
+from team5.serving.process import Process
+from team5.serving.settings import Limits
+
+_MAX_CALLS = 4
+# Time that a call has for itself when others wait.
+_TURN_S = 3.0
+# Memory of a call beyond the libraries: measured on the largest files allowed, with room to spare.
+_CALL_BYTES, _BYTES_PER_BYTE = 50_000_000, 12
+# Then the process is ended, and its memory given back.
+_IDLE_S = 300.0
+
+
+@dataclass(eq=False, slots=True)
+class _Running:
+    pid: int
+    since: float = field(default_factory=time.monotonic)
+    crowded_out: bool = False
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+
+class Helper:
+    """A helper process, started when it is first needed and ended when nobody needs it.
+
+    Parameters
+    ----------
+    limits : Limits
+    budget : Budget
+        Each call claims from it what it may take.
+    load : str
+        Modules that the process loads before the first call.
+    """
+
+    def __init__(self, limits: Limits, budget: Budget, *load: str) -> None:
+        self._limits = limits
+        self._budget = budget
+        self._load = load
+        self._process: Process | None = None
+        self._slots = asyncio.Semaphore(_MAX_CALLS)
+        self._n_waiting = 0
+        self._running: set[_Running] = set()
+        self._idle: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
+
+    async def call(self, task: str, *arguments: Any, n_bytes: int) -> Any:
+        """Return what the helper's function returns for ``n_bytes`` of input.
+
+        Raises
+        ------
+        Team5Error
+            What the function raises; DataError if it took too much memory or time; BusyError,
+            LateError, OverloadedError if others wait.
+        """
+        async with self._slot():
+            claim = Claim(self._budget)
+            claim.grow(_CALL_BYTES + _BYTES_PER_BYTE * n_bytes)
+            try:
+                call = Call(task, arguments, int(self._limits.read_s), claim.n_bytes)
+                value = await self._run(call)
+            finally:
+                claim.release()
+        if isinstance(value, Fault):
+            raise value.to_error()
+        return value
+
+    def start(self) -> None:
+        """Start the process before it is needed."""
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(_IDLE_S, self._end_idle)
+        if self._process is None:
+            self._process = Process("team5.serving.helper", "--load", *self._load)
+
+    async def close(self) -> None:
+        """Let the process go."""
+        if self._idle is not None:
+            self._idle.cancel()
+        process, self._process = self._process, None
+        if process is not None:
+            await process.close()
+
+    async def _run(self, call: Call) -> Any:
+        """Run a call in a child of the helper; a helper that has died is started again, once."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.start()
+            assert self._process is not None  # noqa: S101  (just started)
+            try:
+                socket.send_fds(self._process.socket, [b"."], [theirs.fileno()])
+            except OSError:
+                await self.close()
+                self.start()
+                socket.send_fds(self._process.socket, [b"."], [theirs.fileno()])
+        reader, writer = await asyncio.open_connection(sock=ours)
+        running: _Running | None = None
+        try:
+            running = _Running(await read_message(reader))
+            self._running.add(running)
+            writer.write(encode(call))
+            value = await read_message(reader)
+        except EOFError as error:
+            if running is None or running.crowded_out:
+                raise LateError(
+                    f"this took longer than {_TURN_S:g} s while others were waiting. Send less at "
+                    "once, or try again later."
+                ) from error
+            raise DataError(
+                f"this could not be done within {call.cpu_s} s of processor time and the memory "
+                "there is. Send less at once."
+            ) from error
+        except asyncio.CancelledError:
+            if running is not None:
+                running.kill()
+            raise
+        else:
+            return value
+        finally:
+            if running is not None:
+                self._running.discard(running)
+            writer.close()
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        if self._n_waiting >= self._limits.queue_requests:
+            raise BusyError(f"{self._n_waiting} files and drawings are waiting. Try again later.")
+        self._n_waiting += 1
+        acquiring = asyncio.ensure_future(self._slots.acquire())
+        try:
+            while not (await asyncio.wait({acquiring}, timeout=_TURN_S))[0]:
+                self._crowd_out()
+        except asyncio.CancelledError:
+            if not acquiring.cancel():
+                self._slots.release()
+            raise
+        finally:
+            self._n_waiting -= 1
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _crowd_out(self) -> None:
+        """End the call that has run longest, if it has had its time."""
+        had_turn = time.monotonic() - _TURN_S
+        running = [one for one in self._running if not one.crowded_out]
+        oldest = min(running, key=lambda one: one.since, default=None)
+        if oldest is not None and oldest.since < had_turn:
+            oldest.crowded_out = True
+            oldest.kill()
+
+    def _end_idle(self) -> None:
+        if self._running or self._n_waiting:
+            self.start()
+        else:
+            self._ending = asyncio.ensure_future(self.close())

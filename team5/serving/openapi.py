@@ -11,11 +11,13 @@ from team5.serving.schemas import schema_of
 
 _REFUSALS = {
     401: "a token is wanted",
+    403: "the request comes from another web page, or by a name the server does not go by",
     404: "no such version",
-    413: "the body is too large",
+    413: "the body is too large, or what it asks takes too much memory",
+    415: "the body is declared to be neither JSON nor a form",
     422: "the request cannot be answered: what is wrong with it, and where",
     429: "as much is waiting as the server takes; see Retry-After",
-    503: "not ready, or not in time; see Retry-After",
+    503: "not ready, not in time, or out of memory; see Retry-After",
 }
 _LINES = (
     "Each line is an object with the place of its spectrum in the file and either a Ranking, or "

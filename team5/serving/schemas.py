@@ -125,10 +125,12 @@ class DrawBody(BaseModel):
 
 
 class ErrorDetail(BaseModel):
-    """An error as in Python: its class, its text, and the key of the body it is about."""
+    """An error as in Python: its class, text and code, and the key of the body it is about."""
 
     type: str
     message: str
+    code: str
+    argument: str | None = None
     where: str | None = None
 
 

@@ -195,8 +195,8 @@ def test_connections_beyond_the_limit_are_told_to_come_back():
 
 
 @pytest.mark.parametrize("sent", [
-    b"", b"POST /pre", b"POST /predict HTTP/1.1\r\nHost: localhost\r\n",
-    b"POST /predict HTTP/1.1\r\nHost: localhost\r\nA: " + b"b" * 100,
+    b"", b"POST /pre", b"POST /predict HTTP/1.1\r\nHost: [::1]\r\n",
+    b"POST /predict HTTP/1.1\r\nHost: [::1]\r\nA: " + b"b" * 100,
 ])  # fmt: skip
 def test_headers_that_do_not_come_close_the_connection(strict: Running, sent):
     with connection(strict) as sock:
@@ -220,7 +220,7 @@ def test_dripping_headers_does_not_help(strict: Running):
 
 def test_body_that_does_not_come_is_refused(strict: Running):
     head = (
-        f"POST /predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"POST /predict HTTP/1.1\r\nHost: [::1]\r\nAuthorization: Bearer {TOKEN}\r\n"
         "Connection: close\r\nContent-Length: 100\r\n\r\n{"
     )
     with connection(strict) as sock:
@@ -232,10 +232,10 @@ def test_body_that_does_not_come_is_refused(strict: Running):
 
 @pytest.mark.parametrize("sent", [
     b"\x16\x03\x01\x02\x00\x01\x00\x01", b"hello\r\n\r\n",
-    b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
-    b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-    b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"b" * 2_000_000 + b"\r\n\r\n",
+    b"POST /predict HTTP/1.1\r\nHost: [::1]\r\nContent-Length: -1\r\n\r\n",
+    b"POST /predict HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    b"POST /predict HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"GET / HTTP/1.1\r\nHost: [::1]\r\nA: " + b"b" * 2_000_000 + b"\r\n\r\n",
 ])  # fmt: skip
 def test_what_is_no_http_is_refused(server: Running, sent):
     with connection(server) as sock:
@@ -251,7 +251,7 @@ def test_what_is_no_http_is_refused(server: Running, sent):
 def test_answer_that_is_half_asked_for_leaves_the_server_well(server: Running):
     body = json.dumps(QUESTION).encode()
     head = (
-        f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        f"POST /predict HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     )
     for sent in (head, head + body[:20], head + body):
         with connection(server) as sock:
@@ -266,7 +266,7 @@ def test_answer_that_is_half_asked_for_leaves_the_server_well(server: Running):
 def test_two_requests_in_one_packet_get_two_answers(server: Running):
     body = json.dumps(QUESTION).encode()
     one = (
-        f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        f"POST /predict HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     )
     with connection(server) as sock:
         sock.sendall((one + body) * 2)

@@ -250,9 +250,7 @@ def test_what_is_no_http_is_refused(server: Running, sent):
 
 def test_answer_that_is_half_asked_for_leaves_the_server_well(server: Running):
     body = json.dumps(QUESTION).encode()
-    head = (
-        f"POST /predict HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    )
+    head = f"POST /predict HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     for sent in (head, head + body[:20], head + body):
         with connection(server) as sock:
             sock.sendall(sent)
@@ -265,9 +263,7 @@ def test_answer_that_is_half_asked_for_leaves_the_server_well(server: Running):
 
 def test_two_requests_in_one_packet_get_two_answers(server: Running):
     body = json.dumps(QUESTION).encode()
-    one = (
-        f"POST /predict HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    )
+    one = f"POST /predict HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with connection(server) as sock:
         sock.sendall((one + body) * 2)
         received = b""

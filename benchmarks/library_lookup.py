@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from team5.chemistry.adducts import parse_adduct
 from team5.library.build import build_library
 from team5.library.library import Library, open_library
-from team5.library.merge import ROWS_PER_GROUP, MergeLimits
+from team5.library.sorting import ROWS_PER_GROUP, PartSizes
 
 LIMIT_MS = 20.0
 SHIFT = 0.0003  # u between copies: none is the same structure, all are within the window
@@ -64,8 +64,8 @@ def make_library(pool: Path, n_rows: int, folder: Path, group_rows: int) -> Path
             writer.write_table(moved.take(pa.array(chosen)))
             left -= len(chosen)
     output = folder / f"{n_rows}.library"
-    limits = MergeLimits(per_group=group_rows, per_part=group_rows * (1_048_576 // group_rows))
-    manifest = build_library([source], output, trust_columns=True, limits=limits)
+    sizes = PartSizes(per_group=group_rows, per_part=group_rows * (1_048_576 // group_rows))
+    manifest = build_library([source], output, trust_columns=True, sizes=sizes)
     source.unlink()
     print(f"built {manifest.n_rows:,} structures", file=sys.stderr)
     return output

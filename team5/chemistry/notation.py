@@ -33,17 +33,15 @@ def to_smiles(text: str) -> str:
             )
         with quiet():
             mol = Chem.MolFromInchi(stripped)
-        what = f"InChI {shorten(stripped)!r}"
+        what, code = f"InChI {shorten(stripped)!r}", "structure_not_understood"
     elif "\n" in stripped and _MOLBLOCK_END in stripped:
         with quiet():
             mol = Chem.MolFromMolBlock(text, removeHs=False)
-        what = f"molblock {text.splitlines()[0].strip()!r}"
+        what, code = f"molblock {text.splitlines()[0].strip()!r}", "molblock_not_understood"
     else:
         return stripped
     if mol is None or not mol.GetNumAtoms():
-        raise MoleculeError(
-            f"{what}: not understood. Correct the structure.", code="structure_not_understood"
-        )
+        raise MoleculeError(f"{what}: not understood. Correct the structure.", code=code)
     return str(Chem.MolToSmiles(mol))
 
 

@@ -88,7 +88,7 @@ def _build(options: argparse.Namespace) -> None:
 
 def _info(options: argparse.Namespace) -> None:
     from team5.library.library import open_library
-    from team5.library.verify import verify_parts
+    from team5.library.manifest import verify_parts
 
     library = open_library(options.library)
     manifest = library.manifest
@@ -134,7 +134,7 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _summary(manifest: "Manifest") -> str:
-    from team5.library.dropped import format_dropped
+    from team5.library.standardise import format_dropped
 
     n_bytes = sum(part.size for part in manifest.parts)
     size = f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.0f} kB"
@@ -194,8 +194,8 @@ def _parser() -> argparse.ArgumentParser:
     one = command("build", _build, "make a library, or go on with one that was broken off")
     one.add_argument(
         "inputs", nargs="+", metavar="INPUT",
-        help="SMILES (.smi, .txt), SDF, CSV or TSV, also with .gz, .zst, .bz2 or .xz; Parquet; "
-        "folders of these",
+        help="lists of SMILES or InChI, CSV or TSV, SDF, Parquet, also packed (.gz, .zst, .bz2, "
+        ".xz, .zip); folders of these",
     )  # fmt: skip
     one.add_argument("output", metavar="OUTPUT", help="folder of the library")
     one.add_argument("--workers", type=int, help="processes that standardise; default: all cores")

@@ -1,36 +1,48 @@
-"""build_library: files of structures become a library; one that was broken off goes on."""
+"""build_library: lists of structures become a library; an interrupted build resumes."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from team5.errors import ConfigError, DataError, StorageError
-from team5.library.chunks import Chunk
-from team5.library.dropped import Dropped, format_dropped
-from team5.library.inputs import Input, check_unchanged, find_inputs
-from team5.library.manifest import BUILDING_NAME, MANIFEST_NAME, Manifest, Part, read_manifest
-from team5.library.merge import MergeLimits, merge
-from team5.library.plan import LOCK_NAME, is_made_from, make_plan, runs_folder, take_up
-from team5.library.progress import Show, progress
-from team5.library.reading import iter_chunks
-from team5.library.runs import Run, RunMaker, finished_chunks, open_run, run_path
-from team5.library.workers import do_chunks
+from team5.library.checkpoint import (
+    LOCK_NAME,
+    ChunkWriter,
+    chunk_path,
+    chunks_folder,
+    facts_of,
+    finished_chunks,
+    is_made_from,
+    make_plan,
+    resume_or_begin,
+)
+from team5.library.inputs import (
+    Chunk,
+    Input,
+    check_unchanged,
+    chunk_size,
+    find_inputs,
+    iter_chunks,
+)
+from team5.library.manifest import BUILDING_NAME, MANIFEST_NAME, Manifest, read_manifest
+from team5.library.progress import progress
+from team5.library.sorting import DEFAULT_SIZES, PartSizes, sort_chunks
+from team5.library.standardise import Dropped, format_dropped
 from team5.runtime.storage import as_path, is_remote, sha256, storage_errors, write_whole
 from team5.runtime.strict_json import read_object, to_json
+from team5.runtime.workers import work_in_processes
 
 RECORD_TIMEOUT_S = 60.0
 _READ_NAME = "read.json"
-# A chunk is lost when a build is broken off: seconds. More chunks make the merge slower.
-_MIN_RECORDS_PER_CHUNK, _MAX_RECORDS_PER_CHUNK = 2_000, 20_000
-_CHUNKS_WANTED = 1_000
 _GO_ON = "Run the same command to go on."
 
 
@@ -44,19 +56,19 @@ def build_library(
     work: str | Path | None = None,
     records_per_chunk: int | None = None,
     record_timeout_s: float = RECORD_TIMEOUT_S,
-    limits: MergeLimits | None = None,
+    sizes: PartSizes = DEFAULT_SIZES,
     show_progress: bool = False,
 ) -> Manifest:
     """Build a library: structures standardised, each once, sorted by exact mass.
 
-    Broken off, even by a crash, it goes on where it was when it is called again with the same
-    inputs. Memory does not grow with the number of structures.
+    An interrupted build, even after a crash, resumes when it is called again with the same inputs.
+    Memory does not grow with the number of structures. A refused build leaves nothing behind.
 
     Parameters
     ----------
     inputs : sequence of str or Path
-        Files of SMILES (.smi, .txt), SDF, CSV, TSV, the like compressed, or Parquet; folders of
-        them; object storage too.
+        Lists of structures as `team5.data.readers.structures` reads them; folders of them;
+        object storage too.
     output : str or Path
         The library: a folder, made if need be, or a place on object storage.
     n_workers : int, optional
@@ -75,8 +87,8 @@ def build_library(
         How much is done at a time; by default from the size of the inputs.
     record_timeout_s : float, default 60
         A structure that takes longer is left out.
-    limits : MergeLimits, optional
-        Sizes of row groups, parts and ranges.
+    sizes : PartSizes
+        Rows of row groups and parts.
     show_progress : bool, default False
         Show on stderr how far it is.
 
@@ -105,39 +117,165 @@ def build_library(
     sources = find_inputs(inputs)
     folder = _work_folder(place, work)
     plan = make_plan(sources, trust_columns)
-    if (place / MANIFEST_NAME).exists():
-        manifest = read_manifest(place)
-        # One made by another release is as good, unless it is asked for anew.
-        if is_made_from(manifest, plan) and (
-            not replace or manifest.made_with == plan["made_with"]
-        ):
-            shutil.rmtree(folder, ignore_errors=True)
-            return manifest
-        if not replace:
-            raise ConfigError(
-                f"{output}: holds a library of other inputs or made otherwise. Choose another "
-                "folder, or put this one in its place: --replace"
-            )
-    elif not folder.exists() and place.exists() and any(place.iterdir()):
-        raise ConfigError(
-            f"{output}: holds files and is no library. Choose a folder of its own for the library."
-        )
+    build = _Build(sources, plan, place, folder, n_workers, record_timeout_s, sizes, show_progress)
+    if (manifest := _finished_before(build, replace)) is not None:
+        return manifest
+    is_new = not place.exists() or folder.exists()
     with storage_errors(place):
         if not is_remote(place):
             place.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            chunk_size = take_up(folder, plan, replace, records_per_chunk or _chunk_size(sources))
-            runs = _read_inputs(
-                sources, runs_folder(folder, plan), chunk_size,
-                trust_columns=trust_columns, n_workers=n_workers,
-                record_timeout_s=record_timeout_s, show_progress=show_progress,
-            )  # fmt: skip
-            parts = _merge(runs, folder, limits or MergeLimits(), show_progress)
-            manifest = _describe(sources, plan, runs, parts, limits or MergeLimits())
+            n_records = resume_or_begin(
+                folder, plan, replace, records_per_chunk or chunk_size(sources)
+            )
+            try:
+                manifest = build.make_parts(n_records)
+            except DataError:
+                shutil.rmtree(folder, ignore_errors=True)
+                if is_new and not is_remote(place) and not any(place.iterdir()):
+                    place.rmdir()
+                raise
             _publish(folder / "parts", place, manifest)
         shutil.rmtree(folder, ignore_errors=True)
     return manifest
+
+
+def _finished_before(build: _Build, replace: bool) -> Manifest | None:
+    """Return the library that is there already if it is the one asked for."""
+    place, folder = build.place, build.folder
+    if (place / MANIFEST_NAME).exists():
+        manifest = read_manifest(place)
+        # One made by another release is as good, unless it is asked for anew.
+        if is_made_from(manifest, build.plan) and (
+            not replace or manifest.made_with == build.plan["made_with"]
+        ):
+            shutil.rmtree(folder, ignore_errors=True)
+            return manifest
+        if not replace:
+            raise ConfigError(
+                f"{place}: holds a library of other inputs or made otherwise. Choose another "
+                "folder, or put this one in its place: --replace"
+            )
+    elif not folder.exists() and place.exists() and any(place.iterdir()):
+        raise ConfigError(
+            f"{place}: holds files and is no library. Choose a folder of its own for the library."
+        )
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    sources: Sequence[Input]
+    plan: dict[str, Any]
+    place: Path
+    folder: Path
+    n_workers: int
+    record_timeout_s: float
+    sizes: PartSizes
+    show_progress: bool
+
+    def make_parts(self, records_per_chunk: int) -> Manifest:
+        """Write the parts of the library and its manifest into the work folder."""
+        parts_folder = self.folder / "parts"
+        if (parts_folder / MANIFEST_NAME).exists():  # only the end was interrupted
+            return read_manifest(parts_folder)
+        chunks = chunks_folder(self.folder, self.plan)
+        n_chunks = self._standardise(chunks, records_per_chunk)
+        facts = [facts_of(chunk_path(chunks, number)) for number in range(n_chunks)]
+        shutil.rmtree(parts_folder, ignore_errors=True)
+        parts_folder.mkdir()
+        dropped = Dropped()
+        n_records = [0] * len(self.sources)
+        for one in facts:
+            dropped.update(one["dropped"])
+            n_records[one["source_index"]] += one["n_records"]
+        n_dropped = sum(fault["count"] for fault in dropped.faults.values())
+        if sum(n_records) == n_dropped:
+            reasons = format_dropped(dropped.to_dict())
+            raise DataError(
+                f"{', '.join(source.path for source in self.sources)}: no structure that can be "
+                f"used among {sum(n_records)} records.\n{reasons}".rstrip(),
+                code="no_usable_structure",
+            )
+        n_kept = sum(n_records) - n_dropped
+        with _progress("Sorting", self.show_progress) as show:
+            parts = sort_chunks(
+                chunks, parts_folder, self.sizes, lambda n_rows: show(n_rows / n_kept, n_rows)
+            )
+        n_rows = sum(part.n_rows for part in parts)
+        manifest = Manifest(
+            n_rows=n_rows,
+            rows_per_group=self.sizes.per_group,
+            parts=tuple(parts),
+            inputs=tuple(
+                {"path": source.path, "size": source.size, "sha256": source.sha256, "n_records": n}
+                for source, n in zip(self.sources, n_records, strict=True)
+            ),
+            trust_columns=self.plan["trust_columns"],
+            made_with=self.plan["made_with"],
+            n_records=sum(n_records),
+            n_merged=n_kept - n_rows,
+            dropped=dropped.to_dict(),
+        )
+        write_whole(parts_folder / MANIFEST_NAME, manifest.to_bytes())
+        return manifest
+
+    def _standardise(self, folder: Path, records_per_chunk: int) -> int:
+        """Do the chunks that are not done yet; return how many there are."""
+        read_path = folder / _READ_NAME
+        if read_path.exists():
+            return int(read_object(read_path, f"Delete it. {_GO_ON}")["n_chunks"])
+        finished = finished_chunks(folder)
+        n_chunks = 0
+
+        def unfinished() -> Iterator[Chunk]:
+            nonlocal n_chunks
+            chunks = iter_chunks(
+                self.sources, records_per_chunk, trust_columns=self.plan["trust_columns"]
+            )
+            for chunk in chunks:
+                n_chunks += 1
+                if chunk.number not in finished:
+                    yield chunk
+
+        done = do_chunks(
+            unfinished(), ChunkWriter(folder),
+            n_workers=self.n_workers, record_timeout_s=self.record_timeout_s,
+        )  # fmt: skip
+        with closing(done), _progress("Standardising", self.show_progress) as show:
+            n_records = 0
+            for chunk in done:
+                n_records += chunk.n_records
+                show(chunk.share_read, n_records)
+        check_unchanged(self.sources)
+        write_whole(read_path, to_json({"n_chunks": n_chunks}, _READ_NAME))
+        return n_chunks
+
+
+def do_chunks(
+    chunks: Iterable[Chunk], writer: ChunkWriter, *, n_workers: int, record_timeout_s: float
+) -> Generator[Chunk]:
+    """Do chunks in several processes, or in this one, and yield each when it is done."""
+    if n_workers == 0:
+        for chunk in chunks:
+            writer.write(chunk)
+            yield chunk
+        return
+    done = work_in_processes(
+        chunks,
+        writer.make_work,
+        n_workers=n_workers,
+        leave_out=Chunk.without,
+        item_timeout_s=record_timeout_s,
+    )
+    with closing(done):
+        for chunk, _ in done:
+            yield chunk
+
+
+def _progress(title: str, show: bool) -> Any:
+    return progress(title) if show else nullcontext(lambda share, n_records: None)
 
 
 def _n_cores() -> int:
@@ -164,108 +302,6 @@ def _locked(folder: Path) -> Iterator[None]:
         raise StorageError(f"{folder}: another build is at work here. Wait for its end.") from error
     with lock:
         yield
-
-
-def _chunk_size(sources: Sequence[Input]) -> int:
-    wanted = sum(source.estimated_records() for source in sources) // _CHUNKS_WANTED
-    # Molblocks are long, and a chunk of each worker is in memory.
-    is_long = any(source.kind == "sdf" for source in sources)
-    most = _MIN_RECORDS_PER_CHUNK if is_long else _MAX_RECORDS_PER_CHUNK
-    return min(max(wanted, _MIN_RECORDS_PER_CHUNK), most)
-
-
-def _read_inputs(
-    sources: Sequence[Input],
-    folder: Path,
-    records_per_chunk: int,
-    *,
-    trust_columns: bool,
-    n_workers: int,
-    record_timeout_s: float,
-    show_progress: bool,
-) -> list[Run]:
-    """Make the runs that are not there yet, and return all of them in order."""
-    read_path = folder / _READ_NAME
-    if not read_path.exists():
-        finished = finished_chunks(folder)
-        n_chunks = 0
-
-        def unfinished() -> Iterator[Chunk]:
-            nonlocal n_chunks
-            for chunk in iter_chunks(sources, records_per_chunk, trust_columns=trust_columns):
-                n_chunks += 1
-                if chunk.number not in finished:
-                    yield chunk
-
-        done = do_chunks(
-            unfinished(), RunMaker(folder),
-            n_workers=n_workers, record_timeout_s=record_timeout_s,
-        )  # fmt: skip
-        with closing(done), _progress("Standardising", show_progress) as show:
-            n_records = 0
-            for chunk in done:
-                n_records += chunk.n_records
-                show(chunk.share_read, n_records)
-        try:
-            check_unchanged(sources)
-        except DataError:
-            shutil.rmtree(folder)
-            raise
-        write_whole(read_path, to_json({"n_chunks": n_chunks}, read_path.name))
-    n_chunks = read_object(read_path, f"Delete it. {_GO_ON}")["n_chunks"]
-    return [open_run(run_path(folder, number)) for number in range(n_chunks)]
-
-
-def _progress(title: str, show: bool) -> Any:
-    return progress(title) if show else nullcontext(_show_nothing)
-
-
-def _show_nothing(share: float, n_records: int) -> None:
-    pass
-
-
-def _merge(
-    runs: Sequence[Run], folder: Path, limits: MergeLimits, show_progress: bool
-) -> list[Part]:
-    parts_folder = folder / "parts"
-    parts_folder.mkdir(exist_ok=True)
-    show: Show
-    with _progress("Merging", show_progress) as show:
-        return merge(runs, parts_folder, limits, lambda share: show(share, 0))
-
-
-def _describe(
-    sources: Sequence[Input],
-    plan: dict[str, Any],
-    runs: Sequence[Run],
-    parts: Sequence[Part],
-    limits: MergeLimits,
-) -> Manifest:
-    dropped = Dropped()
-    n_records = [0] * len(sources)
-    for run in runs:
-        dropped.update(run.facts["dropped"])
-        n_records[run.facts["source_index"]] += run.facts["n_records"]
-    n_rows = sum(part.n_rows for part in parts)
-    if not n_rows:
-        raise DataError(
-            f"{', '.join(source.path for source in sources)}: no structure that can be used among "
-            f"{sum(n_records)} records.\n{format_dropped(dropped.to_dict())}".rstrip()
-        )
-    return Manifest(
-        n_rows=n_rows,
-        rows_per_group=limits.per_group,
-        parts=tuple(parts),
-        inputs=tuple(
-            {"path": source.path, "size": source.size, "sha256": source.sha256, "n_records": n}
-            for source, n in zip(sources, n_records, strict=True)
-        ),
-        trust_columns=plan["trust_columns"],
-        made_with=plan["made_with"],
-        n_records=sum(n_records),
-        n_merged=sum(n_records) - sum(dropped.counts.values()) - n_rows,
-        dropped=dropped.to_dict(),
-    )
 
 
 def _publish(parts_folder: Path, output: Path, manifest: Manifest) -> None:

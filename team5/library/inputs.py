@@ -1,67 +1,113 @@
-"""Input files of a build: which there are, of what kind, unchanged since, and opened."""
+"""Inputs of a build: which files there are, unchanged since, and their records cut into chunks."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from team5.data.readers.packed import PACKINGS
+from team5.data.readers.structures import (
+    FAULTS,
+    StructureRecord,
+    UnusableRecord,
+    open_structures,
+)
 from team5.errors import ConfigError, DataError, DataFileNotFoundError
 from team5.runtime.storage import as_path, sha256
 
-_KINDS = {
-    ".smi": "smiles", ".smiles": "smiles", ".ism": "smiles", ".txt": "smiles",
-    ".sdf": "sdf", ".sd": "sdf", ".csv": "table", ".tsv": "table", ".parquet": "parquet",
-}  # fmt: skip
-_COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
-KNOWN_ENDINGS = f"{', '.join(_KINDS)}, all but .parquet also with {', '.join(_COMPRESSIONS)}"
-# Bytes of a structure in a file of each kind, roughly: only to choose how large chunks are.
-_BYTES_PER_RECORD = {"smiles": 50, "sdf": 3_000, "table": 80}
-_COMPRESSED_TO = 0.25
+_ENDINGS = (".smi", ".smiles", ".ism", ".txt", ".sdf", ".sd", ".csv", ".tsv", ".parquet")
+KNOWN_ENDINGS = f"{', '.join(_ENDINGS)}, also with {', '.join(PACKINGS)}"
+_ENDING = re.compile(r"\.[a-z]+2?$")
+# Columns of tables that are taken as they are, instead of being computed, when asked for.
+TRUSTED_COLUMNS = ("inchikey14", "formula", "exact_mass")
+# A chunk is lost when a build is interrupted: seconds. More chunks make the sort slower.
+_MIN_RECORDS_PER_CHUNK, _MAX_RECORDS_PER_CHUNK = 2_000, 20_000
+_CHUNKS_WANTED = 1_000
+# Bytes of a structure, roughly: only to choose how large chunks are.
+_BYTES_PER_RECORD, _BYTES_PER_MOLBLOCK, _BYTES_PER_PACKED_RECORD = 60, 3_000, 15
+# Records of one input stay below this, so that input and record make one ordered number.
+_MAX_RECORDS = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One file that structures are read from.
-
-    Attributes
-    ----------
-    path : str
-        As it was given, or as a folder that was given lists it.
-    kind : {"smiles", "sdf", "table", "parquet"}
-    compression : str
-        ``.gz``, ``.zst``, ``.bz2``, ``.xz`` or nothing.
-    size : int
-        Bytes.
-    sha256 : str
-    """
+    """One file that structures are read from: its path as given, its bytes and SHA-256."""
 
     path: str
-    kind: str
-    compression: str
     size: int
     sha256: str
 
     @property
-    def place(self) -> Path:
-        return as_path(self.path)
+    def has_molblocks(self) -> bool:
+        return _ending(self.path) in (".sdf", ".sd")
 
     def estimated_records(self) -> int:
         """Return about how many structures it holds, from its size."""
-        if self.kind == "parquet":
-            with self.place.open("rb") as file:
+        if self.path.lower().endswith(".parquet"):
+            with as_path(self.path).open("rb") as file:
                 return int(pq.read_metadata(file).num_rows)
-        size = self.size / (_COMPRESSED_TO if self.compression else 1)
-        return int(size / _BYTES_PER_RECORD[self.kind])
+        if self.path.lower().endswith(PACKINGS):
+            return self.size // _BYTES_PER_PACKED_RECORD
+        return self.size // (_BYTES_PER_MOLBLOCK if self.has_molblocks else _BYTES_PER_RECORD)
+
+
+class Fault(NamedTuple):
+    """Why a record is left out: a code, the reason in words, and what stood there or says more."""
+
+    code: str
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some thousand records of one input, the piece of work of a build.
+
+    Attributes
+    ----------
+    number : int
+        Counted over all inputs.
+    source : str
+        The input, as it was given.
+    source_index : int
+        Its place among the inputs.
+    unit : {"line", "row", "record"}
+        What the numbers of its records count.
+    records : sequence of StructureRecord
+    faults : sequence of (int, Fault)
+        Records that cannot be used, by number.
+    share_read : float
+        Of all inputs' bytes, those up to its end, 0 to 1.
+    """
+
+    number: int
+    source: str
+    source_index: int
+    unit: str
+    records: Sequence[StructureRecord]
+    faults: Sequence[tuple[int, Fault]] = ()
+    share_read: float = 0.0
+
+    @property
+    def n_records(self) -> int:
+        return len(self.records) + len(self.faults)
+
+    def order_of(self, number: int) -> int:
+        """Return a number that says which of two records was seen first."""
+        return self.source_index * _MAX_RECORDS + number
+
+    def without(self, index: int, reason: str) -> Chunk:
+        """Return the chunk with one record among the faults."""
+        record = self.records[index]
+        records = [*self.records[:index], *self.records[index + 1 :]]
+        fault = Fault("worker_ended", reason, record.text.strip())
+        return replace(self, records=records, faults=[*self.faults, (record.number, fault)])
 
 
 def find_inputs(paths: Sequence[str | Path]) -> list[Input]:
@@ -78,32 +124,53 @@ def find_inputs(paths: Sequence[str | Path]) -> list[Input]:
     """
     if not paths:
         raise ConfigError(f"no input. Give files of structures: {KNOWN_ENDINGS}.")
-    found: list[Input] = []
+    inputs: list[Input] = []
     for path in paths:
         place = as_path(path)
         try:
             if place.is_dir():
                 inside = sorted(
-                    (one for one in place.iterdir() if one.is_file() and _kind(one) is not None),
+                    (one for one in place.iterdir() if one.is_file() and _is_list(one.name)),
                     key=lambda one: one.name,
                 )
                 if not inside:
                     raise DataFileNotFoundError(
                         f"{path}: holds no file of structures. Known are {KNOWN_ENDINGS}."
                     )
-                found += map(_input, inside)
+                inputs += map(_input, inside)
             else:
-                found.append(_input(place))
+                if (ending := _ending(place.name)) and ending not in _ENDINGS:
+                    raise DataError(
+                        f"{place}: kind not known by its ending. Known are {KNOWN_ENDINGS}."
+                    )
+                inputs.append(_input(place))
         except FileNotFoundError as error:
             if isinstance(error, DataFileNotFoundError):
                 raise
             raise DataFileNotFoundError(f"{path}: no such file. Check its name.") from error
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    twice = {one.path for one in found if [other.path for other in found].count(one.path) > 1}
-    if twice:
+    names = [source.path for source in inputs]
+    if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"{', '.join(sorted(twice))}: given twice. Give every input once.")
-    return found
+    return inputs
+
+
+def _ending(name: str) -> str:
+    """Return the ending of a name in lower case, without that of what packs it."""
+    match = _ENDING.search(name.lower())
+    if match and match[0] in PACKINGS:
+        match = _ENDING.search(name.lower()[: match.start()])
+    return match[0] if match else ""
+
+
+def _is_list(name: str) -> bool:
+    ending = _ending(name)
+    return ending in _ENDINGS or (not ending and name.lower().endswith(PACKINGS))
+
+
+def _input(place: Path) -> Input:
+    return Input(str(place), place.stat().st_size, sha256(place))
 
 
 def check_unchanged(sources: Sequence[Input]) -> None:
@@ -115,10 +182,9 @@ def check_unchanged(sources: Sequence[Input]) -> None:
         If one is not.
     """
     for source in sources:
+        place = as_path(source.path)
         try:
-            same = (
-                source.place.stat().st_size == source.size and sha256(source.place) == source.sha256
-            )
+            same = place.stat().st_size == source.size and sha256(place) == source.sha256
         except OSError as error:
             raise DataError(
                 f"{source.path}: cannot be read ({error.strerror or error})."
@@ -130,71 +196,51 @@ def check_unchanged(sources: Sequence[Input]) -> None:
             )
 
 
-def _input(place: Path) -> Input:
-    kind = _kind(place)
-    if kind is None:
-        raise DataError(f"{place}: kind not known by its ending. Known are {KNOWN_ENDINGS}.")
-    compression = place.suffix.lower() if place.suffix.lower() in _COMPRESSIONS else ""
-    if kind == "parquet" and compression:
-        raise DataError(f"{place}: compressed Parquet is not read. Decompress it.")
-    return Input(str(place), kind, compression, place.stat().st_size, sha256(place))
+def chunk_size(sources: Sequence[Input]) -> int:
+    """Return how many records of some inputs make a chunk."""
+    wanted = sum(source.estimated_records() for source in sources) // _CHUNKS_WANTED
+    # Molblocks are long, and a chunk of each worker is in memory.
+    is_long = any(source.has_molblocks for source in sources)
+    most = _MIN_RECORDS_PER_CHUNK if is_long else _MAX_RECORDS_PER_CHUNK
+    return min(max(wanted, _MIN_RECORDS_PER_CHUNK), most)
 
 
-def _kind(place: Path) -> str | None:
-    endings = [ending.lower() for ending in place.suffixes]
-    if endings and endings[-1] in _COMPRESSIONS:
-        endings.pop()
-    return _KINDS.get(endings[-1]) if endings else None
+def iter_chunks(
+    inputs: Sequence[Input], records_per_chunk: int, *, trust_columns: bool
+) -> Iterator[Chunk]:
+    """Read inputs one after the other and cut them into chunks; none spans two inputs.
 
-
-class Opened:
-    """An input while it is read.
-
-    Attributes
+    Parameters
     ----------
-    raw : binary file
-        As it lies on the disk.
-    text : text file
-        Decompressed; characters that are no UTF-8 become U+FFFD.
+    inputs : sequence of Input
+    records_per_chunk : int
+    trust_columns : bool
+        Read `TRUSTED_COLUMNS` as well.
+
+    Raises
+    ------
+    DataError
+        If an input is damaged, or is no list of structures.
     """
-
-    def __init__(self, source: Input, raw: BinaryIO) -> None:
-        self.raw = raw
-        self._size = max(source.size, 1)
-        self.text = io.TextIOWrapper(
-            cast(IO[bytes], _decompressed(raw, source.compression)),
-            encoding="utf-8-sig",
-            errors="replace",
-            newline="",
-        )
-
-    def share_read(self) -> float:
-        """Return which part of the file was read, 0 to 1."""
-        return min(self.raw.tell() / self._size, 1.0)
-
-
-@contextmanager
-def opened(source: Input) -> Iterator[Opened]:
-    """Open an input other than Parquet; a fault found while it is read becomes a DataError."""
-    try:
-        with source.place.open("rb") as raw:
-            yield Opened(source, cast(BinaryIO, raw))
-    except (EOFError, lzma.LZMAError, pa.ArrowException, gzip.BadGzipFile, OSError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(
-            f"{source.path}: damaged, cut off or not readable ({error}). Put a whole file in its "
-            "place and run the same command with --replace."
-        ) from error
-
-
-def _decompressed(raw: BinaryIO, compression: str) -> object:
-    if compression == ".gz":
-        return gzip.GzipFile(fileobj=raw)
-    if compression == ".bz2":
-        return bz2.BZ2File(raw)
-    if compression == ".xz":
-        return lzma.LZMAFile(raw)
-    if compression == ".zst":
-        return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
-    return raw
+    n_bytes = max(sum(source.size for source in inputs), 1)
+    n_bytes_before = 0
+    number = 0
+    columns = TRUSTED_COLUMNS if trust_columns else ()
+    for index, source in enumerate(inputs):
+        with open_structures(as_path(source.path), columns) as structures:
+            while piece := list(islice(structures.records, records_per_chunk)):
+                yield Chunk(
+                    number=number,
+                    source=source.path,
+                    source_index=index,
+                    unit=structures.unit,
+                    records=[item for item in piece if isinstance(item, StructureRecord)],
+                    faults=[
+                        (item.number, Fault(item.code, FAULTS[item.code], item.text))
+                        for item in piece
+                        if isinstance(item, UnusableRecord)
+                    ],
+                    share_read=(n_bytes_before + source.size * structures.share_read()) / n_bytes,
+                )
+                number += 1
+        n_bytes_before += source.size

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,14 @@ from team5.chemistry.adducts import Adduct, parse_adduct
 from team5.constants import CANDIDATE_TOLERANCE_PPM
 from team5.errors import ConfigError, DataError
 from team5.library.candidates import Candidates, to_candidates
-from team5.library.groups import GroupReader, ReadCounts
-from team5.library.index import Index, index_of_file, index_of_manifest
 from team5.library.manifest import Manifest, read_manifest
+from team5.library.row_groups import (
+    GroupReader,
+    Index,
+    ReadCounts,
+    index_of_file,
+    index_of_manifest,
+)
 from team5.runtime.storage import as_path
 
 CACHE_BYTES = 256 << 20
@@ -168,24 +172,6 @@ class Library:
     def between(self, low: float, high: float) -> Candidates:
         """Return all structures of masses from `low` to `high`, in u, both included."""
         return to_candidates(list(self._slices(low, high, include_high=True)))
-
-    def partitions(self, n: int) -> list[tuple[float, float]]:
-        """Cut the masses into at most `n` ranges of about as many structures each.
-
-        Returns
-        -------
-        list of (float, float)
-            ``low <= mass < high`` for :meth:`scan`; they meet, the first begins at 0, the last
-            ends at infinity.
-        """
-        if n < 1:
-            raise ConfigError(f"{n} partitions: give one at least.")
-        before = np.cumsum(self._index.n_rows, dtype=np.int64) - self._index.n_rows
-        wanted = np.arange(1, n) * len(self) / n
-        at = np.searchsorted(before, wanted, side="left")
-        inner = np.unique(self._index.min_masses[at[at < self.n_row_groups]])
-        borders = [0.0, *(float(mass) for mass in inner if mass > 0), math.inf]
-        return list(pairwise(borders))
 
     def scan(self, low: float = 0.0, high: float = math.inf) -> Iterator[Candidates]:
         """Yield all structures with ``low <= mass < high``, in order, a row group at a time."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from team5.errors import DataError, DataFileNotFoundError
+from team5.runtime.storage import as_path, sha256
 from team5.runtime.strict_json import read_object, to_json
 
 MANIFEST_NAME = "library.json"
@@ -60,7 +61,7 @@ class Manifest:
     n_records, n_merged : int
         Records read, and how many of them were a structure that is in the library already.
     dropped : dict
-        ``{reason: {"count": ..., "examples": [{"place": ..., "text": ...}]}}``.
+        ``{reason: {"code": ..., "count": ..., "examples": [{"place": ..., "text": ...}]}}``.
     """
 
     n_rows: int
@@ -151,3 +152,24 @@ def _check(manifest: Manifest, path: Path) -> None:
     )  # fmt: skip
     if not fits:
         raise DataError(f"{path}: damaged (its parts contradict one another). {_REMEDY}")
+
+
+def verify_parts(library: str | Path, manifest: Manifest) -> None:
+    """Compare every part of a library with its checksum.
+
+    Raises
+    ------
+    DataError
+        Naming all parts that are missing or damaged.
+    """
+    faults = []
+    for part in manifest.parts:
+        try:
+            digest = sha256(as_path(library) / part.file)
+        except OSError as error:
+            faults.append(f"{part.file} cannot be read ({error.strerror or error})")
+            continue
+        if digest != part.sha256:
+            faults.append(f"{part.file} has SHA-256 {digest[:12]}, not {part.sha256[:12]}")
+    if faults:
+        raise DataError(f"{library}: {'; '.join(faults)}. Build the library again.")

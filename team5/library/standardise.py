@@ -4,25 +4,49 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
-from rdkit import Chem, rdBase
 
 from team5.chemistry.molecule import parse_smiles
+from team5.chemistry.notation import to_smiles
 from team5.constants import MAX_HEAVY_ATOMS
+from team5.data.readers.structures import StructureRecord
 from team5.errors import MoleculeError
-from team5.library.chunks import Chunk, Fault, Record, TrustedColumns
-from team5.library.dropped import Dropped
-from team5.library.rows import NO_NAME, RUN_SCHEMA, deduplicate
+from team5.library.inputs import TRUSTED_COLUMNS, Chunk, Fault
 
+SCHEMA = pa.schema(
+    [
+        ("smiles", pa.string()),
+        ("inchikey14", pa.string()),
+        ("formula", pa.string()),
+        ("exact_mass", pa.float64()),
+        ("charge", pa.int8()),
+        ("n_heavy_atoms", pa.int16()),
+        ("name", pa.string()),
+    ]
+)
+# While a library is built: which record gave the name, so that the first one's stays.
+CHUNK_SCHEMA = SCHEMA.append(pa.field("name_order", pa.int64()))
+_NO_NAME = int(np.iinfo(np.int64).max)
+
+MAX_EXAMPLES = 5  # for each reason
+_MAX_TEXT = 200  # characters
 # Isomers have one mass only when rounded: the last bits of a sum depend on the order of the atoms.
 _MASS_DIGITS = 6
 _INCHIKEY14 = re.compile(r"[A-Z]{14}")
 _FORMULA = re.compile(r"(?P<atoms>(?:[A-Z][a-z]?\d*)+)(?P<charge>[+-]\d{0,2})?")
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*)")
 _TOO_LARGE = f"more than {MAX_HEAVY_ATOMS} heavy atoms"
+
+_REASONS = {
+    "too_many_heavy_atoms": _TOO_LARGE,
+    "molblock_not_understood": "molblock not understood",
+    "structure_not_understood": "structure not understood",
+}
 
 
 class _Structure(NamedTuple):
@@ -32,6 +56,44 @@ class _Structure(NamedTuple):
     exact_mass: float
     charge: int
     n_heavy_atoms: int
+
+
+@dataclass
+class Dropped:
+    """What was left out: counts and the first examples with their places, by reason."""
+
+    faults: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, fault: Fault, place: str) -> None:
+        """Count one."""
+        text = fault.text
+        text = text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
+        one = {"code": fault.code, "count": 1, "examples": [{"place": place, "text": text}]}
+        self.update({fault.reason: one})
+
+    def update(self, other: Mapping[str, Any]) -> None:
+        """Add what `to_dict` of another holds."""
+        for reason, fault in other.items():
+            mine = self.faults.setdefault(reason, {**fault, "count": 0, "examples": []})
+            mine["count"] += int(fault["count"])
+            mine["examples"] += fault["examples"][: MAX_EXAMPLES - len(mine["examples"])]
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Return ``{reason: {code, count, examples: [{place, text}]}}``, by count."""
+        order = sorted(self.faults, key=lambda reason: (-self.faults[reason]["count"], reason))
+        return {reason: self.faults[reason] for reason in order}
+
+
+def format_dropped(dropped: Mapping[str, Any], n_examples: int = 2) -> str:
+    """Return what was left out, from `Dropped.to_dict`, as lines for people."""
+    lines = []
+    for reason, fault in dropped.items():
+        lines.append(f"  {fault['count']:>13,}  {reason}")
+        lines += [
+            f"                 {example['place']}: {example['text']}"
+            for example in fault["examples"][:n_examples]
+        ]
+    return "\n".join(lines)
 
 
 def standardise(
@@ -48,55 +110,47 @@ def standardise(
     Returns
     -------
     Table
-        With ``RUN_SCHEMA``, each structure once, in the order of `deduplicate`.
+        With ``CHUNK_SCHEMA``, in the order of the chunk.
     dict
         As `Dropped.to_dict` gives it.
     """
     faults = dict(chunk.faults)
-    structures: list[_Structure] = []
-    names: list[str | None] = []
-    name_orders: list[int] = []
+    rows: list[tuple[Any, ...]] = []
     for index, record in enumerate(chunk.records):
         on_record(index)
-        found = _structure(record, chunk.is_molblock)
-        if isinstance(found, Fault):
-            faults[record.number] = found
+        structure = _structure(record)
+        if isinstance(structure, Fault):
+            faults[record.number] = structure
             continue
-        structures.append(found)
-        names.append(record.name)
-        name_orders.append(NO_NAME if record.name is None else chunk.order_of(record.number))
+        order = _NO_NAME if record.name is None else chunk.order_of(record.number)
+        rows.append((*structure, record.name, order))
     dropped = Dropped()
     for number, fault in sorted(faults.items()):
-        dropped.add(fault.reason, chunk.place_of(number), fault.text)
-    columns = [[structure[i] for structure in structures] for i in range(len(_Structure._fields))]
+        dropped.add(fault, f"{chunk.source}, {chunk.unit} {number}")
+    columns = list(zip(*rows, strict=True)) or [()] * len(CHUNK_SCHEMA)
     arrays = [
-        pa.array(values, field.type)
-        for values, field in zip([*columns, names, name_orders], RUN_SCHEMA, strict=True)
+        pa.array(values, field.type) for values, field in zip(columns, CHUNK_SCHEMA, strict=True)
     ]
-    return deduplicate(pa.Table.from_arrays(arrays, schema=RUN_SCHEMA)), dropped.to_dict()
+    return pa.Table.from_arrays(arrays, schema=CHUNK_SCHEMA), dropped.to_dict()
 
 
-def _structure(record: Record, is_molblock: bool) -> _Structure | Fault:
+def _structure(record: StructureRecord) -> _Structure | Fault:
     text = record.text.strip()
-    if not text:
-        return Fault("no structure", record.name or "")
-    if record.trusted is not None:
-        return _trusted(text, record.trusted)
+    if all(column in record.columns for column in TRUSTED_COLUMNS):
+        return _trusted(text, record.columns)
     try:
-        smiles = _smiles_of_molblock(record.text) if is_molblock else text
-        if smiles is None:
-            return Fault("molblock not understood", text.splitlines()[0])
-        molecule = parse_smiles(smiles)
+        molecule = parse_smiles(to_smiles(record.text))
     except MoleculeError as error:
-        is_large = error.code == "too_many_heavy_atoms"
-        return Fault(_TOO_LARGE if is_large else "structure not understood", str(error))
+        code = error.code if error.code in _REASONS else "structure_not_understood"
+        return Fault(code, _REASONS[code], str(error))
     # RDKit's own complaints of what passes its parser and breaks one of its later steps.
     except (RuntimeError, ValueError) as error:
-        return Fault("RDKit failed", f"{text.splitlines()[0]}: {error}".splitlines()[0])
+        first_line = f"{text.splitlines()[0]}: {error}".splitlines()[0]
+        return Fault("rdkit_failed", "RDKit failed", first_line)
     try:
         inchikey14 = molecule.inchikey14
     except MoleculeError as error:
-        return Fault("no InChIKey can be computed", str(error))
+        return Fault("no_inchikey", "no InChIKey can be computed", str(error))
     return _Structure(
         molecule.canonical_smiles,
         inchikey14,
@@ -107,17 +161,12 @@ def _structure(record: Record, is_molblock: bool) -> _Structure | Fault:
     )
 
 
-def _smiles_of_molblock(molblock: str) -> str | None:
-    with rdBase.BlockLogs():
-        mol = Chem.MolFromMolBlock(molblock, removeHs=False)
-    return None if mol is None else str(Chem.MolToSmiles(mol))
-
-
-def _trusted(smiles: str, columns: TrustedColumns) -> _Structure | Fault:
-    inchikey14, formula = str(columns.inchikey14 or ""), str(columns.formula or "")
+def _trusted(smiles: str, columns: Mapping[str, Any]) -> _Structure | Fault:
+    inchikey14, formula, mass = (columns[name] for name in TRUSTED_COLUMNS)
+    inchikey14, formula = str(inchikey14 or ""), str(formula or "")
     match = _FORMULA.fullmatch(formula)
     try:
-        exact_mass = float(str(columns.exact_mass))
+        exact_mass = float(str(mass))
     except ValueError:
         exact_mass = math.nan
     if not (
@@ -127,14 +176,15 @@ def _trusted(smiles: str, columns: TrustedColumns) -> _Structure | Fault:
         and 0 < exact_mass < 1e6
     ):
         return Fault(
+            "columns_malformed",
             "inchikey14, formula or exact_mass missing or malformed",
-            f"{smiles}: {inchikey14!r}, {formula!r}, {columns.exact_mass!r}",
+            f"{smiles}: {inchikey14!r}, {formula!r}, {mass!r}",
         )
     n_heavy_atoms = sum(
         int(count or 1) for symbol, count in _FORMULA_PART.findall(match["atoms"]) if symbol != "H"
     )
     if n_heavy_atoms > MAX_HEAVY_ATOMS:
-        return Fault(_TOO_LARGE, smiles)
+        return Fault("too_many_heavy_atoms", _TOO_LARGE, smiles)
     sign = match["charge"] or ""
     charge = int(f"{sign[0]}{sign[1:] or 1}") if sign else 0
     return _Structure(

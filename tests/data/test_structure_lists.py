@@ -236,8 +236,14 @@ def test_only_the_columns_wanted_are_read(tmp_path):
     assert next(iter_structures(path, ())).columns == {}
 
 
-@pytest.mark.parametrize("text", ["InChI=1S/nonsense", "\n\n\nnothing\nM  END\n"])
-def test_notations_that_are_not_understood_are_errors(text):
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("InChI=1S/nonsense", "structure_not_understood"),
+        ("\n\n\nnothing\nM  END\n", "molblock_not_understood"),
+    ],
+)
+def test_notations_that_are_not_understood_are_errors(text, code):
     with pytest.raises(MoleculeError, match="not understood") as raised:
         to_smiles(text)
-    assert raised.value.code == "structure_not_understood"
+    assert raised.value.code == code

@@ -11,13 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from team5.chemistry.molecule import parse_smiles
+from team5.data.readers.structures import StructureRecord
 from team5.errors import ConfigError, DataError, DataFileNotFoundError, StorageError
 from team5.library.build import build_library
+from team5.library.inputs import Chunk
 from team5.library.library import open_library
-from team5.library.merge import MergeLimits
+from team5.library.sorting import PartSizes
+from team5.library.standardise import standardise
 from tests.library.structures import many_smiles
 
-SMALL = MergeLimits(per_group=16, per_part=48, per_range=40)
+SMALL = PartSizes(per_group=16, per_part=48)
 
 
 def write_smiles(path: Path, lines: list[str]) -> Path:
@@ -26,7 +29,7 @@ def write_smiles(path: Path, lines: list[str]) -> Path:
 
 
 def build(inputs, output, **options):
-    options = {"n_workers": 0, "limits": SMALL, "records_per_chunk": 30, **options}
+    options = {"n_workers": 0, "sizes": SMALL, "records_per_chunk": 30, **options}
     return build_library(inputs, output, **options)
 
 
@@ -85,8 +88,7 @@ def test_order_and_chunks_of_the_inputs_change_no_byte(tmp_path):
         halves = [
             write_smiles(tmp_path / f"{seed}-{part}.smi", mixed[part::2]) for part in range(2)
         ]
-        limits = MergeLimits(SMALL.per_group, SMALL.per_part, per_range=10 * size)
-        build(halves, tmp_path / f"{seed}", records_per_chunk=size, limits=limits)
+        build(halves, tmp_path / f"{seed}", records_per_chunk=size)
         found = contents(tmp_path / f"{seed}")
         assert len(found) > 2
         assert expected in (None, found)
@@ -192,7 +194,7 @@ def test_a_build_killed_again_and_again_goes_on_and_gives_the_same_library(tmp_p
         n_kills += 1
         with pytest.raises(DataFileNotFoundError, match="run the same command to go on"):
             open_library(output)
-        now = {path.name: path.stat().st_mtime_ns for path in output.rglob("run-*.parquet")}
+        now = {path.name: path.stat().st_mtime_ns for path in output.rglob("chunk-*.parquet")}
         assert runs.items() <= now.items()  # no finished chunk was done again
         runs = now
     assert n_kills > 3
@@ -209,10 +211,10 @@ def test_the_command_killed_at_work_goes_on(tmp_path):
         sys.executable, "-m", "team5.library", "build", source, output, "--workers", "1",
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        while not list(output.rglob("run-*.parquet")):
+        while not list(output.rglob("chunk-*.parquet")):
             assert process.poll() is None
         process.kill()
-    kept = {path.name: path.stat().st_mtime_ns for path in output.rglob("run-*.parquet")}
+    kept = {path.name: path.stat().st_mtime_ns for path in output.rglob("chunk-*.parquet")}
     assert len(kept) == 1
     (output / ".building/lock").unlink()
     interrupted = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -270,11 +272,12 @@ def test_two_builds_at_once_are_refused(tmp_path):
 
 FULL = """
 import resource, sys
+from team5.library.sorting import DEFAULT_SIZES
 from tests.library.test_build import build
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 from team5.errors import StorageError
 try:
-    build([sys.argv[2]], sys.argv[3], n_workers=int(sys.argv[4]), limits=None)
+    build([sys.argv[2]], sys.argv[3], n_workers=int(sys.argv[4]), sizes=DEFAULT_SIZES)
 except StorageError as error:
     sys.exit(f"StorageError: {error}")
 """
@@ -325,3 +328,48 @@ def test_a_folder_that_cannot_be_written_is_one_error(tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(StorageError, match="Give yourself the right"):
         build([source], tmp_path / "closed/out")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "structure,name\nCCO,ethanol\n", "there are structure, name"),
+        ("a.smi", "C1CC\n", "no structure that can be used among 1 records"),
+        ("a.smi", "", "no structure that can be used among 0 records"),
+    ],
+)
+def test_a_refused_build_leaves_no_folder(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        build([tmp_path / name], tmp_path / "out", work=tmp_path / "work")
+    with pytest.raises(DataError, match=message):
+        build([tmp_path / name], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "work").iterdir()) == []
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=message):
+        build([tmp_path / name], tmp_path / "empty")
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_every_list_of_a_database_becomes_a_library(tmp_path):
+    lists = Path(__file__).parents[1] / "files/structures"
+    manifest = build(sorted(lists.iterdir()), tmp_path / "out")
+    assert manifest.dropped == {}
+    assert manifest.n_records == sum(one["n_records"] for one in manifest.inputs) == 14
+    names = {row["smiles"]: row["name"] for row in rows(tmp_path / "out")}
+    assert names["Cn1c(=O)c2c(ncn2C)n(C)c1=O"] == "2519"  # CID-SMILES.gz is read first
+    assert names["CCOc1ccc(C=Nn2cnnc2)cc1"] == "suspect 979"
+
+
+def test_a_record_that_ends_its_worker_is_left_out_with_its_place():
+    records = [StructureRecord(line, text, None) for line, text in ((1, "CCO"), (2, "C"), (4, "N"))]
+    chunk = Chunk(0, "a.smi", 0, "line", records).without(1, "takes longer than 0.2 s")
+    assert [record.text for record in chunk.records] == ["CCO", "N"]
+    assert chunk.n_records == 3
+    assert standardise(chunk)[1] == {
+        "takes longer than 0.2 s": {
+            "code": "worker_ended", "count": 1,
+            "examples": [{"place": "a.smi, line 2", "text": "C"}],
+        }
+    }  # fmt: skip

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from team5.errors import AdductError, ConfigError, DataError, DataFileNotFoundError
 from team5.library.build import build_library
 from team5.library.library import open_library
-from team5.library.merge import MergeLimits
+from team5.library.sorting import PartSizes
 from tests.library.structures import many_smiles
 
 
@@ -28,7 +28,7 @@ def built(tmp_path_factory):
     (folder / "a.smi").write_text("\n".join(many_smiles(600) + ions) + "\n")
     build_library(
         [folder / "a.smi"], folder / "out",
-        n_workers=0, limits=MergeLimits(per_group=8, per_part=40, per_range=100),
+        n_workers=0, sizes=PartSizes(per_group=8, per_part=40),
     )  # fmt: skip
     return folder / "out"
 
@@ -112,18 +112,15 @@ def test_ions_are_found_by_their_own_adducts_only(built, all_rows):
             ).smiles.to_pylist()  # fmt: skip
 
 
-def test_partitions_hold_every_structure_once(built, all_rows):
+def test_a_scan_holds_every_structure_of_its_masses_once(built, all_rows):
     library = open_library(built)
     whole = expected(all_rows, 0, math.inf)
-    for n in (1, 2, 3, 7, 1000):
-        ranges = library.partitions(n)
-        assert len(ranges) <= n
-        assert (ranges[0][0], ranges[-1][1]) == (0.0, math.inf)
-        scanned = [one for low, high in ranges for part in library.scan(low, high)
-                   for one in found(part)]  # fmt: skip
-        assert scanned == whole
-    sizes = [sum(map(len, library.scan(*one))) for one in library.partitions(4)]
-    assert max(sizes) < 2 * min(sizes)
+    assert [one for part in library.scan() for one in found(part)] == whole
+    middle = whole[300][0]
+    ranges = [(0.0, middle), (middle, math.inf)]
+    assert [
+        one for low, high in ranges for part in library.scan(low, high) for one in found(part)
+    ] == whole
 
 
 def test_only_the_row_groups_needed_are_read_and_kept_within_bounds(built, all_rows):
@@ -256,7 +253,6 @@ def test_senseless_questions_are_refused(built):
         lambda: library.near(100.0, ppm=-1),
         lambda: library.of_precursor(0, "[M+H]+"),
         lambda: library.between(math.nan, 1),
-        lambda: library.partitions(0),
     ):
         with pytest.raises(ConfigError):
             ask()
@@ -268,9 +264,9 @@ def test_senseless_questions_are_refused(built):
 def test_a_library_is_built_to_and_read_from_object_storage(built, tmp_path):
     pytest.importorskip("upath")
     source = built.parent / "a.smi"
-    limits = MergeLimits(per_group=8, per_part=40, per_range=100)
+    sizes = PartSizes(per_group=8, per_part=40)
     for output in ("memory://libraries/one", f"file://{tmp_path}/two"):
-        build_library([source], output, n_workers=0, limits=limits, work=tmp_path / "work")
+        build_library([source], output, n_workers=0, sizes=sizes, work=tmp_path / "work")
         assert list((tmp_path / "work").iterdir()) == []
         there = open_library(output)
         assert there.manifest == open_library(built).manifest

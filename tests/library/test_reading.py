@@ -12,8 +12,7 @@ import pytest
 from rdkit import Chem
 
 from team5.errors import ConfigError, DataError, DataFileNotFoundError
-from team5.library.inputs import find_inputs
-from team5.library.reading import iter_chunks
+from team5.library.inputs import find_inputs, iter_chunks
 from team5.library.standardise import standardise
 
 SMILES = ["CCO", "CC(=O)O", "c1ccccc1[N+](=O)[O-]", "C[N+](C)(C)CCO", "[13CH3]C(N)=O"]
@@ -129,7 +128,7 @@ def test_a_parquet_file_that_is_none_and_a_table_without_smiles_are_errors(tmp_p
     with pytest.raises(DataError, match=r"a\.parquet: damaged"):
         read(tmp_path / "a.parquet")
     (tmp_path / "b.csv").write_text("structure\nCCO\n")
-    with pytest.raises(DataError, match="no column smiles; there are structure"):
+    with pytest.raises(DataError, match="no column smiles or inchi; there are structure"):
         read(tmp_path / "b.csv")
 
 

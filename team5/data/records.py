@@ -1,15 +1,69 @@
-"""Record: a spectrum with what its library says about the molecule."""
+"""Record: a spectrum with what its library says about the molecule; and records left out."""
 
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from team5.data.spectrum import Spectrum, text_or_none
+from team5.chemistry.adducts import ion_mode_of_text, parse_adduct
+from team5.constants import MAX_PEAKS
+from team5.data.metadata import first_number, parse_ion_mode, text_or_none
+from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, SpectrumError
 
 _FOLDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# Why a record is left out, by code; equal faults are counted together.
+REASONS = {
+    "no_peaks": "no peaks",
+    "all_intensities_zero": "all intensities are 0",
+    "lengths_differ": "m/z values and intensities differ in number",
+    "not_finite": "peaks with NaN or infinite values",
+    "mz_not_positive": "peaks at m/z 0 or below",
+    "negative_intensity": "peaks of negative intensity",
+    "peaks_not_understood": "peak list not understood",
+    "record_not_understood": "record not understood",
+    "n_peaks_differ": "another number of peaks than announced",
+    "no_end": "record without END IONS",
+    "no_begin": "record without BEGIN IONS",
+    "not_ms2": "not MS2",
+    "deprecated": "deprecated by its library",
+    "n_columns_differ": "another number of columns than the header",
+    "unknown_fold": "fold is none of train, val, test",
+    "no_smiles": "no SMILES",
+}
+
+
+class LeftOut(NamedTuple):
+    """A record that cannot be used: why, as code and text, and its place in the file."""
+
+    code: str
+    reason: str
+    place: str = ""
+
+
+class Skipped(Counter[str]):
+    """Counts records left out by reason, and lists them with their places.
+
+    Attributes
+    ----------
+    records : list of LeftOut
+        In order; whoever reads a long file may empty it between records.
+    """
+
+    def __init__(self, *args: object) -> None:
+        self.records: list[LeftOut] = []
+        super().__init__(*args)  # type: ignore[arg-type]
+
+
+def leave_out(skipped: Counter[str], code: str, place: str = "", detail: str = "") -> None:
+    """Count a record as left out for the reason with this code."""
+    reason = f"{REASONS[code]} ({detail})" if detail else REASONS[code]
+    skipped[reason] += 1
+    if isinstance(skipped, Skipped):
+        skipped.records.append(LeftOut(code, reason, place))
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +74,7 @@ class Record:
     ----------
     spectrum : Spectrum
     smiles : str or None
-        As the library writes it; not parsed yet.
+        As the library writes it, or its InChI where it has no SMILES; not parsed yet.
     inchikey14 : str or None
         First block of the InChIKey the library gives.
     formula : str or None
@@ -51,41 +105,63 @@ def make_record(
     instrument_type: object = None,
     ion_mode: object = None,
     smiles: object = None,
+    inchi: object = None,
     inchikey: object = None,
     formula: object = None,
     license: object = None,  # noqa: A002  (the name of the column)
     contributor: object = None,
     fold: object = None,
+    feature_id: str | None = None,
+    scan: str | None = None,
+    retention_time: float | None = None,
+    group: str | None = None,
+    notes: tuple[str, ...] = (),
+    place: str = "",
 ) -> Record | None:
     """Return a record made from what a file says, or count why there is none.
 
-    Texts that say nothing ("N/A", "unknown") count as missing, and so does a precursor m/z of 0,
-    which some libraries write for "not known".
+    Only peaks that are none, and a fold nobody knows, cost a record. Texts that say nothing
+    ("N/A", "unknown") count as missing, and so does a precursor m/z of 0, which some libraries
+    write for "not known"; an adduct that is not understood leaves its sign and a note.
     """
+    place = place or identifier
     known_fold = text_or_none(fold)
     if known_fold is not None and known_fold.casefold() not in _FOLDS:
-        skipped["fold is none of train, val, test"] += 1
+        leave_out(skipped, "unknown_fold", place)
         return None
+    ion, mode, more = _ion(text_or_none(adduct), ion_mode)
+    notes = (*notes, *more)
+    mz = first_number(precursor_mz)
+    if mz is None and re.search("[1-9a-z]", text_or_none(precursor_mz) or "", re.IGNORECASE):
+        notes = (*notes, f"precursor {str(precursor_mz)[:60]!r} is not understood and left out")
     try:
+        if len(mzs) > MAX_PEAKS and len(mzs) == len(intensities):  # type: ignore[arg-type]
+            notes = (*notes, f"the highest {MAX_PEAKS} of {len(mzs)} peaks are kept")  # type: ignore[arg-type]
+            mzs, intensities = _highest(mzs, intensities)
         spectrum = Spectrum(
             mzs,  # type: ignore[arg-type]  # any array-like is checked and converted
             intensities,  # type: ignore[arg-type]
-            precursor_mz=first_number(precursor_mz),
-            adduct=text_or_none(adduct),
-            collision_energy=collision_energy,  # type: ignore[arg-type]
+            precursor_mz=mz,
+            adduct=ion,
+            collision_energy=_plain(collision_energy),
             instrument_type=text_or_none(instrument_type),
-            ion_mode=ion_mode,  # type: ignore[arg-type]  # here "-" says something
+            ion_mode=mode,
             identifier=identifier,
+            feature_id=feature_id,
+            scan=scan,
+            retention_time=retention_time,
+            group=group,
+            notes=notes,
         )
-    except AdductError:
-        skipped["adduct not understood"] += 1
-        return None
     except SpectrumError as error:
-        skipped[_reason(str(error).removeprefix(f"{identifier}: "))] += 1
+        leave_out(skipped, error.code if error.code in REASONS else "peaks_not_understood", place)
+        return None
+    except (TypeError, ValueError):
+        leave_out(skipped, "peaks_not_understood", place)
         return None
     return Record(
         spectrum,
-        smiles=text_or_none(smiles),
+        smiles=text_or_none(smiles) or _inchi(inchi),
         inchikey14=_first_block(inchikey),
         formula=text_or_none(formula),
         license=text_or_none(license),
@@ -94,37 +170,44 @@ def make_record(
     )
 
 
-def first_number(value: object) -> float | None:
-    """Return the first positive number in "195.0877 1200" (m/z and intensity), if there is one."""
+def _ion(adduct: str | None, mode: object) -> tuple[str | None, str | None, list[str]]:
+    """Return adduct and ion mode that agree, and notes on what was left out for it."""
+    said = None if mode is None else parse_ion_mode(str(mode))
+    notes = []
+    if said is None and text_or_none(mode):
+        notes.append(f"ion mode {str(mode)[:60]!r} is not understood and left out")
+    if adduct is None:
+        return None, said, notes
+    try:
+        parsed = parse_adduct(adduct)
+        name, ion_mode = parsed.name, parsed.ion_mode
+    except AdductError:
+        notes.append(f"adduct {adduct[:60]!r} is not understood and left out")
+        name, ion_mode = "", ion_mode_of_text(adduct) or said or ""
+    if said and ion_mode != said:
+        notes.append(f"ion mode {said} contradicts adduct {name or adduct[:60]}, which is taken")
+    return name or None, ion_mode or None, notes
+
+
+def _highest(mzs: ArrayLike, intensities: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
+    mz, height = np.asarray(mzs, dtype=float), np.asarray(intensities, dtype=float)
+    # NaN sorts last and so stays, to be refused.
+    highest = np.sort(np.argsort(height, kind="stable")[-MAX_PEAKS:])
+    return mz[highest], height[highest]
+
+
+def _plain(energy: object) -> str | float | None:
+    """Return an energy as number or text; what is neither, or infinite, says nothing."""
+    if isinstance(energy, (int, float, np.number)) and not isinstance(energy, bool):
+        return float(energy) if abs(energy) < 1e6 else None
+    return energy if isinstance(energy, str) else None
+
+
+def _inchi(value: object) -> str | None:
     text = text_or_none(value)
-    if text is None:
-        return None
-    match = re.search(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text)
-    number = float(match[0]) if match else 0.0
-    return number if number > 0 else None
+    return text if text and text.startswith("InChI=") else None
 
 
 def _first_block(inchikey: object) -> str | None:
     match = re.match(r"(?:InChIKey=)?([A-Z]{14})(?![A-Z])", str(inchikey or "").strip())
     return match[1] if match else None
-
-
-# A spectrum's error names record and values; equal faults are counted together under one name.
-_REASONS = (
-    ("no peaks", "no peaks"),
-    ("peaks; at most", "too many peaks"),
-    ("all intensities are 0", "all intensities are 0"),
-    ("m/z values but", "m/z values and intensities differ in number"),
-    ("is not a finite number", "peaks with NaN or infinite values"),
-    ("is not above 0", "peaks at m/z 0 or below"),
-    ("is negative", "peaks of negative intensity"),
-    ("ion mode.", "adduct contradicts the ion mode"),
-    ("ion mode ", "ion mode not understood"),
-)
-
-
-def _reason(error_text: str) -> str:
-    for part, reason in _REASONS:
-        if part in error_text:
-            return reason
-    return "peak list not understood"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,27 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from team5.chemistry.adducts import parse_adduct
 from team5.constants import MAX_PEAKS
+from team5.data.metadata import (
+    conditions_of,
+    fields_of,
+    first_number,
+    identity_of,
+    parse_ion_mode,
+    text_or_none,
+)
 from team5.data.sticks import MEASURED, draw_sticks
-from team5.errors import SpectrumError
+from team5.errors import MissingExtraError, SpectrumError
 from team5.runtime.html import render
 
 if TYPE_CHECKING:
     import matchms
-
-# What libraries write where they have nothing to say.
-_NOTHING = {"", "n/a", "na", "nan", "none", "null", "unknown", "-", "?", "not available"}
-_ION_MODES = {
-    "positive": "positive",
-    "pos": "positive",
-    "p": "positive",
-    "+": "positive",
-    "1+": "positive",
-    "negative": "negative",
-    "neg": "negative",
-    "n": "negative",
-    "-": "negative",
-    "1-": "negative",
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +47,14 @@ class Spectrum:
     ion_mode : {"positive", "negative"}, optional
         Taken from the adduct when that is given.
     identifier : str, optional
+    feature_id, scan : str, optional
+        What the program that picked the spectrum calls its feature and its scan.
+    retention_time : float, optional
+        In seconds.
+    group : str, optional
+        The same for spectra of one compound or feature, which can be judged together.
+    notes : tuple of str
+        What was odd in the file it comes from, and what was done about it.
 
     Raises
     ------
@@ -70,33 +72,37 @@ class Spectrum:
     instrument_type: str | None = None
     ion_mode: str | None = None
     identifier: str = ""
+    feature_id: str | None = None
+    scan: str | None = None
+    retention_time: float | None = None
+    group: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         identifier = str(self.identifier).strip()
         where = f"{identifier}: " if identifier else ""
         mzs, intensities = _checked_peaks(self.mzs, self.intensities, where)
-        adduct = text_or_none(self.adduct)
+        adduct = _checked_text(self.adduct, "adduct", where)
         ion_mode = _checked_ion_mode(self.ion_mode, where)
         if adduct is not None:
             parsed = parse_adduct(adduct)
             adduct = parsed.name
             if ion_mode not in (None, parsed.ion_mode):
                 raise SpectrumError(
-                    f"{where}adduct {adduct} in {ion_mode} ion mode. Correct one of the two."
+                    f"{where}adduct {adduct} in {ion_mode} ion mode. Correct one of the two.",
+                    code="adduct_contradicts_ion_mode",
+                    argument="ion_mode",
                 )
             ion_mode = parsed.ion_mode
-        checked = {
-            "mzs": mzs,
-            "intensities": intensities,
-            "precursor_mz": _checked_precursor(self.precursor_mz, where),
-            "adduct": adduct,
-            "collision_energy": _energy_text(self.collision_energy),
-            "instrument_type": text_or_none(self.instrument_type),
-            "ion_mode": ion_mode,
-            "identifier": identifier,
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        put = object.__setattr__
+        put(self, "mzs", mzs)
+        put(self, "intensities", intensities)
+        put(self, "precursor_mz", _checked_precursor(self.precursor_mz, where))
+        put(self, "adduct", adduct)
+        put(self, "collision_energy", _checked_energy(self.collision_energy, where))
+        put(self, "instrument_type", _checked_text(self.instrument_type, "instrument_type", where))
+        put(self, "ion_mode", ion_mode)
+        put(self, "identifier", identifier)
 
     @classmethod
     def from_matchms(cls, spectrum: matchms.Spectrum) -> Spectrum:
@@ -105,19 +111,53 @@ class Spectrum:
         Raises
         ------
         SpectrumError
-            If the peaks are no spectrum.
+            If the peaks are no spectrum, or an adduct contradicts the ion mode.
         AdductError
             If the adduct is not understood.
         """
-        from team5.data.interop import from_matchms
-
-        return from_matchms(spectrum)
+        fields = fields_of(spectrum.metadata.items())
+        identifier = fields.get("identifier") or fields.get("title") or ""
+        conditions = conditions_of(fields, identifier)
+        if conditions["adduct"] is None:
+            conditions["adduct"] = fields.get("adduct")  # refused where it is not understood
+        conditions["precursor_mz"] = first_number(conditions["precursor_mz"])
+        identity = identity_of(fields)
+        identifier = identifier or identity["feature_id"] or ""
+        peaks = spectrum.peaks
+        return cls(peaks.mz, peaks.intensities, identifier=identifier, **conditions, **identity)
 
     def to_matchms(self) -> matchms.Spectrum:
-        """Return the spectrum as matchms has it, its metadata under harmonised names."""
-        from team5.data.interop import to_matchms
+        """Return the spectrum as matchms has it, its metadata under harmonised names.
 
-        return to_matchms(self)
+        Raises
+        ------
+        MissingExtraError
+            If matchms is not installed.
+        """
+        try:
+            import matchms  # from the extra
+        except ImportError as error:
+            raise MissingExtraError(
+                'matchms is not installed. Install it with pip install "team5[matchms]".'
+            ) from error
+        metadata: dict[str, Any] = {
+            "spectrum_id": self.identifier or None,
+            "precursor_mz": self.precursor_mz,
+            "adduct": self.adduct,
+            "charge": None if self.adduct is None else parse_adduct(self.adduct).charge,
+            "ionmode": self.ion_mode,
+            "collision_energy": self.collision_energy,
+            "instrument_type": self.instrument_type,
+            "feature_id": self.feature_id,
+            "scans": self.scan,
+            "retention_time": self.retention_time,
+        }
+        # Copies, as matchms lets its users change peaks in place.
+        return matchms.Spectrum(
+            self.mzs.copy(),
+            self.intensities.copy(),
+            metadata={name: value for name, value in metadata.items() if value is not None},
+        )
 
     @property
     def n_peaks(self) -> int:
@@ -160,66 +200,91 @@ class Spectrum:
         )
 
 
-def text_or_none(value: object) -> str | None:
-    """Return a metadata value as text, or None for the many ways of writing that there is none."""
-    if value is None:
-        return None
-    text = str(value).strip()
-    return None if text.casefold() in _NOTHING else text
-
-
 def _checked_peaks(
     mzs: ArrayLike, intensities: ArrayLike, where: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     mz = _to_array(mzs, "mzs", where)
     height = _to_array(intensities, "intensities", where)
-    if len(mz) != len(height):
+    n_peaks = len(mz)
+    if n_peaks != len(height):
         raise SpectrumError(
-            f"{where}{len(mz)} m/z values but {len(height)} intensities. Give every peak both."
+            f"{where}{len(mz)} m/z values but {len(height)} intensities. Give every peak both.",
+            code="lengths_differ",
+            argument="intensities",
         )
-    if len(mz) == 0:
-        raise SpectrumError(f"{where}no peaks. Give at least one m/z with its intensity.")
-    if len(mz) > MAX_PEAKS:
+    if n_peaks == 0:
+        raise SpectrumError(
+            f"{where}no peaks. Give at least one m/z with its intensity.",
+            code="no_peaks",
+            argument="mzs",
+        )
+    if n_peaks > MAX_PEAKS:
         raise SpectrumError(
             f"{where}{len(mz)} peaks; at most {MAX_PEAKS} are taken. "
-            "Centroid the spectrum or keep its highest peaks."
+            "Centroid the spectrum or keep its highest peaks.",
+            code="too_many_peaks",
+            argument="mzs",
         )
-    _check_all(np.isfinite(mz), mz, "mzs", "is not a finite number", where)
-    _check_all(np.isfinite(height), height, "intensities", "is not a finite number", where)
-    _check_all(mz > 0, mz, "mzs", "is not above 0", where)
-    _check_all(height >= 0, height, "intensities", "is negative", where)
-    base_peak = height.max()
-    if base_peak == 0:
-        raise SpectrumError(f"{where}all intensities are 0. Give at least one above 0.")
-    kept = height > 0
-    mz, height = mz[kept], height[kept] / base_peak
-    order = np.argsort(mz, kind="stable")
-    return mz[order], height[order]
+    is_sorted = bool((mz[1:] >= mz[:-1]).all())
+    if not is_sorted:
+        order = np.argsort(mz, kind="stable")
+        mz, height = mz[order], height[order]
+    lowest, base_peak = np.minimum.reduce(height), np.maximum.reduce(height)
+    # NaN sorts last and fails every comparison.
+    if not (mz[0] > 0 and mz[-1] < np.inf and lowest >= 0 and 0 < base_peak < np.inf):
+        given = _to_array(mzs, "mzs", where), _to_array(intensities, "intensities", where)
+        _refuse_peaks(*given, where)
+    if lowest == 0:
+        mz, height = mz[height > 0], height[height > 0]
+    return mz, height / base_peak
+
+
+def _refuse_peaks(mz: NDArray[np.float64], height: NDArray[np.float64], where: str) -> None:
+    for name, values, valid, problem, code in (
+        ("mzs", mz, np.isfinite(mz), "is not a finite number", "not_finite"),
+        ("intensities", height, np.isfinite(height), "is not a finite number", "not_finite"),
+        ("mzs", mz, mz > 0, "is not above 0", "mz_not_positive"),
+        ("intensities", height, height >= 0, "is negative", "negative_intensity"),
+    ):
+        if not valid.all():
+            index = int(np.argmin(valid))
+            raise SpectrumError(
+                f"{where}{name}[{index}] = {values[index]:g} {problem}. Correct it.",
+                code=code,
+                argument=name,
+            )
+    raise SpectrumError(
+        f"{where}all intensities are 0. Give at least one above 0.",
+        code="all_intensities_zero",
+        argument="intensities",
+    )
 
 
 def _to_array(values: Any, name: str, where: str) -> NDArray[np.float64]:
     if hasattr(values, "detach"):  # a torch tensor, maybe on a device or with a gradient
         values = values.detach().cpu().double().numpy()
     if isinstance(values, (str, bytes)) or values is None:
-        raise SpectrumError(f"{where}{name} must be numbers, not {values!r}. Give a list of them.")
+        raise SpectrumError(
+            f"{where}{name} must be numbers, not {values!r}. Give a list of them.",
+            code="not_numbers",
+            argument=name,
+        )
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise SpectrumError(f"{where}{name} must be numbers in one flat list: {error}.") from error
+        raise SpectrumError(
+            f"{where}{name} must be numbers in one flat list: {error}.",
+            code="not_numbers",
+            argument=name,
+        ) from error
     if array.ndim != 1:
         raise SpectrumError(
             f"{where}{name} must be one flat list, not of shape {tuple(array.shape)}. "
-            "Give one spectrum at a time."
+            "Give one spectrum at a time.",
+            code="not_flat",
+            argument=name,
         )
     return array
-
-
-def _check_all(
-    valid: NDArray[np.bool_], values: NDArray[np.float64], name: str, problem: str, where: str
-) -> None:
-    if not valid.all():
-        index = int(np.argmin(valid))
-        raise SpectrumError(f"{where}{name}[{index}] = {values[index]:g} {problem}. Correct it.")
 
 
 def _checked_precursor(value: object, where: str) -> float | None:
@@ -228,30 +293,66 @@ def _checked_precursor(value: object, where: str) -> float | None:
     try:
         precursor_mz = float(value)  # type: ignore[arg-type]
     except OverflowError:  # a whole number of hundreds of digits
-        precursor_mz = np.inf
+        precursor_mz = math.inf
     except (TypeError, ValueError) as error:
         raise SpectrumError(
-            f"{where}precursor_mz must be a number, not {value!r}. Give it in m/z, or leave it out."
+            f"{where}precursor_mz must be a number, not {value!r}. "
+            "Give it in m/z, or leave it out.",
+            code="precursor_not_a_number",
+            argument="precursor_mz",
         ) from error
-    if not (np.isfinite(precursor_mz) and precursor_mz > 0):
-        raise SpectrumError(f"{where}precursor_mz = {precursor_mz:g} is not above 0. Correct it.")
+    if not 0 < precursor_mz < math.inf:
+        raise SpectrumError(
+            f"{where}precursor_mz = {precursor_mz:g} is not above 0. Correct it.",
+            code="precursor_not_positive",
+            argument="precursor_mz",
+        )
     return precursor_mz
 
 
 def _checked_ion_mode(value: object, where: str) -> str | None:
-    text = "" if value is None else str(value).strip().casefold()
-    if text in _ION_MODES:
-        return _ION_MODES[text]
-    if text in _NOTHING:
+    if value is None or value in ("positive", "negative"):
+        return None if value is None else str(value)
+    text = _checked_text(value, "ion_mode", where)
+    if text is None and str(value).strip() != "-":
         return None
-    raise SpectrumError(f"{where}ion mode {value!r} is unknown. Write positive or negative.")
+    mode = parse_ion_mode(str(value))
+    if mode is None:
+        raise SpectrumError(
+            f"{where}ion mode {value!r} is unknown. Write positive or negative.",
+            code="ion_mode_unknown",
+            argument="ion_mode",
+        )
+    return mode
 
 
-def _energy_text(value: object) -> str | None:
+def _checked_text(value: object, name: str, where: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return text_or_none(value)
+    if isinstance(value, float) and math.isnan(value):  # what pandas has for nothing
+        return None
+    raise SpectrumError(
+        f"{where}{name} must be text, not {value!r}. Write it in quotes, or leave it out.",
+        code="not_text",
+        argument=name,
+    )
+
+
+def _checked_energy(value: object, where: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return text_or_none(value)
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
         try:
             energy = float(value)
         except OverflowError:  # a whole number of hundreds of digits
+            energy = math.inf
+        if math.isnan(energy):
             return None
-        return f"{energy:g} eV" if np.isfinite(energy) else None
-    return text_or_none(value)
+        if math.isfinite(energy):
+            return f"{energy:g} eV"
+    raise SpectrumError(
+        f"{where}collision_energy = {value!r} is neither a number nor text. "
+        "Write it as the instrument does (35 eV), or leave it out.",
+        code="collision_energy_unknown",
+        argument="collision_energy",
+    )

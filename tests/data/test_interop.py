@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from team5.data.context import ADDUCTS
+from team5.data.metadata import text_or_none
 from team5.data.readers import read_spectra
-from team5.data.spectrum import Spectrum, text_or_none
+from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, SpectrumError
 
 FILES = Path(__file__).resolve().parents[1] / "files"

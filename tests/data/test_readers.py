@@ -50,16 +50,23 @@ def test_mgf_of_gnps_is_read():
 
 def test_mgf_counts_every_record_it_cannot_use():
     read = read_spectra(FILES / "gnps.mgf", require_smiles=True)
-    assert len(read.records) == 3
+    assert len(read.records) == 5
     assert read.skipped == {
         "no SMILES": 1,
         "not MS2 (1)": 1,
         "no peaks": 1,
-        "record not understood": 3,
+        "peak list not understood": 2,
         "peaks of negative intensity": 1,
-        "adduct not understood": 1,
         "record without END IONS": 1,
     }
+    assert {(left_out.code, left_out.place) for left_out in read.skipped.records} >= {
+        ("not_ms2", "spectrum 5, line 53"),
+        ("no_end", "line 106"),
+    }
+    no_precursor, no_adduct = read.records[-2:]
+    assert no_precursor.spectrum.notes == ("precursor 'unclear' is not understood and left out",)
+    assert no_adduct.spectrum.notes == ("adduct '[M+Xy]+' is not understood and left out",)
+    assert (no_adduct.spectrum.adduct, no_adduct.spectrum.ion_mode) == (None, "positive")
     n_records = (FILES / "gnps.mgf").read_text().count("BEGIN IONS")
     assert len(read.records) + read.skipped.total() == n_records
 

@@ -1,15 +1,22 @@
 """Read spectra from any supported file: picks a reader, counts what it skips and why."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from team5.data.readers import massbank, peak_lists, tables
-from team5.data.records import Record
+from team5.data.readers import json_files, massbank, mzml, peak_lists, tables
+from team5.data.readers.packed import open_unpacked
+from team5.data.records import Record, Skipped, leave_out
 from team5.errors import DataError, DataFileNotFoundError
 
-FORMATS = "MGF, MSP, mzML, MassBank (.txt, a folder, .tar.gz), Parquet or CSV"
+FORMATS = (
+    "MGF, MSP, mzML, mzXML, SIRIUS .ms, JSON of GNPS or MoNA, MassBank (.txt, a folder, .tar.gz), "
+    "Parquet or CSV"
+)
+_HEAD_SIZE = 4096
+_USI = re.compile(r"mzspec:[^:]+:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +24,7 @@ class SpectraRead:
     """What a file held: its usable records, and how many were skipped for which reason."""
 
     records: list[Record]
-    skipped: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Skipped)
 
 
 def read_spectra(path: str | Path, *, require_smiles: bool = False) -> SpectraRead:
@@ -26,7 +33,8 @@ def read_spectra(path: str | Path, *, require_smiles: bool = False) -> SpectraRe
     Parameters
     ----------
     path : str or Path
-        MGF, MSP, mzML, MassBank (a record, a folder or the release archive), Parquet or CSV.
+        MGF, MSP, mzML, mzXML, SIRIUS ``.ms``, JSON of GNPS or MoNA, MassBank (a record, a folder or
+        the release archive), Parquet or CSV; each also packed (``.gz``, one file in a ``.zip``).
     require_smiles : bool, default False
         Skip, and count, records without a structure.
 
@@ -37,7 +45,7 @@ def read_spectra(path: str | Path, *, require_smiles: bool = False) -> SpectraRe
     DataError
         If the format is unknown, the file is damaged, or none of its records can be used.
     """
-    skipped: Counter[str] = Counter()
+    skipped = Skipped()
     records = list(iter_spectra(path, skipped, require_smiles=require_smiles))
     if not records:
         raise DataError(nothing_usable(path, skipped))
@@ -57,7 +65,8 @@ def iter_spectra(
     ----------
     path : str or Path
     skipped : Counter
-        Reasons are counted here while the records are drawn.
+        Reasons are counted here while the records are drawn; a `team5.data.records.Skipped` also
+        lists the code and place of each.
     require_smiles : bool, default False
     on_progress : callable, optional
         Called now and then with the share of the file read, 0 to 1.
@@ -66,7 +75,7 @@ def iter_spectra(
     try:
         for record in _pick_reader(path)(path, skipped, on_progress):
             if require_smiles and record.smiles is None:
-                skipped["no SMILES"] += 1
+                leave_out(skipped, "no_smiles", record.spectrum.identifier)
                 continue
             yield record
     except OSError as error:
@@ -93,27 +102,44 @@ def _pick_reader(path: Path) -> Reader:
     if path.is_dir():
         return massbank.iter_folder
     if not path.exists():
+        if _USI.match(str(path)):
+            raise DataError(
+                f"{path}: the name of a spectrum on the network (USI), and team5 fetches none. "
+                "Download it as JSON or MGF from https://metabolomics-usi.gnps2.org and give "
+                "that file.",
+                code="usi",
+            )
         raise DataFileNotFoundError(f"{path}: no such file or folder. Check the path.")
-    with path.open("rb") as file:
-        head = file.read(4096)
-    name = path.name.casefold()
-    if head.startswith(b"PAR1"):
-        return tables.iter_parquet
-    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")) or name.endswith(".tar"):
+    if re.search(r"\.tar(\.\w+)?$|\.tgz$", path.name.casefold()):
         return massbank.iter_archive
-    text = head.decode("utf-8", errors="replace")
+    with open_unpacked(path) as file:
+        head = file.stream.peek(_HEAD_SIZE)[:_HEAD_SIZE]
+        if head.startswith(b"PAR1"):
+            return tables.iter_parquet
+        if head[257:262] == b"ustar":
+            return massbank.iter_archive
+        name = file.name.casefold()
+        text = file.text().read(_HEAD_SIZE).lstrip("\ufeff")
     if massbank.is_massbank_text(text):
         return massbank.iter_file
     for ending, reader in {
         ".mgf": peak_lists.iter_mgf,
         ".msp": peak_lists.iter_msp,
-        ".mzml": peak_lists.iter_mzml,
+        ".ms": peak_lists.iter_ms,
+        ".mzml": mzml.iter_mzml,
+        ".mzxml": mzml.iter_mzxml,
+        ".json": json_files.iter_json,
         ".csv": tables.iter_csv,
         ".tsv": tables.iter_csv,
     }.items():
         if name.endswith(ending):
             return reader
-    by_content = peak_lists.reader_by_content(text) or tables.reader_by_content(text)
+    by_content = (
+        mzml.reader_by_content(text)
+        or peak_lists.reader_by_content(text.replace("\r\n", "\n").replace("\r", "\n"))
+        or tables.reader_by_content(text)
+        or (json_files.iter_json if json_files.is_json(text) else None)
+    )
     if by_content:
         return by_content
     raise DataError(f"{path}: unknown format. Give one of: {FORMATS}.")

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from team5.data.records import Record, make_record
-from team5.data.spectrum import text_or_none
+from team5.data.metadata import ms_level, retention_time, text_or_none
+from team5.data.records import Record, leave_out, make_record
 from team5.errors import DataError
 
 # A record without a licence may not be used; a text that no filter allows keeps it out.
@@ -101,17 +101,17 @@ def _is_record_name(name: str) -> bool:
 def _parse_record(block: str, skipped: Counter[str]) -> Record | None:
     fields, peak_lines = _split_fields(block)
     ms_type = fields.get("AC$MASS_SPECTROMETRY: MS_TYPE", "MS2")
-    if ms_type.upper() != "MS2":
-        skipped[f"not MS2 ({ms_type})"] += 1
+    accession = fields.get("ACCESSION", "")
+    if ms_level(ms_type) != "2":
+        leave_out(skipped, "not_ms2", accession, ms_type)
         return None
     if "DEPRECATED" in fields:
-        skipped["deprecated by its library"] += 1
+        leave_out(skipped, "deprecated", accession)
         return None
-    accession = fields.get("ACCESSION", "")
     try:
         mzs, intensities = _parse_peaks(peak_lines)
     except ValueError:
-        skipped["peak list not understood"] += 1
+        leave_out(skipped, "peaks_not_understood", accession)
         return None
     return make_record(
         skipped,
@@ -126,10 +126,12 @@ def _parse_record(block: str, skipped: Counter[str]) -> Record | None:
         instrument_type=fields.get("AC$INSTRUMENT_TYPE"),
         ion_mode=fields.get("AC$MASS_SPECTROMETRY: ION_MODE"),
         smiles=fields.get("CH$SMILES"),
+        inchi=fields.get("CH$IUPAC"),
         inchikey=fields.get("INCHIKEY"),
         formula=fields.get("CH$FORMULA"),
         license=fields.get("LICENSE") or NO_LICENSE,
         contributor=contributor_of(accession),
+        retention_time=retention_time(fields.get("AC$CHROMATOGRAPHY: RETENTION_TIME", ""), 60.0),
     )
 
 
@@ -141,7 +143,7 @@ def _split_fields(block: str) -> tuple[dict[str, str], list[str]]:
         tag, separator, value = line.partition(": ")
         if not separator or line.startswith(" "):
             continue
-        if tag.startswith(("AC$MASS_SPECTROMETRY", "MS$FOCUSED_ION")):
+        if tag.startswith(("AC$MASS_SPECTROMETRY", "MS$FOCUSED_ION", "AC$CHROMATOGRAPHY")):
             subtag, _, value = value.partition(" ")
             tag = f"{tag}: {subtag}"
         elif tag == "CH$LINK" and (match := _INCHIKEY.search(value)):

@@ -1,345 +1,344 @@
-"""MGF, MSP and mzML through matchms.
+"""MGF, MSP and SIRIUS ``.ms``: fields and lists of peaks in plain text.
 
-Files are cut into records here and each is handed to matchms on its own, so that a faulty record
-is counted and does not end the reading, or run into the next one.
+All three are lines of two kinds. A peak begins with numbers, and what stands behind them is an
+annotation; all else is a field. Records are cut out of the text and parsed whole.
 """
 
-import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-from team5.chemistry.adducts import parse_adduct
+from team5.data.metadata import conditions_of, fields_of, identity_of, ms_level
 from team5.data.readers.massbank import contributor_of
-from team5.data.records import Record, make_record
-from team5.data.spectrum import text_or_none
-from team5.errors import AdductError, DataError
+from team5.data.readers.numbers import Numbers
+from team5.data.readers.packed import Unpacked, open_unpacked
+from team5.data.records import Record, leave_out, make_record
 
 Progress = Callable[[float], None] | None
 Reader = Callable[[Path, Counter[str], Progress], Iterator[Record]]
+Pairs = list[tuple[str, str]]
 
-_NOT_UNDERSTOOD = "record not understood"
-_MSP_NAME = re.compile(r"\s*NAME\s*:", re.IGNORECASE)
-_MSP_N_PEAKS = re.compile(r"\s*NUM[ _]?PEAKS\s*:\s*(\d*)", re.IGNORECASE)
-_COMPUTED_SMILES = re.compile(r'"computed SMILES=([^"]+)"', re.IGNORECASE)
-# Older GNPS libraries have the adduct only at the end of the name: "Caffeine M+H".
-_ADDUCT_IN_NAME = re.compile(r"(?:^|\s)(\[?\d?M[+-]\S+)\s*$")
+_READ_AT_ONCE = 1 << 20  # characters
+_MGF_EDGE = re.compile(r"^[ \t]*(?i:(BEGIN|END)[ \t]+IONS)[ \t]*$", re.MULTILINE)
+_MGF_FIELD = re.compile(r"^[ \t]*([^\s\d=#;!/][^=\n]*)=(.*)$", re.MULTILINE)
+_MSP_FIELD = re.compile(r"^[ \t]*([^\s\d:(.#][^:\n]*):(.*)$", re.MULTILINE)
+_MS_FIELD = re.compile(r"^[ \t]*[>#]+[ \t]*(\S+)[ \t]*(.*)$", re.MULTILINE)
+_PEAK_LINE = re.compile(r"^[ \t]*[(+-]?\.?\d", re.MULTILINE)
+_N_PEAKS = re.compile(r"^[ \t]*num[ _]?peaks?[ \t]*:", re.MULTILINE | re.IGNORECASE)
+_NAME = re.compile(r"^[ \t]*name[ \t]*:", re.MULTILINE | re.IGNORECASE)
+_PAIRS = re.compile(r"(?:[ \t]*+[^\s,;:]++[ \t]++[^\s,;:]++[ \t]*+\n)++")
+_NUMBER = r"[+-]?(?:\d[\d.,]*|\.\d+)(?:[eE][+-]?\d+)?|nan|[+-]?inf"
+_QUOTED = r"""[ \t]*(?:"[^"]*"|'[^']*')?[ \t]*"""
+_PAIR = re.compile(
+    rf"""[\s(;]*({_NUMBER})[\s:]+({_NUMBER})(?=[\s;)"']|$)\)?{_QUOTED}(;?)""", re.IGNORECASE
+)
+# A comma between numbers, unlike one within a number: 77.04,12 and 77.04, 12
+_BETWEEN_COLUMNS = re.compile(r"^([^\s,]+),(?:\s+|(?=[^\s,]+(?:\s*$|\s+[^\d\s.+-])))")
+_COMMENTS = ("#", ";", "!", "//")
+# Of SIRIUS: what stands for the ion's m/z there is the neutral mass elsewhere.
+_MS_KEYS = {"parentmass": "precursor_mz", "compound": "group", "rt": "rtinseconds"}
+_MS_PEAKS = re.compile(r"(?i)(ms1\w*|ms2\w*|collision\w*|ms)$")
 
 
 def reader_by_content(head: str) -> Reader | None:
     """Return the reader for a text that begins like this, or None if it is no peak list."""
-    if re.search(r"<(?:indexed)?mzML\b", head):
-        return iter_mzml
-    if re.search(r"^\s*BEGIN IONS\s*$", head, re.MULTILINE):
+    if _MGF_EDGE.search(head):
         return iter_mgf
-    if re.search(rf"^{_MSP_NAME.pattern}", head, re.MULTILINE | re.IGNORECASE) and re.search(
-        r"^[A-Za-z_ ]+:", head, re.MULTILINE
-    ):
+    if re.search(r"^>(compound|parentmass|ms2|ms2peaks)\b", head, re.MULTILINE):
+        return iter_ms
+    if _N_PEAKS.search(head) or (_NAME.search(head) and _MSP_FIELD.search(head)):
         return iter_msp
     return None
 
 
 def iter_mgf(path: Path, skipped: Counter[str], on_progress: Progress = None) -> Iterator[Record]:
-    """Yield the records of an MGF file (Mascot, GNPS, MassSpecGym, MS-DIAL)."""
-    from matchms.importing import load_from_mgf
-    from matchms.Metadata import Metadata
-    from pyteomics.auxiliary import PyteomicsError  # type: ignore[import-untyped]
-
-    for number, block in enumerate(_mgf_blocks(path, skipped, on_progress), start=1):
-        try:
-            # matchms checks with assert that every peak line holds two numbers.
-            (spectrum,) = load_from_mgf(io.StringIO(block), metadata_harmonization=False)
-        except (PyteomicsError, ValueError, AssertionError, KeyError, IndexError):
-            skipped[_NOT_UNDERSTOOD] += 1
-            continue
-        metadata = Metadata(spectrum.metadata).data
-        yield from _to_record(
-            metadata,
-            spectrum.peaks.mz,
-            spectrum.peaks.intensities,
-            f"{path.stem}-{number}",
-            skipped,
-        )
+    """Yield the records of an MGF file (Mascot, GNPS, MassSpecGym, MS-DIAL, MZmine, R Spectra)."""
+    builder = _Builder(path, skipped, _MGF_FIELD, minutes=False)
+    with open_unpacked(path) as file:
+        defaults: Pairs = []
+        for number, (line, block) in enumerate(
+            _mgf_blocks(file, skipped, defaults, on_progress), 1
+        ):
+            header, peaks = _cut(block)
+            pairs = _MGF_FIELD.findall(header)
+            yield from builder.build(pairs + defaults if defaults else pairs, peaks, number, line)
 
 
 def iter_msp(path: Path, skipped: Counter[str], on_progress: Progress = None) -> Iterator[Record]:
     """Yield the records of an MSP file (NIST, MoNA, MassBank's and MS-DIAL's exports)."""
-    from matchms.importing.load_from_msp import parse_metadata
-    from matchms.Metadata import Metadata
+    builder = _Builder(path, skipped, _MSP_FIELD, minutes=True)
+    with open_unpacked(path) as file:
+        for number, (line, header, peaks) in enumerate(_msp_blocks(file, on_progress), start=1):
+            yield from builder.build(_MSP_FIELD.findall(header), peaks, number, line)
 
-    for number, (header, peak_lines) in enumerate(_msp_blocks(path, on_progress), start=1):
-        raw: dict[str, Any] = {}
-        for line in header:
-            parse_metadata(line, raw)
-        metadata = dict(Metadata(raw).data)
-        if "smiles" not in metadata and (match := _COMPUTED_SMILES.search("\n".join(header))):
-            metadata["smiles"] = match[1]
+
+def iter_ms(path: Path, skipped: Counter[str], on_progress: Progress = None) -> Iterator[Record]:
+    """Yield the MS2 spectra of a SIRIUS ``.ms`` file; those of a compound are one group."""
+    builder = _Builder(path, skipped, _MS_FIELD, minutes=False)
+    number = line = 0
+    compound: Pairs = []
+    with open_unpacked(path) as file:
+        for section in _ms_sections(file, on_progress):
+            header, peaks = _cut(section)
+            for key, value in _MS_FIELD.findall(header):
+                if key == "compound":
+                    compound = []
+                compound.append((_MS_KEYS.get(key.casefold(), key), value))
+            kind = compound[-1][0] if compound else ""
+            if peaks:
+                pairs = list(compound)
+                if not kind.casefold().startswith("collision"):
+                    pairs.append(("ms_level", "1" if kind.casefold().startswith("ms1") else "2"))
+                number += 1
+                yield from builder.build(pairs, peaks, number, line + 1)
+            if compound and _MS_PEAKS.match(kind):
+                compound.pop()
+            line += section.count("\n")
+
+
+class _Builder:
+    """Makes records of one file: fields and peaks in, a record or the reason why not out."""
+
+    def __init__(
+        self, path: Path, skipped: Counter[str], field: re.Pattern[str], minutes: bool
+    ) -> None:
+        self.stem = path.name.split(".")[0]
+        self.skipped = skipped
+        self.numbers = Numbers(path, lambda: _samples(path))
+        self.field = field
+        self.minutes = minutes
+        self.last = ("", 0)
+
+    def build(self, pairs: Pairs, peak_text: str, number: int, line: int) -> Iterator[Record]:
+        """Yield the record, if it can be used."""
+        place = f"spectrum {number}, line {line}"
         try:
-            mzs, intensities = _parse_msp_peaks(peak_lines)
+            peaks, more = self._peaks(peak_text)
         except ValueError:
-            skipped["peak list not understood"] += 1
-            continue
-        announced = str(metadata.get("num_peaks", "")).strip()
+            leave_out(self.skipped, "peaks_not_understood", place)
+            return
+        fields = fields_of(pairs + more if more else pairs)
+        level = ms_level(fields["ms_level"]) if "ms_level" in fields else None
+        if level is None and fields.get("correlated", "").upper() == "CORRELATED MS":
+            level = "1"
+        if level not in (None, "2"):
+            leave_out(self.skipped, "not_ms2", place, fields.get("ms_level", "1"))
+            return
+        mzs, intensities, n_pairs = peaks
+        announced = fields.get("n_peaks", "").strip()
         if announced.isdecimal() and int(announced) != len(mzs):
-            skipped["another number of peaks than announced"] += 1
-            continue
-        yield from _to_record(metadata, mzs, intensities, f"{path.stem}-{number}", skipped)
+            if int(announced) != len(n_pairs) // 2:
+                leave_out(self.skipped, "n_peaks_differ", place)
+                return
+            mzs, intensities = n_pairs[::2], n_pairs[1::2]
+        identity = identity_of(fields, self.minutes)
+        identifier = fields.get("identifier") or fields.get("title") or self._name(identity, number)
+        conditions = conditions_of(fields, identifier)
+        if "," in (conditions["precursor_mz"] or ""):
+            conditions["precursor_mz"] = self.numbers.parse(conditions["precursor_mz"].split()[0])
+        record = make_record(
+            self.skipped,
+            mzs,
+            intensities,
+            identifier=identifier,
+            **conditions,
+            **identity,
+            smiles=fields.get("smiles"),
+            inchi=fields.get("inchi"),
+            inchikey=fields.get("inchikey"),
+            formula=fields.get("formula"),
+            license=fields.get("license"),
+            contributor=fields.get("contributor") or contributor_of(identifier),
+            fold=fields.get("fold"),
+            place=place,
+        )
+        if record is not None:
+            yield record
 
+    def _name(self, identity: dict[str, Any], number: int) -> str:
+        """Return a name for a record without one; spectra of one feature in a row are counted."""
+        group = identity["group"] or ""
+        if not group:
+            return f"{self.stem}-{number}"
+        count = self.last[1] + 1 if self.last[0] == group else 1
+        self.last = group, count
+        return group if count == 1 else f"{group}-{count}"
 
-def iter_mzml(path: Path, skipped: Counter[str], on_progress: Progress = None) -> Iterator[Record]:
-    """Yield the MS2 scans of an mzML file; they have no structure."""
-    from matchms.importing.parsing_utils import parse_mzml_mzxml_metadata
-    from pyteomics import mzml  # type: ignore[import-untyped]
-    from pyteomics.auxiliary import PyteomicsError
-
-    size = max(path.stat().st_size, 1)
-    try:
-        # matchms's own loop drops polarity and collision energy, and scans of other levels
-        # without a count; the scans themselves are read as it reads them.
-        with path.open("rb") as file, mzml.read(file, dtype=dict) as scans:
-            for number, scan in enumerate(scans, start=1):
-                if on_progress:
-                    on_progress(min(file.tell() / size, 1.0))
-                if scan.get("ms level") != 2:
-                    skipped[f"not MS2 (MS{scan.get('ms level', '?')})"] += 1
-                    continue
-                metadata = dict(parse_mzml_mzxml_metadata(scan))
-                metadata["identifier"] = _scan_name(scan, path, number)
-                if "negative scan" in scan or "positive scan" in scan:
-                    metadata["ionmode"] = "negative" if "negative scan" in scan else "positive"
-                metadata["collision_energy"] = _mzml_energy(scan)
-                yield from _to_record(
-                    metadata,
-                    scan.get("m/z array", ()),
-                    scan.get("intensity array", ()),
-                    metadata["identifier"],
-                    skipped,
-                )
-    # SyntaxError is what lxml's errors about malformed XML are.
-    except (SyntaxError, PyteomicsError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{path}: the mzML file cannot be read to its end ({reason}). Export it again."
-        ) from error
-
-
-def _mgf_blocks(path: Path, skipped: Counter[str], on_progress: Progress) -> Iterator[str]:
-    """Yield each ``BEGIN IONS`` to ``END IONS``, preceded by the parameters of the whole file."""
-    defaults: list[str] = []
-    block: list[str] | None = None
-    for line in _lines(path, on_progress):
-        marker = line.strip().upper()
-        if marker == "BEGIN IONS":
-            if block is not None:
-                skipped["record without END IONS"] += 1
-            block = ["BEGIN IONS\n"]
-        elif block is None:
-            if "=" in line and marker[0] not in "#;!/":
-                defaults.append(line)
-        elif marker == "END IONS":
-            yield "".join([*defaults, *block, "END IONS\n"])
-            block = None
-        elif marker and not marker.endswith("="):
-            # A key without a value says nothing, and matchms stumbles over an empty CHARGE.
-            block.append(line)
-    if block is not None:
-        skipped["record without END IONS"] += 1
-
-
-def _msp_blocks(path: Path, on_progress: Progress) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield the header lines and peak lines of each record.
-
-    A record ends at a blank line after its peaks or at the next ``NAME:``; both are in use.
-    """
-    header: list[str] = []
-    peaks: list[str] = []
-    in_peaks = False
-    for line in _lines(path, on_progress):
-        text = line.strip()
-        if (not text and in_peaks) or (_MSP_NAME.match(text) and header):
-            yield header, peaks
-            header, peaks, in_peaks = [], [], False
-        if not text or text.startswith("#"):
-            continue
-        if in_peaks:
-            peaks.append(text)
-        else:
-            header.append(text)
-            in_peaks = bool(_MSP_N_PEAKS.match(text))
-    if header:
-        yield header, peaks
-
-
-def _lines(path: Path, on_progress: Progress) -> Iterator[str]:
-    size = max(path.stat().st_size, 1)
-    done = 0
-    with path.open("rb") as file:
-        for number, raw in enumerate(file):
-            done += len(raw)
-            if on_progress and number % 4096 == 0:
-                on_progress(done / size)
-            yield raw.decode("utf-8-sig" if number == 0 else "utf-8", errors="replace")
-
-
-def _parse_msp_peaks(lines: list[str]) -> tuple[list[float], list[float]]:
-    """Return peaks written one or several to a line, with or without annotations.
-
-    ``77.04 12 "C6H5+"``, ``77 12; 78 3;``, ``77:12 78:3`` and ``(77,12) (78,3)`` are in use.
-    """
-    numbers: list[float] = []
-    for line in lines:
-        text = re.split(r"[\"']", line, maxsplit=1)[0]
-        for piece in text.split(";"):
-            tokens = re.split(r"[\s,:]+", re.sub(r"[()]", " ", piece).strip())
-            if tokens == [""]:
+    def _peaks(self, text: str) -> tuple[tuple[list[float], list[float], list[float]], Pairs]:
+        """Return m/z, intensities, all numbers in pairs, and fields that stand among the peaks."""
+        if _PAIRS.fullmatch(text) and "_" not in text:
+            try:
+                values = list(map(float, text.split()))
+                return (values[::2], values[1::2], values), []
+            except ValueError:
+                pass  # annotated, or no numbers: line by line
+        first: list[float] = []
+        every: list[float] = []
+        fields: Pairs = []
+        for line in text.split("\n"):
+            stripped = line.strip()
+            if not stripped or stripped.startswith(_COMMENTS):
                 continue
-            values = [_number(token) for token in tokens]
-            if len(values) % 2 or None in values:
-                # m/z, intensity and then an annotation without quotes.
-                values = values[:2]
-            if len(values) < 2 or None in values:
-                raise ValueError(line)
-            numbers.extend(value for value in values if value is not None)
-    return numbers[::2], numbers[1::2]
+            if _PEAK_LINE.match(stripped):
+                values, is_listed = self._pairs_of(stripped)
+                first += values if is_listed else values[:2]
+                every += values
+            elif match := self.field.match(stripped):
+                fields.append((match[1], match[2]))
+            else:
+                raise ValueError(stripped)
+        return (first[::2], first[1::2], every), fields
+
+    def _pairs_of(self, line: str) -> tuple[list[float], bool]:
+        """Return the numbers of a line of peaks, and whether the line lists several peaks.
+
+        ``77.04 12 "C6H5+"``, ``77 12; 78 3;``, ``77:12 78:3``, ``(77,12) (78,3)`` and ``77.04,12``
+        are in use.
+        """
+        if line.startswith("("):
+            line = line.replace(",", " ")
+        elif "," in line:
+            line = _BETWEEN_COLUMNS.sub(r"\1 ", line)
+        values: list[float] = []
+        position = 0
+        is_listed = False
+        while match := _PAIR.match(line, position):
+            values += [self.numbers.parse(match[1]), self.numbers.parse(match[2])]
+            is_listed = is_listed or bool(match[3]) or ":" in match[0] or match[0][0] == "("
+            position = match.end()
+        if not values:
+            raise ValueError(line)
+        return values, is_listed
 
 
-def _number(token: str) -> float | None:
-    try:
-        return float(token)
-    except ValueError:
-        return None
+def _cut(block: str) -> tuple[str, str]:
+    """Return the fields of a record and its peaks."""
+    first = _PEAK_LINE.search(block)
+    return (block[: first.start()], block[first.start() :]) if first else (block, "")
 
 
-def _to_record(
-    metadata: Mapping[str, Any], mzs: Any, intensities: Any, fallback: str, skipped: Counter[str]
-) -> Iterator[Record]:
-    """Yield the record of harmonised metadata and peaks, if it can be used."""
-    level = text_or_none(metadata.get("ms_level"))
-    if level is not None and level.upper().removeprefix("MS") not in ("2", "/MS", "/MS2"):
-        skipped[f"not MS2 ({level})"] += 1
-        return
-    identifier = identifier_of(metadata) or fallback
-    record = make_record(
-        skipped,
-        mzs,
-        intensities,
-        identifier=identifier,
-        **conditions_of(metadata, identifier),
-        smiles=_first(metadata, "smiles"),
-        inchikey=_first(metadata, "inchikey", "inchiaux", "inchi_aux"),
-        formula=_first(metadata, "formula", "molecularformula", "molecular_formula"),
-        license=_first(metadata, "license", "licence"),
-        contributor=_first(metadata, "contributor") or contributor_of(identifier),
-        fold=_first(metadata, "fold"),
-    )
-    if record is not None:
-        yield record
+def _chunks(file: Unpacked, on_progress: Progress) -> Iterator[str]:
+    """Yield the text of a file in pieces of whole lines, all ended by a line feed."""
+    text = file.text()
+    rest = ""
+    while chunk := text.read(_READ_AT_ONCE):
+        if "\r" in chunk:
+            if chunk[-1] == "\r":
+                chunk += text.read(1)
+            chunk = chunk.replace("\r\n", "\n").replace("\r", "\n")
+        if on_progress:
+            on_progress(file.share_read())
+        cut = chunk.rfind("\n") + 1
+        yield rest + chunk[:cut]
+        rest = chunk[cut:]
+    if rest:
+        yield rest + "\n"
 
 
-def identifier_of(metadata: Mapping[str, Any]) -> str | None:
-    """Return what matchms's metadata, its keys harmonised, call the spectrum."""
-    return _first(metadata, "identifier", "spectrum_id", "title", "feature_id")
+def _mgf_blocks(
+    file: Unpacked, skipped: Counter[str], defaults: Pairs, on_progress: Progress
+) -> Iterator[tuple[int, str]]:
+    """Yield each record's text and first line; parameters of the whole file go to `defaults`."""
+    buffer = ""
+    line = 1
+    inside = False
+    for chunk in _chunks(file, on_progress):
+        buffer += chunk
+        done = 0
+        for edge in _MGF_EDGE.finditer(buffer):
+            block = buffer[done : edge.start()]
+            begins = edge[1][0] in "Bb"
+            if inside and not begins:
+                yield line, block
+            elif inside or not begins:
+                leave_out(skipped, "no_end" if begins else "no_begin", f"line {line}")
+            else:
+                defaults += [pair for pair in _MGF_FIELD.findall(block) if pair[1].strip()]
+            inside = begins
+            line += block.count("\n")
+            done = edge.end()
+        buffer = buffer[done:]
+    if inside:
+        leave_out(skipped, "no_end", f"line {line}")
 
 
-def conditions_of(metadata: Mapping[str, Any], identifier: str) -> dict[str, Any]:
-    """Return how a spectrum was measured, by the names of `Spectrum`, as its metadata say it."""
-    ion_mode = _ion_mode(metadata)
-    return {
-        "precursor_mz": _pepmass(metadata),
-        "adduct": _adduct(metadata, ion_mode),
-        "collision_energy": _energy(metadata, identifier),
-        "instrument_type": _first(metadata, "instrument_type", "instrument"),
-        "ion_mode": ion_mode,
-    }
+def _msp_blocks(file: Unpacked, on_progress: Progress) -> Iterator[tuple[int, str, str]]:
+    """Yield the first line, fields and peaks of each record.
+
+    A record ends where a field follows its peaks; blank lines between records are not needed.
+    """
+    buffer = ""
+    line = 1
+    for chunk in chain(_chunks(file, on_progress), (None,)):
+        buffer += chunk or ""
+        done = 0
+        while done < len(buffer):
+            first = _PEAK_LINE.search(buffer, done)
+            if first is None and chunk is not None:
+                break
+            peaks_at = first.start() if first else len(buffer)
+            after = _MSP_FIELD.search(buffer, peaks_at)
+            if after is None and chunk is not None:
+                break
+            end = after.start() if after else len(buffer)
+            headers = _msp_headers(buffer[done:peaks_at])
+            for header in headers[:-1]:
+                yield line, header, ""
+                line += header.count("\n")
+            if peaks_at < end or headers[-1].strip():
+                yield line, headers[-1], buffer[peaks_at:end].rstrip() + "\n"
+            line += headers[-1].count("\n") + buffer.count("\n", peaks_at, end)
+            done = end
+        buffer = buffer[done:]
 
 
-def _first(metadata: Mapping[str, Any], *keys: str) -> str | None:
-    for key in keys:
-        text = text_or_none(metadata.get(key))
-        if text is not None:
-            return text
-    return None
+def _msp_headers(text: str) -> list[str]:
+    """Cut the fields of records without peaks from those of the record that follows them."""
+    marks = [match.end() for match in _N_PEAKS.finditer(text)]
+    cuts = [text.find("\n", mark) + 1 or len(text) for mark in marks]
+    if "\n\n" in text.strip("\n") and len(_NAME.findall(text)) > len(marks):
+        # Without "Num Peaks" a blank line and another name tell records apart.
+        cuts += [match.end() for match in re.finditer(r"\n\s*\n(?=[ \t]*(?i:name)[ \t]*:)", text)]
+    bounds = sorted({0, *(cut for cut in cuts if text[cut:].strip()), len(text)})
+    return [text[a:b] for a, b in pairwise(bounds)] or [""]
 
 
-def _pepmass(metadata: Mapping[str, Any]) -> Any:
-    value = metadata.get("precursor_mz") or metadata.get("pepmass")
-    # pyteomics gives PEPMASS as (m/z, intensity).
-    return value[0] if isinstance(value, (tuple, list)) and value else value
+def _ms_sections(file: Unpacked, on_progress: Progress) -> Iterator[str]:
+    """Yield each run of fields with the peaks behind it."""
+    buffer = ""
+    for chunk in chain(_chunks(file, on_progress), (None,)):
+        buffer += chunk or ""
+        done = 0
+        while first := _PEAK_LINE.search(buffer, done):
+            after = _MS_FIELD.search(buffer, first.start())
+            if after is None:
+                break
+            yield buffer[done : after.start()]
+            done = after.start()
+        buffer = buffer[done:]
+    yield buffer
 
 
-def _charge(metadata: Mapping[str, Any]) -> int:
-    """Return the signed charge, 0 if it is not given; "2-" and "-2" are the same."""
-    value = metadata.get("charge")
-    if isinstance(value, (tuple, list)):
-        value = value[0] if value else None
-    match = re.search(r"([+-]?)(\d+)([+-]?)", str(value if value is not None else ""))
-    if not match:
-        return 0
-    return -int(match[2]) if "-" in (match[1], match[3]) else int(match[2])
-
-
-def _ion_mode(metadata: Mapping[str, Any]) -> str | None:
-    ion_mode = _first(metadata, "ionmode", "polarity")
-    if ion_mode is None and str(metadata.get("ionmode")).strip() == "-":
-        return "negative"  # elsewhere a dash says that there is nothing to say
-    # CHARGE=1 or 1+ is written by default, for negative ions too; a minus is meant.
-    if ion_mode is None and _charge(metadata) < 0 and not _first(metadata, "adduct"):
-        return "negative"
-    return ion_mode
-
-
-def _adduct(metadata: Mapping[str, Any], ion_mode: str | None) -> str | None:
-    adduct = _first(metadata, "adduct", "ion_type", "precursor_ion")
-    if adduct is not None:
-        return adduct
-    name = _ADDUCT_IN_NAME.search(_first(metadata, "compound_name") or "")
-    if name and _is_adduct(name[1]):
-        return name[1]
-    size = abs(_charge(metadata))
-    if size > 1:
-        negative = _charge(metadata) < 0 or (ion_mode or "").casefold().startswith("n")
-        sign = "-" if negative else "+"
-        return f"[M{sign}{size}H]{size}{sign}"
-    return None
-
-
-def _is_adduct(text: str) -> bool:
-    try:
-        parse_adduct(text)
-    except AdductError:
-        return False
-    return True
-
-
-def _energy(metadata: Mapping[str, Any], identifier: str) -> str | None:
-    text = _first(
-        metadata, "collision_energy", "collision_energy_voltage", "ce", "nce",
-        "normalized_collision_energy", "hcd_collision_energy", "activation_energy",
-    )  # fmt: skip
-    if text is None:
-        return None
-    is_number = re.fullmatch(r"[\d.]+", text) is not None
-    if is_number and ("nce" in metadata or "normalized_collision_energy" in metadata):
-        return f"{text} NCE"
-    # MassSpecGym has turned all its energies to eV and left the unit out.
-    if is_number and identifier.startswith("MassSpecGymID"):
-        return f"{text} eV"
-    return text
-
-
-def _scan_name(scan: Mapping[str, Any], path: Path, number: int) -> str:
-    match = re.search(r"\bscan=(\d+)", str(scan.get("id", "")))
-    return f"{path.stem}-{match[1] if match else number}"
-
-
-def _mzml_energy(scan: Mapping[str, Any]) -> str | None:
-    try:
-        activation = scan["precursorList"]["precursor"][0]["activation"]
-        value = float(activation["collision energy"])
-    except (KeyError, IndexError, TypeError, ValueError):
-        return None
-    # Thermo's files give the NCE of the HCD cell under this name, with the unit eV.
-    is_hcd = "beam-type collision-induced dissociation" in activation
-    return f"{value:g} HCD" if is_hcd else f"{value:g} eV"
+def _samples(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the numbers of peaks and precursors, with the lines they stand on."""
+    field = re.compile(r"[^=:\d]*(?:pepmass|precursor[ _]?m/?z)[^=:]*[=:](.*)", re.IGNORECASE)
+    line = 0
+    with open_unpacked(path) as file:
+        for chunk in _chunks(file, None):
+            for text in chunk.split("\n")[:-1]:
+                line += 1
+                if _PEAK_LINE.match(text):
+                    if text.lstrip().startswith("("):
+                        continue
+                    tokens = re.split(r"[\s;:]+", text.strip())[:2]
+                    if len(tokens) < 2 or not re.match(r"[+-]?[\d.]", tokens[1]):
+                        continue  # 77.04,12: the comma is between numbers
+                elif match := field.match(text):
+                    tokens = match[1].split()[:1]
+                else:
+                    continue
+                for token in tokens:
+                    yield token.rstrip(","), f"line {line}"

@@ -1,14 +1,18 @@
-"""Parquet and CSV tables with the column names of MassSpecGym."""
+"""Parquet and CSV tables with the column names of MassSpecGym, or others of the same meaning."""
 
 import csv
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from team5.data.records import Record, make_record
+from team5.data.metadata import conditions_of, fields_of, identity_of, meaning_of
+from team5.data.readers.numbers import Numbers
+from team5.data.readers.packed import open_unpacked
+from team5.data.records import Record, leave_out, make_record
 from team5.errors import DataError, DataFileNotFoundError
 
 Progress = Callable[[float], None] | None
@@ -49,7 +53,7 @@ def is_parquet(path: Path, remedy: str) -> bool:
 def reader_by_content(head: str) -> Reader | None:
     """Return the CSV reader if the first line names the columns of peaks."""
     first_line = head.lstrip("\ufeff").split("\n", 1)[0]
-    names = {name.strip(' "\r').casefold() for name in re.split(r"[,;\t]", first_line)}
+    names = {name.strip(' "\r').casefold() for name in re.split(r"[,;\t|]", first_line)}
     return iter_csv if names.issuperset(REQUIRED_COLUMNS) else None
 
 
@@ -65,9 +69,10 @@ def iter_parquet(
 
     With ``fold`` only its rows are read and counted, the others passed over.
     """
-    import pyarrow as pa
+    import pyarrow as pa  # here to start quickly
     import pyarrow.parquet as pq
 
+    rows = _Rows(path, skipped, lambda: iter(()))
     try:
         # By default Arrow keeps what it has read ahead until the file is closed.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_AT_ONCE) as table:
@@ -81,7 +86,7 @@ def iter_parquet(
                     if not _is_of(fold, cells["fold"][index].as_py() if fold else None):
                         continue
                     row = {name: _value(column[index]) for name, column in cells.items()}
-                    yield from _to_record(row, f"{path.stem}-{number}", skipped)
+                    yield from rows.build(row, number)
                 if on_progress:
                     on_progress(number / n_rows)
     except (pa.ArrowException, OSError) as error:
@@ -101,28 +106,26 @@ def iter_csv(
     `mzs` and `intensities` are numbers separated by commas or blanks, or a JSON list, in one cell.
     With ``fold`` only its rows are read and counted, the others passed over.
     """
+    rows = _Rows(path, skipped, lambda: _samples(path))
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL_SIZE))
-    size = max(path.stat().st_size, 1)
-    done = 0
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        first_line = file.readline()
-        file.seek(0)
-        delimiter = max("\t;,", key=first_line.count)
-        rows = csv.DictReader(file, delimiter=delimiter)
+    with open_unpacked(path) as file:
+        text = file.text()
+        first_line = text.readline()
+        delimiter = max("\t;,|", key=first_line.count)
+        lines = csv.DictReader(chain((first_line,), text), delimiter=delimiter)
         try:
-            columns = _columns(rows.fieldnames or [], path, required)
-            for number, cells in enumerate(rows, start=1):
+            columns = _columns(lines.fieldnames or [], path, required)
+            for number, cells in enumerate(lines, start=1):
+                if on_progress:
+                    on_progress(file.share_read())
                 if None in cells or None in cells.values():
-                    skipped["another number of columns than the header"] += 1
+                    leave_out(skipped, "n_columns_differ", f"line {lines.line_num}")
                     continue
                 row = {columns[name]: text for name, text in cells.items() if name in columns}
-                if on_progress:
-                    done += sum(len(text) + 1 for text in cells.values())
-                    on_progress(min(done / size, 1.0))
                 if _is_of(fold, row.get("fold")):
-                    yield from _to_record(row, f"{path.stem}-{number}", skipped)
+                    yield from rows.build(row, number)
         except csv.Error as error:
-            raise DataError(f"{path}, line {rows.line_num}: {error}. Write it again.") from error
+            raise DataError(f"{path}, line {lines.line_num}: {error}. Write it again.") from error
 
 
 def _is_of(fold: str | None, text: object) -> bool:
@@ -130,12 +133,14 @@ def _is_of(fold: str | None, text: object) -> bool:
 
 
 def _columns(names: list[str] | Any, path: Path, required: tuple[str, ...]) -> dict[str, str]:
-    """Return the known columns of a table: its own spelling to ours."""
+    """Return the known columns of a table: its own spelling to ours where we have one."""
     known = {}
     for name in names:
         folded = str(name).strip().casefold()
         if folded in REQUIRED_COLUMNS or folded in OPTIONAL_COLUMNS:
             known[name] = folded
+        elif meaning_of(str(name))[0]:
+            known[name] = str(name)
     missing = [name for name in required if name not in known.values()]
     if missing:
         raise DataError(
@@ -147,31 +152,97 @@ def _columns(names: list[str] | Any, path: Path, required: tuple[str, ...]) -> d
     return known
 
 
-def _to_record(row: Mapping[str, Any], fallback: str, skipped: Counter[str]) -> Iterator[Record]:
-    try:
-        mzs, intensities = _numbers(row["mzs"]), _numbers(row["intensities"])
-    except ValueError:
-        skipped["peak list not understood"] += 1
-        return
-    record = make_record(
-        skipped,
-        mzs,
-        intensities,
-        identifier=str(row.get("identifier") or "").strip() or fallback,
-        precursor_mz=row.get("precursor_mz"),
-        adduct=row.get("adduct"),
-        collision_energy=_energy(row.get("collision_energy")),
-        instrument_type=row.get("instrument_type"),
-        ion_mode=row.get("ion_mode"),
-        smiles=row.get("smiles"),
-        inchikey=row.get("inchikey") or row.get("inchikey14"),
-        formula=row.get("formula"),
-        license=row.get("license"),
-        contributor=row.get("contributor"),
-        fold=row.get("fold"),
-    )
-    if record is not None:
-        yield record
+class _Rows:
+    """Makes records of a table's rows."""
+
+    def __init__(
+        self, path: Path, skipped: Counter[str], samples: Callable[[], Iterator[tuple[str, str]]]
+    ) -> None:
+        self.stem = path.name.split(".")[0]
+        self.skipped = skipped
+        self.numbers = Numbers(path, samples)
+
+    def build(self, row: Mapping[str, Any], number: int) -> Iterator[Record]:
+        """Yield the record of a row, or count why there is none."""
+        place = f"row {number}"
+        try:
+            mzs, intensities = self._list(row.get("mzs")), self._list(row.get("intensities"))
+        except ValueError:
+            leave_out(self.skipped, "peaks_not_understood", place)
+            return
+        fields = fields_of((key, text) for key, text in row.items() if key not in REQUIRED_COLUMNS)
+        identifier = fields.get("identifier", "").strip() or f"{self.stem}-{number}"
+        conditions = conditions_of(fields, identifier)
+        if "," in (conditions["precursor_mz"] or ""):
+            conditions["precursor_mz"] = self.numbers.parse(conditions["precursor_mz"].strip())
+        energy = conditions["collision_energy"]
+        # MassSpecGym has turned all its energies to eV and left the unit out.
+        if energy is not None and re.fullmatch(r"\d+(\.\d+)?", energy):
+            conditions["collision_energy"] = f"{energy} eV"
+        record = make_record(
+            self.skipped,
+            mzs,
+            intensities,
+            identifier=identifier,
+            **conditions,
+            **identity_of(fields),
+            smiles=fields.get("smiles"),
+            inchi=fields.get("inchi"),
+            inchikey=fields.get("inchikey"),
+            formula=fields.get("formula"),
+            license=fields.get("license"),
+            contributor=fields.get("contributor"),
+            fold=fields.get("fold"),
+            place=place,
+        )
+        if record is not None:
+            yield record
+
+    def _list(self, cell: Any) -> Any:
+        """Return the numbers of a cell: an array as it is, text parsed."""
+        if cell is None:
+            return []
+        if not isinstance(cell, str):
+            return cell
+        text = cell.strip()
+        if text.startswith("["):
+            try:
+                return json.loads(text)
+            except ValueError:
+                text = text.strip("[]")  # as numpy prints an array: [1. 2. 3.]
+        tokens = _tokens(text)
+        if len(tokens) == 1 and "," in text and not self.numbers.has_decimal_commas:
+            tokens = text.split(",")
+        return [self.numbers.parse(token) for token in tokens if token]
+
+
+def _tokens(text: str) -> list[str]:
+    """Cut a cell at blanks and semicolons; commas at their ends separate, commas within may."""
+    return [token.strip(",") for token in re.split(r"[\s;]+", text) if token.strip(",")]
+
+
+def _samples(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the numbers of a CSV file that tell by their commas how it writes numbers."""
+    with open_unpacked(path) as file:
+        text = file.text()
+        first_line = text.readline()
+        delimiter = max("\t;,|", key=first_line.count)
+        for number, cells in enumerate(
+            csv.DictReader(chain((first_line,), text), delimiter=delimiter), start=1
+        ):
+            for name, cell in cells.items():
+                folded = str(name or "").strip().casefold()
+                if not isinstance(cell, str) or cell.lstrip().startswith("["):
+                    continue
+                if folded in REQUIRED_COLUMNS:
+                    tokens = _tokens(cell)
+                    # Of 110.07,138.06 and 35,100 the commas separate.
+                    tokens = cell.split(",") if len(tokens) == 1 else tokens
+                elif meaning_of(folded)[0] == "precursor_mz":
+                    tokens = [cell.strip()]
+                else:
+                    continue
+                yield from ((token, f"row {number}") for token in tokens)
 
 
 def _value(scalar: Any) -> Any:
@@ -179,24 +250,3 @@ def _value(scalar: Any) -> Any:
     if hasattr(scalar, "values") and scalar.is_valid:
         return scalar.values.to_numpy(zero_copy_only=False)
     return scalar.as_py()
-
-
-def _numbers(cell: Any) -> Any:
-    """Return the numbers of a cell: an array as it is, text parsed."""
-    if cell is None:
-        return []
-    if not isinstance(cell, str):
-        return cell
-    text = cell.strip()
-    if text.startswith("["):
-        try:
-            return json.loads(text)
-        except ValueError:
-            text = text.strip("[]")  # as numpy prints an array: [1. 2. 3.]
-    return [float(number) for number in re.split(r"[\s,;]+", text) if number]
-
-
-def _energy(value: Any) -> Any:
-    """Return a collision energy; MassSpecGym has turned all to eV and left the unit out."""
-    text = str(value if value is not None else "").strip()
-    return f"{text} eV" if re.fullmatch(r"\d+(\.\d+)?", text) else value

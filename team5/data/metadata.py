@@ -1,0 +1,329 @@
+"""What programs write about a spectrum, as the fields of a Spectrum.
+
+One vocabulary for all formats: a key counts by its letters and digits alone, so that
+``PRECURSOR_MZ``, ``PrecursorMZ`` and ``precursor m/z`` are one.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from team5.chemistry.adducts import ion_mode_of_text, parse_adduct
+from team5.errors import AdductError
+
+# Keys of MZmine, MS-DIAL, GNPS, MoNA, MassBank, NIST, R Spectra, SIRIUS, MetaboScape, Progenesis,
+# MassSpecGym, matchms and mzXML by what they mean; of several in one record the first counts.
+_KEYS = {
+    "identifier": "identifier spectrumid accession db id libraryspectrumid",
+    "title": "title spectitle usi",
+    "name": "name compoundname compound metabolitename chemicalname",
+    "precursor_mz": "precursormz pepmass precursormassovercharge precursorionmz precursormass "
+    "precursor parentmz parention selectedionmz targetmz isolationwindowtargetmz",
+    "adduct": "adduct precursortype adductname adductionname adducttype precursoradduct "
+    "adductioname precursoriontype ion iontype precursorion ionspecies ionization ionisation",
+    "charge": "charge precursorcharge chargestate z",
+    "ion_mode": "ionmode polarity ionpolarity ionizationmode ionisationmode scanpolarity",
+    "nce": "nce normalizedcollisionenergy normalisedcollisionenergy",
+    "collision_energy": "collisionenergy ce collisionenergyvoltage collisionenergyev cev collision "
+    "hcdcollisionenergy activationenergy fragmentationenergy energy",
+    "instrument_type": "instrumenttype sourceinstrument instrument instrumentation instrumentname "
+    "instrumentmodel massanalyzer analyzer",
+    "smiles": "smiles canonicalsmiles isomericsmiles computedsmiles",
+    "inchi": "inchi",
+    "inchikey": "inchikey stdinchikey inchiaux inchikey14",
+    "formula": "formula molecularformula chemicalformula sumformula",
+    "license": "license licence",
+    "contributor": "contributor",
+    "fold": "fold",
+    "ms_level": "mslevel spectrumtype mstype",
+    "correlated": "spectype",
+    "feature_id": "featureid peakid alignmentid feature",
+    "group": "group compoundgroup",
+    "scan": "scans scan scannumber scanid acquisitionnum scannum",
+    "rt_seconds": "rtinseconds retentiontimesec retentiontimeinseconds rtseconds rtsec",
+    "rt_minutes": "rtinminutes retentiontimemin retentiontimeinminutes rtminutes rtmin",
+    "retention_time": "retentiontime rt",
+    "n_peaks": "numpeaks numpeak npeaks numberofpeaks peakscount",
+    "comment": "comment comments",
+}
+_MEANING = {
+    key: (meaning, rank) for meaning, keys in _KEYS.items() for rank, key in enumerate(keys.split())
+}
+# What libraries write where they have nothing to say.
+_NOTHING = {"", "n/a", "na", "nan", "none", "null", "unknown", "-", "?", "not available", "no_data"}
+_LONGEST_NOTHING = max(map(len, _NOTHING))
+# Text with an M and a sign in it, told from words under keys that have other meanings as well.
+_LOOKS_LIKE_ADDUCT = re.compile(
+    r"[\[(]?\s*\d*\s*(?:M|Cat)(?![a-z])[\w\s+\-−–()?.*•]*[+\-−–]|\[.*\]\d*[+-]"
+)
+# Older GNPS libraries have the adduct only at the end of the name: "Caffeine M+H".
+_ADDUCT_IN_NAME = re.compile(r"(?:^|\s)(\[?\d?M[+-]\S+)\s*$")
+_QUOTED_PAIR = re.compile(r'"([^"=]+)=([^"]*)"')
+_PIPED_PAIR = re.compile(r"\|\s*([^|=]+)=([^|]*)(?=\|)")
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+_CHARGE = re.compile(r"\(?([+-]?)(\d+)(?:\.0*)?([+-]?)\)?")
+_MINUTES_PER_SECOND = 60.0
+
+Fields = dict[str, str]
+
+
+def text_or_none(value: object) -> str | None:
+    """Return a metadata value as text, or None for the many ways of writing that there is none."""
+    if value is None:
+        return None
+    text = str(value).strip()
+    return None if _says_nothing(text) else text
+
+
+def first_number(value: object) -> float | None:
+    """Return the first positive number in "195.0877 1200" (m/z and intensity), if there is one."""
+    if isinstance(value, float):
+        return value if 0 < value < math.inf else None
+    text = text_or_none(value)
+    match = _NUMBER.search(text) if text else None
+    if match is None:
+        return None
+    number = float(match[0])
+    return number if 0 < number < math.inf else None
+
+
+@lru_cache(maxsize=4096)
+def meaning_of(key: str) -> tuple[str, int]:
+    """Return what a key means and its rank among those of the meaning; "" for unknown keys."""
+    folded = re.sub(r"[^a-z0-9]", "", key.casefold())
+    found = _MEANING.get(folded)
+    if found is None and "adduct" in folded:
+        found = ("adduct", len(_MEANING))
+    return found or ("", 0)
+
+
+def fields_of(pairs: Iterable[tuple[str, Any]]) -> Fields:
+    """Return the values of a record by meaning, of several of one meaning the best.
+
+    Adducts are all kept, separated by line breaks: which are understood is told later. An unknown
+    key whose value is an adduct in brackets is one.
+    """
+    listed = [(key, value if type(value) is str else _text(value)) for key, value in pairs]
+    fields: Fields = {}
+    plan = _plan(tuple([key for key, _ in listed]))
+    for meaning, index in plan.known:
+        text = listed[index][1].strip()
+        # A dash says nothing, except that the ions are negative.
+        if meaning not in fields and (not _says_nothing(text) or meaning == "ion_mode"):
+            fields[meaning] = text
+    for index in plan.comments:
+        text = listed[index][1]
+        said = _QUOTED_PAIR.findall(text) + _PIPED_PAIR.findall(text)
+        fields = fields_of(said) | fields
+    adducts = [listed[index][1].strip() for index in plan.adducts]
+    for index in plan.unknown:
+        text = listed[index][1].lstrip()
+        if text[:1] in ("[", "(") and _LOOKS_LIKE_ADDUCT.match(text):
+            adducts.append(text.strip())
+    if adducts:
+        fields["adduct"] = "\n".join(adducts)
+    return fields
+
+
+class _Plan(NamedTuple):
+    """Where the values of a record stand whose keys are these; the same for most of a file."""
+
+    known: list[tuple[str, int]]  # meaning and index, the best key of each meaning first
+    adducts: list[int]
+    comments: list[int]
+    unknown: list[int]
+
+
+@lru_cache(maxsize=1024)
+def _plan(keys: tuple[str, ...]) -> _Plan:
+    ranked = sorted((*reversed(meaning_of(key)), index) for index, key in enumerate(keys))
+    special = ("adduct", "comment", "")
+    return _Plan(
+        [(meaning, index) for _, meaning, index in ranked if meaning not in special],
+        *([index for _, meaning, index in ranked if meaning == one] for one in special),
+    )
+
+
+def _says_nothing(text: str) -> bool:
+    return len(text) <= _LONGEST_NOTHING and text.casefold() in _NOTHING
+
+
+def _text(value: Any) -> str:
+    # pyteomics gives PEPMASS as (m/z, intensity) and CHARGE as a list.
+    if isinstance(value, (tuple, list)):
+        value = value[0] if value else None
+    return "" if value is None else str(value)
+
+
+def conditions_of(fields: Mapping[str, str], identifier: str = "") -> dict[str, Any]:
+    """Return how a spectrum was measured, by the names of `Spectrum`, with notes on what is odd."""
+    adduct, ion_mode, notes = _ion(
+        fields.get("adduct", ""),
+        fields.get("ion_mode", ""),
+        fields.get("charge", ""),
+        fields.get("name", "") if "adduct" not in fields else "",
+    )
+    return {
+        "precursor_mz": fields.get("precursor_mz"),
+        "adduct": adduct,
+        "ion_mode": ion_mode,
+        "collision_energy": _energy(fields, identifier),
+        "instrument_type": fields.get("instrument_type"),
+        "notes": notes,
+    }
+
+
+def identity_of(fields: Mapping[str, str], minutes: bool = False) -> dict[str, Any]:
+    """Return what tells a spectrum from the others of its file, by the names of `Spectrum`.
+
+    Parameters
+    ----------
+    fields : mapping
+    minutes : bool, default False
+        Whether retention times without a unit are minutes, as in MSP files.
+    """
+    time = None
+    if "rt_seconds" in fields:
+        time = retention_time(fields["rt_seconds"], 1.0)
+    elif "rt_minutes" in fields:
+        time = retention_time(fields["rt_minutes"], _MINUTES_PER_SECOND)
+    elif "retention_time" in fields:
+        time = retention_time(fields["retention_time"], _MINUTES_PER_SECOND if minutes else 1.0)
+    feature = fields.get("feature_id")
+    scan = fields.get("scan")
+    return {
+        "feature_id": feature,
+        "group": fields.get("group", feature),
+        "scan": None if scan == "-1" else scan,
+        "retention_time": time,
+    }
+
+
+def retention_time(text: str, seconds: float) -> float | None:
+    """Return a retention time in s, None for ranges, words and what is below 0.
+
+    Parameters
+    ----------
+    text : str
+    seconds : float
+        What one stands for where the text has no unit.
+    """
+    try:
+        time = float(text) * seconds
+        return time if 0 <= time < math.inf else None
+    except ValueError:
+        pass  # with a unit, or no single number
+    match = re.fullmatch(
+        r"\s*(?:PT)?(\d+(?:[.,]\d+)?(?:[eE][+-]?\d+)?)\s*(m(?:in(?:utes?)?)?|s(?:ec(?:onds?)?)?)?\s*",
+        text,
+        re.IGNORECASE,
+    )
+    if match is None:
+        return None
+    if match[2]:
+        seconds = _MINUTES_PER_SECOND if match[2][0] in "mM" else 1.0
+    return float(match[1].replace(",", ".")) * seconds
+
+
+@lru_cache(maxsize=1024)
+def ms_level(text: str) -> str | None:
+    """Return the level, "1", "2" ..., of "MS2", "2.0" or "MS/MS"; None for other words."""
+    compact = re.sub(r"[\s/_-]", "", text.casefold())
+    match = re.fullmatch(r"(?:ms)?(\d+)(?:\.0*)?(?:ms)?", compact)
+    if match:
+        return match[1]
+    return {"msms": "2", "tandem": "2", "msn": "n", "ms": "1"}.get(compact)
+
+
+@lru_cache(maxsize=1024)
+def parse_ion_mode(text: str) -> str | None:
+    """Return "positive" or "negative" for any way of writing, None for what is neither."""
+    compact = re.sub(r"[\s()\[\]]", "", text.casefold())
+    if compact in ("1", "+", "+1", "1+", "p", "1.0") or "pos" in compact:
+        return "positive"
+    if compact in ("0", "-", "-1", "1-", "n", "0.0", "-1.0") or "neg" in compact:
+        return "negative"
+    if compact.endswith(("+", "-")) and not text.strip(" +-").isdigit():  # ESI+
+        return "positive" if compact.endswith("+") else "negative"
+    return None
+
+
+@lru_cache(maxsize=8192)
+def _ion(
+    adducts: str, mode: str, charge_text: str, name: str
+) -> tuple[str | None, str | None, tuple[str, ...]]:
+    """Return adduct, ion mode and notes; of sources that contradict each other the ion counts."""
+    notes: list[str] = []
+    understood: list[str] = []
+    signs: list[str] = []
+    for text in adducts.split("\n"):
+        if text_or_none(text) is None:
+            continue
+        try:
+            adduct = parse_adduct(text).name
+            understood += [adduct] if adduct not in understood else []
+        except AdductError:
+            if _LOOKS_LIKE_ADDUCT.match(text.strip()):
+                notes.append(f"adduct {text[:60]!r} is not understood and left out")
+                signs.append(ion_mode_of_text(text) or "")
+            elif not mode and parse_ion_mode(text):
+                mode = text
+            elif len(text.split()) > 1 or not text.isalpha():
+                notes.append(f"adduct {text[:60]!r} is not understood and left out")
+    if not understood and not signs and (match := _ADDUCT_IN_NAME.search(name)):
+        understood += _adducts([match[1]])
+    reported, size, charge_sign = parse_ion_mode(mode) if mode else None, *_charge(charge_text)
+    if mode and reported is None and text_or_none(mode):
+        notes.append(f"ion mode {mode[:60]!r} is not understood and left out")
+    # CHARGE=1 or 1+ is written by default, for negative ions too; a minus is meant.
+    sign = next(filter(None, signs), None)
+    ion_mode = sign or reported or ("negative" if charge_sign == "-" else None)
+    if understood:
+        ion_mode = parse_adduct(understood[0]).ion_mode
+        if len(understood) > 1:
+            notes.append(f"{understood[0]} is taken; the record also says {understood[1]}")
+    elif size > 1 and not signs:
+        negative = charge_sign == "-" or (not charge_sign and ion_mode == "negative")
+        ion_mode = "negative" if negative or ion_mode == "negative" else "positive"
+        end = "-" if ion_mode == "negative" else "+"
+        understood = [f"[M{end}{size}H]{size}{end}"]
+    source = understood[0] if understood else "its ion" if sign else "its ion mode"
+    if reported and ion_mode != reported:
+        notes.append(f"ion mode {reported} contradicts {source}, which is taken")
+    elif size and charge_sign and ion_mode and ion_mode != _MODE_OF_SIGN[charge_sign]:
+        notes.append(f"charge {charge_text.strip()} contradicts {source}, which is taken")
+    return (understood[0] if understood else None), ion_mode, tuple(notes)
+
+
+_MODE_OF_SIGN = {"+": "positive", "-": "negative"}
+
+
+def _adducts(texts: list[str]) -> list[str]:
+    names = []
+    for text in texts:
+        try:
+            names.append(parse_adduct(text).name)
+        except AdductError:
+            continue
+    return names
+
+
+def _charge(text: str) -> tuple[int, str]:
+    """Return size and sign of a charge, 0 and "" where it is not known; "2-" and "-2" are one."""
+    match = _CHARGE.search(text)
+    if not match:
+        return 0, ""
+    return int(match[2][:3]), "-" if "-" in (match[1], match[3]) else match[1] or match[3]
+
+
+def _energy(fields: Mapping[str, str], identifier: str) -> str | None:
+    text = fields.get("collision_energy")
+    if text is None:
+        text = fields.get("nce")
+        return f"{text} NCE" if text and re.fullmatch(r"[\d.]+", text) else text
+    # MassSpecGym has turned all its energies to eV and left the unit out.
+    if identifier.startswith("MassSpecGymID") and re.fullmatch(r"[\d.]+", text):
+        return f"{text} eV"
+    return text

@@ -1,0 +1,127 @@
+"""JSON of GNPS, MoNA and matchms: a list of spectra, or one object to a line."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from team5.data.metadata import conditions_of, fields_of, identity_of, ms_level
+from team5.data.readers.packed import open_unpacked
+from team5.data.records import Record, leave_out, make_record
+from team5.errors import DataError
+
+Progress = Callable[[float], None] | None
+
+_READ_AT_ONCE = 1 << 20
+_PEAK_KEYS = ("peaks_json", "peaks", "spectrum", "mzs")
+_PAIR = re.compile(r"([\d.eE+-]+)[\s:,]+([\d.eE+-]+)")
+
+
+def is_json(head: str) -> bool:
+    """Return whether a file that begins like this is JSON of spectra."""
+    text = head.lstrip("\ufeff \t\r\n")
+    return text[:1] in ("[", "{") and any(f'"{key}"' in text for key in _PEAK_KEYS)
+
+
+def iter_json(path: Path, skipped: Counter[str], on_progress: Progress = None) -> Iterator[Record]:
+    """Yield the records of a JSON file."""
+    stem = path.name.split(".")[0]
+    for number, entry in enumerate(_entries(path, on_progress), start=1):
+        place = f"spectrum {number}"
+        try:
+            pairs = list(_pairs(entry))
+            mzs, intensities = _peaks(entry)
+        except (TypeError, ValueError, KeyError, AttributeError):
+            leave_out(skipped, "record_not_understood", place)
+            continue
+        fields = fields_of(pairs)
+        level = ms_level(fields.get("ms_level", ""))
+        if level not in (None, "2"):
+            leave_out(skipped, "not_ms2", place, fields["ms_level"])
+            continue
+        identifier = fields.get("identifier") or fields.get("title") or f"{stem}-{number}"
+        record = make_record(
+            skipped,
+            mzs,
+            intensities,
+            identifier=identifier,
+            **conditions_of(fields, identifier),
+            **identity_of(fields, minutes=True),
+            smiles=fields.get("smiles"),
+            inchi=fields.get("inchi"),
+            inchikey=fields.get("inchikey"),
+            formula=fields.get("formula"),
+            license=fields.get("license"),
+            contributor=fields.get("contributor"),
+            fold=fields.get("fold"),
+            place=place,
+        )
+        if record is not None:
+            yield record
+
+
+def _entries(path: Path, on_progress: Progress) -> Iterator[Any]:
+    """Yield the elements of the outermost list one by one; a file may be larger than memory."""
+    decoder = json.JSONDecoder()
+    with open_unpacked(path) as file:
+        text = file.text()
+        buffer = ""
+        is_list: bool | None = None
+        while True:
+            chunk = text.read(_READ_AT_ONCE)
+            buffer = (buffer + chunk).lstrip("\ufeff, \t\r\n")
+            if is_list is None and buffer:
+                is_list = buffer[0] == "["
+                buffer = buffer[1:].lstrip() if is_list else buffer
+            if on_progress:
+                on_progress(file.share_read())
+            while buffer and buffer[0] != "]":
+                try:
+                    entry, end = decoder.raw_decode(buffer)
+                except ValueError as error:
+                    if chunk:
+                        break  # the rest of it is still to come
+                    raise DataError(
+                        f"{path}: the JSON cannot be read to its end ({error}). Export it again."
+                    ) from error
+                yield entry
+                buffer = buffer[end:].lstrip(", \t\r\n")
+            if not chunk:
+                break
+        if is_list and buffer[:1] != "]":
+            raise DataError(
+                f"{path}: the JSON cannot be read to its end (no closing bracket). Export it again."
+            )
+
+
+def _pairs(entry: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what an entry says; of MoNA, the measured before what is said of the compound."""
+    for key, value in entry.items():
+        if isinstance(value, (str, int, float)) and key not in _PEAK_KEYS:
+            yield key, value
+    for one in entry.get("metaData", ()):
+        yield str(one["name"]), one.get("value")
+    for compound in entry.get("compound", ()):
+        for key in ("inchi", "inchiKey"):
+            yield key, compound.get(key)
+        for one in compound.get("metaData", ()):
+            yield str(one["name"]), one.get("value")
+        for one in compound.get("names", ())[:1]:
+            yield "name", one.get("name")
+    library = entry.get("library")
+    if isinstance(library, dict):
+        yield "contributor", library.get("library")
+
+
+def _peaks(entry: Any) -> tuple[Any, Any]:
+    """Return m/z and intensities, of lists of pairs, of text of either, or of two lists."""
+    if "mzs" in entry:
+        return entry["mzs"], entry["intensities"]
+    value = next(entry[key] for key in _PEAK_KEYS if entry.get(key))
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = json.loads(value)
+    elif isinstance(value, str):
+        value = _PAIR.findall(value)
+    return [float(pair[0]) for pair in value], [float(pair[1]) for pair in value]

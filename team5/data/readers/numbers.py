@@ -1,0 +1,109 @@
+"""Numbers as a file writes them: with points, with decimal commas, or with commas for thousands."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from team5.errors import DataError
+
+# Tokens that hold numbers, and where they stand: "line 8".
+Samples = Callable[[], Iterator[tuple[str, str]]]
+
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS_COMMA = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?(?:[eE][+-]?\d+)?")
+_THOUSANDS_POINT = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+")
+
+
+class Numbers:
+    """Parses the numbers of one file, all of them by one rule.
+
+    The first comma within a number has the whole file looked through: what all its numbers agree
+    on is how they are read.
+
+    Parameters
+    ----------
+    path : Path
+        Named in errors.
+    samples : callable
+        Yields every number of the file that may hold a comma, with its place.
+    """
+
+    def __init__(self, path: Path, samples: Samples) -> None:
+        self._path = path
+        self._samples = samples
+        self._comma: str | None = None
+
+    def parse(self, token: str) -> float:
+        """Return the value of a number.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        DataError
+            If the file does not write its numbers in one way; names the places.
+        """
+        if "_" in token:  # Python takes it, no spectrum has it
+            raise ValueError(token)
+        if "," in token and self._comma is None:
+            self._comma = self._settle()
+        if self._comma == "decimal" and ("," in token or "." in token):
+            if not (_DECIMAL_COMMA.fullmatch(token) or _THOUSANDS_POINT.fullmatch(token)):
+                raise ValueError(token)
+            token = token.replace(".", "").replace(",", ".")
+        elif "," in token:
+            if not _THOUSANDS_COMMA.fullmatch(token):
+                raise ValueError(token)
+            token = token.replace(",", "")
+        return float(token)
+
+    @property
+    def has_decimal_commas(self) -> bool:
+        """Whether a comma within a number of this file is a decimal comma."""
+        if self._comma is None:
+            self._comma = self._settle()
+        return self._comma == "decimal"
+
+    def _settle(self) -> str:
+        decimal = thousands = point = unsure = ""
+        for token, place in self._samples():
+            kind = _kind(token)
+            shown = f"{token} ({place})"
+            if kind == "decimal":
+                decimal = decimal or shown
+            elif kind == "thousands":
+                thousands = thousands or shown
+            elif kind == "point":
+                point = point or shown
+            elif kind == "unsure":
+                unsure = unsure or shown
+        contrary = thousands or point
+        if decimal and contrary:
+            raise DataError(
+                f"{self._path}: a comma is a decimal comma in {decimal}, but not in {contrary}. "
+                "Write all numbers in one way, best with decimal points.",
+                code="decimal_comma",
+            )
+        if unsure and not decimal and not contrary:
+            raise DataError(
+                f"{self._path}: {unsure} may have a decimal comma or one for thousands, and no "
+                "other number of the file tells. Write numbers with decimal points.",
+                code="decimal_comma",
+            )
+        return "decimal" if decimal else "thousands"
+
+
+@lru_cache(maxsize=65_536)
+def _kind(token: str) -> str:
+    if "," not in token:
+        # 1.234 is in place beside decimal commas as well.
+        return "point" if "." in token and not _THOUSANDS_POINT.fullmatch(token) else ""
+    is_decimal = _DECIMAL_COMMA.fullmatch(token) is not None
+    if not _THOUSANDS_COMMA.fullmatch(token):
+        return "decimal" if is_decimal else ""
+    if not is_decimal:
+        return "thousands"
+    whole = token.lstrip("+-").split(",")[0]
+    # 0,123 is no thousand, and 195,087 is an m/z rather than a mass of 195 kDa.
+    return "decimal" if whole == "0" or whole.startswith("0") else "unsure"

@@ -229,7 +229,7 @@ Real work: the shipped {shipped}, trained on measured spectra (MassBank). Ask as
 above, without checkpoints_root= and version=:
     python predict.py smiles="CC(=O)Oc1ccccc1C(=O)O"
 
-Spectra of your own (MGF, MSP, mzML, MassBank, Parquet, CSV):
+Spectra of your own (MGF, MSP, mzML, SIRIUS, JSON, MassBank, Parquet, CSV):
     python predict.py spectra=FILE candidates=FILE output=ranking.csv
     python train.py experiment=finetune data=file data.path=FILE
 

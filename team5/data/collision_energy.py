@@ -50,10 +50,19 @@ UNKNOWN = CollisionEnergy(None)
 _NUMBER = r"\d+(?:\.\d+)?"
 # Texts whose numbers are not collision energies, although they have digits.
 _NOT_AN_ENERGY = re.compile(r"\bkv\b|\dkv\b|scaled|m/?z|\bhz\b")
-_STEPS = re.compile(r"step|ramp|spread|sweep|merged|\bor\b|±|\+/-")
-# Parts with digits of another meaning: "MS2", the share of a collision gas in "by Ar 50 %".
-_DISTRACTIONS = re.compile(r"\bms\d\b|\bms/ms\b|\bby [a-z]+\d? .*$|\bct\s*=.*$")
-_NCE_AND_EV = re.compile(rf"nce\s*=?\s*{_NUMBER}\s*%?\s*(?P<ev>{_NUMBER}\s*ev)\b")
+_STEPS = re.compile(r"step|ramp|spread|sweep|merged|\bor\b")
+# In "35 +- 15" and "35 eV, CES 15" the second number is a width, not an energy.
+_SPREAD = re.compile(
+    rf"(?:±|\+\s*/?\s*-|\bplus[ /]?minus\b|\b(?:ces|spread)\b\s*[:=]?)\s*{_NUMBER}\s*%?(?:e?v\b)?"
+)
+# Parts with digits of another meaning: "MS2", the share of a collision gas in "by Ar 50 %", the
+# voltages of the ion's path into the collision cell.
+_DISTRACTIONS = re.compile(
+    r"\bms\d\b|\bms/ms\b|\bby [a-z]+\d? .*$|\bct\s*=.*$"
+    rf"|\b(?:dp|ep|cxp|cep|fp|declustering potential|entrance potential|cone(?: voltage)?"
+    rf"|fragmentor|source)\b\s*[:=]?\s*-?{_NUMBER}\s*(?:e?v\b)?"
+)
+_NCE_AND_EV = re.compile(rf"(?:nce\s*=?\s*{_NUMBER}\s*%?|{_NUMBER}\s*%)\s*(?P<ev>{_NUMBER}\s*ev)\b")
 # In "42 % with stepped collision energies 30 % and 55 %" the first number is the middle.
 _MAIN_WITH_STEPS = re.compile(rf"^(?P<main>{_NUMBER})\s*%?.*\bwith step\w*(?P<steps>.*)$")
 
@@ -84,8 +93,8 @@ def parse_collision_energy(text: str | float | None) -> CollisionEnergy:
         lowered = both["ev"]
     cleaned = _DISTRACTIONS.sub(" ", lowered)
     unit = _unit(cleaned)
+    cleaned, n_spreads = _SPREAD.subn(" ", cleaned)
     cleaned = _decimal_points(cleaned)
-
     main = _MAIN_WITH_STEPS.match(cleaned)
     numbers = [float(number) for number in re.findall(_NUMBER, cleaned)]
     if not numbers or max(numbers) > _MAX_VALUE:
@@ -93,7 +102,7 @@ def parse_collision_energy(text: str | float | None) -> CollisionEnergy:
     value = float(main["main"]) if main else sum(numbers) / len(numbers)
     if value <= 0:
         return UNKNOWN
-    is_ramp = len(numbers) > 1 or bool(_STEPS.search(cleaned))
+    is_ramp = len(numbers) > 1 or n_spreads > 0 or bool(_STEPS.search(cleaned))
     return CollisionEnergy(value, unit, is_ramp, min(numbers), max(numbers))
 
 

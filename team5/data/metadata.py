@@ -138,12 +138,14 @@ class _Plan(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _plan(keys: tuple[str, ...]) -> _Plan:
-    ranked = sorted((*reversed(meaning_of(key)), index) for index, key in enumerate(keys))
-    special = ("adduct", "comment", "")
-    return _Plan(
-        [(meaning, index) for _, meaning, index in ranked if meaning not in special],
-        *([index for _, meaning, index in ranked if meaning == one] for one in special),
-    )
+    places = [(*meaning_of(key), index) for index, key in enumerate(keys)]
+    places.sort(key=lambda place: place[1:])
+    indexes = {
+        special: [index for meaning, _, index in places if meaning == special]
+        for special in ("adduct", "comment", "")
+    }
+    known = [(meaning, index) for meaning, _, index in places if meaning not in indexes]
+    return _Plan(known, indexes["adduct"], indexes["comment"], indexes[""])
 
 
 def _says_nothing(text: str) -> bool:

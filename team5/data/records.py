@@ -1,18 +1,21 @@
 """Record: a spectrum with what its library says about the molecule; and records left out."""
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from team5.chemistry.adducts import ion_mode_of_text, parse_adduct
+from team5.chemistry.notation import to_smiles
 from team5.constants import MAX_PEAKS
 from team5.data.metadata import first_number, parse_ion_mode, text_or_none
 from team5.data.spectrum import Spectrum
-from team5.errors import AdductError, SpectrumError
+from team5.errors import AdductError, MoleculeError, SpectrumError
 
 _FOLDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # Why a record is left out, by code; equal faults are counted together.
@@ -53,9 +56,9 @@ class Skipped(Counter[str]):
         In order; whoever reads a long file may empty it between records.
     """
 
-    def __init__(self, *args: object) -> None:
+    def __init__(self) -> None:
         self.records: list[LeftOut] = []
-        super().__init__(*args)  # type: ignore[arg-type]
+        super().__init__()
 
 
 def leave_out(skipped: Counter[str], code: str, place: str = "", detail: str = "") -> None:
@@ -74,7 +77,7 @@ class Record:
     ----------
     spectrum : Spectrum
     smiles : str or None
-        As the library writes it, or its InChI where it has no SMILES; not parsed yet.
+        As the library writes it, or made of its InChI where it has no SMILES; not parsed yet.
     inchikey14 : str or None
         First block of the InChIKey the library gives.
     formula : str or None
@@ -143,7 +146,7 @@ def make_record(
             intensities,  # type: ignore[arg-type]
             precursor_mz=mz,
             adduct=ion,
-            collision_energy=_plain(collision_energy),
+            collision_energy=_plain(collision_energy),  # type: ignore[arg-type]
             instrument_type=text_or_none(instrument_type),
             ion_mode=mode,
             identifier=identifier,
@@ -159,9 +162,10 @@ def make_record(
     except (TypeError, ValueError):
         leave_out(skipped, "peaks_not_understood", place)
         return None
+    structure = text_or_none(smiles) or text_or_none(inchi)
     return Record(
         spectrum,
-        smiles=text_or_none(smiles) or _inchi(inchi),
+        smiles=_smiles_of(structure) if structure and structure.startswith("InChI=") else structure,
         inchikey14=_first_block(inchikey),
         formula=text_or_none(formula),
         license=text_or_none(license),
@@ -199,13 +203,18 @@ def _highest(mzs: ArrayLike, intensities: ArrayLike) -> tuple[ArrayLike, ArrayLi
 def _plain(energy: object) -> str | float | None:
     """Return an energy as number or text; what is neither, or infinite, says nothing."""
     if isinstance(energy, (int, float, np.number)) and not isinstance(energy, bool):
-        return float(energy) if abs(energy) < 1e6 else None
+        number = float(energy)
+        return number if math.isfinite(number) else None
     return energy if isinstance(energy, str) else None
 
 
-def _inchi(value: object) -> str | None:
-    text = text_or_none(value)
-    return text if text and text.startswith("InChI=") else None
+@lru_cache(maxsize=65_536)
+def _smiles_of(inchi: str) -> str:
+    """Return the SMILES of an InChI; one that is not understood as it is, to be counted later."""
+    try:
+        return to_smiles(inchi)
+    except MoleculeError:
+        return inchi
 
 
 def _first_block(inchikey: object) -> str | None:

@@ -19,8 +19,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.data.conditions import Conditions
+from team5.data.metadata import text_or_none
 from team5.data.records import Record
-from team5.data.spectrum import text_or_none
 from team5.errors import ConfigError, DataError, Team5Error
 from team5.search.reading import UNANSWERABLE, Candidate, numbered_records, read_candidates
 from team5.serving.items import check_atoms, parse_json

@@ -44,7 +44,7 @@ class Service:
         self.registry = Registry(settings)
         limits = settings.limits
         # Loading what reads files takes seconds, in which nothing else of that helper starts.
-        self._files = Helper(limits, budget, "team5.serving.reading", "matchms.importing")
+        self._files = Helper(limits, budget, "team5.serving.reading", "team5.data.readers")
         self._others = Helper(limits, budget, "team5.serving.drawing")
         self._stopped = asyncio.Event()
 

@@ -99,7 +99,7 @@ class _Head:
             re.DOTALL,
         ):
             self.groups[name.decode()] = _params_of_text(body)
-        self.analysers: dict[str, str] = {}
+        self.analysers: dict[str, str | None] = {}
         for name, body in re.findall(
             rb'<instrumentConfiguration\b[^>]*\bid="([^"]*)"[^>]*>(.*?)</instrumentConfiguration>',
             text,

@@ -1,4 +1,4 @@
-"""Answers beside the spectra they are about: a match, a simulation, two measured spectra."""
+"""Answers with the spectra they are about: a match, a simulation, two measured spectra."""
 
 import re
 from collections.abc import Sequence
@@ -13,17 +13,16 @@ from team5.inference.results import Match, Simulation
 from team5.viz.spectra import (
     Side,
     draw_spectra,
+    explained_side,
     format_adduct,
     format_formula,
-    formulas_by_peak,
     is_near,
     to_peaks,
 )
-from team5.viz.style import BLUE, VERMILION
+from team5.viz.style import BLUE, VERMILION, plain
 
-# So many of the highest peaks get their formula or m/z, if there is room.
+# Number of the highest peaks that get their formula or m/z, if there is room.
 _N_PREDICTED_LABELS = 10
-_N_UNEXPLAINED_LABELS = 4
 _N_MEASURED_LABELS = 8
 
 
@@ -36,9 +35,7 @@ def plot_match(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw a spectrum with the ions of a structure; below it what the structure should give.
-
-    Explained peaks are in colour and named by their ion, the others pale.
+    """Draw a spectrum, its explained peaks in colour with the formula of their ion.
 
     Parameters
     ----------
@@ -48,36 +45,15 @@ def plot_match(
     simulation : Simulation, optional
         Of the same structure, drawn below.
     name : str
-        What the upper spectrum is said to be.
+        Of the upper spectrum.
     title : str, optional
         By default the spectrum's identifier, the structure's formula, the ion and the collision
         energy.
-    ax : Axes, optional
-        Where to draw; a new figure where not given.
-
-    Returns
-    -------
-    Figure
-
-    Raises
-    ------
-    ConfigError
-        If ``ax`` belongs to no figure.
     """
     peaks = to_peaks(spectrum.mzs, spectrum.intensities, "measured")
-    formulas = formulas_by_peak(peaks[0], match.peaks)
-    upper = Side(
-        *peaks,
-        f"{_plain(name)}, {100 * match.explained_intensity:.0f} % of its intensity explained",
-        BLUE,
-        np.isin(np.arange(peaks[0].size), list(formulas)),
-        formulas,
-        n_mzs=_N_UNEXPLAINED_LABELS,
-    )
-    lower = None if simulation is None or not simulation.mzs else _predicted(simulation)
     return draw_spectra(
-        upper,
-        lower,
+        explained_side(peaks, match.peaks, plain(name), match.explained_intensity),
+        None if simulation is None or not simulation.mzs else _predicted(simulation),
         precursor_mz=match.precursor_mz if spectrum.precursor_mz is None else spectrum.precursor_mz,
         title=_title(spectrum.identifier, match) if title is None else title,
         ax=ax,
@@ -87,24 +63,12 @@ def plot_match(
 def plot_simulation(
     simulation: Simulation, *, title: str | None = None, ax: Axes | None = None
 ) -> Figure:
-    """Draw a predicted spectrum, its highest peaks named by their ions.
+    """Draw a predicted spectrum, its highest peaks with the formula of their ion.
 
     Parameters
     ----------
-    simulation : Simulation
     title : str, optional
         By default the structure's formula, the ion and the collision energy.
-    ax : Axes, optional
-        Where to draw; a new figure where not given.
-
-    Returns
-    -------
-    Figure
-
-    Raises
-    ------
-    ConfigError
-        If ``ax`` belongs to no figure.
     """
     return draw_spectra(
         _predicted(simulation),
@@ -126,22 +90,10 @@ def plot_two_spectra(
 
     Parameters
     ----------
-    upper, lower : Spectrum
     names : two str, optional
         By default identifier, ion and collision energy of each.
     title : str, optional
         By default the cosine of the two, in bins of 0.01.
-    ax : Axes, optional
-        Where to draw; a new figure where not given.
-
-    Returns
-    -------
-    Figure
-
-    Raises
-    ------
-    ConfigError
-        If ``ax`` belongs to no figure.
     """
     sides = []
     captions = [_conditions(upper), _conditions(lower)] if names is None else names
@@ -152,8 +104,8 @@ def plot_two_spectra(
         shared = is_near(peaks[0], other.mzs)
         sides.append(Side(*peaks, caption, colour, shared, n_mzs=_N_MEASURED_LABELS))
     if title is None:
-        alike = cosine(upper.mzs, upper.intensities, lower.mzs, lower.intensities)
-        title = f"cosine {alike:.2f}"
+        similarity = cosine(upper.mzs, upper.intensities, lower.mzs, lower.intensities)
+        title = f"cosine {similarity:.2f}"
     precursors = {spectrum.precursor_mz for spectrum in (upper, lower)}
     return draw_spectra(
         *sides,
@@ -178,25 +130,20 @@ def _predicted(simulation: Simulation) -> Side:
 def _title(identifier: str, answer: Match | Simulation) -> str:
     energy = _energy(answer.collision_energy)
     formula, adduct = format_formula(answer.formula), format_adduct(answer.adduct)
-    return _joined([_plain(identifier), formula, adduct, energy])
+    return _joined([plain(identifier), formula, adduct, energy])
 
 
 def _conditions(spectrum: Spectrum) -> str:
     adduct = None if spectrum.adduct is None else format_adduct(spectrum.adduct)
-    parts = [_plain(spectrum.identifier), adduct, _energy(spectrum.collision_energy)]
+    parts = [plain(spectrum.identifier), adduct, _energy(spectrum.collision_energy)]
     return _joined(parts) or "measured"
 
 
 def _energy(text: str | None) -> str | None:
     """Return a collision energy as the instrument writes it, named where it has no unit."""
     if text is None or re.search("eV|NCE|V|%", text):
-        return text and _plain(text)
-    return f"collision energy {_plain(text)}"
-
-
-def _plain(text: str) -> str:
-    """Return a file's text, a dollar sign of which begins no formula."""
-    return text.replace("$", r"\$")
+        return text and plain(text)
+    return f"collision energy {plain(text)}"
 
 
 def _joined(parts: Sequence[str | None]) -> str:

@@ -11,24 +11,33 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from team5.errors import ConfigError, DataError, DataFileNotFoundError
-from team5.viz.style import MUTED, PALE, SERIES, figure_of, name_at_ends, new_figure, tidy
+from team5.viz.style import (
+    GUIDE,
+    MUTED,
+    axes_or_new,
+    figure_of,
+    name_at_ends,
+    new_figure,
+    series_style,
+    tidy,
+)
 
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def read_metrics(path: str | Path) -> dict[str, Series]:
-    """Read the logged figures of a run.
+    """Read the logged metrics of a run.
 
     Parameters
     ----------
     path : path
-        ``metrics.csv``; columns ``epoch``, ``step`` and one for each figure, empty where a row
+        ``metrics.csv``; columns ``epoch``, ``step`` and one for each metric, empty where a row
         has none.
 
     Returns
     -------
     dict of name to (steps, values)
-        Two arrays of one length each, in the order of the file; figures that are never finite
+        Two arrays of one length each, in the order of the file; metrics that are never finite
         are left out.
 
     Raises
@@ -46,32 +55,27 @@ def read_metrics(path: str | Path) -> dict[str, Series]:
             raise DataError(f"{file}: has no column 'step'. Give the metrics.csv of a run.")
         for row in reader:
             try:
-                figures = {name: float(text) for name, text in row.items() if text}
+                values = {name: float(text) for name, text in row.items() if text}
             except (TypeError, ValueError) as error:
                 raise DataError(
                     f"{file}, line {reader.line_num}: holds what is no number. "
                     "Give the metrics.csv of a run."
                 ) from error
-            for name, value in figures.items():
-                if name != "step" and "step" in figures and np.isfinite(value):
-                    points.setdefault(name, []).append((figures["step"], value))
+            for name, value in values.items():
+                if name != "step" and "step" in values and np.isfinite(value):
+                    points.setdefault(name, []).append((values["step"], value))
     return {name: (np.array(rows)[:, 0], np.array(rows)[:, 1]) for name, rows in points.items()}
 
 
 def plot_training_curves(path: str | Path, ax: Axes | None = None) -> Figure:
-    """Draw the losses of a run and, beside them, its validation metrics.
+    """Draw the losses of a run and, in a second panel, its validation metrics.
 
     Parameters
     ----------
     path : path
         The run's ``metrics.csv``.
     ax : Axes, optional
-        Where to draw the losses, and only these; a new figure with both where not given.
-
-    Returns
-    -------
-    Figure
-        Save it with ``figure.savefig("curves.png")``.
+        Where to draw the losses, and only these.
 
     Raises
     ------
@@ -85,7 +89,6 @@ def plot_training_curves(path: str | Path, ax: Axes | None = None) -> Figure:
     }
     if not losses:
         raise DataError(f"{path}: no loss was logged; there must be a column such as train/loss.")
-
     if ax is not None:
         panels = [(ax, losses)]
     elif metrics:
@@ -98,81 +101,62 @@ def plot_training_curves(path: str | Path, ax: Axes | None = None) -> Figure:
     for panel, lines in panels:
         _draw_lines(panel, lines)
         if best_step is not None:
-            panel.axvline(best_step, color=PALE, linewidth=1.0, linestyle=(0, (4, 3)), zorder=0)
+            panel.axvline(best_step, **GUIDE)
     panels[0][0].set_ylabel("loss")
     if best_step is not None:
         panels[0][0].annotate(
-            "lowest val/loss",
-            (best_step, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(-4, -2),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            fontsize=8,
+            "lowest val/loss", (best_step, 1.0), xycoords=("data", "axes fraction"),
+            xytext=(-4, -2), textcoords="offset points", ha="right", va="top", fontsize=8,
             color=MUTED,
-        )
+        )  # fmt: skip
     return figure_of(panels[0][0])
 
 
 def plot_runs(
     runs: Mapping[str, str | Path], metric: str = "val/loss", *, ax: Axes | None = None
 ) -> Figure:
-    """Draw one figure of several runs over their epochs, the best epoch of each marked.
+    """Draw one metric of several runs over their epochs, the best epoch of each marked.
 
     Parameters
     ----------
     runs : mapping of str to path
-        ``metrics.csv`` by what the run is called: ``{"v0.1": "outputs/.../metrics.csv"}``.
+        ``metrics.csv`` by the name of its run: ``{"v0.1": "outputs/.../metrics.csv"}``.
     metric : str
         A column of all of them. Of losses the lowest is best, of all else the highest.
-    ax : Axes, optional
-        Where to draw; a new figure where not given.
-
-    Returns
-    -------
-    Figure
 
     Raises
     ------
     DataFileNotFoundError, DataError
         If there is no such file, or it has not logged the metric or its epochs; names those it has.
     ConfigError
-        If there are no runs, or ``ax`` belongs to no figure.
+        If there are no runs.
     """
     if not runs:
         raise ConfigError("no runs given; give at least one metrics.csv, by the name of its run.")
-    found = {name: _by_epoch(path, metric) for name, path in runs.items()}
-    if ax is None:
-        ax = new_figure(6.4, 3.8).add_subplot()
-    figure = figure_of(ax)
+    by_run = {name: _by_epoch(path, metric) for name, path in runs.items()}
+    figure, ax = axes_or_new(ax, 6.4, 3.8)
     ends = {}
-    for i, (name, (epochs, values)) in enumerate(found.items()):
-        colour = SERIES[i % len(SERIES)]
+    for i, (name, (epochs, values)) in enumerate(by_run.items()):
+        style = series_style(i)
         best = int(values.argmin() if _is_loss(metric) else values.argmax())
+        ax.plot(epochs, values, **style)
         ax.plot(
-            epochs, values, color=colour, linewidth=1.8, linestyle="-" if i < len(SERIES) else "--"
-        )
-        ax.plot(
-            epochs[best], values[best], "o", markersize=7, color=colour, markeredgecolor="white"
-        )
+            epochs[best], values[best], "o", markersize=7, color=style["color"],
+            markeredgecolor="white",
+        )  # fmt: skip
         text = f"{name}  best {values[best]:#.3g} in epoch {epochs[best]:.0f}"
-        ends[text] = (float(values[-1]), colour)
-    ax.set_xlabel("epoch")
+        ends[text] = (float(values[-1]), style["color"])
     ax.set_ylabel(metric)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.margins(x=0.02, y=0.08)
-    tidy(ax)
-    name_at_ends(ax, ends)
+    _finish_axes(ax, "epoch", 6, ends)
     return figure
 
 
 def _by_epoch(path: str | Path, metric: str) -> Series:
-    """Return the epochs and a figure's values, one for each row that has both."""
+    """Return the epochs and a metric's values, one for each row that has both."""
     series = read_metrics(path)
     if metric not in series or "epoch" not in series:
-        there = ", ".join(name for name in series if name != "epoch") or "nothing"
-        raise DataError(f"{path}: has no {metric!r} with its epochs. Logged are: {there}.")
+        logged = ", ".join(name for name in series if name != "epoch") or "nothing"
+        raise DataError(f"{path}: has no {metric!r} with its epochs. Logged are: {logged}.")
     steps, values = series[metric]
     epoch_at = dict(zip(*series["epoch"], strict=True))
     return np.array([epoch_at[step] for step in steps if step in epoch_at]), values
@@ -191,27 +175,23 @@ def _best_step(series: dict[str, Series]) -> float | None:
 
 def _draw_lines(ax: Axes, lines: dict[str, Series]) -> None:
     """Draw each series, its name and last value written at its end in its colour."""
-    last_values = {}
+    ends = {}
     for i, (name, (steps, values)) in enumerate(sorted(lines.items())):
-        colour = SERIES[i % len(SERIES)]
+        style = series_style(i)
         smooth = _smoothed(values)
         if smooth is not values:
-            ax.plot(steps, values, color=colour, linewidth=0.6, alpha=0.25)
-        ax.plot(
-            steps,
-            smooth,
-            color=colour,
-            linewidth=1.8,
-            linestyle="-" if i < len(SERIES) else "--",
-            marker="o" if values.size < 4 else None,
-            markersize=4,
-        )
-        last_values[f"{name}  {smooth[-1]:.3g}"] = (float(smooth[-1]), colour)
-    ax.set_xlabel("training step")
-    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            ax.plot(steps, values, color=style["color"], linewidth=0.6, alpha=0.25)
+        ax.plot(steps, smooth, **style, marker="o" if values.size < 4 else None, markersize=4)
+        ends[f"{name}  {smooth[-1]:.3g}"] = (float(smooth[-1]), style["color"])
+    _finish_axes(ax, "training step", 5, ends)
+
+
+def _finish_axes(ax: Axes, label: str, n_ticks: int, ends: Mapping[str, tuple[float, str]]) -> None:
+    ax.set_xlabel(label)
+    ax.xaxis.set_major_locator(MaxNLocator(n_ticks, integer=True))
     ax.margins(x=0.02, y=0.08)
     tidy(ax)
-    name_at_ends(ax, last_values)
+    name_at_ends(ax, ends)
 
 
 def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:

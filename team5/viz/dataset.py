@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from team5.data.overview import NO_UNIT, Overview, read_overview
 from team5.viz.spectra import format_adduct
-from team5.viz.style import BLUE, INK, MUTED, ORANGE, PALE, SKY, new_figure, tidy
+from team5.viz.style import BLUE, INK, MUTED, ORANGE, PALE, SKY, new_figure, plain, tidy
 
 _N_ADDUCTS = 8
 _UNIT_COLOURS = {"eV": BLUE, "NCE": ORANGE, NO_UNIT: PALE}
@@ -18,26 +18,20 @@ _N_BINS = 30
 
 
 def plot_dataset(source: str | Path | Overview) -> Figure:
-    """Draw what a file of spectra holds.
+    """Draw folds, adducts, collision energies and masses of a file of spectra.
+
+    Where no structures are known, precursor m/z stands for the masses of the compounds.
 
     Parameters
     ----------
     source : path or Overview
-        A prepared table, any file or folder that `team5.data.readers` reads, or what
-        `read_overview` has read of it.
-
-    Returns
-    -------
-    Figure
-        Folds, adducts, collision energies by unit, and masses of the compounds; where no
-        structures are known, the precursors.
+        A prepared table, any file or folder that `team5.data.readers` reads, or the result of
+        `read_overview`.
 
     Raises
     ------
-    DataFileNotFoundError
-        If there is no such file.
-    DataError
-        If the format is unknown, or no record can be used.
+    DataFileNotFoundError, DataError
+        If there is no such file, the format is unknown, or no record can be used.
     """
     overview = source if isinstance(source, Overview) else read_overview(source)
     figure = new_figure(9.0, 5.6)
@@ -52,7 +46,7 @@ def plot_dataset(source: str | Path | Overview) -> Figure:
         title += f" of {len(overview.masses):,} compounds"
     if n_skipped := overview.skipped.total():
         title += f"; {n_skipped:,} records not used"
-    figure.suptitle(title.replace("$", r"\$"), x=0.01, ha="left", fontsize=11, color=INK)
+    figure.suptitle(plain(title), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 
 
@@ -100,23 +94,23 @@ def _name_rows(ax: Axes, names: list[str], unit: str) -> None:
 
 
 def _draw_energies(ax: Axes, overview: Overview) -> None:
-    found = overview.energies
-    if found:
-        highest = max(float(values.max()) for values in found.values())
+    energies = overview.energies
+    if energies:
+        highest = max(float(values.max()) for values in energies.values())
         # Around the round numbers that energies are set to.
         width = 5 * math.ceil(max(highest, 1.0) / (5 * _N_BINS))
         bins = np.arange(-width / 2, highest + width, width)
         ax.hist(
-            list(found.values()),
+            list(energies.values()),
             bins=list(bins),
             stacked=True,
-            color=[_UNIT_COLOURS[unit] for unit in found],
+            color=[_UNIT_COLOURS[unit] for unit in energies],
         )
-    said = [(f"{len(values):,} in {unit}" if unit != NO_UNIT else f"{len(values):,} without unit",
-             _UNIT_COLOURS[unit]) for unit, values in found.items()]  # fmt: skip
+    texts = [(f"{len(values):,} in {unit}" if unit != NO_UNIT else f"{len(values):,} without unit",
+             _UNIT_COLOURS[unit]) for unit, values in energies.items()]  # fmt: skip
     if overview.n_without_energy:
-        said.append((f"{overview.n_without_energy:,} not stated", MUTED))
-    for row, (text, colour) in enumerate(said):
+        texts.append((f"{overview.n_without_energy:,} not stated", MUTED))
+    for row, (text, colour) in enumerate(texts):
         ax.annotate(
             text, (1.0, 1.0), xycoords="axes fraction", xytext=(0, -2 - 12 * row),
             textcoords="offset points", ha="right", va="top", fontsize=8.5,

@@ -1,4 +1,4 @@
-"""Labels of peaks: each near its peak, on a leader where it has to be, none over another."""
+"""Labels of peaks, each near its peak or on a leader, none over another."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -22,24 +22,23 @@ def label_peaks(
     sizes: Mapping[int, float],
     points_per_pixel: float,
 ) -> None:
-    """Write texts at the tips of peaks where there is room for them.
+    """Write texts at the tips of peaks where they cover no text, peak or leader.
 
-    Nothing overlaps: no label another, a text that stands in the axes already, a peak or the line
-    that leads from another label to its peak. The layout of the figure has to stand first.
+    The layout of the figure has to be final.
 
     Parameters
     ----------
     mzs, heights : array of shape (P,)
-        Of all peaks on this side of the axis, which labels must not cover; heights all above 0,
-        or all below: then labels stand under the peaks.
+        All peaks on this side of the axis; heights all above 0, or all below, where labels stand
+        under the peaks.
     texts : mapping of int to str
-        By position of the peak.
+        By index of the peak.
     order : sequence of int
-        Positions, those that matter most first; later ones are left out where there is no room.
+        Indices, the most important first; later ones are left out where there is no room.
     colours, sizes : mapping of int to str or float
-        Colour and size in points of each text.
+        Sizes in points.
     """
-    # Below the axis all is turned over, so that "up" is away from it on both sides.
+    # Below the axis all is mirrored, so that "up" is away from it on both sides.
     up = -1.0 if heights.size and heights[0] < 0 else 1.0
     stems = ax.transData.transform(np.column_stack([mzs, heights])) * (1.0, up)
     frame = _turned(ax.get_window_extent(), up)
@@ -47,22 +46,16 @@ def label_peaks(
     leaders: list[NDArray[np.float64]] = []
     for i in order:
         annotation = ax.annotate(
-            texts[i],
-            (mzs[i], heights[i]),
-            xytext=(0, 3 * up),
-            textcoords="offset points",
-            ha="center",
-            va="bottom" if up > 0 else "top",
-            fontsize=sizes[i],
-            color=colours[i],
-        )
+            texts[i], (mzs[i], heights[i]), xytext=(0, 3 * up), textcoords="offset points",
+            ha="center", va="bottom" if up > 0 else "top", fontsize=sizes[i], color=colours[i],
+        )  # fmt: skip
         box = _turned(annotation.get_window_extent(), up)
-        place = _free_place(box, stems[i], np.delete(stems, i, axis=0), taken, leaders, frame)
-        if place is None:
+        spot = _free_spot(box, stems[i], np.delete(stems, i, axis=0), taken, leaders, frame)
+        if spot is None:
             annotation.remove()
             continue
-        taken.append(place)
-        leaders.append(_leader(stems[i], place))
+        taken.append(spot)
+        leaders.append(_leader(stems[i], spot))
         _move(ax, annotation, leaders[-1] * (1.0, up), points_per_pixel)
 
 
@@ -71,7 +64,7 @@ def _turned(box: Bbox, up: float) -> Bbox:
 
 
 def _offsets(width: float, height: float) -> Iterator[tuple[float, float]]:
-    """Yield shifts from the place right above a peak, in pixels, the nearest first."""
+    """Yield shifts in pixels from right above a peak, the nearest first."""
     steps = [
         (dx * width, dy * height)
         for dy in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
@@ -80,7 +73,7 @@ def _offsets(width: float, height: float) -> Iterator[tuple[float, float]]:
     yield from sorted(steps, key=lambda step: abs(step[0]) + abs(step[1]))
 
 
-def _free_place(
+def _free_spot(
     box: Bbox,
     tip: NDArray[np.float64],
     other_stems: NDArray[np.float64],
@@ -88,31 +81,31 @@ def _free_place(
     leaders: list[NDArray[np.float64]],
     frame: Bbox,
 ) -> Bbox | None:
-    """Return the nearest place where neither a label nor its leader covers anything else."""
+    """Return the nearest box where neither a label nor its leader covers anything else."""
     for dx, dy in _offsets(box.width, box.height):
-        place = box.translated(dx, dy)
-        if place.x0 < frame.x0 or place.x1 > frame.x1 or place.y1 > frame.y1:
+        spot = box.translated(dx, dy)
+        if spot.x0 < frame.x0 or spot.x1 > frame.x1 or spot.y1 > frame.y1:
             continue
-        beside = (other_stems[:, 0] > place.x0 - 2) & (other_stems[:, 0] < place.x1 + 2)
-        if (other_stems[beside, 1] > place.y0 - 2).any():
+        near = (other_stems[:, 0] > spot.x0 - 2) & (other_stems[:, 0] < spot.x1 + 2)
+        if (other_stems[near, 1] > spot.y0 - 2).any():
             continue
-        leader = _leader(tip, place)
-        if any(place.overlaps(other) or other.count_contains(leader) for other in taken):
+        leader = _leader(tip, spot)
+        if any(spot.overlaps(other) or other.count_contains(leader) for other in taken):
             continue
-        if any(place.count_contains(other) for other in leaders):
+        if any(spot.count_contains(other) for other in leaders):
             continue
         if not _crosses(leader, other_stems):
-            return place
+            return spot
     return None
 
 
-def _leader(tip: NDArray[np.float64], place: Bbox) -> NDArray[np.float64]:
+def _leader(tip: NDArray[np.float64], spot: Bbox) -> NDArray[np.float64]:
     """Return points along the line from a peak's tip to the foot of its label."""
-    return np.linspace(tip, ((place.x0 + place.x1) / 2, place.y0), 16)
+    return np.linspace(tip, ((spot.x0 + spot.x1) / 2, spot.y0), 16)
 
 
 def _crosses(leader: NDArray[np.float64], stems: NDArray[np.float64]) -> bool:
-    """Say whether a leader, straight and never falling, runs through a peak."""
+    """Return whether a leader, straight and never falling, runs through a peak."""
     (x0, y0), (x1, y1) = leader[0], leader[-1]
     between = stems[(stems[:, 0] > min(x0, x1)) & (stems[:, 0] < max(x0, x1))]
     if not between.size:

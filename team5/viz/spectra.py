@@ -1,4 +1,4 @@
-"""Spectra: one above another on one m/z axis, peaks named by the ions they are."""
+"""Spectra, one above another on one m/z axis, peaks labelled with their ions."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,20 @@ from numpy.typing import ArrayLike, NDArray
 from team5.constants import PEAK_TOLERANCE_FLOOR, PEAK_TOLERANCE_PPM
 from team5.errors import SpectrumError
 from team5.viz.labels import label_peaks
-from team5.viz.style import BLUE, INK, MUTED, PALE, VERMILION, figure_of, new_figure, tidy
+from team5.viz.style import BLUE, INK, MUTED, PALE, VERMILION, axes_or_new, plain, tidy
 
-# Of the peaks nothing explains, so many of the largest get their m/z written.
+# Number of the largest unexplained peaks that get their m/z written.
 _N_UNEXPLAINED_LABELS = 4
 # Smaller ones, relative to the base peak, are not worth a label.
 _LABEL_MIN_INTENSITY = 0.01
-# A peak is the one an explanation speaks of within this distance in m/z; they are copies.
+# An explanation belongs to the peak within this distance in m/z; they are copies.
 _SAME_PEAK = 1e-4
 # From so many peaks on, lines are drawn thinner, so that neighbours stay apart.
 _MANY_PEAKS = 100
 
 
 class Explained(Protocol):
-    """What a label needs to know; `team5.inference.results.ExplainedPeak` has it."""
+    """What a label needs of a `team5.inference.results.ExplainedPeak`."""
 
     @property
     def mz(self) -> float: ...
@@ -45,14 +45,13 @@ class Side:
     mzs, heights : array of shape (P,)
         The base peak has height 1.
     caption : str
-        What the spectrum is.
     colour : str
         Of the peaks in ``coloured``; the others are pale.
     coloured : array of shape (P,), bool
     formulas : mapping of int to str
-        Of ions, by position of their peak.
+        Of ions, by index of their peak.
     n_mzs : int
-        Of peaks without formula, so many of the largest are labelled with their m/z.
+        Number of the largest peaks without formula that are labelled with their m/z.
     """
 
     mzs: NDArray[np.float64]
@@ -87,23 +86,14 @@ def mirror_plot(
     mzs, intensities : array of shape (P,)
         Measured peaks, intensities in any positive unit.
     predicted_mzs, predicted_intensities : array of shape (R,)
-        Predicted peaks; R may be 0, then only the measured ones are drawn.
+        Predicted peaks; with R = 0 only the measured ones are drawn.
     explained : sequence of ExplainedPeak, optional
         Peaks to colour and to label with the formula of their fragment, e.g. ``match.peaks``.
-        Where labels would overlap, those of the larger peaks are kept.
     name : str
         Of the upper spectrum: measured or computed.
     precursor_mz : float, optional
         Marked on the axis, by a full diamond where there is a measured peak, else by an open one.
     title : str, optional
-        Written above the plot.
-    ax : Axes, optional
-        Where to draw; a new figure where not given.
-
-    Returns
-    -------
-    Figure
-        Save it with ``figure.savefig("mirror.png")``.
 
     Raises
     ------
@@ -114,13 +104,7 @@ def mirror_plot(
     predicted = to_peaks(predicted_mzs, predicted_intensities, "predicted")
     if not measured[0].size:
         raise SpectrumError("no measured peaks to draw; give at least one.")
-    formulas = formulas_by_peak(measured[0], explained or ())
-    is_explained = np.isin(np.arange(measured[0].size), list(formulas))
-    caption = name
-    if formulas:
-        share = measured[1][is_explained].sum() / measured[1].sum()
-        caption += f", {100 * share:.0f} % of its intensity explained"
-    upper = Side(*measured, caption, BLUE, is_explained, formulas, n_mzs=_N_UNEXPLAINED_LABELS)
+    upper = explained_side(measured, explained or (), name)
     lower = None
     if predicted[0].size:
         everything = np.ones(predicted[0].size, dtype=bool)
@@ -136,16 +120,8 @@ def draw_spectra(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw one spectrum, or two that look at each other across the m/z axis, and label them.
-
-    Raises
-    ------
-    ConfigError
-        If ``ax`` belongs to no figure.
-    """
-    if ax is None:
-        ax = new_figure(9.0, 5.2 if lower else 3.6).add_subplot()
-    figure = figure_of(ax)
+    """Draw one spectrum, or two mirrored across the m/z axis, and label them."""
+    figure, ax = axes_or_new(ax, 9.0, 5.2 if lower else 3.6)
     _draw_peaks(ax, upper, 1.0)
     if lower:
         _draw_peaks(ax, lower, -1.0)
@@ -171,7 +147,7 @@ def format_formula(formula: str) -> str:
     """Return an ion's formula as mathtext: ``C6H7O+`` with its digits low and its charge high."""
     parts = re.fullmatch(r"((?:[A-Z][a-z]?\d*)+)([•.]?)(\d*[+-])?([•.]?)", formula)
     if parts is None:
-        return formula.replace("$", r"\$")
+        return plain(formula)
     atoms = re.sub(r"(\d+)", r"_{\1}", parts[1])
     charge = (parts[3] or "").replace("-", "{-}").replace("+", "{+}")
     radical = r"\bullet" if parts[2] or parts[4] else ""
@@ -182,7 +158,7 @@ def format_adduct(adduct: str) -> str:
     """Return an adduct as mathtext: ``[M+NH4]+`` with its digits low and its charge high."""
     parts = re.fullmatch(r"\[([\w+-]+)\](\d*)([+-])", adduct)
     if parts is None:
-        return adduct.replace("$", r"\$")
+        return plain(adduct)
     inside = re.sub(r"(?<=[A-Za-z])(\d+)", r"_{\1}", parts[1])
     # In braces signs are text, without the spaces of a sum.
     inside = re.sub(r"([+-])", r"{\1}", inside)
@@ -190,7 +166,7 @@ def format_adduct(adduct: str) -> str:
 
 
 def is_near(mzs: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Say of each m/z whether one of the others is the same within the tolerance of peaks."""
+    """Return whether each m/z is that of another within the tolerance of peaks."""
     if not others.size:
         return np.zeros(mzs.shape, dtype=bool)
     distances = np.abs(mzs[:, None] - others).min(axis=1)
@@ -217,8 +193,28 @@ def to_peaks(
     return mz_array[kept], heights[kept] / heights.max(initial=np.finfo(float).tiny)
 
 
-def formulas_by_peak(mzs: NDArray[np.float64], explained: Sequence[Explained]) -> dict[int, str]:
-    """Return the formulas of explained peaks by the peaks' positions."""
+def explained_side(
+    peaks: tuple[NDArray[np.float64], NDArray[np.float64]],
+    explained: Sequence[Explained],
+    name: str,
+    share: float | None = None,
+) -> Side:
+    """Return a spectrum whose explained peaks are coloured and labelled.
+
+    Parameters
+    ----------
+    share : float, optional
+        Of the intensity that is explained; by default that of the explained peaks, if any.
+    """
+    formulas = _formulas_by_peak(peaks[0], explained)
+    is_explained = np.isin(np.arange(peaks[0].size), list(formulas))
+    if share is None and formulas:
+        share = peaks[1][is_explained].sum() / peaks[1].sum()
+    caption = name if share is None else f"{name}, {100 * share:.0f} % of its intensity explained"
+    return Side(*peaks, caption, BLUE, is_explained, formulas, n_mzs=_N_UNEXPLAINED_LABELS)
+
+
+def _formulas_by_peak(mzs: NDArray[np.float64], explained: Sequence[Explained]) -> dict[int, str]:
     formulas = {}
     for peak in explained:
         nearest = int(np.abs(mzs - peak.mz).argmin())

@@ -1,9 +1,10 @@
-"""Structures: ranked candidates as a grid, and the fragment behind each peak of a match."""
+"""Structures: ranked candidates as a grid, and the fragment of each peak of a match."""
 
 import re
 import textwrap
 from collections.abc import Sequence
 from math import ceil
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ from team5.chemistry import depiction
 from team5.errors import ConfigError
 from team5.inference.results import ExplainedPeak, Match, Ranking
 from team5.viz.spectra import format_adduct, format_formula
-from team5.viz.style import BLUE, INK, MUTED, VERMILION, figure_of, new_figure
+from team5.viz.style import BLUE, INK, MUTED, VERMILION, axes_or_new, figure_of, new_figure, plain
 
 _PANEL = (2.5, 2.35)  # inches, of a structure with its lines of text
 _FRAME = (220, 150)  # units of the drawing
@@ -33,7 +34,7 @@ def plot_structure(
     cut_bonds: Sequence[tuple[int, int]] = (),
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw a structure, atoms of a fragment on a pale ground and broken bonds crossed.
+    """Draw a structure as vectors, atoms of a fragment shaded and broken bonds crossed.
 
     Parameters
     ----------
@@ -42,24 +43,13 @@ def plot_structure(
         Of the fragment, by index in the SMILES as typed: ``peak.atoms``.
     cut_bonds : sequence of pairs of int
         ``peak.broken_bonds``.
-    ax : Axes, optional
-        Where to draw; a new figure where not given.
-
-    Returns
-    -------
-    Figure
-        Lines and letters are vectors: saved as PDF or SVG they stay sharp.
 
     Raises
     ------
     MoleculeError
         If the text is no SMILES that team5 takes.
-    ConfigError
-        If ``ax`` belongs to no figure.
     """
-    if ax is None:
-        ax = new_figure(3.0, 2.2).add_subplot()
-    figure = figure_of(ax)
+    figure, ax = axes_or_new(ax, 3.0, 2.2)
     _prepare(ax)
     # Lines are as thick as the drawing is large, so the layout has to stand first.
     figure.draw_without_rendering()
@@ -75,7 +65,7 @@ def plot_candidates(
     columns: int = 4,
     title: str | None = None,
 ) -> Figure:
-    """Draw ranked candidates as a grid, the best first, each with what the model says of it.
+    """Draw ranked candidates as a grid, the best first, each with its probability and score.
 
     Parameters
     ----------
@@ -84,14 +74,10 @@ def plot_candidates(
     names : sequence of str, optional
         Of the candidates, in the order of ``matches``; a Ranking brings its own.
     top : int
-        So many are drawn; the title says of how many.
+        Number that are drawn; the title says of how many.
     columns : int
     title : str, optional
-        By default what was judged, and that the ranking was held back where it was.
-
-    Returns
-    -------
-    Figure
+        By default the number of candidates, and that the ranking was held back where it was.
 
     Raises
     ------
@@ -128,14 +114,10 @@ def plot_fragments(
     ----------
     match : Match
     top : int
-        So many of the highest explained peaks, from the lowest m/z to the highest.
+        Number of the highest explained peaks, drawn in order of m/z.
     columns : int
     title : str, optional
-        By default the structure's formula and what the marks mean.
-
-    Returns
-    -------
-    Figure
+        By default the number of peaks and what the marks mean.
 
     Raises
     ------
@@ -173,38 +155,30 @@ def _draw(
     drawn = depiction.depict(smiles, *_FRAME)
     box = ax.get_window_extent()
     points = 72 / figure_of(ax).dpi * min(box.width / drawn.width, box.height / drawn.height)
-    if atoms:
-        ax.add_collection(
-            LineCollection(
-                drawn.fragment_lines(atoms),
-                colors=_FRAGMENT_TINT,
-                linewidths=depiction.FRAGMENT_WIDTH * points,
-                capstyle="round",
-                zorder=1,
-                gid="fragment",
-            )
-        )
+    _add_lines(
+        ax, drawn.fragment_lines(atoms), _FRAGMENT_TINT, depiction.FRAGMENT_WIDTH * points,
+        capstyle="round", zorder=1, gid="fragment",
+    )  # fmt: skip
     for shape in drawn.shapes:
         ax.add_patch(
             PathPatch(
                 _to_path(shape.path),
-                facecolor="none" if shape.fill is None else _or_ink(shape.fill),
-                edgecolor="none" if shape.stroke is None else _or_ink(shape.stroke),
+                facecolor=_or_ink(shape.fill),
+                edgecolor=_or_ink(shape.stroke),
                 linewidth=shape.line_width * points if shape.stroke else 0,
                 capstyle="round",
                 zorder=2,
             )
         )
-    if cut_bonds:
-        ax.add_collection(
-            LineCollection(
-                drawn.cut_lines(cut_bonds),
-                colors=depiction.CUT_COLOUR,
-                linewidths=depiction.CUT_WIDTH * points,
-                zorder=3,
-                gid="cuts",
-            )
-        )
+    cuts, width = drawn.cut_lines(cut_bonds), depiction.CUT_WIDTH * points
+    _add_lines(ax, cuts, depiction.CUT_COLOUR, width, zorder=3, gid="cuts")
+
+
+def _add_lines(
+    ax: Axes, lines: Sequence[Any], colour: str, width: float, **properties: Any
+) -> None:
+    if lines:
+        ax.add_collection(LineCollection(lines, colors=colour, linewidths=width, **properties))
 
 
 def _grid(
@@ -239,7 +213,7 @@ def _candidate_texts(match: Match, name: str, say_held_back: bool) -> list[tuple
     rank = "" if match.rank is None else f"{match.rank}   "
     texts = [(f"{rank}probability {match.probability:.2f}", BLUE if match.label else MUTED)]
     if name:
-        texts.append((_shortened(name).replace("$", r"\$"), INK))
+        texts.append((plain(_shortened(name)), INK))
     score = f"{match.score:.2f}".replace("-", "−")
     texts.append((f"score {score}, {100 * match.explained_intensity:.0f} % explained", MUTED))
     if match.abstained and say_held_back:
@@ -254,8 +228,8 @@ def _candidates_title(shown: Sequence[Match], n_candidates: int) -> str:
     count = f"{n_candidates} candidate{'s' if n_candidates != 1 else ''}"
     if len(shown) < n_candidates:
         count = f"Best {len(shown)} of {count}"
-    said = f"{count}, {format_adduct(best.adduct)}, ranked by {best.version}"
-    return f"{said}. Held back: {best.abstained}" if best.abstained else said
+    title = f"{count}, {format_adduct(best.adduct)}, ranked by {best.version}"
+    return f"{title}. Held back: {best.abstained}" if best.abstained else title
 
 
 def _peak_texts(peak: ExplainedPeak) -> list[tuple[str, str]]:
@@ -287,5 +261,5 @@ def _to_path(text: str) -> Path:
     return Path(vertices, codes)
 
 
-def _or_ink(colour: str) -> str:
-    return INK if colour == depiction.INK else colour
+def _or_ink(colour: str | None) -> str:
+    return "none" if colour is None else INK if colour == depiction.INK else colour

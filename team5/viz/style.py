@@ -1,6 +1,7 @@
 """Colours and axes that all plots share."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,6 +21,18 @@ INK = "#222222"
 MUTED = "#6B6B6B"
 PALE = "#A6A6A6"
 
+# Of lines to compare with, such as a diagonal or a best epoch.
+GUIDE: dict[str, Any] = {"color": PALE, "linewidth": 1.0, "linestyle": (0, (4, 3)), "zorder": 0}
+
+
+def series_style(i: int) -> dict[str, Any]:
+    """Return colour and dashes of the i-th line of a plot."""
+    return {
+        "color": SERIES[i % len(SERIES)],
+        "linestyle": "-" if i < len(SERIES) else "--",
+        "linewidth": 1.8,
+    }
+
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure, size in inches, that pyplot does not keep alive.
@@ -30,17 +43,18 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def figure_of(ax: Axes) -> Figure:
-    """Return the figure that axes belong to.
-
-    Raises
-    ------
-    ConfigError
-        If they belong to none.
-    """
+    """Return the figure that axes belong to; a ConfigError if there is none."""
     figure = ax.get_figure(root=True)
     if figure is None:
         raise ConfigError("ax belongs to no figure; make it with figure.add_subplot().")
     return figure
+
+
+def axes_or_new(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
+    """Return axes to draw into and their figure, which is new where no axes are given."""
+    if ax is None:
+        ax = new_figure(width, height).add_subplot()
+    return figure_of(ax), ax
 
 
 def tidy(ax: Axes) -> None:
@@ -50,6 +64,11 @@ def tidy(ax: Axes) -> None:
     ax.tick_params(colors=MUTED, labelsize=9)
     ax.xaxis.label.set(color=INK, fontsize=10)
     ax.yaxis.label.set(color=INK, fontsize=10)
+
+
+def plain(text: str) -> str:
+    """Return text of users and files, in which a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
 
 
 def name_at_ends(
@@ -76,11 +95,6 @@ def name_at_ends(
         ceiling = heights[i] - gap
     for text, height in zip(order, heights, strict=True):
         ax.text(
-            1.02,
-            height,
-            text,
-            transform=ax.transAxes,
-            va="center",
-            fontsize=8.5,
+            1.02, height, text, transform=ax.transAxes, va="center", fontsize=8.5,
             color=last_values[text][1],
-        )
+        )  # fmt: skip

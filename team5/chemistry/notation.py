@@ -29,11 +29,11 @@ def to_smiles(text: str) -> str:
             raise MoleculeError(
                 f"InChI {shorten(stripped)!r}: {len(stripped)} characters; at most "
                 f"{MAX_SMILES_LENGTH}. Give a smaller structure.",
-                code="structure_not_understood",
+                code="structure_invalid",
             )
         with quiet():
             mol = Chem.MolFromInchi(stripped)
-        what, code = f"InChI {shorten(stripped)!r}", "structure_not_understood"
+        what, code = f"InChI {shorten(stripped)!r}", "structure_invalid"
     elif "\n" in stripped and _MOLBLOCK_END in stripped:
         with quiet():
             mol = Chem.MolFromMolBlock(text, removeHs=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,11 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from team5.chemistry.molecule import parse_smiles
+from team5.chemistry.notation import to_smiles
 from team5.constants import CANDIDATE_TOLERANCE_PPM
-from team5.errors import ConfigError, DataError, DataFileNotFoundError
+from team5.data.readers.structures import UnusableRecord, iter_structures
+from team5.data.readers.tables import is_parquet
+from team5.errors import ConfigError, DataError, MoleculeError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 _COLUMNS = ("smiles", "inchikey14", "formula", "exact_mass")
 
@@ -45,39 +53,35 @@ class CandidatePool:
 
     @classmethod
     def read(cls, path: str | Path) -> CandidatePool:
-        """Read a pool from a Parquet file; 1.2 million candidates take half a second.
+        """Read a pool from a file; 1.2 million candidates in Parquet take half a second.
 
         Parameters
         ----------
         path : str or Path
-            Table with the columns ``smiles, inchikey14, formula, exact_mass``, best sorted by
-            ``exact_mass``; one that is not is sorted here.
+            Parquet with the columns ``smiles, inchikey14, formula, exact_mass``, best sorted by
+            ``exact_mass``; one that is not is sorted here. Or any list of structures that
+            `team5.data.readers.structures` reads: these are computed, some 500 a second.
 
         Raises
         ------
         DataError
-            If the file is no Parquet, lacks a column or has rows without a value.
+            If the file is no list of structures, has none that can be used, or has rows without a
+            value.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         path = Path(path)
+        if not is_parquet(path, "Pass a Parquet table or another list of structures."):
+            return cls._from_list(path)
         try:
-            file = pq.ParquetFile(path)
-            present = file.schema_arrow.names
-            missing = [name for name in _COLUMNS if name not in present]
-            if missing:
-                raise DataError(
-                    f"{path}: no column {' and '.join(missing)}; there are {', '.join(present)}. "
-                    f"Give the columns {', '.join(_COLUMNS)}."
-                )
-            table = file.read(columns=list(_COLUMNS)).select(_COLUMNS).cast(_schema())
-        except FileNotFoundError as error:
-            raise DataFileNotFoundError(
-                f"{path}: no such file. Pass a Parquet table with the columns "
-                f"{', '.join(_COLUMNS)}."
-            ) from error
+            with pq.ParquetFile(path) as file:
+                if not set(_COLUMNS).issubset(file.schema_arrow.names):
+                    return cls._from_list(path)
+                table = file.read(columns=list(_COLUMNS)).select(_COLUMNS).cast(_schema())
         except (OSError, pa.ArrowException) as error:
+            if isinstance(error, DataError):
+                raise
             raise DataError(f"{path}: not a readable Parquet file ({error}). Give one.") from error
         for name in _COLUMNS:
             if table[name].null_count:
@@ -85,6 +89,33 @@ class CandidatePool:
                     f"{path}: {table[name].null_count} rows have no {name}. Leave them out."
                 )
         return cls._from_table(table, str(path))
+
+    @classmethod
+    def _from_list(cls, path: Path) -> CandidatePool:
+        rows = []
+        faults: Counter[str] = Counter()
+        for record in iter_structures(path, ()):
+            if isinstance(record, UnusableRecord):
+                faults[record.code] += 1
+                continue
+            try:
+                molecule = parse_smiles(to_smiles(record.text))
+                rows.append((
+                    molecule.canonical_smiles, molecule.inchikey14, molecule.formula,
+                    molecule.exact_mass,
+                ))  # fmt: skip
+            except MoleculeError as error:
+                faults[error.code] += 1
+        left_out = ", ".join(f"{code} ({count:,})" for code, count in faults.most_common())
+        if not rows:
+            raise DataError(
+                f"{path}: none of its {faults.total():,} structures can be used: "
+                f"{left_out or 'it is empty'}. Give a list of structures.",
+                code="no_usable_structure",
+            )
+        if faults:
+            log.warning("%s: left out of the pool: %s.", path, left_out)
+        return cls.from_structures(*zip(*rows, strict=True))
 
     @classmethod
     def from_structures(

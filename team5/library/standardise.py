@@ -45,7 +45,6 @@ _TOO_LARGE = f"more than {MAX_HEAVY_ATOMS} heavy atoms"
 _REASONS = {
     "too_many_heavy_atoms": _TOO_LARGE,
     "molblock_not_understood": "molblock not understood",
-    "structure_not_understood": "structure not understood",
 }
 
 
@@ -141,8 +140,8 @@ def _structure(record: StructureRecord) -> _Structure | Fault:
     try:
         molecule = parse_smiles(to_smiles(record.text))
     except MoleculeError as error:
-        code = error.code if error.code in _REASONS else "structure_not_understood"
-        return Fault(code, _REASONS[code], str(error))
+        reason = _REASONS.get(error.code, "structure not understood")
+        return Fault(error.code, reason, str(error))
     # RDKit's own complaints of what passes its parser and breaks one of its later steps.
     except (RuntimeError, ValueError) as error:
         first_line = f"{text.splitlines()[0]}: {error}".splitlines()[0]

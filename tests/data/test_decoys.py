@@ -1,5 +1,6 @@
 import random
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from team5.chemistry.molecule import parse_smiles
+from team5.chemistry.notation import to_smiles
 from team5.data.decoys import CandidatePool, choose_decoys
+from team5.data.readers.structures import iter_structures
 from team5.errors import ConfigError, DataError, DataFileNotFoundError
 
 # Leucine and two of its isomers; caffeine alone.
@@ -133,8 +137,8 @@ def test_a_pool_file_in_any_order_and_many_row_groups_reads_as_the_sorted_one(tm
 
 def test_missing_columns_and_values_of_a_pool_file_are_named(tmp_path):
     path = tmp_path / "pool.parquet"
-    pq.write_table(pa.table({"smiles": ["CCO"], "mass": [46.0]}), path)
-    with pytest.raises(DataError, match=r"no column inchikey14 and formula and exact_mass; .*mass"):
+    pq.write_table(pa.table({"structure": ["CCO"], "mass": [46.0]}), path)
+    with pytest.raises(DataError, match=r"no column smiles or inchi; there are structure, mass"):
         CandidatePool.read(path)
     pq.write_table(pa.table({**STRUCTURES, "formula": ["C", None, None, "C"]}), path)
     with pytest.raises(DataError, match="2 rows have no formula"):
@@ -151,10 +155,33 @@ def test_files_that_are_no_pool_are_one_clear_error(tmp_path):
     with pytest.raises(DataFileNotFoundError, match=r"absent\.parquet"):
         CandidatePool.read(tmp_path / "absent.parquet")
     (tmp_path / "text.parquet").write_text("smiles,exact_mass\n")
-    with pytest.raises(DataError, match="not a readable Parquet"):
+    with pytest.raises(DataError, match="none of its 0 structures can be used"):
         CandidatePool.read(tmp_path / "text.parquet")
-    with pytest.raises(DataError, match="not a readable Parquet"):
+    with pytest.raises(DataError, match="cannot be read"):
         CandidatePool.read(tmp_path)
+    (tmp_path / "bad.smi").write_text("C1CC\nC(\n")
+    with pytest.raises(DataError, match=r"none of its 2 structures.*structure_invalid \(2\)"):
+        CandidatePool.read(tmp_path / "bad.smi")
+
+
+@pytest.mark.parametrize("name", ["suspects_excel.csv", "hmdb.sdf", "CID-SMILES.gz"])
+def test_any_list_of_structures_is_a_pool(name):
+    path = Path(__file__).parents[1] / "files/structures" / name
+    expected = {
+        parse_smiles(to_smiles(record.text)).canonical_smiles for record in iter_structures(path)
+    }
+    pool = CandidatePool.read(path)
+    assert set(pool.smiles.to_pylist()) == expected
+    assert (np.diff(pool.exact_masses) >= 0).all()
+    assert pool.near(pool.exact_masses[0]).smiles.to_pylist()[0] in expected
+
+
+def test_what_a_list_holds_beside_structures_is_left_out_and_said(tmp_path, caplog):
+    (tmp_path / "a.smi").write_text("CCO\nC1CC\nOCC again\nC[N+](C)(C)C\n")
+    with caplog.at_level("WARNING"):
+        pool = CandidatePool.read(tmp_path / "a.smi")
+    assert pool.smiles.to_pylist() == ["CCO"]
+    assert "structure_invalid (1)" in caplog.text
 
 
 def test_the_large_pool_gives_decoys_of_the_same_mass(shared_data):

@@ -239,7 +239,7 @@ def test_only_the_columns_wanted_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("InChI=1S/nonsense", "structure_not_understood"),
+        ("InChI=1S/nonsense", "structure_invalid"),
         ("\n\n\nnothing\nM  END\n", "molblock_not_understood"),
     ],
 )

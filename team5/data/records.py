@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,11 +13,22 @@ from numpy.typing import ArrayLike
 from team5.chemistry.adducts import ion_mode_of_text, parse_adduct
 from team5.chemistry.notation import to_smiles
 from team5.constants import MAX_PEAKS
-from team5.data.metadata import first_number, parse_ion_mode, text_or_none
+from team5.data.metadata import (
+    Fields,
+    conditions_of,
+    first_number,
+    identity_of,
+    ms_level,
+    parse_ion_mode,
+    text_or_none,
+)
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, MoleculeError, SpectrumError
 
 _FOLDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_ABOUT_THE_MOLECULE = (
+    "smiles", "inchi", "inchikey", "formula", "license", "contributor", "fold",
+)  # fmt: skip
 # Why a record is left out, by code; equal faults are counted together.
 REASONS = {
     "no_peaks": "no peaks",
@@ -94,6 +105,50 @@ class Record:
     license: str | None = None
     contributor: str | None = None
     fold: str | None = None
+
+
+def record_of(
+    skipped: Counter[str],
+    fields: Fields,
+    mzs: ArrayLike,
+    intensities: ArrayLike,
+    *,
+    name: str,
+    place: str,
+    minutes: bool = False,
+) -> Record | None:
+    """Return the record of fields by `team5.data.metadata`, or count why there is none.
+
+    Parameters
+    ----------
+    skipped : Counter
+    fields : dict of str to str
+    mzs, intensities : array of shape (P,)
+    name : str
+        Identifier of a record that says none itself.
+    place : str
+        Where in the file it stands.
+    minutes : bool, default False
+        Whether retention times without a unit are minutes.
+    """
+    level = ms_level(fields["ms_level"]) if "ms_level" in fields else None
+    if level is None and fields.get("correlated", "").upper() == "CORRELATED MS":
+        level = "1"
+    if level not in (None, "2"):
+        leave_out(skipped, "not_ms2", place, fields.get("ms_level", "1"))
+        return None
+    identifier = fields.get("identifier") or fields.get("title") or name
+    molecule: dict[str, Any] = {about: fields.get(about) for about in _ABOUT_THE_MOLECULE}
+    return make_record(
+        skipped,
+        mzs,
+        intensities,
+        identifier=identifier,
+        place=place,
+        **conditions_of(fields, identifier),
+        **identity_of(fields, minutes),
+        **molecule,
+    )
 
 
 def make_record(

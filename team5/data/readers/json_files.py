@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from team5.data.metadata import conditions_of, fields_of, identity_of, ms_level
+from team5.data.metadata import fields_of
 from team5.data.readers.packed import open_unpacked
-from team5.data.records import Record, leave_out, make_record
+from team5.data.records import Record, leave_out, record_of
 from team5.errors import DataError
 
 Progress = Callable[[float], None] | None
@@ -36,27 +36,14 @@ def iter_json(path: Path, skipped: Counter[str], on_progress: Progress = None) -
         except (TypeError, ValueError, KeyError, AttributeError):
             leave_out(skipped, "record_not_understood", place)
             continue
-        fields = fields_of(pairs)
-        level = ms_level(fields.get("ms_level", ""))
-        if level not in (None, "2"):
-            leave_out(skipped, "not_ms2", place, fields["ms_level"])
-            continue
-        identifier = fields.get("identifier") or fields.get("title") or f"{stem}-{number}"
-        record = make_record(
+        record = record_of(
             skipped,
+            fields_of(pairs),
             mzs,
             intensities,
-            identifier=identifier,
-            **conditions_of(fields, identifier),
-            **identity_of(fields, minutes=True),
-            smiles=fields.get("smiles"),
-            inchi=fields.get("inchi"),
-            inchikey=fields.get("inchikey"),
-            formula=fields.get("formula"),
-            license=fields.get("license"),
-            contributor=fields.get("contributor"),
-            fold=fields.get("fold"),
+            name=f"{stem}-{number}",
             place=place,
+            minutes=True,
         )
         if record is not None:
             yield record
@@ -119,7 +106,7 @@ def _peaks(entry: Any) -> tuple[Any, Any]:
     """Return m/z and intensities, of lists of pairs, of text of either, or of two lists."""
     if "mzs" in entry:
         return entry["mzs"], entry["intensities"]
-    value = next(entry[key] for key in _PEAK_KEYS if entry.get(key))
+    value: Any = next((entry[key] for key in _PEAK_KEYS if entry.get(key)), [])
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = json.loads(value)
     elif isinstance(value, str):

@@ -58,6 +58,17 @@ class Numbers:
             token = token.replace(",", "")
         return float(token)
 
+    def in_field(self, text: str) -> str:
+        """Return the first number of a field with a decimal point, other text as it is."""
+        if "," not in text:
+            return text
+        try:
+            return str(self.parse(text.split()[0]))
+        except DataError:  # of the whole file
+            raise
+        except ValueError:
+            return text
+
     @property
     def has_decimal_commas(self) -> bool:
         """Whether a comma within a number of this file is a decimal comma."""

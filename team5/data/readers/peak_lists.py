@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
 
-from team5.data.metadata import conditions_of, fields_of, identity_of, ms_level
+from team5.data.metadata import fields_of
 from team5.data.readers.massbank import contributor_of
 from team5.data.readers.numbers import Numbers
 from team5.data.readers.packed import Unpacked, open_unpacked
-from team5.data.records import Record, leave_out, make_record
+from team5.data.records import Record, leave_out, record_of
+from team5.errors import DataError
 
 Progress = Callable[[float], None] | None
 Reader = Callable[[Path, Counter[str], Progress], Iterator[Record]]
@@ -117,50 +117,33 @@ class _Builder:
         place = f"spectrum {number}, line {line}"
         try:
             peaks, more = self._peaks(peak_text)
+        except DataError:  # of the whole file
+            raise
         except ValueError:
             leave_out(self.skipped, "peaks_not_understood", place)
             return
         fields = fields_of(pairs + more if more else pairs)
-        level = ms_level(fields["ms_level"]) if "ms_level" in fields else None
-        if level is None and fields.get("correlated", "").upper() == "CORRELATED MS":
-            level = "1"
-        if level not in (None, "2"):
-            leave_out(self.skipped, "not_ms2", place, fields.get("ms_level", "1"))
-            return
-        mzs, intensities, n_pairs = peaks
-        announced = fields.get("n_peaks", "").strip()
+        mzs, intensities, in_pairs = peaks
+        announced = fields.get("n_peaks", "")
         if announced.isdecimal() and int(announced) != len(mzs):
-            if int(announced) != len(n_pairs) // 2:
+            if int(announced) != len(in_pairs) // 2:
                 leave_out(self.skipped, "n_peaks_differ", place)
                 return
-            mzs, intensities = n_pairs[::2], n_pairs[1::2]
-        identity = identity_of(fields, self.minutes)
-        identifier = fields.get("identifier") or fields.get("title") or self._name(identity, number)
-        conditions = conditions_of(fields, identifier)
-        if "," in (conditions["precursor_mz"] or ""):
-            conditions["precursor_mz"] = self.numbers.parse(conditions["precursor_mz"].split()[0])
-        record = make_record(
-            self.skipped,
-            mzs,
-            intensities,
-            identifier=identifier,
-            **conditions,
-            **identity,
-            smiles=fields.get("smiles"),
-            inchi=fields.get("inchi"),
-            inchikey=fields.get("inchikey"),
-            formula=fields.get("formula"),
-            license=fields.get("license"),
-            contributor=fields.get("contributor") or contributor_of(identifier),
-            fold=fields.get("fold"),
-            place=place,
+            mzs, intensities = in_pairs[::2], in_pairs[1::2]
+        if "precursor_mz" in fields:
+            fields["precursor_mz"] = self.numbers.in_field(fields["precursor_mz"])
+        identifier = fields.get("identifier") or fields.get("title")
+        name = identifier or self._name(fields.get("group") or fields.get("feature_id"), number)
+        if "contributor" not in fields and (contributor := contributor_of(name)):
+            fields["contributor"] = contributor
+        record = record_of(
+            self.skipped, fields, mzs, intensities, name=name, place=place, minutes=self.minutes
         )
         if record is not None:
             yield record
 
-    def _name(self, identity: dict[str, Any], number: int) -> str:
+    def _name(self, group: str | None, number: int) -> str:
         """Return a name for a record without one; spectra of one feature in a row are counted."""
-        group = identity["group"] or ""
         if not group:
             return f"{self.stem}-{number}"
         count = self.last[1] + 1 if self.last[0] == group else 1

@@ -9,10 +9,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from team5.data.metadata import conditions_of, fields_of, identity_of, meaning_of
+from team5.data.metadata import fields_of, meaning_of
 from team5.data.readers.numbers import Numbers
 from team5.data.readers.packed import open_unpacked
-from team5.data.records import Record, leave_out, make_record
+from team5.data.records import Record, leave_out, record_of
 from team5.errors import DataError, DataFileNotFoundError
 
 Progress = Callable[[float], None] | None
@@ -167,34 +167,19 @@ class _Rows:
         place = f"row {number}"
         try:
             mzs, intensities = self._list(row.get("mzs")), self._list(row.get("intensities"))
+        except DataError:  # of the whole file
+            raise
         except ValueError:
             leave_out(self.skipped, "peaks_not_understood", place)
             return
         fields = fields_of((key, text) for key, text in row.items() if key not in REQUIRED_COLUMNS)
-        identifier = fields.get("identifier", "").strip() or f"{self.stem}-{number}"
-        conditions = conditions_of(fields, identifier)
-        if "," in (conditions["precursor_mz"] or ""):
-            conditions["precursor_mz"] = self.numbers.parse(conditions["precursor_mz"].strip())
-        energy = conditions["collision_energy"]
+        if "precursor_mz" in fields:
+            fields["precursor_mz"] = self.numbers.in_field(fields["precursor_mz"])
         # MassSpecGym has turned all its energies to eV and left the unit out.
-        if energy is not None and re.fullmatch(r"\d+(\.\d+)?", energy):
-            conditions["collision_energy"] = f"{energy} eV"
-        record = make_record(
-            self.skipped,
-            mzs,
-            intensities,
-            identifier=identifier,
-            **conditions,
-            **identity_of(fields),
-            smiles=fields.get("smiles"),
-            inchi=fields.get("inchi"),
-            inchikey=fields.get("inchikey"),
-            formula=fields.get("formula"),
-            license=fields.get("license"),
-            contributor=fields.get("contributor"),
-            fold=fields.get("fold"),
-            place=place,
-        )
+        if re.fullmatch(r"\d+(\.\d+)?", fields.get("collision_energy", "")):
+            fields["collision_energy"] += " eV"
+        name = f"{self.stem}-{number}"
+        record = record_of(self.skipped, fields, mzs, intensities, name=name, place=place)
         if record is not None:
             yield record
 

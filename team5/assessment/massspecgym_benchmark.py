@@ -49,14 +49,13 @@ def rank_queries(
     on_progress : callable, optional
         Called with the number of queries done since the last call.
     """
-    shuffled = shuffle_spectra(queries, seed)
+    all_shuffled = shuffle_spectra(queries, seed)
     for candidates, members in by_candidates(queries).items():
         molecules = [parse_smiles(smiles) for smiles in candidates]
-        spectra = [s for i in members for s in (queries[i].spectrum, shuffled[i])]
+        group, shuffled = [queries[i] for i in members], [all_shuffled[i] for i in members]
         # A candidate that cannot form a query's ion comes last.
-        scores = np.full((len(molecules), len(spectra)), -np.inf)
-        group = [queries[i] for i in members]
-        for scored, index, columns in iter_query_scores(model, molecules, group, spectra):
+        scores = np.full((len(molecules), 2 * len(group)), -np.inf)
+        for scored, index, columns in iter_query_scores(model, molecules, group, shuffled):
             scores[index, both_spectra(columns)] = scored.scores
         for column, query in enumerate(group):
             yield RankedQuery(query, scores[:, 2 * column], scores[:, 2 * column + 1])

@@ -25,8 +25,6 @@ from team5.assessment.queries import (
 from team5.assessment.structure_only import MoleculeOnly
 from team5.chemistry.adducts import check_adduct
 from team5.chemistry.molecule import Molecule, parse_smiles
-from team5.chemistry.tokenizer import MoleculeTokens
-from team5.data.collate import Pair
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError
@@ -84,24 +82,43 @@ def score_queries(
     on_progress : callable, optional
         Called with the number of queries done since the last call.
     """
-    shuffled = shuffle_spectra(queries, seed)
+    all_shuffled = shuffle_spectra(queries, seed)
     for candidates, members in by_candidates(queries).items():
         molecules = [parse_smiles(smiles) for smiles in candidates]
-        blind = None if molecule_only is None else molecule_only.log_odds(molecules)
-        scores = _Scores(model, molecules, queries, shuffled, members)
-        for column, index in enumerate(members):
-            query = queries[index]
-            conditions = conditions_of(query) | {
-                EXPLAINED: stratum_of(EXPLAINED, scores.explained[column])
-            }
+        log_odds = None if molecule_only is None else molecule_only.log_odds(molecules)
+        group, shuffled = [queries[i] for i in members], [all_shuffled[i] for i in members]
+        scores = _Scores(model, molecules, group, shuffled)
+        for column, query in enumerate(group):
+            decoy = choose_decoy(query, seed)
+            judged = [] if decoy is None else [query.truth, decoy]
+            spectra = [query.spectrum, shuffled[column]]
+            judge = MatchJudge(model, molecules, scores.of_query(column), judged, spectra)
+            alone, with_references = (
+                {MODEL: p[0], SHUFFLED: p[1]} if len(p) else {}
+                for p in (judge.alone(), judge.with_references())
+            )
+            by_source = scores.by_source(column)
+            if log_odds is not None:
+                by_source["molecule_only"] = log_odds
+                for each in filter(None, (alone, with_references)):
+                    each["molecule_only"] = torch.from_numpy(log_odds[judged]).sigmoid().numpy()
+            conditions = conditions_of(query)
+            conditions[EXPLAINED] = stratum_of(EXPLAINED, scores.explained[column])
             if training_similarity is not None:
                 similarity = training_similarity[query.inchikey14]
                 conditions[SIMILARITY] = stratum_of(SIMILARITY, similarity)
-            decoy = choose_decoy(query, seed)
-            judged = [] if decoy is None else [query.truth, decoy]
-            spectra = [query.spectrum, shuffled[index]]
-            judge = MatchJudge(model, molecules, scores.of_query(column), judged, spectra)
-            yield scores.of(column, query, decoy, judge, blind, conditions)
+            yield ScoredQuery(
+                query.spectrum.identifier,
+                query.inchikey14,
+                query.truth,
+                decoy,
+                query.same_formula,
+                by_source,
+                alone,
+                with_references,
+                scores.similarities[column],
+                conditions,
+            )
         if on_progress:
             on_progress(len(members))
 
@@ -125,50 +142,35 @@ class _Scores:
         molecules: Sequence[Molecule],
         queries: Sequence[Query],
         shuffled: Sequence[Spectrum],
-        members: Sequence[int],
     ) -> None:
-        spectra = [s for i in members for s in (queries[i].spectrum, shuffled[i])]
-        self.scores = np.full((len(molecules), len(spectra)), -np.inf)
+        self.queries = queries
+        n_candidates, n_queries = len(molecules), len(queries)
+        self.scores = np.full((n_candidates, 2 * n_queries), -np.inf)
         self.logits = np.full(self.scores.shape, -np.inf)
         self.impossible = np.zeros(self.scores.shape)
-        self.explained = np.zeros(len(members))
-        self.bond_breaking = np.zeros((len(molecules), len(members)))
+        self.explained = np.zeros(n_queries)
+        self.bond_breaking = np.zeros((n_candidates, n_queries))
         self.calculated_mzs = np.array(
             [
-                [
-                    adduct_of(queries[i].spectrum, molecule).precursor_mz(molecule.exact_mass)
-                    for i in members
-                ]
-                for molecule in molecules
+                [adduct_of(q.spectrum, m).precursor_mz(m.exact_mass) for q in queries]
+                for m in molecules
             ]
         )
         self.similarities: dict[int, dict[str, Similarities]] = {}
-        members_queries = [queries[i] for i in members]
-        for scored, index, columns in iter_query_scores(model, molecules, members_queries, spectra):
-            self._add(scored, index, columns, queries, shuffled, members)
-
-    def _add(
-        self,
-        scored: Scored,
-        index: int,
-        columns: Sequence[int],
-        queries: Sequence[Query],
-        shuffled: Sequence[Spectrum],
-        members: Sequence[int],
-    ) -> None:
-        both = both_spectra(columns)
-        self.scores[index, both] = scored.scores
-        self.logits[index, both] = scored.logits
-        self.impossible[index, both] = scored.impossible
-        for i, column in enumerate(columns):
-            pair = scored.pairs[2 * i]
-            self.bond_breaking[index, column] = _bond_breaking(scored.tokens, pair)
-            query = members[column]
-            if queries[query].truth == index:
-                self.explained[column] = scored.features[2 * i, MatchFeature.EXPLAINED_INTENSITY]
-                self.similarities[column] = _simulated(
-                    scored, 2 * i, queries[query].spectrum, shuffled[query]
-                )
+        for scored, index, columns in iter_query_scores(model, molecules, queries, shuffled):
+            both = both_spectra(columns)
+            self.scores[index, both] = scored.scores
+            self.logits[index, both] = scored.logits
+            self.impossible[index, both] = scored.impossible
+            for i, column in enumerate(columns):
+                query = queries[column]
+                self.bond_breaking[index, column] = _bond_breaking(scored, 2 * i)
+                if query.truth == index:
+                    explained = scored.features[2 * i, MatchFeature.EXPLAINED_INTENSITY]
+                    self.explained[column] = explained
+                    self.similarities[column] = _simulated(
+                        scored, 2 * i, query.spectrum, shuffled[column]
+                    )
 
     def of_query(self, column: int) -> ReferenceScores:
         """Return scores of the candidates for a query's spectrum and the shuffled one."""
@@ -176,65 +178,35 @@ class _Scores:
         columns = (values[:, both] for values in (self.scores, self.logits, self.impossible))
         return ReferenceScores(*(torch.from_numpy(values).float() for values in columns))
 
-    def of(
-        self,
-        column: int,
-        query: Query,
-        decoy: int | None,
-        judge: MatchJudge,
-        blind: Array | None,
-        conditions: Mapping[str, str],
-    ) -> ScoredQuery:
-        target, shuffled = 2 * column, 2 * column + 1
-        scores = {
-            MODEL: self.scores[:, target],
-            SHUFFLED: self.scores[:, shuffled],
-            "mass_error": mass_error_scores(
-                self.calculated_mzs[:, column], query.spectrum.precursor_mz
-            ),
+    def by_source(self, column: int) -> dict[str, Array]:
+        """Return the ranking scores of the candidates of a query, by model and controls."""
+        measured_mz = self.queries[column].spectrum.precursor_mz
+        return {
+            MODEL: self.scores[:, 2 * column],
+            SHUFFLED: self.scores[:, 2 * column + 1],
+            "mass_error": mass_error_scores(self.calculated_mzs[:, column], measured_mz),
             "bond_breaking": self.bond_breaking[:, column],
         }
-        alone, with_references = (
-            {MODEL: p[0], SHUFFLED: p[1]} if len(p) else {}
-            for p in (judge.alone(), judge.with_references())
-        )
-        if blind is not None:
-            scores["molecule_only"] = blind
-            for probabilities in (alone, with_references):
-                if probabilities:
-                    log_odds = torch.from_numpy(blind[judge.judged])
-                    probabilities["molecule_only"] = log_odds.sigmoid().numpy()
-        return ScoredQuery(
-            query.spectrum.identifier,
-            query.inchikey14,
-            query.truth,
-            decoy,
-            query.same_formula,
-            scores,
-            alone,
-            with_references,
-            self.similarities[column],
-            conditions,
-        )
 
 
 def iter_query_scores(
     model: Team5Model,
     molecules: Sequence[Molecule],
     queries: Sequence[Query],
-    spectra: Sequence[Spectrum],
+    shuffled: Sequence[Spectrum],
 ) -> Iterator[tuple[Scored, int, tuple[int, ...]]]:
     """Score candidates against the queries whose ion they can form.
 
     Parameters
     ----------
-    spectra : sequence of Spectrum
-        Of each query its own, then the shuffled one.
+    shuffled : sequence of Spectrum
+        Of each query.
 
     Yields
     ------
     scored, index, columns
-        Scores of both spectra of those queries (``columns``), and which candidate they are of.
+        Scores of both spectra, the measured and the shuffled one, of those queries (``columns``),
+        and the index of the candidate.
 
     Raises
     ------
@@ -242,8 +214,8 @@ def iter_query_scores(
         If a query's true structure cannot form its ion.
     """
     for columns, indices in _by_ions_formed(molecules, queries).items():
-        of_columns = [spectra[i] for i in both_spectra(columns)]
-        for scored in iter_scores(model, [molecules[i] for i in indices], of_columns):
+        spectra = [s for i in columns for s in (queries[i].spectrum, shuffled[i])]
+        for scored in iter_scores(model, [molecules[i] for i in indices], spectra):
             yield scored, indices[scored.index], columns
 
 
@@ -255,13 +227,7 @@ def both_spectra(columns: Sequence[int]) -> list[int]:
 def _by_ions_formed(
     molecules: Sequence[Molecule], queries: Sequence[Query]
 ) -> dict[tuple[int, ...], list[int]]:
-    """Return the candidates by the queries whose ion they can form, both as indices.
-
-    Raises
-    ------
-    AdductError
-        If a query's true structure cannot form its ion.
-    """
+    """Return the candidates by the queries whose ion they can form, both as indices."""
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, molecule in enumerate(molecules):
         columns = []
@@ -278,9 +244,10 @@ def _by_ions_formed(
     return groups
 
 
-def _bond_breaking(tokens: MoleculeTokens, pair: Pair) -> float:
+def _bond_breaking(scored: Scored, column: int) -> float:
+    pair = scored.pairs[column]
     fragment, k = np.divmod(pair.match_outcomes, N_OUTCOMES)
-    costs = tokens.fragments.costs[fragment] + _HYDROGEN_COSTS[k]
+    costs = scored.tokens.fragments.costs[fragment] + _HYDROGEN_COSTS[k]
     return bond_breaking_score(pair.peaks.mzs, pair.peaks.intensities, pair.match_peaks, costs)
 
 

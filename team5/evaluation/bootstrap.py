@@ -22,26 +22,20 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the bootstrap interval of a mean.
 
-    Spectra of one structure succeed or fail together, so whole groups are drawn, not values:
-    drawing values would make the interval too narrow.
+    Spectra of one structure succeed or fail together, so whole groups are drawn: drawing values
+    would make the interval too narrow.
 
     Parameters
     ----------
     values : array of shape (N,)
-        One metric per query, e.g. from `retrieval.hit_probabilities`.
+        One per query, e.g. from `retrieval.hit_probabilities`.
     groups : array of shape (N,), optional
-        What each value belongs to, e.g. ``inchikey14``; each value alone where not given.
+        Group of each value, e.g. ``inchikey14``; by default each value alone.
     n : int, default 1000
         Number of resamples.
     seed : int, default 0
-        The same seed gives the same interval.
     level : float, default 0.95
         Share of the resampled means that lies inside.
-
-    Returns
-    -------
-    low, high : float
-        The percentiles of the resampled means.
 
     Raises
     ------
@@ -120,25 +114,9 @@ def paired_bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the bootstrap interval of the mean difference ``second - first``.
 
-    Both are of the same queries, so each query is compared with itself: what makes it easy or hard
-    for both drops out, and a difference shows that two separate intervals would hide.
-
-    Parameters
-    ----------
-    first, second : array of shape (N,)
-        One metric per query, in the same order.
-    groups, n, seed, level
-        As for `bootstrap_interval`.
-
-    Returns
-    -------
-    low, high : float
-        Equal values give 0 and 0; both below 0 say that ``second`` is lower.
-
-    Raises
-    ------
-    DataError
-        If there are no values, one is NaN or infinite, or lengths differ.
+    Each query is compared with itself: what makes it easy or hard for both drops out, and a
+    difference shows that two separate intervals would hide. Parameters and errors are those of
+    `bootstrap_interval`, with one value of each per query, in the same order.
     """
     one, other = (np.asarray(values, dtype=np.float64) for values in (first, second))
     if one.shape != other.shape:

@@ -1,4 +1,4 @@
-"""What tells candidates apart without any learned weight: figures stand beside these."""
+"""Controls without any learned weight, which metrics are compared with."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

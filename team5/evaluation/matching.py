@@ -32,7 +32,6 @@ class ReliabilityBin:
 def _checked(
     probabilities: ArrayLike, labels: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return both as arrays of one length, or say what is wrong with them."""
     values = np.asarray(probabilities, dtype=np.float64)
     truths = np.asarray(labels)
     if values.ndim != 1 or values.shape != truths.shape:
@@ -112,7 +111,7 @@ def auroc(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 
 def brier_score(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Return the mean squared distance of the probabilities from the truth, 0 the best.
+    """Return the mean squared distance of the probabilities from the labels, 0 the best.
 
     Parameters and errors are those of `accuracy`.
 
@@ -127,7 +126,7 @@ def brier_score(probabilities: ArrayLike, labels: ArrayLike) -> float:
 def expected_calibration_error(
     probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 10
 ) -> float:
-    """Return how far, on average, a probability is from the share of true pairs at it.
+    """Return the mean distance of a probability from the share of true pairs at it.
 
     Parameters
     ----------

@@ -1,8 +1,7 @@
-"""How far the best-ranked candidate is from the true structure: MCES@1.
+"""MCES@1, the distance of the best-ranked candidate from the true structure.
 
-The distance is the weight of the bonds that stand in only one of two molecules once as many as
-possible are laid upon each other (maximum common edge subgraph; a double bond weighs 2). It is
-myopic: beyond the threshold a lower bound stands for it, which costs a fraction of the time.
+The distance is the weight of the bonds outside the maximum common edge subgraph (a double bond
+weighs 2). It is myopic: beyond the threshold a lower bound stands for it, which is much faster.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ _SOLVERS = ("COIN_CMD", "PULP_CBC_CMD")  # the same program; the first is looked
 def load_mces_distance(threshold: float = MCES_THRESHOLD) -> Distance:
     """Return the function that gives the myopic MCES distance of two SMILES, 0 or more.
 
-    The stronger of the lower bounds is always taken and no time limit set, as in MassSpecGym. Each
-    pair is computed once; one and the same SMILES twice is 0 without computing.
+    The stronger of the lower bounds is taken and no time limit set, as in MassSpecGym. Each pair is
+    computed once.
 
     Parameters
     ----------
@@ -51,18 +50,18 @@ def load_mces_distance(threshold: float = MCES_THRESHOLD) -> Distance:
     solvers = [name for name in _SOLVERS if name in available] or available
     if not solvers:
         raise MissingExtraError('MCES@1 found no solver of its own: pip install "pulp[cbc]"')
-    known: dict[tuple[str, str], float] = {}
+    distances: dict[tuple[str, str], float] = {}
 
     def distance(smiles: str, other: str) -> float:
         if smiles == other:
             return 0.0
         pair = (smiles, other) if smiles < other else (other, smiles)
-        if pair not in known:
+        if pair not in distances:
             try:
                 with warnings.catch_warnings():
                     # PuLP announces what its next major version brings, once per call.
                     warnings.simplefilter("ignore", DeprecationWarning)
-                    found = MCES(
+                    result = MCES(
                         *pair,
                         threshold=threshold,
                         solver=solvers[0],
@@ -74,8 +73,8 @@ def load_mces_distance(threshold: float = MCES_THRESHOLD) -> Distance:
                     f"MCES of {pair[0]} and {pair[1]}: the solver {solvers[0]} failed ({error}). "
                     'Install another: pip install "pulp[cbc]"'
                 ) from error
-            known[pair] = float(found[1])
-        return known[pair]
+            distances[pair] = float(result[1])
+        return distances[pair]
 
     return distance
 
@@ -89,7 +88,7 @@ def distances_at_1(
 ) -> NDArray[np.float64]:
     """Return, for each query, the distance from its best-ranked candidate to its true structure.
 
-    Candidates tied for the first place count with the mean of their distances.
+    Candidates tied for the first rank count with the mean of their distances.
 
     Parameters
     ----------
@@ -98,16 +97,11 @@ def distances_at_1(
     candidate_lists : sequence of Q sequences of str
         Their SMILES.
     truth_indices : array of shape (Q,)
-        Position of the true structure in each.
+        Index of the true structure in each.
     distance : callable
         From `load_mces_distance`.
     on_progress : callable, optional
         Called with the number of queries done since the last call.
-
-    Returns
-    -------
-    array of shape (Q,)
-        For means and for `bootstrap_interval`.
 
     Raises
     ------

@@ -17,6 +17,7 @@ from team5.evaluation.records import (
     SHUFFLED,
     Metric,
 )
+from team5.runtime.tables import to_columns
 
 # Titles and names that read otherwise for people than as keys in JSON.
 _SHOWN = {
@@ -204,9 +205,10 @@ def _markdown(cells: Sequence[str]) -> str:
 
 def _table(title: str, rows: Sequence[Metric]) -> str:
     controls = controls_of(rows)
-    headings = ["value ", "95 % interval", *(CONTROL_NAMES[name] for name in controls), "queries"]
+    names = [CONTROL_NAMES[control] for control in controls]
     cells = [
         [
+            label_of(m),
             f"{m.value:.3f}{MARK if m.not_above_blind else ' '}",
             interval_of(m),
             *control_values(m, controls),
@@ -214,25 +216,21 @@ def _table(title: str, rows: Sequence[Metric]) -> str:
         ]
         for m in rows
     ]
-    return f"{title}\n" + _aligned(["", *(f"  {label_of(m)}" for m in rows)], [headings, *cells])
+    header = ["", "value ", "95 % interval", *names, "queries"]
+    return "\n".join([title, *to_columns(header, cells, left=[""])])
 
 
 def _reliability_table(bins: Sequence[ReliabilityBin]) -> str:
-    names = ["", *(f"  from {b.bin_low:.1f} to {b.bin_high:.1f}" for b in bins)]
-    headings = ["mean", "true ", "95 % interval", "pairs"]
     cells = [
-        [f"{b.mean_probability:.3f}", f"{b.value:.3f} ", interval_of(b), str(b.n_pairs)]
+        [
+            f"from {b.bin_low:.1f} to {b.bin_high:.1f}",
+            f"{b.mean_probability:.3f}",
+            f"{b.value:.3f} ",
+            interval_of(b),
+            str(b.n_pairs),
+        ]
         for b in bins
     ]
-    return "match, reliability of probabilities\n" + _aligned(names, [headings, *cells])
-
-
-def _aligned(names: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    first = max(map(len, names))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [name.ljust(first), *(c.rjust(width) for c, width in zip(row, widths, strict=True))]
-        )
-        for name, row in zip(names, cells, strict=True)
-    )
+    header = ["", "mean", "true ", "95 % interval", "pairs"]
+    lines = to_columns(header, cells, left=[""])
+    return "\n".join(["match, reliability of probabilities", *lines])

@@ -64,7 +64,7 @@ def hit_probabilities(
 ) -> NDArray[np.float64]:
     """Return, for each query, the chance that the truth is among the first k.
 
-    It is 0 or 1 but where candidates tied with the truth reach across place k.
+    It is 0 or 1 unless candidates tied with the truth reach across rank k.
 
     Parameters
     ----------
@@ -73,12 +73,7 @@ def hit_probabilities(
     truth_indices : array of shape (Q,)
         Position of the true structure in each.
     k : int
-        Number of places that count, at least 1.
-
-    Returns
-    -------
-    array of shape (Q,)
-        For means over parts of the queries and for `bootstrap_interval`.
+        At least 1.
 
     Raises
     ------
@@ -111,7 +106,7 @@ def chance_hit_rate(n_candidates: ArrayLike, k: int) -> float:
     n_candidates : int or array of shape (Q,)
         Length of each query's list, the true structure included.
     k : int
-        Number of places that count, at least 1.
+        At least 1.
 
     Raises
     ------

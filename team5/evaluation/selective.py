@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -75,15 +76,7 @@ def risk_coverage(confidences: ArrayLike, wrong: ArrayLike) -> RiskCoverage:
     ----------
     El-Yaniv and Wiener, On the foundations of noise-free selective classification, JMLR 11 (2010).
     """
-    values = np.asarray(confidences, dtype=np.float64)
-    is_wrong = np.asarray(wrong, dtype=bool)
-    if not (values.ndim == 1 and values.shape == is_wrong.shape and values.size):
-        raise DataError(
-            f"confidences and wrong of shapes {values.shape} and {is_wrong.shape}; give sequences "
-            "of one length, with at least one answer."
-        )
-    if np.isnan(values).any():
-        raise DataError("a confidence is NaN; give one for every answer.")
+    values, is_wrong = _checked(confidences=confidences, wrong=wrong)
     order = np.argsort(-values, kind="stable")
     last_of_equals = np.flatnonzero(np.diff(values[order], append=-np.inf) < 0)
     n_given = last_of_equals + 1
@@ -156,16 +149,8 @@ def confidence_needed(
     for name, value in (("max_error", max_error), ("level", level)):
         if not 0 < value < 1:
             raise ConfigError(f"{name}={value}: give a share between 0 and 1, as 0.1.")
-    values = np.asarray(confidences, dtype=np.float64)
-    is_wrong = np.asarray(wrong, dtype=bool)
-    members = np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
-    if not (values.ndim == 1 and values.shape == is_wrong.shape == members.shape and values.size):
-        raise DataError(
-            f"confidences, wrong and groups of shapes {values.shape}, {is_wrong.shape} and "
-            f"{members.shape}; give sequences of one length, with at least one answer."
-        )
-    if np.isnan(values).any():
-        raise DataError("a confidence is NaN; give one for every answer.")
+    values, is_wrong, group_array = _checked(confidences=confidences, wrong=wrong, groups=groups)
+    members = np.unique(group_array, return_inverse=True)[1].ravel()
     alpha = (1 - level) / _N_STARTS
     tested = _tested(values, members, max_error, alpha)
     p_values = []
@@ -180,6 +165,23 @@ def confidence_needed(
                 break
             needed = min(float(confidence), math.inf if needed is None else needed)
     return needed
+
+
+def _checked(**columns: ArrayLike) -> list[NDArray[Any]]:
+    """Return confidences, wrong and perhaps groups as arrays of one length."""
+    arrays = [np.asarray(values) for values in columns.values()]
+    shapes = [array.shape for array in arrays]
+    if len(set(shapes)) > 1 or arrays[0].ndim != 1 or not arrays[0].size:
+        *names, last = columns
+        *first, final = map(str, shapes)
+        raise DataError(
+            f"{', '.join(names)} and {last} of shapes {', '.join(first)} and {final}; give "
+            "sequences of one length, with at least one answer."
+        )
+    confidences = arrays[0].astype(np.float64)
+    if np.isnan(confidences).any():
+        raise DataError("a confidence is NaN; give one for every answer.")
+    return [confidences, arrays[1].astype(bool), *arrays[2:]]
 
 
 def _tested(

@@ -1,4 +1,4 @@
-"""How alike two spectra are: a predicted and a measured one."""
+"""Similarity of two spectra, a predicted and a measured one."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,7 +63,9 @@ def cosine(
     """
     if not bin_width > 0:
         raise ConfigError(f"bin_width={bin_width}; give a width in m/z above 0.")
-    mzs, intensities, spectrum = _stacked(mzs_a, intensities_a, mzs_b, intensities_b)
+    peaks = _peaks(mzs_a, intensities_a), _peaks(mzs_b, intensities_b)
+    mzs, intensities = (np.concatenate(values) for values in zip(*peaks, strict=True))
+    spectrum = np.repeat([0, 1], [each[0].size for each in peaks])
     bins = np.floor(mzs / bin_width).astype(np.int64)
     if precursor_mz is not None:
         kept = bins != int(precursor_mz // bin_width)
@@ -157,19 +159,6 @@ def merge_close_peaks(
         merged.append(((mz_array[members] * intensity_array[members]).sum() / total, total))
     ordered = np.array(sorted(merged), dtype=np.float64).reshape(-1, 2)
     return ordered[:, 0], ordered[:, 1]
-
-
-def _stacked(
-    mzs_a: ArrayLike, intensities_a: ArrayLike, mzs_b: ArrayLike, intensities_b: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return the peaks of both spectra in one list, and to which of the two each belongs."""
-    first_mzs, first_intensities = _peaks(mzs_a, intensities_a)
-    second_mzs, second_intensities = _peaks(mzs_b, intensities_b)
-    return (
-        np.concatenate([first_mzs, second_mzs]),
-        np.concatenate([first_intensities, second_intensities]),
-        np.repeat([0, 1], [first_mzs.size, second_mzs.size]),
-    )
 
 
 def _entropy(weights: NDArray[np.float64]) -> float:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+# Hydra's shell completion looks for the word @hydra.main in a program.
 @program("evaluate")
 def main(cfg: DictConfig) -> int:
     """Measure as the settings say."""

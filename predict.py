@@ -56,6 +56,7 @@ MAX_PPM = 1_000_000
 CONTEXT = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
 
 
+# Hydra's shell completion looks for the word @hydra.main in a program.
 @program("predict")
 def main(cfg: DictConfig) -> int:
     """Answer what the settings ask; 1 if nothing of it could be answered."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+# Hydra's shell completion looks for the word @hydra.main in a program.
 @program("serve")
 def main(cfg: DictConfig) -> int:
     """Serve until SIGTERM or Ctrl-C."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+# Hydra's shell completion looks for the word @hydra.main in a program.
 @hydra_program("train")
 def main(cfg: DictConfig) -> float | None:
     """Train as the settings say, and return the best score."""

@@ -18,11 +18,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from team5.cli.run import exit_code_of, wants_traceback
 from team5.errors import CheckpointError, StorageError
 from team5.registry.export import read_version
 from team5.registry.tracker import Tracker
-from team5.runtime.examples_first import ExamplesParser
+from team5.runtime.command import ExamplesParser, run_program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -42,14 +41,6 @@ _CANDIDATES = (
 )
 
 
-class CommandError(Exception):
-    """A command of the demo did not end well; it has said itself why."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(exit_code)
-        self.exit_code = exit_code
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit code."""
     call = "python -m team5.cli.demo"
@@ -67,14 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("setting", nargs="*", help="further settings of train.py, key=value")
     given = parser.parse_args(arguments)
 
-    def run() -> int:
-        try:
-            demo(given.root, given.folder, given.setting)
-        except CommandError as error:
-            return error.exit_code
-        return 0
-
-    return exit_code_of(run, debug=wants_traceback([]))
+    return run_program(lambda: demo(given.root, given.folder, given.setting), argv=[])
 
 
 def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
@@ -91,8 +75,8 @@ def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
 
     Raises
     ------
-    CommandError
-        If one of the commands fails.
+    SystemExit
+        If one of the commands fails, with its exit code.
     VersionNotFoundError, CheckpointError, StorageError
         If there is no version to start from, it is damaged, or the folder cannot be written.
     """
@@ -218,7 +202,7 @@ def _run(command: str) -> None:
                 process.terminate()
             raise
     if exit_code:
-        raise CommandError(exit_code)
+        raise SystemExit(exit_code)  # the command has said itself what is wrong
 
 
 def _next_steps(shipped: str) -> str:

@@ -5,7 +5,6 @@ python -m team5.library build structures.smi.gz my.library
 
 import argparse
 import json
-import os
 import signal
 import sys
 import time
@@ -13,8 +12,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from team5.errors import ConfigError, StorageError, Team5Error
-from team5.runtime.examples_first import ExamplesParser
+from team5.errors import ConfigError
+from team5.runtime.command import Commands, ExamplesParser, run_program
 
 if TYPE_CHECKING:
     from team5.library.manifest import Manifest
@@ -42,25 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # As with Ctrl-C: worker processes are ended, and what is done stays.
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        options.act(options)
-        sys.stdout.flush()
-        return 0
-    except KeyboardInterrupt:
-        print(f"Interrupted.{_GO_ON if options.act is _build else ''}", file=sys.stderr)
-        return 130
-    except Team5Error as error:
-        if os.environ.get("TEAM5_DEBUG", "0") not in ("", "0"):
-            raise
-        go_on = _GO_ON if isinstance(error, StorageError) and options.act is _build else ""
-        print(f"{type(error).__name__}: {error}{go_on}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        print(f"StorageError: {error}. Check the disk and your rights.", file=sys.stderr)
-        return 1
+    go_on = _GO_ON if options.act is _build else ""
+    return run_program(lambda: options.act(options), argv=arguments, go_on=go_on)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -184,13 +166,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Candidate libraries: structures by exact mass, as many as the disk holds.",
         examples=[line for lines in _EXAMPLES.values() for line in lines],
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, act: object, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text, examples=_EXAMPLES[name])
-        added.set_defaults(act=act)
-        return added
-
+    command = Commands(parser, _EXAMPLES).add
     one = command("build", _build, "make a library, or go on with one that was broken off")
     one.add_argument(
         "inputs", nargs="+", metavar="INPUT",

@@ -9,11 +9,8 @@ import os
 import re
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 
 from hydra.errors import (
     HydraException,
@@ -34,11 +31,10 @@ from team5.cli.arguments import (
 )
 from team5.cli.jobs import argv_of_job, own_environment, share_run_folder
 from team5.errors import ConfigError, MissingExtraError, Team5Error
+from team5.runtime.command import TERMINATED, run_program, wants_traceback
 from team5.training.processes import is_first_process
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
-INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
-TERMINATED = 143  # and for one that SIGTERM ended
 
 # What Hydra's plugins bring: the choice that asks for it, and the extra it is in.
 _PLUGINS = {
@@ -81,7 +77,7 @@ def program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[Task],
                 signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
                 return task(_compose(entry_point, line, config_dir))
 
-            return exit_code_of(run, debug=wants_traceback(argv))
+            return run_program(run, argv=argv, explain=_explain_raised)
 
         return main
 
@@ -114,14 +110,14 @@ def hydra_program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[
                 if _wants_help(line):
                     _print_help(entry_point, task, config_dir)
                     return 0
-                if _answers_a_shell(line):
+                if _answers_a_shell(entry_point, line, config_dir):
                     return 0
                 try:
                     return _run_hydra(entry_point, line, typed, task, config_dir)
                 finally:
                     sys.argv = typed
 
-            return exit_code_of(run, debug=wants_traceback(typed[1:]))
+            return run_program(run, argv=typed[1:], explain=_explain_raised)
 
         return main
 
@@ -147,44 +143,6 @@ def compose_config(
         If the command line is wrong; says where, and names the closest that exists.
     """
     return _compose(entry_point, split_command_line(entry_point, argv), config_dir)
-
-
-def exit_code_of(run: Callable[[], int | None], *, debug: bool = False) -> int:
-    """Call a function and return the exit code; errors become one or two lines on stderr.
-
-    0 done, 1 the run failed, 2 the call was wrong, 130 ended by Ctrl-C, 143 by SIGTERM. Whatever is
-    no error that team5, Hydra or the system raises on purpose is a mistake of ours and keeps its
-    traceback.
-    """
-    try:
-        code = run()
-        sys.stdout.flush()
-    except (Team5Error, HydraException, OmegaConfBaseException) as raised:
-        error = _as_team5_error(raised)
-        if error is None:
-            raise
-        return _report(error, raised, error.exit_code, debug=debug)
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough. What is buffered cannot be delivered any more,
-        # and Python would complain about it once again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        return _report(error, error, 1, debug=debug)
-    except KeyboardInterrupt as interrupt:
-        if debug:
-            _print_traceback(interrupt)
-        print("Interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    return code or 0
-
-
-def wants_traceback(argv: Sequence[str]) -> bool:
-    """Whether ``hydra.verbose=true`` or TEAM5_DEBUG=1 asks for tracebacks."""
-    return os.environ.get("TEAM5_DEBUG", "0") not in ("", "0") or any(
-        re.fullmatch(r"\+{0,2}hydra\.verbose=(true|yes|on|1|\[.*\])", word, re.IGNORECASE)
-        for word in argv
-    )
 
 
 def _compose(entry_point: str, line: CommandLine, config_dir: Path) -> DictConfig:
@@ -258,11 +216,11 @@ def _record_config(cfg: DictConfig) -> None:
         OmegaConf.save(cfg, folder / "config.yaml")
 
 
-def _as_team5_error(error: BaseException) -> Team5Error | None:
-    """Return the error to show, or None for one that needs its traceback."""
-    if isinstance(error, Team5Error):
-        return error
-    cause: BaseException | None = error
+def _explain_raised(error: Exception) -> Team5Error | None:
+    """Return what an error of Hydra means, or None for one that needs its traceback."""
+    if not isinstance(error, (HydraException, OmegaConfBaseException)):
+        return None
+    cause = error.__cause__
     while cause is not None:  # what a constructor says comes wrapped by Hydra's instantiate
         if isinstance(cause, Team5Error):
             return cause
@@ -366,10 +324,8 @@ def _config_folders(line: CommandLine) -> list[Path]:
     ConfigError
         If one is not there.
     """
-    words = [part for flag in line.flags for part in flag.split("=", 1)]
-    folders = [
-        Path(value).absolute() for flag, value in itertools.pairwise(words) if flag in _CONFIG_DIR
-    ]
+    pairs = itertools.pairwise(_flag_words(line))
+    folders = [Path(value).absolute() for flag, value in pairs if flag in _CONFIG_DIR]
     for folder in folders:
         if not folder.is_dir():
             raise ConfigError(f"--config-dir {folder}: no such folder. Give one of YAML files.")
@@ -395,24 +351,42 @@ def _is_hydras(key: str) -> bool:
     return re.split(r"[./]", key.lstrip("+~"), maxsplit=1)[0] == "hydra"
 
 
+def _flag_words(line: CommandLine) -> list[str]:
+    """Return the flags and their values, ``--flag=value`` parted."""
+    return [
+        part
+        for flag in line.flags
+        for part in (flag.split("=", 1) if flag.startswith("-") else [flag])
+    ]
+
+
 def _wants_help(line: CommandLine) -> bool:
     return "--help" in line.flags or "-h" in line.flags
 
 
-def _answers_a_shell(line: CommandLine) -> bool:
-    """Print what makes a shell complete, where that is asked for."""
-    for name, shell in pairwise(part for flag in line.flags for part in flag.split("=", 1)):
-        if name in ("--shell-completion", "-sc"):
-            from team5.cli.completion import shell_script
+def _answers_a_shell(entry_point: str, line: CommandLine, config_dir: Path) -> bool:
+    """Let Hydra print what makes a shell complete, where that is asked for."""
+    for name, asked in itertools.pairwise(_flag_words(line)):
+        if name not in ("--shell-completion", "-sc"):
+            continue
+        if not re.fullmatch(r"(install|uninstall|query)=(bash|zsh|fish)", asked):
+            raise ConfigError(f"{name} {asked}: write install=bash, install=zsh or install=fish.")
+        import hydra  # takes its time
 
-            sys.stdout.write(shell_script(shell))
-            return True
+        # Hydra cannot read what is taken raw, and need not.
+        raw = "|".join(re.escape(argument.key) for argument in RAW_ARGUMENTS[entry_point])
+        asked_line = os.environ.get("COMP_LINE", "")
+        os.environ["COMP_LINE"] = re.sub(rf"(?<=\s)(?:{raw})=\S*\s", "", asked_line)
+        hydra.main(version_base="1.3", config_path=str(config_dir), config_name=entry_point)(
+            lambda cfg: None
+        )()
+        return True
     return False
 
 
 def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: Path) -> bool:
     """Do what the flags of a program that answers ask for; False when there are none."""
-    flags = [part for flag in line.flags for part in flag.split("=", 1)]
+    flags = _flag_words(line)
     while (place := next((i for i, f in enumerate(flags) if f in _CONFIG_DIR), None)) is not None:
         del flags[place : place + 2]
     if not flags:
@@ -420,7 +394,7 @@ def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: P
     if _wants_help(line):
         _print_help(entry_point, task, config_dir)
         return True
-    if _answers_a_shell(line):
+    if _answers_a_shell(entry_point, line, config_dir):
         return True
     resolve = "--resolve" in flags
     if [flag for flag in flags if flag != "--resolve"] in (["--cfg", "job"], ["-c", "job"]):
@@ -430,7 +404,7 @@ def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: P
         return True
     raise ConfigError(
         f"{' '.join(line.flags)}: {entry_point}.py takes --help, --config-dir FOLDER, --cfg job "
-        "[--resolve], and --shell-completion SHELL."
+        "[--resolve], and --shell-completion install=SHELL."
     )
 
 
@@ -451,8 +425,8 @@ def _print_help(entry_point: str, task: Task | Run, config_dir: Path) -> None:
     print(f"\nTaken as typed, without any escaping: {raw}.")
     print("Flags: --help; --cfg job shows the settings as they would be used.")
     print(
-        f'Completion: eval "$(python {entry_point}.py --shell-completion bash)", or zsh; '
-        f"python {entry_point}.py --shell-completion fish | source."
+        f'Completion: eval "$(python {entry_point}.py --shell-completion install=bash)", or zsh; '
+        f"python {entry_point}.py --shell-completion install=fish | source."
     )
     print("hydra.verbose=true or TEAM5_DEBUG=1 adds the traceback to an error.")
 
@@ -460,18 +434,6 @@ def _print_help(entry_point: str, task: Task | Run, config_dir: Path) -> None:
 def _log_to_stderr(verbose: bool) -> None:
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s")
     logging.getLogger("team5").setLevel(logging.DEBUG if verbose else logging.WARNING)
-
-
-def _report(shown: Exception, raised: BaseException, code: int, *, debug: bool) -> int:
-    if debug:
-        _print_traceback(raised)
-    print(f"{type(shown).__name__}: {shown}", file=sys.stderr)
-    return code
-
-
-def _print_traceback(error: BaseException) -> None:
-    trace: TracebackType | None = error.__traceback__
-    traceback.print_exception(type(error), error, trace, file=sys.stderr)
 
 
 def _on_one_line(text: str) -> str:

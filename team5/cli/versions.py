@@ -6,7 +6,6 @@ python -m team5.registry list
 import argparse
 import datetime as dt
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from team5.registry.removal import collect_garbage, delete_version
 from team5.registry.repair import repair
 from team5.registry.staging import read_tracker
 from team5.registry.tracker import Tracker
-from team5.runtime.examples_first import ExamplesParser
+from team5.runtime.command import Commands, ExamplesParser, run_program
 
 _CALL = "python -m team5.registry"
 # Of each command; the first one stands in the help of all.
@@ -56,24 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0 done, 1 it failed, 2 the call was wrong.
     """
     options = _parser().parse_args(arguments)
-    try:
-        code: int = options.act(options) or 0
-        sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 130
-    except Team5Error as error:
-        if os.environ.get("TEAM5_DEBUG", "0") not in ("", "0"):
-            raise
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        print(f"StorageError: {error}. Check the disk and your rights.", file=sys.stderr)
-        return 1
+    return run_program(lambda: options.act(options), argv=arguments)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -283,15 +265,7 @@ def _parser() -> argparse.ArgumentParser:
         taker.add_argument(
             "--root", type=Path, default=default, help="folder of the versions, or checkpoints"
         )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, act: object, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name, parents=[common], help=text, description=text, examples=_EXAMPLES[name]
-        )
-        added.set_defaults(act=act)
-        return added
-
+    command = Commands(parser, _EXAMPLES, parents=[common]).add
     one = command("list", _list, "all versions, by number, with their figures")
     one.add_argument("--json", action="store_true")
     one = command("show", _show, "one version: figures, files, how it was made")

@@ -8,8 +8,8 @@ As a program, for one structure and one spectrum:
 
 from __future__ import annotations
 
+import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -23,11 +23,11 @@ if __name__ == "__main__":
 from team5.chemistry.tokenizer import MoleculeTokenizer
 from team5.data.conditions import Conditions
 from team5.data.spectrum import Spectrum
-from team5.errors import ConfigError, Team5Error
+from team5.errors import ConfigError
 from team5.inference.loading import LoadedModel, load_model, load_tokenizer, parse_device
 from team5.inference.question import Inputs, make_questions
 from team5.inference.results import AnswerList, Match, Simulation
-from team5.runtime.examples_first import ExamplesParser
+from team5.runtime.command import ExamplesParser, run_program
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -150,34 +150,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", default="checkpoints", help="folder of the versions")
     parser.add_argument("--allow", nargs="+", default=[], help="encoders of your own to import")
     given = parser.parse_args(arguments)
-    try:
-        model = load_model(given.version, device=given.device, root=given.root, allow=given.allow)
-        answers = infer(
-            model,
-            model.tokenizer,
-            given.smiles if len(given.smiles) > 1 else given.smiles[0],
-            given.mzs,
-            given.intensities,
-            adduct=given.adduct,
-            precursor_mz=given.precursor_mz,
-            collision_energy=given.collision_energy,
-        )
-    except Team5Error as error:
-        if os.environ.get("TEAM5_DEBUG"):
-            raise
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 130
-    try:
-        for answer in answers if isinstance(answers, list) else [answers]:
-            print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
-        sys.stdout.flush()
-    except OSError as error:
-        print(f"StorageError: standard output cannot be written: {error}.", file=sys.stderr)
-        return 1
-    return 0
+    return run_program(lambda: _print_answers(given), argv=arguments)
+
+
+def _print_answers(given: argparse.Namespace) -> None:
+    model = load_model(given.version, device=given.device, root=given.root, allow=given.allow)
+    answers = infer(
+        model,
+        model.tokenizer,
+        given.smiles if len(given.smiles) > 1 else given.smiles[0],
+        given.mzs,
+        given.intensities,
+        adduct=given.adduct,
+        precursor_mz=given.precursor_mz,
+        collision_energy=given.collision_energy,
+    )
+    for answer in answers if isinstance(answers, list) else [answers]:
+        print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

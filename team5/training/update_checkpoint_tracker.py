@@ -5,7 +5,6 @@ python team5/training/update_checkpoint_tracker.py --version v0.3 \
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,9 @@ if __name__ == "__main__":
     # Run by path, the file's own folder leads the search path; the package lies two above it.
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from team5.errors import Team5Error
 from team5.registry.gate import check_by_hand
 from team5.registry.tracker import Tracker
-from team5.runtime.examples_first import ExamplesParser
+from team5.runtime.command import ExamplesParser, run_program
 
 _CALL = "python team5/training/update_checkpoint_tracker.py"
 _EXAMPLES = (
@@ -42,25 +40,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0 done, 1 the tracker could not be changed, 2 the call was wrong.
     """
     options = _parser().parse_args(arguments)
-    tracker = Tracker(options.root)
-    try:
-        if options.set_as_latest:
-            check_by_hand(tracker.root, options.version)
-        data = tracker.add(
-            options.version,
-            options.description,
-            options.accuracy,
-            options.f1_score,
-            date=options.date,
-            set_as_latest=options.set_as_latest,
-            update=options.update,
-        )
-    except Team5Error as error:
-        if os.environ.get("TEAM5_DEBUG") == "1":
-            raise
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_program(lambda: _update(options), argv=arguments)
 
+
+def _update(options: argparse.Namespace) -> None:
+    tracker = Tracker(options.root)
+    if options.set_as_latest:
+        check_by_hand(tracker.root, options.version)
+    data = tracker.add(
+        options.version,
+        options.description,
+        options.accuracy,
+        options.f1_score,
+        date=options.date,
+        set_as_latest=options.set_as_latest,
+        update=options.update,
+    )
     if not (tracker.root / options.version / _WEIGHTS_NAME).is_file():
         print(
             f"warning: {tracker.root / options.version} holds no {_WEIGHTS_NAME}; {options.version}"
@@ -71,7 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     done = "updated" if options.update else "added"
     print(f"{options.version} {done} in {tracker.path}; latest: {data.latest or 'none'}")
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

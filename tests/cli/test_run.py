@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from team5.cli.run import exit_code_of, wants_traceback
 from team5.errors import SpectrumError, StorageError
+from team5.runtime.command import run_program, wants_traceback
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -28,18 +28,19 @@ def failing(error: BaseException):
         (
             PermissionError(13, "Permission denied", "a"),
             1,
-            "PermissionError: [Errno 13] Permission denied: 'a'\n",
+            "StorageError: [Errno 13] Permission denied: 'a'. Check the disk and your rights.\n",
         ),
         (KeyboardInterrupt(), 130, "Interrupted.\n"),
     ],
 )
 def test_error_becomes_one_line_and_an_exit_code(error, code, said, capsys):
-    assert exit_code_of(failing(error)) == code
+    assert run_program(failing(error), argv=[]) == code
     assert capsys.readouterr() == ("", said)
 
 
 def test_debug_adds_the_traceback(capsys):
-    assert exit_code_of(failing(SpectrumError("no peaks.")), debug=True) == 2
+    argv = ["hydra.verbose=true"]
+    assert run_program(failing(SpectrumError("no peaks.")), argv=argv) == 2
     said = capsys.readouterr().err
     assert "Traceback (most recent call last)" in said
     assert said.endswith("\nSpectrumError: no peaks.\n")
@@ -47,12 +48,12 @@ def test_debug_adds_the_traceback(capsys):
 
 def test_mistake_of_ours_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
-        exit_code_of(failing(ZeroDivisionError()))
+        run_program(failing(ZeroDivisionError()))
 
 
 @pytest.mark.parametrize(("code", "expected"), [(None, 0), (0, 0), (1, 1)])
 def test_return_value_is_the_exit_code(code, expected):
-    assert exit_code_of(lambda: code) == expected
+    assert run_program(lambda: code) == expected
 
 
 def test_traceback_is_asked_for_by_verbose_or_environment(monkeypatch):

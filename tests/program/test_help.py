@@ -46,7 +46,7 @@ def test_a_program_shows_examples_before_its_settings(program):
     before, settings = done.stdout.split("Settings, key=value", 1)
     assert len(before.splitlines()[0]) <= 100
     assert any(line.startswith(f"python {program}") for line in examples(before))
-    assert f"python {program} --shell-completion" in settings
+    assert f"python {program} --shell-completion install=bash" in settings
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

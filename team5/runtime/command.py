@@ -1,0 +1,138 @@
+"""How a program reads its words and how it ends: examples, exit codes, lines on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from team5.errors import StorageError, Team5Error
+
+INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+TERMINATED = 143  # and for one that SIGTERM ended
+
+_AS_JSON = ("format=json", "--json")
+
+
+def run_program(
+    run: Callable[[], int | None],
+    *,
+    argv: Sequence[str] | None = None,
+    explain: Callable[[Exception], Team5Error | None] = lambda error: None,
+    go_on: str = "",
+) -> int:
+    """Call a function and return the exit code; errors become one or two lines on stderr.
+
+    0 done, 1 the run failed, 2 the call was wrong, 130 ended by Ctrl-C. Whatever is no error that
+    team5 or the system raises on purpose is a mistake of ours and keeps its traceback;
+    ``TEAM5_DEBUG=1`` and ``hydra.verbose=true`` print that of the others too and change no code.
+    A program that is asked for JSON says its errors as one line of JSON.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words behind the program's name; those of this process by default.
+    explain : callable
+        Returns what an error of another library means, or None.
+    go_on : str
+        How to resume what was interrupted or found the disk full.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    debug = wants_traceback(argv)
+    try:
+        code = run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough. What is buffered cannot be delivered any more,
+        # and Python would complain about it once again when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt as interrupt:
+        if debug:
+            traceback.print_exception(interrupt)
+        print(f"Interrupted.{go_on}", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as raised:
+        error = _as_team5_error(raised, explain)
+        if error is None:
+            raise
+        if debug:
+            traceback.print_exception(raised)
+        if isinstance(error, StorageError) and go_on:
+            error = error.reworded(f"{error}{go_on}")
+        print_error(error, as_json=any(word in _AS_JSON for word in argv))
+        return error.exit_code
+    return code or 0
+
+
+def print_error(error: Team5Error, *, as_json: bool = False) -> None:
+    """Print what went wrong to stderr."""
+    text = json.dumps({"error": error.to_dict()}) if as_json else f"{type(error).__name__}: {error}"
+    print(text, file=sys.stderr)
+
+
+def wants_traceback(argv: Sequence[str]) -> bool:
+    """Whether ``hydra.verbose=true`` or TEAM5_DEBUG=1 asks for tracebacks."""
+    return os.environ.get("TEAM5_DEBUG", "0") not in ("", "0") or any(
+        re.fullmatch(r"\+{0,2}hydra\.verbose=(true|yes|on|1|\[.*\])", word, re.IGNORECASE)
+        for word in argv
+    )
+
+
+def _as_team5_error(
+    raised: Exception, explain: Callable[[Exception], Team5Error | None]
+) -> Team5Error | None:
+    if isinstance(raised, Team5Error):
+        return raised
+    if isinstance(raised, OSError):
+        return StorageError(f"{raised}. Check the disk and your rights.")
+    return explain(raised)
+
+
+class ExamplesParser(argparse.ArgumentParser):
+    """An argparse parser whose help opens with examples, and whose errors say where they are.
+
+    Takes ``examples``, command lines, and what `argparse.ArgumentParser` takes. Commands below it,
+    made by ``add_subparsers``, are parsers like it.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **options})
+        self.examples = tuple(examples)
+
+    def format_help(self) -> str:
+        lines = [f"    {example}\n" for example in self.examples]
+        return "".join([*lines, "\n" if lines else "", super().format_help()])
+
+    def error(self, message: str) -> NoReturn:
+        """Say in a line what is wrong with the call and end with 2."""
+        self.exit(2, f"ConfigError: {message}. {self.prog} --help shows examples.\n")
+
+
+class Commands:
+    """The commands of a parser, each with its function, a line of help, and examples by name."""
+
+    def __init__(
+        self,
+        parser: ExamplesParser,
+        examples: Mapping[str, Sequence[str]],
+        parents: Sequence[ExamplesParser] = (),
+    ) -> None:
+        self._added = parser.add_subparsers(required=True, metavar="COMMAND")
+        self._examples = examples
+        self._parents = parents
+
+    def add(
+        self, name: str, act: Callable[[argparse.Namespace], int | None], text: str
+    ) -> argparse.ArgumentParser:
+        """Add a command, whose function is ``options.act``; return its parser."""
+        added = self._added.add_parser(
+            name, parents=self._parents, help=text, description=text, examples=self._examples[name]
+        )
+        added.set_defaults(act=act)
+        return added

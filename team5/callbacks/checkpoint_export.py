@@ -12,7 +12,6 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, device
 from torch.random import fork_rng
-from tqdm import tqdm
 
 from team5 import __version__
 from team5.assessment.promotion import FrozenQueries, judge, read_frozen_queries
@@ -20,6 +19,7 @@ from team5.errors import ConfigError, StorageError, Team5Error, TrackerError
 from team5.registry.export import export_version
 from team5.registry.gate import gate_queries as configured_queries
 from team5.registry.tracker import Tracker, TrackerEntryFields
+from team5.runtime.progress import progress
 
 Mode = Literal["min", "max"]
 WhenLatest = Literal["on_success", "always", "never"]
@@ -216,17 +216,12 @@ class CheckpointExport(Callback):
         # Making a model draws random weights, which must not change the training's own draws.
         with (
             fork_rng(devices=[]),
-            tqdm(desc=f"Judging {version}", leave=False, disable=None) as bar,
+            progress(f"Judging {version}", unit="spectra") as bar,
         ):
-
-            def advance(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done)
-
             # Lightning calls Apple's device mps:0; there is only one.
             name = where.type if where.type == "mps" else str(where)
             return judge(
-                self.root, version, frozen, device=name, allow=self.allow, on_progress=advance
+                self.root, version, frozen, device=name, allow=self.allow, on_progress=bar.advance
             )
 
     def _export(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
@@ -26,10 +26,10 @@ from team5.evaluation.selective_report import selective_metrics
 from team5.inference.inference import LoadedModel, load_model
 from team5.registry.card import rewrite_card
 from team5.registry.tracker import Tracker
+from team5.runtime.progress import progress
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-    from rich.console import Console
 
 # What the tracker keeps of the rankings, and under which names.
 _RECORDED_RANKINGS = {ALL: "", SAME_FORMULA: "same_formula_"}
@@ -48,8 +48,7 @@ def evaluate(cfg: DictConfig) -> int:
         return evaluate_massspecgym(cfg)
     write = _writer(cfg)
     queries = read_queries(cfg.data.queries)
-    console = _console()
-    controls = _Controls(cfg, queries, console)
+    controls = _Controls(cfg, queries)
     model = load_model(
         cfg.version,
         device=cfg.device,
@@ -57,7 +56,7 @@ def evaluate(cfg: DictConfig) -> int:
         verify=cfg.verify,
         allow=cfg.allow,
     )
-    scored = list(_with_progress(model, queries, cfg.seed, controls, console))
+    scored = list(_with_progress(model, queries, cfg.seed, controls))
     metrics = compute_metrics(scored, threshold=model.threshold, seed=cfg.seed)
     if model.calibration:
         metrics |= selective_metrics(
@@ -101,7 +100,7 @@ class _Measured:
 class _Controls:
     """What is made of data.train and data.pool before anything is scored."""
 
-    def __init__(self, cfg: DictConfig, queries: Sequence[Query], console: Console) -> None:
+    def __init__(self, cfg: DictConfig, queries: Sequence[Query]) -> None:
         self.molecule_only: MoleculeOnly | None = None
         self.training_similarity: dict[str, float] | None = None
         self.notes: list[str] = []
@@ -112,7 +111,7 @@ class _Controls:
                 "formula, exact_mass) for the control."
             )
             return
-        with console.status("Reading and comparing structures"):
+        with progress("Reading and comparing structures"):
             training = read_training_structures(cfg.data.train)
             self.notes += _notes_on(training, queries, Path(cfg.data.train).name)
             self.training_similarity = training_similarities(
@@ -124,7 +123,7 @@ class _Controls:
                 "formula, exact_mass) beside data.train."
             )
             return
-        with console.status("Fitting the molecule-only control"):
+        with progress("Fitting the molecule-only control"):
             self.molecule_only = fit_molecule_only(
                 training, CandidatePool.read(cfg.data.pool), seed=cfg.seed
             )
@@ -217,26 +216,15 @@ def _command(cfg: DictConfig, version: str) -> str:
     return " ".join(["python evaluate.py", *words])
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
 def _with_progress(
-    model: LoadedModel, queries: Sequence[Query], seed: int, controls: _Controls, console: Any
+    model: LoadedModel, queries: Sequence[Query], seed: int, controls: _Controls
 ) -> Iterator[ScoredQuery]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    with Progress(
-        "Scoring", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    ) as bar:
-        task = bar.add_task("", total=len(queries))
+    with progress("Scoring", len(queries), unit="spectra") as bar:
         yield from score_queries(
             model,
             queries,
             seed=seed,
             molecule_only=controls.molecule_only,
             training_similarity=controls.training_similarity,
-            on_progress=lambda n: bar.advance(task, n),
+            on_progress=bar.advance,
         )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +14,10 @@ from team5.errors import ConfigError
 from team5.evaluation.mces import MCES_THRESHOLD, load_mces_distance
 from team5.evaluation.records import Metric
 from team5.inference.inference import load_model
+from team5.runtime.progress import progress
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-    from rich.progress import Progress
 
 _COMPARABLE = (
     "comparable with published figures only if the version has learned from no structure of this "
@@ -63,31 +61,18 @@ def evaluate_massspecgym(cfg: DictConfig) -> int:
         verify=cfg.verify,
         allow=cfg.allow,
     )
-    with _progress() as bar:
-        reading = bar.add_task("Reading", total=1.0)
+    with progress("Reading", 1.0) as bar:
         benchmark = read_massspecgym(
-            cfg.data.massspecgym,
-            cfg.data.candidates,
-            cfg.data.fold,
-            on_progress=lambda share: bar.update(reading, completed=share),
+            cfg.data.massspecgym, cfg.data.candidates, cfg.data.fold, on_progress=bar.update
         )
-        bar.update(reading, completed=1.0)
-        n = len(benchmark.queries)
-        scoring = bar.add_task("Scoring", total=n)
+    n = len(benchmark.queries)
+    with progress("Scoring", n, unit="spectra") as bar:
         ranked = list(
-            rank_queries(
-                model,
-                benchmark.queries,
-                seed=cfg.seed,
-                on_progress=lambda done: bar.advance(scoring, done),
-            )
+            rank_queries(model, benchmark.queries, seed=cfg.seed, on_progress=bar.advance)
         )
-        measuring = bar.add_task("MCES", total=n, visible=distance is not None)
+    with progress("MCES", n, unit="spectra", show=distance is not None) as bar:
         metrics = benchmark_metrics(
-            ranked,
-            distance=distance,
-            seed=cfg.seed,
-            on_progress=lambda done: bar.advance(measuring, done),
+            ranked, distance=distance, seed=cfg.seed, on_progress=bar.advance
         )
     report = _report(cfg, model.version, model.version_hash, benchmark, metrics)
     if cfg.output is not None:
@@ -186,21 +171,3 @@ def _or_blank(value: float | None) -> str:
 
 def _counts(reasons: dict[str, int]) -> str:
     return ", ".join(f"{reason} ({n:,})" for reason, n in Counter(reasons).most_common())
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    with Progress(
-        "{task.description}",
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,  # where reading fails, the error stands alone
-        disable=not console.is_terminal,
-    ) as bar:
-        yield bar

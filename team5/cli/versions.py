@@ -21,6 +21,7 @@ from team5.registry.repair import repair
 from team5.registry.staging import read_tracker
 from team5.registry.tracker import Tracker
 from team5.runtime.command import Commands, ExamplesParser, run_program
+from team5.runtime.progress import progress
 
 _CALL = "python -m team5.registry"
 # Of each command; the first one stands in the help of all.
@@ -133,28 +134,12 @@ def _judge(
     root: Path, version: str, path: Path, allow: Sequence[str]
 ) -> tuple[str, dict[str, Any] | None]:
     """Compare a version with the present latest on frozen queries, with a progress bar."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
     # Needs the model, so torch: only where it comes to that.
     from team5.assessment.promotion import judge, read_frozen_queries
 
     queries = read_frozen_queries(path)
-    bar = Progress(
-        "Scoring both versions", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )  # fmt: skip
-    task = bar.add_task("")
-
-    def advance(done: int, total: int) -> None:
-        bar.start()  # now that there is something to score
-        bar.update(task, advance=done, total=total)
-
-    try:
-        return judge(root, version, queries, allow=allow, on_progress=advance)
-    finally:
-        if bar.live.is_started:
-            bar.stop()
+    with progress("Scoring both versions", unit="spectra") as bar:
+        return judge(root, version, queries, allow=allow, on_progress=bar.advance)
 
 
 def _rollback(options: argparse.Namespace) -> None:

@@ -6,18 +6,18 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_dir
 
 from team5.errors import ConfigError, DownloadError
+from team5.runtime.progress import Progress
+from team5.runtime.progress import progress as show_progress
 from team5.runtime.storage import sha256, storage_errors, write_whole
 
 if TYPE_CHECKING:
     from requests.exceptions import RequestException
-    from rich.progress import Progress
 
 MASSBANK_RELEASE = "2025.05.1"
 
@@ -122,9 +122,11 @@ def _fetch(url: str, destination: Path, progress: bool, otherwise: str) -> None:
     files = pooch.create(
         destination.parent, "", registry={name: None}, urls={name: url}, retry_if_failed=_RETRIES
     )
-    with storage_errors(destination), _progress_bar(name, progress) as bar:
+    with storage_errors(destination), show_progress(name, unit="B", show=progress) as job:
         try:
-            files.fetch(name, downloader=pooch.HTTPDownloader(bar, _CHUNK_SIZE, timeout=_TIMEOUT_S))
+            files.fetch(
+                name, downloader=pooch.HTTPDownloader(_Bar(job), _CHUNK_SIZE, timeout=_TIMEOUT_S)
+            )
         except RequestException as error:  # an OSError, too
             raise DownloadError(
                 f"{url}: {_fault(error)}. Check the address and the network, or run again later. "
@@ -194,41 +196,14 @@ class _Bar:
 
     total = 0  # bytes
 
-    def __init__(self, progress: Progress, name: str) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._task = progress.add_task(name, total=None)
 
     def update(self, n_bytes: int) -> None:
-        self._progress.update(self._task, advance=n_bytes, total=self.total or None)
+        self._progress.advance(n_bytes, total=self.total or None)
 
     def reset(self) -> None:
-        self._progress.update(self._task, completed=0)
+        self._progress.update(0)
 
     def close(self) -> None:
-        pass  # rich does
-
-
-@contextlib.contextmanager
-def _progress_bar(name: str, enabled: bool) -> Iterator[_Bar | None]:
-    if not enabled:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield _Bar(bar, name)
+        pass  # the progress does

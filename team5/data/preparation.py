@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from team5.data.peaks import peaks_path, write_peaks
 from team5.data.readers import iter_spectra, nothing_usable
 from team5.data.records import Record
 from team5.errors import DataError, DataFileNotFoundError, MoleculeError, StorageError
+from team5.runtime.progress import progress as show_progress
 from team5.runtime.storage import sha256, write_whole, writing_whole
 from team5.runtime.strict_json import to_json
 
@@ -107,8 +107,8 @@ def _make_table(
     skipped: Counter[str] = Counter()
     compounds: set[str] = set()
     with writing_whole(path) as temporary:
-        with _progress_bar(f"Reading {source.name}", progress) as on_progress:
-            records = iter_spectra(source, skipped, require_smiles=True, on_progress=on_progress)
+        with show_progress(f"Reading {source.name}", 1.0, show=progress) as bar:
+            records = iter_spectra(source, skipped, require_smiles=True, on_progress=bar.update)
             rows = iter_rows(records, skipped, license_families)
             n_spectra = _write_rows(temporary, rows, compounds)
         if n_spectra == 0:
@@ -290,28 +290,3 @@ def _read_cached(path: Path) -> PreparedTable | None:
         return PreparedTable(path, *counts, Counter(summary["skipped"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-@contextmanager
-def _progress_bar(description: str, show: bool) -> Iterator[Any]:
-    if not show:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-        TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
-        bar.update(task, completed=1.0)

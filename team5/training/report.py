@@ -15,7 +15,6 @@ import lightning
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import CSVLogger
 from omegaconf import OmegaConf
-from tqdm import tqdm
 
 from team5.assessment.examples import Examples, make_examples
 from team5.assessment.queries import Query, draw_queries
@@ -27,6 +26,7 @@ from team5.evaluation.records import ScoredQuery
 from team5.evaluation.report import Report
 from team5.inference.inference import LoadedModel, load_model
 from team5.registry.tracker import Tracker
+from team5.runtime.progress import progress
 from team5.runtime.storage import storage_errors, write_whole
 
 if TYPE_CHECKING:
@@ -149,8 +149,8 @@ def _measure(
 def _with_progress(
     model: LoadedModel, queries: Sequence[Query], seed: int
 ) -> Sequence[ScoredQuery]:
-    with tqdm(total=len(queries), desc=f"Scoring for {NAME}", leave=False, disable=None) as bar:
-        return list(score_queries(model, queries, seed=seed, on_progress=bar.update))
+    with progress(f"Scoring for {NAME}", len(queries), unit="spectra") as bar:
+        return list(score_queries(model, queries, seed=seed, on_progress=bar.advance))
 
 
 def _device(cfg: DictConfig) -> str:

@@ -215,4 +215,4 @@ def test_as_a_program_it_shows_its_progress_and_answers_on_standard_output(root,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "latest is v0.2 (not worse than v0.1 on frozen.parquet)\n"
-    assert "12/12" in done.stderr
+    assert "12 of 12" in done.stderr

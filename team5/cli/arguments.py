@@ -8,6 +8,7 @@ put into the composed config afterwards, so that nobody ever escapes a SMILES.
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,6 +154,8 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
     "serve": (*_VERSION, RawArgument("token")),
 }
 
+_MAX_DEPTH = 50  # brackets within brackets
+
 # Flags of Hydra that take the next word; the others stand alone.
 _FLAGS_WITH_VALUE = {
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
@@ -229,6 +232,7 @@ def split_command_line(entry_point: str, argv: Sequence[str]) -> CommandLine:
         if key in arguments:
             typed[key] = text
         else:
+            _check_depth(key, text)
             overrides.append(word)
     raw = {key: _parse(arguments[key], text) for key, text in typed.items()}
     return CommandLine(
@@ -289,6 +293,13 @@ def unknown_key_message(key: str, known: Iterable[str]) -> str:
     beside = [other for other in known if parent and other.rpartition(".")[0] == parent]
     there_are = ", ".join(beside or [other for other in known if "." not in other])
     return f"no setting {key!r}; there are: {there_are}. --help shows examples."
+
+
+def _check_depth(key: str, text: str) -> None:
+    """Refuse what Hydra's parser, which calls itself for each bracket, could not end."""
+    steps = ((c in "([{") - (c in ")]}") for c in text)
+    if max(itertools.accumulate(steps), default=0) > _MAX_DEPTH:
+        raise ConfigError(f"{key}: more than {_MAX_DEPTH} brackets within each other. Give fewer.")
 
 
 def _parse(argument: RawArgument, text: str) -> Any:

@@ -15,6 +15,7 @@ from team5.evaluation.mces import MCES_THRESHOLD, load_mces_distance
 from team5.evaluation.records import Metric
 from team5.inference.inference import load_model
 from team5.runtime.progress import progress
+from team5.runtime.tables import to_columns
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -138,17 +139,18 @@ def _to_text(report: dict[str, Any]) -> str:
         f"{table['name']}: {report['n_queries']:,} of {report['n_rows']:,} rows, "
         f"{report['n_structures']:,} structures"
     )
-    lines = [
-        title,
-        "",
-        f"{'':<10}{'value':>7}  {'95 % interval':>16}  {'chance':>6}  {'exchanged':>9}",
-    ]
-    for figure in report["figures"]:
-        interval = f"{figure['low']:.3f} to {figure['high']:.3f}"
-        lines.append(
-            f"{figure['name']:<10}{figure['value']:>7.3f}  {interval:>16}  "
-            f"{_or_blank(figure['chance']):>6}  {_or_blank(figure['exchanged']):>9}".rstrip()
+    rows = [
+        (
+            figure["name"],
+            f"{figure['value']:.3f}",
+            f"{figure['low']:.3f} to {figure['high']:.3f}",
+            _or_blank(figure["chance"]),
+            _or_blank(figure["exchanged"]),
         )
+        for figure in report["figures"]
+    ]
+    header = ("", "value", "95 % interval", "chance", "exchanged")
+    lines = [title, "", *to_columns(header, rows, left={""}, indent=0)]
     lines.append("")
     if report["mces_threshold"] is not None:
         lines.append(f"MCES@1: lower is better; exact up to {report['mces_threshold']:g}")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from team5.runtime.tables import cut
+from team5.runtime.tables import cut, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -81,7 +81,7 @@ class Terminal:
     def print(self, text: str) -> None:
         """Print an answer."""
         _silence_colorama()
-        fitted = self.fit(text)
+        fitted = self.fit(printable(text))
         if not self.colours:
             print(fitted, flush=True)
             return

@@ -10,6 +10,7 @@ from team5.registry.removal import folder_size
 from team5.registry.staging import present, read_tracker
 from team5.registry.tracker_format import TrackerData, TrackerEntry
 from team5.registry.versions import Version
+from team5.runtime.tables import to_columns
 
 _MAIN_FIGURES = ("accuracy", "f1_score", "hit_rate@1", "cosine")
 # Parts of config.json that `compare` groups; the others are the network and its input.
@@ -68,7 +69,7 @@ def format_list(rows: Sequence[Mapping[str, Any]]) -> str:
                 row["description"],
             )
         )
-    return format_table(table)
+    return _table(table)
 
 
 def format_version(root: Path, version: str) -> str:
@@ -129,7 +130,7 @@ def format_comparison(
                 both = isinstance(one, int | float) and isinstance(other, int | float)
                 change = f"{other - one:+.4f}" if both else ""
                 table.append((f"  {name}", _number(one), _number(other), change))
-            lines.append(format_table(table))
+            lines.append(_table(table))
             if found["data"]:
                 lines.append("  The data differ, and figures on other spectra cannot be compared.")
         else:
@@ -147,7 +148,7 @@ def format_history(data: TrackerData) -> str:
         (f"{move.at:%Y-%m-%d %H:%M:%S}", move.latest or "-", move.previous or "-", move.reason)
         for move in data.history
     ]
-    head, *lines = format_table(rows).splitlines()
+    head, *lines = _table(rows).splitlines()
     out = [head]
     for line, move in zip(lines, data.history, strict=True):
         out.append(line)
@@ -177,13 +178,9 @@ def flattened(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str,
             yield f"{before}{key}", item
 
 
-def format_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as text, columns aligned, the first row their names."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    head, *others = rows
+    return "\n".join(to_columns(head, others, left=head, indent=0))
 
 
 def _aliases(data: TrackerData, version: str | Version) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from team5.runtime.tables import printable
+
 _SHOWN = 10
 
 
@@ -16,7 +18,7 @@ class Problems:
     def __call__(self, text: str) -> None:
         self.count += 1
         if self.count <= _SHOWN:
-            print(text, file=sys.stderr)
+            print(printable(text), file=sys.stderr)
         elif self.count == _SHOWN + 1:
             print("Further ones are counted only.", file=sys.stderr)
 

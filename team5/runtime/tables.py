@@ -1,13 +1,17 @@
-"""Tables of text, as wide as their cells or as a terminal."""
+"""Tables of text, as wide as their cells or as a terminal; and text that is safe to print."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 
 ELLIPSIS = "…"
 SMILES = "SMILES"
 # What a narrow terminal can do without, the first first; files and JSON have it all.
 _DISPENSABLE = ("error ppm", "explained", "formula", "match", "score")
+# C0 and C1 controls, DEL, and what turns the direction of writing (Unicode Standard Annex 9).
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_STEERING_IN_CELLS = re.compile(f"[\t\n]|{_STEERING.pattern}")
 _MIN_SMILES_WIDTH = 16
 _MAX_NAME_WIDTH = 24
 
@@ -18,18 +22,24 @@ def to_columns(
     *,
     left: Collection[str] = (),
     width: int | None = None,
+    indent: int = 2,
 ) -> Iterator[str]:
-    """Yield the lines of a table, indented by two blanks.
+    """Yield the lines of a table; characters that steer a terminal are spelled out in its cells.
+
+    rich.table would do it too; importing it makes every short answer wait.
 
     Parameters
     ----------
     left : collection of str
         Columns that are flush left; the others are numbers.
+    indent : int, default 2
+        Blanks before each line.
     width : int, optional
         Columns of the terminal. Names and SMILES are cut short, and what a narrow terminal can do
         without is left out, and named below; by default nothing is.
     """
-    columns = [list(column) for column in zip(header, *rows, strict=True)]
+    shown = [[printable(cell, lines=False) for cell in row] for row in rows]
+    columns = [list(column) for column in zip(header, *shown, strict=True)]
     dropped: list[str] = []
     if width is not None:
         columns, dropped = _fit(columns, width)
@@ -39,9 +49,18 @@ def to_columns(
             cell.ljust(wide) if column[0] in left else cell.rjust(wide)
             for cell, wide, column in zip(cells, widths, columns, strict=True)
         )
-        yield "  " + "  ".join(padded).rstrip()
+        yield (" " * indent + "  ".join(padded)).rstrip()
     if dropped:
         yield cut(f"  Not shown for lack of width: {', '.join(dropped)}.", width)
+
+
+def printable(text: str, *, lines: bool = True) -> str:
+    """Return a text in which what steers a terminal is spelled out, as names in files may do.
+
+    Line breaks and tabulators stay unless ``lines`` is False.
+    """
+    pattern = _STEERING if lines else _STEERING_IN_CELLS
+    return pattern.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def cut(text: str, width: int | None) -> str:

@@ -284,6 +284,8 @@ WRONG = {
         ("spectra=tests/files/massspecgym.mgf", "smiles=CCO"),
         ("candidates=nowhere.smi",),
         ("library=nowhere",),
+        ("smiles=" + "[" * 100_000,),
+        ("top=" + "[" * 100_000, "smiles=CCO"),
         ("--shell-completion", "tcsh"),
         ("--cfg",),
         ("engine=grid", "smiles=CCO"),

@@ -83,8 +83,6 @@ def prepare_table(
     DataError
         If the source cannot be read or holds nothing that can be used.
     StorageError
-    from team5.runtime.storage import sha256, write_whole, writing_whole
-    from team5.runtime.strict_json import to_json
         If the table cannot be written.
     """
     source, folder = Path(source), Path(destination_folder)

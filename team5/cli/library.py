@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from team5.errors import ConfigError
 from team5.runtime.command import Commands, ExamplesParser, run_program
-from team5.runtime.tables import to_columns
+from team5.runtime.tables import printable
 
 if TYPE_CHECKING:
     from team5.library.manifest import Manifest
@@ -154,10 +154,9 @@ def _lookup(options: argparse.Namespace) -> None:
         f"{len(found):,} structures for {options.adduct} at m/z {options.mz:.4f}, "
         f"{options.ppm:g} ppm"
     )
-    cells = [(f"{mass:.5f}", *(text or "" for text in texts)) for mass, *texts in rows]
-    header = ("exact mass", "formula", "inchikey14", "SMILES", "name")
-    for line in to_columns(header, cells, left=header[1:]):
-        print(line)
+    for mass, formula, inchikey14, smiles, name in rows:
+        line = f"  {mass:10.5f}  {formula or '':<14}  {inchikey14 or '':<14}  {smiles}"
+        print(printable(f"{line}  {name}" if name else line))
     if shown < len(found):
         print(f"  ... {len(found) - shown:,} more; --limit {len(found)} shows all.")
 

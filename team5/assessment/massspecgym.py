@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from team5.assessment.queries import Query
 from team5.chemistry.molecule import parse_smiles
@@ -21,7 +22,7 @@ from team5.runtime.storage import sha256
 FOLDS = ("train", "val", "test")
 COLUMNS = ("mzs", "intensities", "smiles", "adduct", "precursor_mz", "fold")
 _PROGRESS_EVERY = 50  # rows
-# What a structure's error says, and the name its faults are counted under.
+# Codes of errors.
 _TOO_LARGE = ("too_many_heavy_atoms", "smiles_too_long")
 _SHAPE = "needed is an object of lists, {SMILES: [candidate SMILES, ...]}."
 
@@ -52,21 +53,11 @@ class MassSpecGym:
     candidates_sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Structure:
-    inchikey14: str
-    formula: str
-
-
-@dataclass(frozen=True, eq=False)
-class _Candidates:
-    """The candidates of one SMILES, each structure once; without ``truth`` the reason why not."""
-
-    reason: str = ""
-    inchikey14: str = ""
-    smiles: tuple[str, ...] = ()
-    truth: int = 0
-    same_formula: Any = None
+# InChIKey first block and formula, or the reason why there is no structure.
+_Structure = tuple[str, str] | str
+# InChIKey first block, candidates, index of the truth among them and which are of its formula, or
+# the reason why there are none.
+_Candidates = tuple[str, tuple[str, ...], int, NDArray[np.bool_]] | str
 
 
 def read_massspecgym(
@@ -122,18 +113,10 @@ def read_massspecgym(
     queries = []
     for number, record in enumerate(records):
         ranked = lists.of(record.smiles)
-        if ranked.reason:
-            left_out[ranked.reason] += 1
+        if isinstance(ranked, str):
+            left_out[ranked] += 1
         else:
-            queries.append(
-                Query(
-                    record.spectrum,
-                    ranked.inchikey14,
-                    ranked.smiles,
-                    ranked.truth,
-                    ranked.same_formula,
-                )
-            )
+            queries.append(Query(record.spectrum, *ranked))
         if on_progress and number % _PROGRESS_EVERY == 0:
             on_progress(number / len(records))
     if not queries:
@@ -165,8 +148,8 @@ class _CandidateLists:
         self.left_out: Counter[str] = Counter()
         self._lists, self.sha256 = _read_lists(path)
         self._candidates: dict[str | None, _Candidates] = {}
-        self._by_smiles: dict[str, _Structure | str] = {}
-        self._by_structure: dict[str, _Structure] = {}
+        self._by_smiles: dict[str, _Structure] = {}
+        self._by_canonical: dict[str, _Structure] = {}
 
     def of(self, smiles: str | None) -> _Candidates:
         """Return the candidates of a row's SMILES."""
@@ -176,15 +159,16 @@ class _CandidateLists:
 
     def _find(self, smiles: str | None) -> _Candidates:
         if smiles is None:
-            return _Candidates("no SMILES")
+            return "no SMILES"
         texts = self._lists.get(smiles)
         if texts is None:
-            return _Candidates("no candidates for the SMILES")
+            return "no candidates for the SMILES"
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise DataError(f"{self.path}, key {smiles!r}: no list of SMILES; {_SHAPE}")
         true = self._structure(smiles)
         if isinstance(true, str):
-            return _Candidates(true)
+            return true
+        key, formula = true
         distinct: dict[str, tuple[str, str]] = {}
         left_out: Counter[str] = Counter()
         for text in texts:
@@ -192,35 +176,30 @@ class _CandidateLists:
             if isinstance(structure, str):
                 left_out[structure] += 1
                 continue
-            if structure.inchikey14 in distinct:
+            if structure[0] in distinct:
                 left_out["same structure as another candidate"] += 1
                 if text != smiles:
                     continue
-            distinct[structure.inchikey14] = text, structure.formula
-        if true.inchikey14 not in distinct:
-            return _Candidates("structure not among its candidates")
+            distinct[structure[0]] = text, structure[1]
+        if key not in distinct:
+            return "structure not among its candidates"
         self.left_out += left_out
-        return _Candidates(
-            "",
-            true.inchikey14,
-            tuple(text for text, _ in distinct.values()),
-            list(distinct).index(true.inchikey14),
-            np.array([formula == true.formula for _, formula in distinct.values()]),
-        )
+        candidates, formulas = zip(*distinct.values(), strict=True)
+        same_formula = np.array([other == formula for other in formulas])
+        return key, candidates, list(distinct).index(key), same_formula
 
-    def _structure(self, smiles: str) -> _Structure | str:
-        """Return a structure, or the reason why there is none."""
+    def _structure(self, smiles: str) -> _Structure:
         if smiles not in self._by_smiles:
             self._by_smiles[smiles] = self._parse(smiles)
         return self._by_smiles[smiles]
 
-    def _parse(self, smiles: str) -> _Structure | str:
+    def _parse(self, smiles: str) -> _Structure:
         try:
             molecule = parse_smiles(smiles)
             canonical = molecule.canonical_smiles
-            if canonical not in self._by_structure:
-                self._by_structure[canonical] = _Structure(molecule.inchikey14, molecule.formula)
-            return self._by_structure[canonical]
+            if canonical not in self._by_canonical:
+                self._by_canonical[canonical] = molecule.inchikey14, molecule.formula
+            return self._by_canonical[canonical]
         except MoleculeError as error:
             return "structure too large" if error.code in _TOO_LARGE else "structure not readable"
 

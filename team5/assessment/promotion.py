@@ -22,15 +22,7 @@ _SEED = 0  # of decoys and intervals; one for all, so that the same file gives t
 
 @dataclass(frozen=True, eq=False)
 class FrozenQueries:
-    """Queries that versions are judged on.
-
-    Attributes
-    ----------
-    path : Path
-    sha256 : str
-        Of the file.
-    queries : tuple of Query
-    """
+    """Queries that versions are judged on, with the checksum of their file."""
 
     path: Path
     sha256: str
@@ -38,15 +30,7 @@ class FrozenQueries:
 
 
 def read_frozen_queries(path: str | Path) -> FrozenQueries:
-    """Read the queries that versions are judged on.
-
-    Raises
-    ------
-    DataFileNotFoundError
-        If there is no such file.
-    DataError
-        If it cannot be read as `read_queries` does.
-    """
+    """Read the queries that versions are judged on; errors are those of `read_queries`."""
     path = Path(path)
     try:
         checksum = sha256(path)
@@ -79,12 +63,7 @@ def judge(
 
     Parameters
     ----------
-    root : path
-        The registry.
-    version : str
-        ``v<major>.<minor>``.
-    device : str
-    allow : sequence of str
+    root, version, device, allow
         As for `load_model`.
     on_progress : callable, optional
         Called with the number of queries scored since the last call, and how many there are to

@@ -104,13 +104,6 @@ def paired_differences(
 ) -> dict[str, Difference]:
     """Return the differences of two versions' metrics on the same queries.
 
-    Parameters
-    ----------
-    before, after : dict of str to QueryMetric
-        From `query_metrics`.
-    seed : int
-        Of the intervals.
-
     Raises
     ------
     DataError

@@ -135,15 +135,7 @@ class Report:
         return "\n\n".join([*parts, "\n".join(closing)])
 
     def to_card(self, card: str, command: str) -> str:
-        """Return a model card with these metrics, in place of earlier ones on the same queries.
-
-        Parameters
-        ----------
-        card : str
-            In Markdown.
-        command : str
-            What computes the metrics.
-        """
+        """Return a model card with these metrics, in place of earlier ones on the same queries."""
         heading = f"## Figures on {self.queries}"
         sections = [
             part for part in re.split(r"(?m)^(?=## )", card) if part.splitlines()[:1] != [heading]

@@ -84,7 +84,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class HeldSpectrum:
+class PreparedSpectrum:
     """A spectrum made ready for all molecules of one mass.
 
     Attributes
@@ -105,7 +105,7 @@ class HeldSpectrum:
         return self.precursor_mz + PRECURSOR_MARGIN
 
 
-def hold_spectrum(
+def prepare_spectrum(
     exact_mass: float,
     *,
     mzs: Array,
@@ -114,10 +114,10 @@ def hold_spectrum(
     collision_energy: str | None,
     instrument_type: str | None,
     keep_impossible: bool = True,
-) -> HeldSpectrum:
+) -> PreparedSpectrum:
     """Make a spectrum ready; see ``select_peaks`` for ``keep_impossible``."""
     precursor_mz = adduct.precursor_mz(exact_mass)
-    return HeldSpectrum(
+    return PreparedSpectrum(
         adduct=adduct,
         context=context_features(adduct, precursor_mz, collision_energy, instrument_type),
         offsets=outcome_offsets(*ion_offsets(adduct)),
@@ -126,7 +126,7 @@ def hold_spectrum(
     )
 
 
-def hold_against(held: HeldSpectrum, tokens: MoleculeTokens, molecule_index: int) -> Pair:
+def match_fragments(held: PreparedSpectrum, tokens: MoleculeTokens, molecule_index: int) -> Pair:
     """Match a spectrum that is ready with the fragments of a molecule that can form the ion."""
     fragments = tokens.fragments
     matched, outcomes = match_peaks(
@@ -167,7 +167,7 @@ def make_pair(
         If the molecule cannot form the ion.
     """
     check_adduct(tokens.molecule, adduct)
-    held = hold_spectrum(
+    held = prepare_spectrum(
         tokens.molecule.exact_mass,
         mzs=mzs,
         intensities=intensities,
@@ -176,7 +176,7 @@ def make_pair(
         instrument_type=instrument_type,
         keep_impossible=keep_impossible,
     )
-    return hold_against(held, tokens, molecule_index)
+    return match_fragments(held, tokens, molecule_index)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from team5.data.dataset import (
     CompoundDataset,
     PairDataset,
     QueryDataset,
-    collate_held,
+    collate_items,
 )
 from team5.data.decoys import CandidatePool
 from team5.data.download import cache_folder, massbank_archive
@@ -264,7 +264,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         return DataLoader(
             dataset,
             batch_sampler=sampler,
-            collate_fn=collate_held,
+            collate_fn=collate_items,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )
@@ -277,7 +277,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
                 pairs,
                 batch_size=1,
                 sampler=self._share(pairs),
-                collate_fn=collate_held,
+                collate_fn=collate_items,
                 num_workers=self.num_workers,
                 persistent_workers=self.num_workers > 0,
             ),
@@ -285,7 +285,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
                 rankings,
                 batch_size=1,
                 sampler=self._share(rankings),
-                collate_fn=collate_held,
+                collate_fn=collate_items,
                 num_workers=self.num_workers,
             ),
         ]

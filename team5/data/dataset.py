@@ -22,9 +22,9 @@ T = TypeVar("T")
 
 # What a spectrum is of: the structure it is held against, another one of its mass, or, its peaks
 # exchanged for another compound's, neither.
-OWN, DECOY, EXCHANGED = 1, 0, -1
+TARGET, DECOY, SHUFFLED = 1, 0, -1
 # Or a molecule that one of these is compared with: an isomer made from it, or any of its mass.
-ISOMER_OF_OWN, ISOMER_OF_DECOY, REFERENCE = 2, 3, 4
+ISOMER_OF_TARGET, ISOMER_OF_DECOY, REFERENCE = 2, 3, 4
 _EXCHANGE_ATTEMPTS = 30
 # Structures, the spectra held against them, and what each of these pairs is.
 Held = tuple[list[MoleculeTokens], list[Pair], list[int]]
@@ -83,13 +83,13 @@ class CompoundDataset(Dataset[Held]):
             self._tokens[position] = self.tokenizer.encode(compound.smiles)
         chosen = _drawn(compound.measurements, self.max_spectra, (self.seed, epoch, position))
         own = self._tokens[position]
-        tokens, labels = [own], [OWN] * len(chosen)
+        tokens, labels = [own], [TARGET] * len(chosen)
         pairs = [m.pair(own, 0, i, keep_impossible=False) for i, m in enumerate(chosen)]
         decoys = [self.tokenizer.encode(smiles) for smiles in self._decoys(position, epoch)]
         exchanged = self._exchanged(position, epoch, chosen[0]) if decoys else []
         for i, measurement in enumerate(exchanged, start=len(chosen)):
             pairs.append(measurement.pair(own, 0, i))
-            labels.append(EXCHANGED)
+            labels.append(SHUFFLED)
         for decoy in decoys:
             held, of = [], []
             for i, measurement in enumerate([*chosen, *exchanged]):
@@ -97,7 +97,7 @@ class CompoundDataset(Dataset[Held]):
                 # A decoy that lacks the atoms the adduct loses needs no telling apart.
                 with contextlib.suppress(AdductError):
                     held.append(measurement.pair(decoy, len(tokens), i, keep_impossible=not is_own))
-                    of.append(DECOY if is_own else EXCHANGED)
+                    of.append(DECOY if is_own else SHUFFLED)
             if held:
                 tokens.append(decoy)
                 pairs += held
@@ -247,9 +247,9 @@ class PairDataset(Dataset[Held]):
 
         own, _ = queries[0].candidates
         every = range(len(queries))
-        hold(own, every, OWN)
+        hold(own, every, TARGET)
         for isomer in self._isomers_of(own):
-            hold(isomer, every, ISOMER_OF_OWN)
+            hold(isomer, every, ISOMER_OF_TARGET)
         for reference in self.references[own]:
             hold(reference, every, REFERENCE)
         for i, query in enumerate(queries):
@@ -282,7 +282,7 @@ class QueryDataset(Dataset[Held]):
         return tokens, pairs, [int(i == 0) for i in range(len(pairs))]
 
 
-def collate_held(items: Sequence[Held]) -> Batch:
+def collate_items(items: Sequence[Held]) -> Batch:
     """Join spectra and the structures they are held against into one batch."""
     tokens: list[MoleculeTokens] = []
     pairs: list[Pair] = []

@@ -1,6 +1,5 @@
 """Folds by structure (InChIKey first block), and the check that none leaks."""
 
-import csv
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from rdkit import Chem, DataStructs, rdBase
 
 from team5.chemistry.fingerprints import morgan_bits
-from team5.data.readers.tables import is_parquet
+from team5.data.readers.tables import read_texts
 from team5.errors import ConfigError, DataError
 
 FOLDS = ("train", "val", "test")
@@ -41,7 +40,9 @@ def read_folds(path: str | Path) -> dict[str, str]:
         two folds.
     """
     path = Path(path)
-    rows = _read_rows(path)
+    remedy = f"Pass a CSV or Parquet table with the columns {', '.join(_COLUMNS)}."
+    columns = read_texts(path, _COLUMNS, remedy=remedy)
+    rows = list(zip(*(columns[name] for name in _COLUMNS), strict=True))
     faults = [
         f"row {number}: {inchikey14!r}, {fold!r}"
         for number, (inchikey14, fold) in enumerate(rows, start=1)
@@ -243,48 +244,6 @@ def _fingerprints(
             "Leave them out or correct them."
         )
     return [morgan_bits(mol) for mol in mols]
-
-
-def _read_rows(path: Path) -> list[tuple[str, str]]:
-    remedy = f"Pass a CSV or Parquet table with the columns {', '.join(_COLUMNS)}."
-    return _read_parquet_rows(path) if is_parquet(path, remedy) else _read_csv_rows(path)
-
-
-def _read_parquet_rows(path: Path) -> list[tuple[str, str]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-        _require_columns(path, file.schema_arrow.names)
-        table = file.read(columns=list(_COLUMNS))
-    except pa.ArrowException as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}).") from error
-    columns = (map(str, table[name].to_pylist()) for name in _COLUMNS)
-    return list(zip(*columns, strict=True))
-
-
-def _read_csv_rows(path: Path) -> list[tuple[str, str]]:
-    try:
-        # utf-8-sig: spreadsheets put a byte order mark before the first column's name.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            _require_columns(path, reader.fieldnames or ())
-            return [
-                ((row["inchikey14"] or "").strip(), (row["fold"] or "").strip()) for row in reader
-            ]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: neither CSV (UTF-8) nor Parquet ({error}).") from error
-
-
-def _require_columns(path: Path, present: Iterable[str]) -> None:
-    present = list(present)
-    missing = [name for name in _COLUMNS if name not in present]
-    if missing:
-        raise DataError(
-            f"{path}: no column {' and '.join(missing)}; there are {', '.join(present) or 'none'}. "
-            f"Give the columns {', '.join(_COLUMNS)}."
-        )
 
 
 def _hash(seed: int, text: str) -> bytes:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from team5.chemistry.molecule import Molecule, parse_smiles
-from team5.data.readers.tables import is_parquet
+from team5.data.readers.tables import read_texts
 from team5.data.splits import check_folds
 from team5.errors import DataError, MoleculeError
-
-_COLUMNS = ("smiles", "fold", "inchikey14")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +47,11 @@ def read_training_structures(path: str | Path) -> TrainingStructures:
         a structure stands in two folds.
     """
     path = Path(path)
-    columns = _read_columns(path)
+    remedy = (
+        "Give data.train=FILE, a CSV or Parquet table with smiles, and with fold where only some "
+        "of the rows were trained on."
+    )
+    columns = read_texts(path, ["smiles"], optional=("fold", "inchikey14"), remedy=remedy)
     n_rows = len(columns["smiles"])
     folds = [fold or None for fold in columns.get("fold", ["train"] * n_rows)]
     given_keys = columns.get("inchikey14", [""] * n_rows)
@@ -83,44 +84,3 @@ def read_training_structures(path: str | Path) -> TrainingStructures:
         )
     held_out = {key for key, fold in zip(all_keys, all_folds, strict=True) if fold != "train"}
     return TrainingStructures(molecules, frozenset(held_out), tuple(unreadable))
-
-
-def _read_columns(path: Path) -> dict[str, list[str]]:
-    remedy = "Give data.train=FILE, a CSV or Parquet table with smiles."
-    return _read_parquet(path) if is_parquet(path, remedy) else _read_csv(path)
-
-
-def _read_parquet(path: Path) -> dict[str, list[str]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        names = _known(path, pq.read_schema(path).names)
-        table = pq.read_table(path, columns=names)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}).") from error
-    return {
-        name: ["" if value is None else str(value) for value in table[name].to_pylist()]
-        for name in names
-    }
-
-
-def _read_csv(path: Path) -> dict[str, list[str]]:
-    try:
-        # utf-8-sig: spreadsheets put a byte order mark before the first column's name.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            names = _known(path, reader.fieldnames or ())
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: neither CSV (UTF-8) nor Parquet ({error}).") from error
-    return {name: [(row[name] or "").strip() for row in rows] for name in names}
-
-
-def _known(path: Path, present: Sequence[str]) -> list[str]:
-    if "smiles" not in present:
-        raise DataError(
-            f"{path}: no column smiles; there are {', '.join(present) or 'none'}. "
-            "Give smiles, and fold where only some of the rows were trained on."
-        )
-    return [name for name in _COLUMNS if name in present]

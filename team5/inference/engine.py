@@ -16,12 +16,12 @@ from team5.chemistry.adducts import Adduct, check_adduct, default_adduct, parse_
 from team5.chemistry.molecule import Molecule
 from team5.chemistry.tokenizer import MoleculeTokens, pad_molecules
 from team5.data.collate import (
-    HeldSpectrum,
     Pair,
+    PreparedSpectrum,
     collate_pairs,
-    hold_against,
-    hold_spectrum,
     make_pair,
+    match_fragments,
+    prepare_spectrum,
 )
 from team5.data.preprocess import N_OUTCOMES
 from team5.data.spectrum import Spectrum
@@ -183,7 +183,7 @@ def _score_each(
         pairs, details = [], []
         for measurement, outcomes in zip(measurements, own, strict=True):
             assert outcomes is not None  # noqa: S101 - for the type checker
-            pairs.append(hold_against(measurement.held, outcomes.tokens, 0))
+            pairs.append(match_fragments(measurement.held, outcomes.tokens, 0))
             details.append(score_pair(outcomes, pairs[-1]))
         # Atoms of the same structure written otherwise have other numbers.
         tokens = replace(details[0].outcomes.tokens, molecule=item.molecule)
@@ -199,7 +199,7 @@ def _score_each(
 class _Measurement:
     """A spectrum made ready for a structure, and what it is of: a structure, measured in a way."""
 
-    held: HeldSpectrum
+    held: PreparedSpectrum
     key: tuple[str, str, str | None, str | None]
 
 
@@ -244,14 +244,14 @@ class _ReadySpectra:
 
     def __init__(self, model: Team5Model) -> None:
         self._model = model
-        self._ready: dict[tuple[int, str, float], HeldSpectrum] = {}
+        self._ready: dict[tuple[int, str, float], PreparedSpectrum] = {}
         self._weights: dict[int, OutcomeWeights] = {}
 
-    def at(self, spectrum: Spectrum, adduct: Adduct, exact_mass: float) -> HeldSpectrum:
+    def at(self, spectrum: Spectrum, adduct: Adduct, exact_mass: float) -> PreparedSpectrum:
         # The last digits of a mass depend on the order of its atoms.
         key = id(spectrum), adduct.name, round(exact_mass, 7)
         if key not in self._ready:
-            self._ready[key] = hold_spectrum(exact_mass, adduct=adduct, **_measured(spectrum))
+            self._ready[key] = prepare_spectrum(exact_mass, adduct=adduct, **_measured(spectrum))
         return self._ready[key]
 
     def weights(self, measurement: _Measurement) -> OutcomeWeights:

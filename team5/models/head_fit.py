@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from team5.data.collate import Batch
-from team5.data.dataset import DECOY, ISOMER_OF_DECOY, ISOMER_OF_OWN, OWN, REFERENCE
+from team5.data.dataset import DECOY, ISOMER_OF_DECOY, ISOMER_OF_TARGET, REFERENCE, TARGET
 from team5.models.heads import MIN_REFERENCES, LogisticHead, reference_features
 from team5.models.model import Scores
 
@@ -75,16 +75,16 @@ def scored_pairs(batch: Batch, scores: Scores, structures: Sequence[int]) -> Sco
     score = scores.score.float()
     pairs = []
     for structure, spectrum in zip(
-        structures, batch.spectrum_index[batch.labels == OWN], strict=True
+        structures, batch.spectrum_index[batch.labels == TARGET], strict=True
     ):
         references = score[rows(REFERENCE, spectrum)].unsqueeze(0)
-        for label, isomer in ((OWN, ISOMER_OF_OWN), (DECOY, ISOMER_OF_DECOY)):
+        for label, isomer in ((TARGET, ISOMER_OF_TARGET), (DECOY, ISOMER_OF_DECOY)):
             judged = rows(label, spectrum)
             pairs.append(
                 ScoredPairs(
                     scores.features[judged].float(),
                     score[judged],
-                    (batch.labels[judged] == OWN).float(),
+                    (batch.labels[judged] == TARGET).float(),
                     torch.tensor([structure], device=score.device),
                     score[rows(isomer, spectrum)].unsqueeze(0),
                     references,

@@ -24,7 +24,7 @@ from team5.evaluation.selective import match_confidence, to_calibration
 from team5.models.foreign_encoder import ForeignEncoder
 from team5.models.head_fit import cross_fitted, fit_heads
 from team5.models.heads import MatchHead, ReferenceHead
-from team5.models.losses import contrastive_loss, exchange_loss, peak_likelihood_loss
+from team5.models.losses import contrastive_loss, peak_likelihood_loss, shuffled_loss
 from team5.models.model import ModelConfig, Team5Model
 from team5.models.validation import (
     JudgedPairs,
@@ -165,7 +165,7 @@ class Team5LightningModule(lightning.LightningModule):
         loss = loss + self.contrast_weight * contrast
         exchanged = batch.labels < 0
         if exchanged.any():
-            uneven = exchange_loss(
+            uneven = shuffled_loss(
                 scores.score, batch.labels, batch.spectrum_index, self.contrast_scale
             )
             self.log("train/exchange", uneven, batch_size=int(exchanged.sum()))

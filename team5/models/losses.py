@@ -40,7 +40,7 @@ def contrastive_loss(
     return -_log_softmax(scale * scores, spectrum_index)[own].mean()
 
 
-def exchange_loss(scores: Tensor, labels: Tensor, spectrum_index: Tensor, scale: float) -> Tensor:
+def shuffled_loss(scores: Tensor, labels: Tensor, spectrum_index: Tensor, scale: float) -> Tensor:
     """Return how far from even the shares of structures are under another compound's peaks.
 
     Peaks of another compound say nothing of these structures: whatever tells them apart then is

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from team5.chemistry.atom_masks import count_atoms, has_atom
 from team5.chemistry.tokenizer import MoleculeTokens, pad_graphs
-from team5.data.collate import HeldSpectrum, Pair
+from team5.data.collate import Pair, PreparedSpectrum
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
 from team5.models.encoders import KEPT_SUM_SCALE, MoleculeEncoder
 from team5.models.heads import MATCH_FEATURES, MatchFeature
@@ -166,7 +166,7 @@ def encode_structures(
         yield EncodedStructure(each, kinds[0], found.kind, own.molecule[0])
 
 
-def outcome_weights(model: Team5Model, held: HeldSpectrum) -> OutcomeWeights:
+def outcome_weights(model: Team5Model, held: PreparedSpectrum) -> OutcomeWeights:
     """Return what a spectrum's conditions make of fragments."""
     context = model.context_encoder(torch.from_numpy(held.context).unsqueeze(0))
     weight, bias = model.fragment_head.weights(context)
@@ -177,7 +177,7 @@ def outcome_weights(model: Team5Model, held: HeldSpectrum) -> OutcomeWeights:
 
 
 def outcomes_of(
-    model: Team5Model, encoded: EncodedStructure, held: HeldSpectrum, weights: OutcomeWeights
+    model: Team5Model, encoded: EncodedStructure, held: PreparedSpectrum, weights: OutcomeWeights
 ) -> Outcomes:
     """Return what a structure gives under a spectrum's conditions; its peaks do not matter."""
     of_kinds = matmul(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, distributed
 
 from team5.data.collate import Batch
-from team5.data.dataset import OWN
+from team5.data.dataset import TARGET
 from team5.evaluation.selective import ranking_confidence
 from team5.models.head_fit import ScoredPairs, scored_pairs
 from team5.models.losses import peak_likelihood_loss
@@ -63,7 +63,7 @@ class JudgedRanking:
 
 def judge_pairs(batch: Batch, scores: Scores) -> JudgedPairs:
     """Return what is kept of a batch from `PairDataset`."""
-    own = batch.labels == OWN
+    own = batch.labels == TARGET
     loss = peak_likelihood_loss(scores.log_p[own], batch.weights[own])
     structures = tuple(_smiles(batch, int(row)) for row in own.nonzero())
     pairs = scored_pairs(batch, scores, range(len(structures))).to("cpu")

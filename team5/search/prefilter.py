@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from team5.chemistry.fragments import cut_graph, molecule_graph
 from team5.chemistry.molecule import Molecule
-from team5.data.collate import hold_spectrum
+from team5.data.collate import prepare_spectrum
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES, match_peaks
 from team5.data.spectrum import Spectrum
 from team5.evaluation.controls import HYDROGEN_COST
@@ -44,7 +44,7 @@ def worth_scoring(molecules: Sequence[Molecule], spectrum: Spectrum) -> Array:
 
 def _cheap_score(molecule: Molecule, spectrum: Spectrum) -> float:
     """Return the share of the peaks' weight that fragments explain, less the more cuts cost."""
-    held = hold_spectrum(
+    held = prepare_spectrum(
         molecule.exact_mass,
         mzs=spectrum.mzs,
         intensities=spectrum.intensities,

@@ -8,7 +8,7 @@ import torch
 from team5.chemistry.molecule import parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.datamodule import SpectrumDataModule
-from team5.data.dataset import DECOY, OWN
+from team5.data.dataset import DECOY, TARGET
 from team5.data.demo import demo_table
 from team5.errors import ConfigError, DataError, DataFileNotFoundError
 
@@ -132,7 +132,7 @@ def test_validation_batches_hold_a_structure_and_a_decoy_for_each_spectrum(demo)
     pairs, rankings = demo.val_dataloader()
     n = 0
     for batch in pairs:
-        own, decoys = (batch.spectrum_index[batch.labels == label] for label in (OWN, DECOY))
+        own, decoys = (batch.spectrum_index[batch.labels == label] for label in (TARGET, DECOY))
         assert own.tolist() == decoys.tolist() == list(range(len(own)))
         n += len(own)
     assert n == len(demo.pairs)

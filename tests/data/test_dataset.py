@@ -15,7 +15,7 @@ from team5.data.dataset import (
     CompoundDataset,
     Query,
     QueryDataset,
-    collate_held,
+    collate_items,
 )
 
 TOKENIZER = MoleculeTokenizer(TokenizerConfig(max_depth=1, max_fragments=40))
@@ -149,7 +149,7 @@ def test_batches_of_queries_keep_molecules_and_labels_together(compounds):
         Query(compounds[6].measurements[k], (compounds[6].smiles, "CCN", "CCS")) for k in range(2)
     ]
     dataset = QueryDataset(queries, TOKENIZER)
-    batch = collate_held([dataset[0], dataset[1]])
+    batch = collate_items([dataset[0], dataset[1]])
     assert len(dataset) == 2
     assert batch.labels.tolist() == [1, 0, 0, 1, 0, 0]
     assert batch.molecule_index.tolist() == [0, 1, 2, 3, 4, 5]
@@ -158,7 +158,7 @@ def test_batches_of_queries_keep_molecules_and_labels_together(compounds):
 
 def test_batches_of_compounds_give_each_spectrum_its_molecule(compounds):
     dataset = CompoundDataset(compounds, TOKENIZER, max_spectra=2, seed=0)
-    batch = collate_held([dataset[0, 0], dataset[3, 0], dataset[1, 0]])
+    batch = collate_items([dataset[0, 0], dataset[3, 0], dataset[1, 0]])
     assert batch.molecule_index.tolist() == [0, 1, 1, 2, 2]
     assert batch.slot.tolist() == [0, 0, 1, 0, 1]
     assert batch.labels.tolist() == [1] * 5
@@ -169,7 +169,7 @@ def test_each_spectrum_is_held_against_its_compound_and_the_decoys_drawn(compoun
     dataset = CompoundDataset(
         compounds, TOKENIZER, max_spectra=2, decoys=decoys, n_decoys=2, seed=0
     )
-    batch = collate_held([dataset[3, 0], dataset[1, 0]])
+    batch = collate_items([dataset[3, 0], dataset[1, 0]])
     n = batch.spectrum_index.max() + 1
     assert n == 4
     for spectrum in range(n):
@@ -210,7 +210,7 @@ def test_peaks_of_other_compounds_are_held_against_a_compound_and_its_decoys(com
         assert (pair.peaks.mzs[0] in own) == (label >= 0)
         # Measured as the compound's own; the precursor is that of each structure.
         assert (pair.context[:8] == pairs[0].context[:8]).all()
-    batch = collate_held([dataset[3, 0], dataset[1, 0]])
+    batch = collate_items([dataset[3, 0], dataset[1, 0]])
     assert batch.spectrum_index.max() == 5
     # Without decoys there is nothing that could be equal.
     alone = CompoundDataset(compounds, TOKENIZER, max_spectra=1, n_exchanged=2, seed=0)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.collate import Batch
 from team5.data.compounds import read_compounds
-from team5.data.dataset import CompoundDataset, collate_held
+from team5.data.dataset import CompoundDataset, collate_items
 from team5.data.demo import write_demo_table
 from team5.data.peaks import Peaks, peaks_path, write_peaks
 from team5.data.training_table import read_training_table
@@ -76,7 +76,7 @@ def test_batches_from_disk_are_those_from_memory_to_the_last_bit(table_path, map
     assert len(mapped) == len(in_memory) > 100
     for epoch in (0, 1):
         places = [(i, epoch) for i in (0, 7, 50, len(mapped) - 1)]
-        one, two = (collate_held([d[place] for place in places]) for d in (mapped, in_memory))
+        one, two = (collate_items([d[place] for place in places]) for d in (mapped, in_memory))
         assert tensors(one).keys() == tensors(two).keys() >= {"weights", "match_rows", "context"}
         for name, value in tensors(one).items():
             torch.testing.assert_close(value, tensors(two)[name], rtol=0, atol=0, equal_nan=True)

@@ -4,7 +4,7 @@ from torch import nn
 
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.compounds import read_compounds
-from team5.data.dataset import PairDataset, Query, collate_held
+from team5.data.dataset import PairDataset, Query, collate_items
 from team5.models.head_fit import ScoredPairs, cross_fitted, fit_heads, scored_pairs
 from team5.models.heads import MATCH_FEATURES, MatchHead, ReferenceHead
 from team5.models.model import ModelConfig, Team5Model
@@ -98,7 +98,7 @@ def batch_and_model():
     dataset = PairDataset(queries, references, tokenizer, n_isomers=3)
     torch.manual_seed(0)
     sizes = ModelConfig(d_model=8, d_hidden=8, n_layers=1, n_blocks=1, rank=3, dropout=0.0)
-    return collate_held([dataset[0]]), Team5Model(sizes, tokenizer).eval()
+    return collate_items([dataset[0]]), Team5Model(sizes, tokenizer).eval()
 
 
 @torch.no_grad()

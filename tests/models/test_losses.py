@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from team5.models.losses import contrastive_loss, exchange_loss, peak_likelihood_loss
+from team5.models.losses import contrastive_loss, peak_likelihood_loss, shuffled_loss
 
 
 def test_loss_is_the_mean_of_weighted_log_probabilities():
@@ -49,9 +49,9 @@ def test_structures_are_to_be_equal_under_exchanged_peaks():
     index = torch.tensor([0, 0, 1, 1, 2, 2, 2])
     labels = torch.tensor([1.0, 0, -1, -1, -1, -1, -1])
     equal = torch.tensor([5.0, 1, -2, -2, -3, -3, -3])
-    assert exchange_loss(equal, labels, index, 4.0).item() == pytest.approx(0, abs=1e-6)
+    assert shuffled_loss(equal, labels, index, 4.0).item() == pytest.approx(0, abs=1e-6)
     scores = torch.tensor([5.0, 1, -2, -1, -3, -3, -3], requires_grad=True)
-    loss = exchange_loss(scores, labels, index, 2.0)
+    loss = shuffled_loss(scores, labels, index, 2.0)
     shares = [1 / (1 + math.exp(2)), 1 / (1 + math.exp(-2))]
     expected = (-sum(math.log(s) for s in shares) / 2 - math.log(2)) / 2
     assert loss.item() == pytest.approx(expected, rel=1e-5)

@@ -7,7 +7,7 @@ from torch import nn
 
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.tokenizer import pad_molecules
-from team5.data.collate import collate_pairs, hold_against, hold_spectrum
+from team5.data.collate import collate_pairs, match_fragments, prepare_spectrum
 from team5.data.preprocess import N_OUTCOMES
 from team5.models.heads import MATCH_FEATURES
 from team5.models.layers import Linear, matmul
@@ -52,7 +52,7 @@ def test_what_is_computed_without_padding_is_what_the_padded_batch_says(model, a
         t.molecule.exact_mass) > 30]  # fmt: skip
     held = [
         [
-            hold_spectrum(
+            prepare_spectrum(
                 each.molecule.exact_mass,
                 mzs=mzs,
                 intensities=intensities,
@@ -66,7 +66,7 @@ def test_what_is_computed_without_padding_is_what_the_padded_batch_says(model, a
         ]
         for each in tokens
     ]  # fmt: skip
-    pairs = [hold_against(h, t, i) for i, (t, hs) in enumerate(zip(tokens, held, strict=True))
+    pairs = [match_fragments(h, t, i) for i, (t, hs) in enumerate(zip(tokens, held, strict=True))
              for h in hs]  # fmt: skip
     padded = model(collate_pairs(pad_molecules(tokens), pairs))
     row = 0
@@ -135,7 +135,7 @@ def test_gradients_flow_through_quick_layers():
 def test_a_pair_that_is_scored_leaves_the_encoding_as_it_was(model):
     tokens = model.tokenizer.encode(SMILES[0])
     mzs, intensities = some_spectrum(4)
-    held = hold_spectrum(
+    held = prepare_spectrum(
         tokens.molecule.exact_mass,
         mzs=mzs,
         intensities=intensities,
@@ -147,7 +147,7 @@ def test_a_pair_that_is_scored_leaves_the_encoding_as_it_was(model):
         (encoded,) = encode_structures(model, [tokens])
         before = encoded.fragments.clone()
         weights = outcome_weights(model, held)
-        pair = hold_against(held, tokens, 0)
+        pair = match_fragments(held, tokens, 0)
         first = score_pair(outcomes_of(model, encoded, held, weights), pair)
         again = score_pair(outcomes_of(model, encoded, held, weights), pair)
     assert torch.equal(encoded.fragments, before)

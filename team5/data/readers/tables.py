@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,39 @@ def is_parquet(path: Path, remedy: str) -> bool:
         raise DataFileNotFoundError(f"{path}: no such file. {remedy}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check the file.") from error
+
+
+def read_texts(
+    path: Path, required: Sequence[str], *, optional: Sequence[str] = (), remedy: str
+) -> dict[str, list[str]]:
+    """Return columns of a CSV or Parquet table as texts without blanks around; "" where empty.
+
+    Raises
+    ------
+    DataFileNotFoundError, DataError
+        If the file is missing, no such table, or lacks a required column; ends with the remedy.
+    """
+    import polars as pl
+
+    is_binary = is_parquet(path, remedy)
+    try:
+        table = (
+            pl.scan_parquet(path)
+            if is_binary
+            else pl.scan_csv(path, infer_schema=False, truncate_ragged_lines=True)
+        )
+        present = table.collect_schema().names()
+        if missing := [name for name in required if name not in present]:
+            raise DataError(
+                f"{path}: no column {' and '.join(missing)}; there are "
+                f"{', '.join(present) or 'none'}. {remedy}"
+            )
+        columns = [name for name in (*required, *optional) if name in present]
+        texts = pl.col(columns).cast(pl.String).fill_null("").str.strip_chars()
+        return table.select(texts).collect().to_dict(as_series=False)
+    except pl.exceptions.PolarsError as error:
+        fault = "not a readable Parquet file" if is_binary else "neither CSV (UTF-8) nor Parquet"
+        raise DataError(f"{path}: {fault} ({error}). {remedy}") from error
 
 
 def reader_by_content(head: str) -> Reader | None:

@@ -1,4 +1,4 @@
-"""Batch: spectra and the molecules they are held against, as named tensors."""
+"""Batches: spectra and the molecules they are matched with, as named tensors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ALIGNED_TO = 64
 
 @dataclass(frozen=True)
 class Pair:
-    """One spectrum held against one molecule, matched peak by peak.
+    """One spectrum matched with one molecule, peak by peak.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Pair:
     match_peaks, match_outcomes : arrays of shape (N,)
         Ions within the tolerance of a peak: index of the peak, ``fragment * K + k``.
     spectrum_index : int
-        Which spectrum of the batch; the same for all molecules it is held against.
+        Which spectrum of the batch; the same for all molecules it is matched with.
     """
 
     molecule_index: int
@@ -85,7 +85,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PreparedSpectrum:
-    """A spectrum made ready for all molecules of one mass.
+    """A spectrum prepared for all molecules of one mass.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ def prepare_spectrum(
     instrument_type: str | None,
     keep_impossible: bool = True,
 ) -> PreparedSpectrum:
-    """Make a spectrum ready; see ``select_peaks`` for ``keep_impossible``."""
+    """Prepare a spectrum; see ``select_peaks`` for ``keep_impossible``."""
     precursor_mz = adduct.precursor_mz(exact_mass)
     return PreparedSpectrum(
         adduct=adduct,
@@ -126,23 +126,25 @@ def prepare_spectrum(
     )
 
 
-def match_fragments(held: PreparedSpectrum, tokens: MoleculeTokens, molecule_index: int) -> Pair:
-    """Match a spectrum that is ready with the fragments of a molecule that can form the ion."""
+def match_fragments(
+    spectrum: PreparedSpectrum, tokens: MoleculeTokens, molecule_index: int
+) -> Pair:
+    """Match a prepared spectrum with the fragments of a molecule that can form the ion."""
     fragments = tokens.fragments
     matched, outcomes = match_peaks(
-        held.peaks.mzs,
+        spectrum.peaks.mzs,
         fragments.masses,
         fragments.hydrogens,
-        held.offsets,
+        spectrum.offsets,
         order=fragments.by_mass,
     )
     return Pair(
         molecule_index=molecule_index,
-        adduct=held.adduct,
-        context=held.context,
-        offsets=held.offsets,
-        precursor_mz=held.precursor_mz,
-        peaks=held.peaks,
+        adduct=spectrum.adduct,
+        context=spectrum.context,
+        offsets=spectrum.offsets,
+        precursor_mz=spectrum.precursor_mz,
+        peaks=spectrum.peaks,
         match_peaks=matched,
         match_outcomes=outcomes,
     )
@@ -159,7 +161,7 @@ def make_pair(
     instrument_type: str | None,
     keep_impossible: bool = True,
 ) -> Pair:
-    """Hold one spectrum against one molecule; see ``select_peaks`` for ``keep_impossible``.
+    """Match one spectrum with one molecule; see ``select_peaks`` for ``keep_impossible``.
 
     Raises
     ------
@@ -167,7 +169,7 @@ def make_pair(
         If the molecule cannot form the ion.
     """
     check_adduct(tokens.molecule, adduct)
-    held = prepare_spectrum(
+    spectrum = prepare_spectrum(
         tokens.molecule.exact_mass,
         mzs=mzs,
         intensities=intensities,
@@ -176,18 +178,18 @@ def make_pair(
         instrument_type=instrument_type,
         keep_impossible=keep_impossible,
     )
-    return match_fragments(held, tokens, molecule_index)
+    return match_fragments(spectrum, tokens, molecule_index)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """M molecules and B spectra, each held against one of them.
+    """M molecules and B spectra, each matched with one of them.
 
     Attributes
     ----------
     molecules : MoleculeBatch
     molecule_index : (B,) long
-        Which molecule each spectrum is held against.
+        Which molecule each spectrum is matched with.
     slot : (B,) long
         Position of the spectrum among those of its molecule.
     context : (B, C) float
@@ -208,7 +210,7 @@ class Batch:
         1 where the spectrum is of its molecule, 0 for decoys, -1 where the peaks are of another
         compound; above 1 for molecules that others are compared with (``dataset.py`` names them).
     spectrum_index : (B,) long
-        The same for all rows that hold one spectrum against several molecules.
+        The same for all rows of one spectrum.
     """
 
     molecules: MoleculeBatch
@@ -234,18 +236,17 @@ class Batch:
         return Batch(**{name: value.to(device) for name, value in vars(self).items()})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel between processes in one piece of shared memory.
+        """Pickle all tensors into one piece of shared memory.
 
-        By itself each of the two dozen tensors costs a round trip between the process that trains
-        and the one that has made the batch, and what is no tensor goes through a narrow pipe; the
-        former would wait for both.
+        Otherwise each of the two dozen tensors costs a round trip between the training process and
+        the worker, and the tokens go through a narrow pipe; training would wait for both.
         """
         import torch
 
-        own, molecules = dict(vars(self)), dict(vars(self.molecules))
-        del own["molecules"]
+        spectra, molecules = dict(vars(self)), dict(vars(self.molecules))
+        del spectra["molecules"]
         tokens = pickle.dumps(tuple(molecules.pop("tokens")))
-        tensors = [*own.values(), *molecules.values()]
+        tensors = [*spectra.values(), *molecules.values()]
         contents = [*(tensor.cpu().numpy().tobytes() for tensor in tensors), tokens]
         piece = bytearray().join(_padded(content) for content in contents)
         layout = [
@@ -253,7 +254,7 @@ class Batch:
             (torch.uint8, (len(tokens),), len(tokens)),
         ]
         shared = torch.frombuffer(piece, dtype=torch.uint8)
-        return _unpacked, (shared, layout, list(own), list(molecules), len(self.molecules))
+        return _unpacked, (shared, layout, list(spectra), list(molecules), len(self.molecules))
 
 
 def _padded(content: bytes) -> bytes:
@@ -261,7 +262,7 @@ def _padded(content: bytes) -> bytes:
 
 
 class _PackedTokens(Sequence[MoleculeTokens]):
-    """Tokens as another process has packed them, unpacked when asked for: training never asks."""
+    """Tokens pickled by another process, unpickled on first use: training never uses them."""
 
     def __init__(self, n: int, packed: torch.Tensor) -> None:
         self._n = n
@@ -287,7 +288,7 @@ class _PackedTokens(Sequence[MoleculeTokens]):
 def _unpacked(
     piece: torch.Tensor,
     layout: Sequence[tuple[torch.dtype, tuple[int, ...], int]],
-    own: Sequence[str],
+    spectra: Sequence[str],
     molecules: Sequence[str],
     n_molecules: int,
 ) -> Batch:
@@ -299,16 +300,16 @@ def _unpacked(
     return Batch(
         molecules=MoleculeBatch(
             tokens=_PackedTokens(n_molecules, tokens),
-            **dict(zip(molecules, tensors[len(own) :], strict=True)),
+            **dict(zip(molecules, tensors[len(spectra) :], strict=True)),
         ),
-        **dict(zip(own, tensors[: len(own)], strict=True)),
+        **dict(zip(spectra, tensors[: len(spectra)], strict=True)),
     )
 
 
 def collate(
     tokens: Sequence[MoleculeTokens], pairs: Sequence[Pair], labels: Sequence[int] | None = None
 ) -> Batch:
-    """Pad molecules and the spectra held against them into one batch."""
+    """Pad molecules and the spectra matched with them into one batch."""
     return collate_pairs(pad_molecules(tokens), pairs, labels)
 
 

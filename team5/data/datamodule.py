@@ -250,7 +250,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             max_spectra=self.max_spectra,
             decoys=self.decoys,
             n_decoys=self.train_decoys,
-            n_exchanged=self.train_exchanged,
+            n_shuffled=self.train_exchanged,
             seed=self.seed,
         )
         trainer = self.trainer

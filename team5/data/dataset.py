@@ -1,4 +1,4 @@
-"""Examples to learn from: compounds with draws of their spectra, and validation queries."""
+"""Data sets: compounds with draws of their spectra to train on, and validation queries."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from team5.errors import AdductError
 
 T = TypeVar("T")
 
-# What a spectrum is of: the structure it is held against, another one of its mass, or, its peaks
-# exchanged for another compound's, neither.
+# Label of a pair: the spectrum is of the structure, of another one of its mass, or, its peaks
+# replaced by another compound's, of neither.
 TARGET, DECOY, SHUFFLED = 1, 0, -1
-# Or a molecule that one of these is compared with: an isomer made from it, or any of its mass.
+# Or the structure is a reference for one of these: an isomer made from it, or any of its mass.
 ISOMER_OF_TARGET, ISOMER_OF_DECOY, REFERENCE = 2, 3, 4
-_EXCHANGE_ATTEMPTS = 30
-# Structures, the spectra held against them, and what each of these pairs is.
-Held = tuple[list[MoleculeTokens], list[Pair], list[int]]
+_SHUFFLE_ATTEMPTS = 30
+# Structures, the spectra matched with them, and the label of each of these pairs.
+Item = tuple[list[MoleculeTokens], list[Pair], list[int]]
 
 
-class CompoundDataset(Dataset[Held]):
-    """Compounds with a draw of their spectra and, if asked for, of decoys of the same mass.
+class CompoundDataset(Dataset[Item]):
+    """Compounds, each with a draw of its spectra and of decoys of the same mass.
 
-    Indices are pairs (compound, epoch): the draws depend on seed, epoch and compound alone, so
-    that a resumed run sees what an unbroken one would have seen.
+    Indices are pairs (compound, epoch): draws depend on seed, epoch and compound alone, so that a
+    resumed run sees what an uninterrupted one would have seen.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ class CompoundDataset(Dataset[Held]):
     decoys : sequence of sequences of str, optional
         SMILES of other structures for each compound.
     n_decoys : int
-        That each spectrum is held against in one epoch, at most.
-    n_exchanged : int
-        Spectra of other compounds that a compound and its decoys are held against as well.
+        For each spectrum in one epoch, at most.
+    n_shuffled : int
+        Spectra of other compounds that a compound and its decoys are matched with as well.
     seed : int
     """
 
@@ -59,7 +59,7 @@ class CompoundDataset(Dataset[Held]):
         max_spectra: int,
         decoys: Sequence[Sequence[str]] | None = None,
         n_decoys: int = 0,
-        n_exchanged: int = 0,
+        n_shuffled: int = 0,
         seed: int,
     ) -> None:
         self.compounds = compounds
@@ -67,56 +67,57 @@ class CompoundDataset(Dataset[Held]):
         self.max_spectra = max_spectra
         self.decoys = decoys
         self.n_decoys = n_decoys
-        self.n_exchanged = n_exchanged
+        self.n_shuffled = n_shuffled
         self.seed = seed
-        # Parsing and cutting costs more than looking up; a few kilobytes a molecule. Decoys are
-        # too many to be kept.
+        # A few kilobytes a molecule, cheaper than cutting again; decoys are too many.
         self._tokens: dict[int, MoleculeTokens] = {}
 
     def __len__(self) -> int:
         return len(self.compounds)
 
-    def __getitem__(self, index: tuple[int, int]) -> Held:
+    def __getitem__(self, index: tuple[int, int]) -> Item:
         position, epoch = index
         compound = self.compounds[position]
         if position not in self._tokens:
             self._tokens[position] = self.tokenizer.encode(compound.smiles)
         chosen = _drawn(compound.measurements, self.max_spectra, (self.seed, epoch, position))
-        own = self._tokens[position]
-        tokens, labels = [own], [TARGET] * len(chosen)
-        pairs = [m.pair(own, 0, i, keep_impossible=False) for i, m in enumerate(chosen)]
+        target = self._tokens[position]
+        tokens, labels = [target], [TARGET] * len(chosen)
+        pairs = [m.pair(target, 0, i, keep_impossible=False) for i, m in enumerate(chosen)]
         decoys = [self.tokenizer.encode(smiles) for smiles in self._decoys(position, epoch)]
-        exchanged = self._exchanged(position, epoch, chosen[0]) if decoys else []
-        for i, measurement in enumerate(exchanged, start=len(chosen)):
-            pairs.append(measurement.pair(own, 0, i))
+        shuffled = self._shuffled(position, epoch, chosen[0]) if decoys else []
+        for i, measurement in enumerate(shuffled, start=len(chosen)):
+            pairs.append(measurement.pair(target, 0, i))
             labels.append(SHUFFLED)
         for decoy in decoys:
-            held, of = [], []
-            for i, measurement in enumerate([*chosen, *exchanged]):
-                is_own = i < len(chosen)
-                # A decoy that lacks the atoms the adduct loses needs no telling apart.
+            decoy_pairs, decoy_labels = [], []
+            for i, measurement in enumerate([*chosen, *shuffled]):
+                is_shuffled = i >= len(chosen)
+                # A decoy that lacks the atoms the adduct loses is no candidate.
                 with contextlib.suppress(AdductError):
-                    held.append(measurement.pair(decoy, len(tokens), i, keep_impossible=not is_own))
-                    of.append(DECOY if is_own else SHUFFLED)
-            if held:
+                    decoy_pairs.append(
+                        measurement.pair(decoy, len(tokens), i, keep_impossible=is_shuffled)
+                    )
+                    decoy_labels.append(SHUFFLED if is_shuffled else DECOY)
+            if decoy_pairs:
                 tokens.append(decoy)
-                pairs += held
-                labels += of
+                pairs += decoy_pairs
+                labels += decoy_labels
         return tokens, pairs, labels
 
-    def _exchanged(self, position: int, epoch: int, conditions: Measurement) -> list[Measurement]:
+    def _shuffled(self, position: int, epoch: int, conditions: Measurement) -> list[Measurement]:
         """Return peaks of other compounds of the ion mode, under a spectrum's conditions."""
         random = np.random.default_rng((self.seed, epoch, position, 2))
-        exchanged: list[Measurement] = []
-        for other in random.integers(len(self.compounds), size=_EXCHANGE_ATTEMPTS):
-            if len(exchanged) == self.n_exchanged:
+        shuffled: list[Measurement] = []
+        for other in random.integers(len(self.compounds), size=_SHUFFLE_ATTEMPTS):
+            if len(shuffled) == self.n_shuffled:
                 break
             measurements = self.compounds[other].measurements
-            taken = measurements[int(random.integers(len(measurements)))]
-            same_mode = (taken.adduct.charge > 0) == (conditions.adduct.charge > 0)
+            drawn = measurements[int(random.integers(len(measurements)))]
+            same_mode = (drawn.adduct.charge > 0) == (conditions.adduct.charge > 0)
             if other != position and same_mode:
-                exchanged.append(replace(conditions, peaks=taken.peaks, row=taken.row))
-        return exchanged
+                shuffled.append(replace(conditions, peaks=drawn.peaks, row=drawn.row))
+        return shuffled
 
     def _decoys(self, position: int, epoch: int) -> Sequence[str]:
         if self.decoys is None:
@@ -125,7 +126,7 @@ class CompoundDataset(Dataset[Held]):
 
 
 def _drawn(items: Sequence[T], at_most: int, key: tuple[int, ...]) -> Sequence[T]:
-    """Return so many of the items, drawn by key, in their order."""
+    """Return at most so many of the items, drawn by key, in their order."""
     if len(items) <= at_most:
         return items
     drawn = np.random.default_rng(key).choice(len(items), at_most, replace=False)
@@ -133,9 +134,9 @@ def _drawn(items: Sequence[T], at_most: int, key: tuple[int, ...]) -> Sequence[T
 
 
 class CompoundBatchSampler(Sampler[list[tuple[int, int]]]):
-    """Shuffled batches of molecules of like size, the same for a seed and an epoch.
+    """Shuffled batches of molecules of similar size, the same for a seed and an epoch.
 
-    Every process of a distributed run takes its share of the batches; all get equally many.
+    The processes of a distributed run share the batches, each getting equally many.
     """
 
     def __init__(
@@ -178,30 +179,30 @@ class CompoundBatchSampler(Sampler[list[tuple[int, int]]]):
             part = part[np.argsort(self.sizes[part], kind="stable")]
             batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
         shuffled = random.permutation(len(batches))
-        mine = [batches[i] for i in shuffled[self.rank :: self.world_size]] or [batches[0]]
-        for batch in mine[: len(self)]:
+        share = [batches[i] for i in shuffled[self.rank :: self.world_size]] or [batches[0]]
+        for batch in share[: len(self)]:
             yield [(int(i), self.epoch) for i in batch]
 
 
 @dataclass(frozen=True)
 class Query:
-    """One validation spectrum with candidates of its mass; the first is its own structure."""
+    """One validation spectrum with candidates of its mass, the true structure first."""
 
     measurement: Measurement
     candidates: tuple[str, ...]
 
 
-class PairDataset(Dataset[Held]):
-    """Validation spectra by compound, each held against its own structure and a decoy.
+class PairDataset(Dataset[Item]):
+    """Validation spectra by compound, each matched with its true structure and a decoy.
 
-    Beside these stand their references: isomers made from them, and other molecules of the mass.
+    References follow these: isomers made from them, and other molecules of the mass.
 
     Parameters
     ----------
     queries : sequence of Query
         With two candidates; those of one structure follow each other.
     references : mapping of str to sequence of str
-        By own structure, other molecules of its mass that are none of its decoys.
+        By true structure, other molecules of its mass that are none of its decoys.
     tokenizer : MoleculeTokenizer
     n_isomers : int
         Made from each structure, at most.
@@ -227,36 +228,36 @@ class PairDataset(Dataset[Held]):
     def __len__(self) -> int:
         return len(self.compounds)
 
-    def __getitem__(self, index: int) -> Held:
+    def __getitem__(self, index: int) -> Item:
         queries = self.compounds[index]
         tokens: list[MoleculeTokens] = []
         pairs: list[Pair] = []
         labels: list[int] = []
 
-        def hold(smiles: str, spectra: Sequence[int], label: int) -> None:
+        def add(smiles: str, spectra: Sequence[int], label: int) -> None:
             encoded = self.tokenizer.encode(smiles)
-            held = []
+            matched = []
             for i in spectra:
-                # A reference that lacks the atoms the adduct loses tells nothing.
+                # A reference that lacks the atoms the adduct loses is none.
                 with contextlib.suppress(AdductError):
-                    held.append(queries[i].measurement.pair(encoded, len(tokens), i))
-            if held:
+                    matched.append(queries[i].measurement.pair(encoded, len(tokens), i))
+            if matched:
                 tokens.append(encoded)
-                pairs.extend(held)
-                labels.extend([label] * len(held))
+                pairs.extend(matched)
+                labels.extend([label] * len(matched))
 
-        own, _ = queries[0].candidates
+        target, _ = queries[0].candidates
         every = range(len(queries))
-        hold(own, every, TARGET)
-        for isomer in self._isomers_of(own):
-            hold(isomer, every, ISOMER_OF_TARGET)
-        for reference in self.references[own]:
-            hold(reference, every, REFERENCE)
+        add(target, every, TARGET)
+        for isomer in self._isomers_of(target):
+            add(isomer, every, ISOMER_OF_TARGET)
+        for reference in self.references[target]:
+            add(reference, every, REFERENCE)
         for i, query in enumerate(queries):
             _, decoy = query.candidates
-            hold(decoy, [i], DECOY)
+            add(decoy, [i], DECOY)
             for isomer in self._isomers_of(decoy):
-                hold(isomer, [i], ISOMER_OF_DECOY)
+                add(isomer, [i], ISOMER_OF_DECOY)
         return tokens, pairs, labels
 
     def _isomers_of(self, smiles: str) -> list[str]:
@@ -265,8 +266,8 @@ class PairDataset(Dataset[Held]):
         return self._isomers[smiles]
 
 
-class QueryDataset(Dataset[Held]):
-    """Validation rankings: molecules, pairs and labels (1: own structure)."""
+class QueryDataset(Dataset[Item]):
+    """Validation rankings: molecules, pairs and labels (1: the true structure)."""
 
     def __init__(self, queries: Sequence[Query], tokenizer: MoleculeTokenizer) -> None:
         self.queries = queries
@@ -275,15 +276,15 @@ class QueryDataset(Dataset[Held]):
     def __len__(self) -> int:
         return len(self.queries)
 
-    def __getitem__(self, index: int) -> Held:
+    def __getitem__(self, index: int) -> Item:
         query = self.queries[index]
         tokens = [self.tokenizer.encode(smiles) for smiles in query.candidates]
         pairs = [query.measurement.pair(t, i) for i, t in enumerate(tokens)]
         return tokens, pairs, [int(i == 0) for i in range(len(pairs))]
 
 
-def collate_items(items: Sequence[Held]) -> Batch:
-    """Join spectra and the structures they are held against into one batch."""
+def collate_items(items: Sequence[Item]) -> Batch:
+    """Join items into one batch."""
     tokens: list[MoleculeTokens] = []
     pairs: list[Pair] = []
     labels: list[int] = []

@@ -1,4 +1,4 @@
-"""The match heads fitted on validation pairs, and what they say of structures not seen."""
+"""Fit of the match heads on validation pairs, and their cross-fitted probabilities."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _N_FOLDS = 5
 
 @dataclass(frozen=True)
 class ScoredPairs:
-    """N validation pairs of a spectrum and its own structure or a decoy.
+    """N validation pairs of a spectrum and its true structure or a decoy.
 
     Attributes
     ----------
     features : (N, len(MATCH_FEATURES))
     scores, labels : (N,)
     groups : (N,) long
-        The structure a spectrum is of: its decoys stay with it, as do all its spectra.
+        True structure of the spectrum, also for pairs with a decoy.
     isomers, references : (N, R)
         Scores of the isomers made from the structure, and of other molecules of its mass; NaN where
         there are fewer.
@@ -60,12 +60,12 @@ class ScoredPairs:
 
 
 def scored_pairs(batch: Batch, scores: Scores, structures: Sequence[int]) -> ScoredPairs:
-    """Return the pairs of a batch from `PairDataset`: of each spectrum its own, then the decoy.
+    """Return the pairs of a batch from `PairDataset`: for each spectrum the target, then the decoy.
 
     Parameters
     ----------
     structures : sequence of int
-        Number of each spectrum's own structure, in the order of the rows labelled as own.
+        Number of each spectrum's true structure, in the order of the rows labelled as target.
     """
 
     def rows(label: int, spectrum: Tensor) -> Tensor:
@@ -96,20 +96,19 @@ def scored_pairs(batch: Batch, scores: Scores, structures: Sequence[int]) -> Sco
 def fit_heads(
     priors: nn.ModuleDict, pairs: ScoredPairs, *, ridge: float
 ) -> dict[str, LogisticHead]:
-    """Return heads fitted from ``priors``: by itself, beside isomers, beside other molecules.
+    """Return heads fitted from ``priors``: without references, with isomers, with other molecules.
 
-    Heads for which there are no pairs, or only of one kind, stay as they were; without any pairs of
-    both kinds the first one raises.
+    Heads for which there are no pairs, or only of one kind, stay as they were.
 
     Raises
     ------
     ConfigError
-        If the pairs are not of both kinds.
+        If there are no pairs of both kinds at all.
     """
     heads: dict[str, LogisticHead] = copy.deepcopy(dict(priors.items()))  # type: ignore[arg-type]
     heads["match_head"].fit(pairs.features, pairs.labels, ridge=ridge)
     logits = heads["match_head"](pairs.features, torch.zeros_like(pairs.labels))
-    # Lists are short and long: the same pairs stand beside the first few references and beside all.
+    # Lists are short and long: the same pairs are compared with the first few references and all.
     widths = {MIN_REFERENCES, 2 * MIN_REFERENCES, pairs.references.shape[1]}
     for name, views in (
         ("isomer_head", [(1, pairs.isomers)]),
@@ -135,13 +134,13 @@ def cross_fitted(
 ) -> tuple[Tensor, Tensor]:
     """Return match probabilities (N,), each from heads that have not seen its structure.
 
-    The first are beside isomers made from the structure, where there are any; the second beside
+    The first use isomers made from the structure as references, where there are any; the second
     other molecules of its mass, NaN where these are too few.
     """
     n_groups = int(pairs.groups.max()) + 1
     fold = torch.div(pairs.groups * _N_FOLDS, n_groups, rounding_mode="floor")
     alone = torch.empty_like(pairs.labels)
-    beside = torch.full_like(pairs.labels, torch.nan)
+    with_references = torch.full_like(pairs.labels, torch.nan)
     for k in range(_N_FOLDS):
         held_out = fold == k
         if not held_out.any():
@@ -152,13 +151,13 @@ def cross_fitted(
         logits = heads["match_head"](judged.features, zero)
         for name, references, at_least, otherwise, into in (
             ("isomer_head", judged.isomers, 1, logits, alone),
-            ("candidate_head", judged.references, MIN_REFERENCES, torch.nan, beside),
+            ("candidate_head", judged.references, MIN_REFERENCES, torch.nan, with_references),
         ):
             head = heads[name]
             x = reference_features(logits, judged.scores, references)
             enough = (_n_there(references) >= at_least) & head.is_fitted
             into[held_out] = torch.where(enough, head(x, zero), otherwise).sigmoid()
-    return alone, beside
+    return alone, with_references
 
 
 def _n_there(references: Tensor) -> Tensor:

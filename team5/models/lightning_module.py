@@ -39,12 +39,12 @@ OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], Optimizer]
 
 
 class Team5LightningModule(lightning.LightningModule):
-    """Trains a :class:`~team5.models.model.Team5Model` by the likelihood of measured peaks.
+    """Training of a :class:`~team5.models.model.Team5Model` by the likelihood of measured peaks.
 
-    Validation uses the running average of the weights; that average is also what is exported.
-    The match probability is fitted on the validation pairs after each epoch; the accuracy, F1 and
-    AUROC that are logged come from a fit on other structures than those they are measured on.
-    Several processes share the validation and gather what they saw: each has the figures of one.
+    The running average of the weights is validated and exported. The match probability is fitted on
+    the validation pairs after each epoch; the accuracy, F1 and AUROC that are logged are
+    cross-fitted by structure. Several processes share the validation and gather its results, so
+    that each has the metrics of one.
 
     Parameters
     ----------
@@ -53,27 +53,26 @@ class Team5LightningModule(lightning.LightningModule):
     optimizer : callable
         Makes the optimizer from parameters.
     warmup_steps : int
-        Steps over which the learning rate rises; it falls as a cosine after that.
+        Steps over which the learning rate rises, before it falls as a cosine.
     final_lr_share : float
         Learning rate at the end, as a share of the highest.
     averaging_decay : float
         Of the exponential moving average of weights, per step.
     match_ridge : float
-        Strength of the pull of the match head's weights towards what they were.
+        Strength of the pull of the match head's weights towards their former values.
     contrast_weight : float
-        Of telling the own structure from decoys, beside the likelihood of its peaks, where the
-        data have decoys to train with.
+        Weight of the contrast between true structure and decoys, added to the likelihood where the
+        data have decoys.
     contrast_scale : float
         Of scores in that loss and the next.
     exchange_weight : float
-        Of finding all structures equal under peaks of another compound, where the data have such.
+        Weight of scoring all structures alike under shuffled peaks, where the data have such.
     encoder : callable, optional
-        Makes an encoder of structures in place of team5's own: a ``_target_`` with ``_partial_``,
-        given ``d_model``. See :class:`~team5.models.foreign_encoder.ForeignEncoder`.
+        Factory of a user's encoder of structures: a ``_target_`` with ``_partial_``, called with
+        ``d_model``. See :class:`~team5.models.foreign_encoder.ForeignEncoder`.
     parent_share : float
-        What is validated and exported is the average of the weights with so much of the version
-        that was trained on from: it keeps more of what that knew (Wortsman et al., Robust
-        fine-tuning of zero-shot models, arXiv 2109.01903).
+        Share of the parent version's weights in those that are validated and exported, which keeps
+        more of what it had learned (Wortsman et al., arXiv 2109.01903).
     """
 
     def __init__(
@@ -110,7 +109,7 @@ class Team5LightningModule(lightning.LightningModule):
         self.parent_share = parent_share
         self.parent: Team5Model | None = None
         self.mixed: Team5Model | None = None
-        # Every fit starts from here: untrained, or the heads of the version trained on from.
+        # Every fit starts from these: untrained heads, or those of the parent version.
         self.prior_heads = nn.ModuleDict(
             {
                 "match_head": MatchHead(),
@@ -119,7 +118,7 @@ class Team5LightningModule(lightning.LightningModule):
             }
         )
 
-        # What is measured on has been gathered: torchmetrics would count it once per process.
+        # Results are gathered before; torchmetrics would count them once per process.
         self.val_loss = MeanMetric(sync_on_compute=False)
         self.val_accuracy = BinaryAccuracy(sync_on_compute=False)
         self.val_f1_score = BinaryF1Score(sync_on_compute=False)
@@ -142,7 +141,7 @@ class Team5LightningModule(lightning.LightningModule):
 
     @property
     def scored(self) -> Team5Model:
-        """What is validated and exported: averaged weights, with a share of the parent if asked."""
+        """The model that is validated and exported: of averaged weights."""
         return self.mixed or self._averaged_model
 
     @property
@@ -153,22 +152,22 @@ class Team5LightningModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         scores = self.model(batch)
-        own = batch.labels > 0
-        loss = peak_likelihood_loss(scores.log_p[own], batch.weights[own])
-        self.log("train/loss", loss, batch_size=int(own.sum()), prog_bar=True)
-        if own.all():
+        targets = batch.labels > 0
+        loss = peak_likelihood_loss(scores.log_p[targets], batch.weights[targets])
+        self.log("train/loss", loss, batch_size=int(targets.sum()), prog_bar=True)
+        if targets.all():
             return loss
         contrast = contrastive_loss(
             scores.score, batch.labels, batch.spectrum_index, self.contrast_scale
         )
-        self.log("train/contrast", contrast, batch_size=int(own.sum()), prog_bar=True)
+        self.log("train/contrast", contrast, batch_size=int(targets.sum()), prog_bar=True)
         loss = loss + self.contrast_weight * contrast
-        exchanged = batch.labels < 0
-        if exchanged.any():
+        shuffled = batch.labels < 0
+        if shuffled.any():
             uneven = shuffled_loss(
                 scores.score, batch.labels, batch.spectrum_index, self.contrast_scale
             )
-            self.log("train/exchange", uneven, batch_size=int(exchanged.sum()))
+            self.log("train/exchange", uneven, batch_size=int(shuffled.sum()))
             loss = loss + self.exchange_weight * uneven
         return loss
 
@@ -206,9 +205,9 @@ class Team5LightningModule(lightning.LightningModule):
             self._ranked[item] = judge_ranking(batch, scores)
 
     def _item(self, batch_idx: int, dataloader_idx: int) -> int:
-        """Return which item of its data set a batch is: processes take turns, as the loader says.
+        """Return the index of a batch's item; the processes take turns.
 
-        So that all take equally many steps, the last ones may be again the first items.
+        So that all take equally many steps, the last ones may repeat the first items.
         """
         trainer = self.trainer
         n_items = len(cast(list[Any], trainer.val_dataloaders)[dataloader_idx].dataset)
@@ -219,17 +218,17 @@ class Team5LightningModule(lightning.LightningModule):
         numbers: dict[str, int] = {}
         pairs = joined(judged, numbers).to(self.device)
         for item in judged:
-            self.val_loss.update(item.loss, weight=item.n_own)
+            self.val_loss.update(item.loss, weight=item.n_targets)
         for number, ranking in enumerate(ranked):
             probabilities = ranking.probabilities.to(self.device)
             index = torch.full_like(probabilities, number, dtype=torch.long)
             for retrieval in (self.val_mrr, self.val_hit_rate_1, self.val_hit_rate_5):
-                retrieval.update(probabilities, ranking.is_own.to(self.device), indexes=index)
+                retrieval.update(probabilities, ranking.is_target.to(self.device), indexes=index)
         self._answers["rank"] = [
             (r.confidence, r.is_wrong, numbers.setdefault(r.structure, len(numbers)))
             for r in ranked
         ]
-        alone, beside = cross_fitted(self.prior_heads, pairs, ridge=self.match_ridge)
+        alone, with_references = cross_fitted(self.prior_heads, pairs, ridge=self.match_ridge)
         fitted = fit_heads(self.prior_heads, pairs, ridge=self.match_ridge)
         for name, head in fitted.items():
             for model in (self.scored, self.model):
@@ -246,10 +245,10 @@ class Team5LightningModule(lightning.LightningModule):
         self.log("val/accuracy", self.val_accuracy, prog_bar=True)
         self.log("val/f1_score", self.val_f1_score)
         self.log("val/auroc", self.val_auroc)
-        compared = ~beside.isnan()
+        compared = ~with_references.isnan()
         if compared.any():
             for metric in (self.val_accuracy_references, self.val_auroc_references):
-                metric.update(beside[compared], labels[compared])
+                metric.update(with_references[compared], labels[compared])
             self.log("val/accuracy_references", self.val_accuracy_references)
             self.log("val/auroc_references", self.val_auroc_references)
         if ranked:

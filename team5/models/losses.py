@@ -1,4 +1,4 @@
-"""One function per loss."""
+"""Losses."""
 
 from __future__ import annotations
 
@@ -23,46 +23,44 @@ def peak_likelihood_loss(log_p: Tensor, weights: Tensor) -> Tensor:
 def contrastive_loss(
     scores: Tensor, labels: Tensor, spectrum_index: Tensor, scale: float
 ) -> Tensor:
-    """Return the mean over spectra of ``-log softmax(scale * scores)`` at the own structure.
+    """Return the mean over spectra of ``-log softmax(scale * scores)`` at the true structure.
 
     Parameters
     ----------
     scores : tensor of shape (B,)
-        Of spectra held against structures, higher is better.
+        Of a spectrum and a structure, higher is better.
     labels : tensor of shape (B,)
-        1 for a spectrum's own structure, once for each of its spectra; 0 or less for others.
+        1 for the true structure of a spectrum; 0 or less for others.
     spectrum_index : long tensor of shape (B,)
         Which spectrum, from 0; the softmax is over the rows of one spectrum.
     scale : float
-        How much better a structure has to score to be sure.
+        Inverse temperature of the softmax.
     """
-    own = labels > 0
-    return -_log_softmax(scale * scores, spectrum_index)[own].mean()
+    return -_log_softmax(scale * scores, spectrum_index)[labels > 0].mean()
 
 
 def shuffled_loss(scores: Tensor, labels: Tensor, spectrum_index: Tensor, scale: float) -> Tensor:
-    """Return how far from even the shares of structures are under another compound's peaks.
+    """Return how unevenly structures score under the peaks of another compound.
 
-    Peaks of another compound say nothing of these structures: whatever tells them apart then is
-    the look of the structures. The mean over exchanged spectra of the divergence of
-    ``softmax(scale * scores)`` from equal shares, 0 where all are equal.
+    Such peaks say nothing about these structures: a preference among them comes from their look.
+    Mean over shuffled spectra of the divergence of ``softmax(scale * scores)`` from equal shares.
 
     Parameters
     ----------
     scores : tensor of shape (B,)
     labels : tensor of shape (B,)
-        -1 for rows of exchanged spectra.
+        -1 for rows of shuffled spectra.
     spectrum_index : long tensor of shape (B,)
         Which spectrum, from 0.
     scale : float
         As in `contrastive_loss`.
     """
-    exchanged = labels < 0
+    shuffled = labels < 0
     n = scores.new_zeros(int(spectrum_index.max()) + 1)
     n = n.index_add(0, spectrum_index, torch.ones_like(scores))[spectrum_index]
     surprise = -_log_softmax(scale * scores, spectrum_index) - n.log()
     per_spectrum = surprise / n
-    return per_spectrum[exchanged].sum() / (1 / n)[exchanged].sum()
+    return per_spectrum[shuffled].sum() / (1 / n)[shuffled].sum()
 
 
 def _log_softmax(logits: Tensor, spectrum_index: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a validation has seen, gathered from all processes in the order of one."""
+"""Results of a validation, gathered from all processes in the order of one."""
 
 from __future__ import annotations
 
@@ -21,57 +21,58 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class JudgedPairs:
-    """One item of the loader of pairs, as judged; tensors on the CPU.
+    """Scores of one item of the pairs; tensors on the CPU.
 
     Attributes
     ----------
     loss : float
-        Mean over its own structures.
-    n_own : int
+        Mean over the pairs with the true structure.
+    n_targets : int
+        How many these are.
     pairs : ScoredPairs
-        With groups that are places in ``structures``.
+        Their groups are indices into ``structures``.
     structures : tuple of str
-        SMILES of each spectrum's own structure.
+        SMILES of each spectrum's true structure.
     """
 
     loss: float
-    n_own: int
+    n_targets: int
     pairs: ScoredPairs
     structures: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class JudgedRanking:
-    """One item of the loader of rankings, as judged; tensors on the CPU.
+    """Scores of one ranking; tensors on the CPU.
 
     Attributes
     ----------
-    probabilities, is_own : (N,)
+    probabilities, is_target : (N,)
         Of its candidates.
     confidence : float
     is_wrong : bool
     structure : str
-        SMILES of the spectrum's own structure.
+        SMILES of the spectrum's true structure.
     """
 
     probabilities: Tensor
-    is_own: Tensor
+    is_target: Tensor
     confidence: float
     is_wrong: bool
     structure: str
 
 
 def judge_pairs(batch: Batch, scores: Scores) -> JudgedPairs:
-    """Return what is kept of a batch from `PairDataset`."""
-    own = batch.labels == TARGET
-    loss = peak_likelihood_loss(scores.log_p[own], batch.weights[own])
-    structures = tuple(_smiles(batch, int(row)) for row in own.nonzero())
+    """Return the result of a batch from `PairDataset`."""
+    targets = batch.labels == TARGET
+    loss = peak_likelihood_loss(scores.log_p[targets], batch.weights[targets])
+    structures = tuple(_smiles(batch, int(row)) for row in targets.nonzero())
     pairs = scored_pairs(batch, scores, range(len(structures))).to("cpu")
-    return JudgedPairs(float(loss), int(own.sum()), pairs, structures)
+    return JudgedPairs(float(loss), int(targets.sum()), pairs, structures)
 
 
 def judge_ranking(batch: Batch, scores: Scores) -> JudgedRanking:
-    """Return what is kept of one query of `QueryDataset`."""
+    """Return the result of one query of `QueryDataset`."""
     best, truth = int(scores.score.argmax()), int(batch.labels.argmax())
     return JudgedRanking(
         # torchmetrics counts candidates with negative scores as not retrieved.
@@ -83,12 +84,12 @@ def judge_ranking(batch: Batch, scores: Scores) -> JudgedRanking:
     )
 
 
-def gathered(own: Mapping[int, T]) -> list[T]:
-    """Return what all processes hold, in the order of the keys; what several hold counts once.
+def gathered(local: Mapping[int, T]) -> list[T]:
+    """Return the items of all processes in the order of their keys, each key once.
 
     Every process has to call it, and gets the same.
     """
-    merged = dict(own)
+    merged = dict(local)
     if distributed.is_available() and distributed.is_initialized():
         parts: list[Any] = [None] * distributed.get_world_size()
         distributed.all_gather_object(parts, merged)
@@ -101,8 +102,8 @@ def joined(judged: list[JudgedPairs], numbers: dict[str, int]) -> ScoredPairs:
     """Return all pairs, their groups numbered by structure: ``numbers``, which is filled here."""
     parts = []
     for item in judged:
-        own = [numbers.setdefault(smiles, len(numbers)) for smiles in item.structures]
-        parts.append(replace(item.pairs, groups=torch.tensor(own)[item.pairs.groups]))
+        groups = torch.tensor([numbers.setdefault(s, len(numbers)) for s in item.structures])
+        parts.append(replace(item.pairs, groups=groups[item.pairs.groups]))
     return ScoredPairs.join(parts)
 
 

@@ -198,7 +198,7 @@ def test_decoys_that_lack_what_the_adduct_loses_are_passed_over(compounds):
 def test_peaks_of_other_compounds_are_held_against_a_compound_and_its_decoys(compounds):
     decoys = [["CCN", "CCS"]] * len(compounds)
     dataset = CompoundDataset(
-        compounds, TOKENIZER, max_spectra=1, decoys=decoys, n_decoys=2, n_exchanged=2, seed=0
+        compounds, TOKENIZER, max_spectra=1, decoys=decoys, n_decoys=2, n_shuffled=2, seed=0
     )
     own = {m.mzs[0] for m in compounds[3].measurements}
     tokens, pairs, labels = dataset[3, 0]
@@ -213,5 +213,5 @@ def test_peaks_of_other_compounds_are_held_against_a_compound_and_its_decoys(com
     batch = collate_items([dataset[3, 0], dataset[1, 0]])
     assert batch.spectrum_index.max() == 5
     # Without decoys there is nothing that could be equal.
-    alone = CompoundDataset(compounds, TOKENIZER, max_spectra=1, n_exchanged=2, seed=0)
+    alone = CompoundDataset(compounds, TOKENIZER, max_spectra=1, n_shuffled=2, seed=0)
     assert alone[3, 0][2] == [1]

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -163,29 +164,33 @@ def _structure(record: StructureRecord) -> _Structure | Fault:
 def _trusted(smiles: str, columns: Mapping[str, Any]) -> _Structure | Fault:
     inchikey14, formula, mass = (columns[name] for name in TRUSTED_COLUMNS)
     inchikey14, formula = str(inchikey14 or ""), str(formula or "")
-    match = _FORMULA.fullmatch(formula)
+    atoms = _heavy_atoms_and_charge(formula)
     try:
         exact_mass = float(str(mass))
     except ValueError:
         exact_mass = math.nan
-    if not (
-        match
-        and _INCHIKEY14.fullmatch(inchikey14)
-        and math.isfinite(exact_mass)
-        and 0 < exact_mass < 1e6
-    ):
+    # Written so that NaN fails as well.
+    if atoms is None or not _INCHIKEY14.fullmatch(inchikey14) or not 0 < exact_mass < 1e6:
         return Fault(
             "columns_malformed",
             "inchikey14, formula or exact_mass missing or malformed",
             f"{smiles}: {inchikey14!r}, {formula!r}, {mass!r}",
         )
-    n_heavy_atoms = sum(
-        int(count or 1) for symbol, count in _FORMULA_PART.findall(match["atoms"]) if symbol != "H"
-    )
+    n_heavy_atoms, charge = atoms
     if n_heavy_atoms > MAX_HEAVY_ATOMS:
         return Fault("too_many_heavy_atoms", _TOO_LARGE, smiles)
-    sign = match["charge"] or ""
-    charge = int(f"{sign[0]}{sign[1:] or 1}") if sign else 0
     return _Structure(
         smiles, inchikey14, formula, round(exact_mass, _MASS_DIGITS), charge, n_heavy_atoms
     )
+
+
+@lru_cache(1 << 14)
+def _heavy_atoms_and_charge(formula: str) -> tuple[int, int] | None:
+    match = _FORMULA.fullmatch(formula)
+    if match is None:
+        return None
+    n_heavy_atoms = sum(
+        int(count or 1) for symbol, count in _FORMULA_PART.findall(match["atoms"]) if symbol != "H"
+    )
+    sign = match["charge"] or ""
+    return n_heavy_atoms, int(f"{sign[0]}{sign[1:] or 1}") if sign else 0

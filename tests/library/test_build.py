@@ -363,7 +363,9 @@ def test_every_list_of_a_database_becomes_a_library(tmp_path):
 
 
 def test_a_record_that_ends_its_worker_is_left_out_with_its_place():
-    records = [StructureRecord(line, text, None) for line, text in ((1, "CCO"), (2, "C"), (4, "N"))]
+    records = [
+        StructureRecord(line, text, None, {}) for line, text in ((1, "CCO"), (2, "C"), (4, "N"))
+    ]
     chunk = Chunk(0, "a.smi", 0, "line", records).without(1, "takes longer than 0.2 s")
     assert [record.text for record in chunk.records] == ["CCO", "N"]
     assert chunk.n_records == 3

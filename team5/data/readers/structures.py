@@ -12,10 +12,10 @@ import io
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from team5.chemistry.notation import looks_like_structure
 from team5.data.readers.packed import Unpacked, open_unpacked
@@ -61,8 +61,8 @@ _TAG = re.compile(r">.*?<([^>]*)>")
 _N_SAMPLED = 50  # lines that tell what a text is
 
 
-@dataclass(frozen=True, slots=True)
-class StructureRecord:
+# Named tuples: made and sent to workers several times as fast as dataclasses.
+class StructureRecord(NamedTuple):
     """One structure as it stands in a list.
 
     Attributes
@@ -80,11 +80,10 @@ class StructureRecord:
     number: int
     text: str
     name: str | None
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class UnusableRecord:
+class UnusableRecord(NamedTuple):
     """A record that holds no structure: its number, why, as a code of `FAULTS`, and its text."""
 
     number: int
@@ -332,7 +331,7 @@ def _iter_lines(lines: Iterable[str], column: int) -> _Records:
             continue
         is_first = False
         if text:
-            yield StructureRecord(number, text, name.strip() or None)
+            yield StructureRecord(number, text, name.strip() or None, {})
         else:
             yield UnusableRecord(number, "no_structure", line.strip())
 

@@ -120,18 +120,21 @@ def build_library(
     build = _Build(sources, plan, place, folder, n_workers, record_timeout_s, sizes, show_progress)
     if (manifest := _finished_before(build, replace)) is not None:
         return manifest
+    return _make(build, replace, records_per_chunk or chunk_size(sources))
+
+
+def _make(build: _Build, replace: bool, records_per_chunk: int) -> Manifest:
+    place, folder = build.place, build.folder
     is_new = not place.exists() or folder.exists()
     with storage_errors(place):
         if not is_remote(place):
             place.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            n_records = resume_or_begin(
-                folder, plan, replace, records_per_chunk or chunk_size(sources)
-            )
+            records_per_chunk = resume_or_begin(folder, build.plan, replace, records_per_chunk)
             try:
-                manifest = build.make_parts(n_records)
-            except DataError:
+                manifest = build.make_parts(records_per_chunk)
+            except DataError:  # refused: nothing is left behind
                 shutil.rmtree(folder, ignore_errors=True)
                 if is_new and not is_remote(place) and not any(place.iterdir()):
                     place.rmdir()
@@ -224,9 +227,11 @@ class _Build:
     def _standardise(self, folder: Path, records_per_chunk: int) -> int:
         """Do the chunks that are not done yet; return how many there are."""
         read_path = folder / _READ_NAME
-        if read_path.exists():
-            return int(read_object(read_path, f"Delete it. {_GO_ON}")["n_chunks"])
         finished = finished_chunks(folder)
+        if read_path.exists():
+            n_chunks = int(read_object(read_path, f"Delete it. {_GO_ON}")["n_chunks"])
+            if len(finished) == n_chunks:  # else a damaged one was taken out
+                return n_chunks
         n_chunks = 0
 
         def unfinished() -> Iterator[Chunk]:

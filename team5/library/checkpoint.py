@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import rdkit
 
 import team5
-from team5.errors import DataError
+from team5.errors import DataError, StorageError
 from team5.library.inputs import Chunk, Input
 from team5.library.manifest import Manifest
 from team5.library.standardise import standardise
@@ -144,14 +144,14 @@ def facts_of(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    DataError
+    StorageError
         If it is damaged.
     """
     try:
         facts: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[_METADATA_KEY])
         return facts
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise DataError(
+        raise StorageError(
             f"{path}: damaged ({str(error).splitlines()[0]}). Delete this file and run the same "
             "command again: only its chunk is done anew."
         ) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from team5.errors import DataError, StorageError
+from team5.errors import StorageError
 from team5.library.manifest import Part
 from team5.library.standardise import SCHEMA
 from team5.runtime.storage import sha256
@@ -96,12 +96,10 @@ def sort_chunks(
             connection.execute("SET enable_progress_bar = false")
             rows = connection.sql(_SORT, params={"chunks": str(chunks / "chunk-*.parquet")})
             return _write_parts(rows.to_arrow_reader(sizes.per_group), folder, sizes, on_rows)
-    except duckdb.IOException as error:
-        raise StorageError(f"{folder}: the sort cannot write or read ({error}).") from error
-    except duckdb.Error as error:
-        raise DataError(
-            f"{chunks}: cannot be sorted ({str(error).splitlines()[0]}). Delete it and run the "
-            "same command again."
+    except duckdb.Error as error:  # the disk is full, or a chunk was damaged
+        raise StorageError(
+            f"{folder}: the chunks cannot be sorted ({str(error).splitlines()[0]}). Free some "
+            "space or delete the chunk it names, and run the same command again."
         ) from error
 
 

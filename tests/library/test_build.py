@@ -228,6 +228,23 @@ def test_the_command_killed_at_work_goes_on(tmp_path):
     assert "4,000  records read" in done.stdout
 
 
+def test_a_damaged_chunk_costs_itself(tmp_path):
+    source = write_smiles(tmp_path / "a.smi", many_smiles(120))
+    output = tmp_path / "out"
+    assert build_killed(7, source, output) == -signal.SIGKILL  # all chunks are done
+    assert list(output.rglob("read.json"))
+    chunk = min(output.rglob("chunk-*.parquet"))
+    data = chunk.read_bytes()
+    for damaged in (data[:-20], data[:40] + bytes(40) + data[80:]):
+        chunk.write_bytes(damaged)
+        with pytest.raises(StorageError, match="run the same command again"):
+            build([source], output)
+    chunk.unlink()
+    build([source], output)
+    build([source], tmp_path / "whole")
+    assert contents(output) == contents(tmp_path / "whole")
+
+
 def test_an_input_that_changed_is_noticed(tmp_path):
     source = write_smiles(tmp_path / "a.smi", many_smiles(120))
     output = tmp_path / "out"

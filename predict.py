@@ -22,7 +22,7 @@ structures its records carry:
     python predict.py spectra=library.msp output=matches.parquet
 
 Find what is behind each spectrum in a library of structures (python -m team5.library build);
-resume=true goes on with a search that was broken off, engine=ray does it on a Ray cluster:
+resume=true resumes an interrupted search, engine=ray searches on a Ray cluster:
 
     python predict.py spectra=run.mzML library=pubchem.library output=hits.parquet
     python predict.py spectra=run.mzML library=pubchem.library output=hits.parquet resume=true
@@ -31,7 +31,7 @@ resume=true goes on with a search that was broken off, engine=ray does it on a R
     python predict.py mzs=[121.028,139.039] intensities=[100,35] precursor_mz=181.0495 \
         library=pubchem.library
 
-Match a spectrum with a structure, beside other molecules of its mass, which makes it surer:
+Match a spectrum with a structure, against other molecules of its mass, which is more reliable:
 
     python predict.py smiles="CC(=O)Oc1ccccc1C(=O)O" mzs=[121.028,139.039] \
         intensities=[100,35] references=library.smi
@@ -40,7 +40,6 @@ Match a spectrum with a structure, beside other molecules of its mass, which mak
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from team5.cli.run import program
@@ -49,7 +48,6 @@ from team5.errors import ConfigError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from team5.inference.results import Answer
 
 MEASURED = ("spectra", "mzs", "intensities")
 MAX_PPM = 1_000_000
@@ -62,67 +60,60 @@ def main(cfg: DictConfig) -> int:
     """Answer what the settings ask; 1 if nothing of it could be answered."""
     from omegaconf import OmegaConf
 
-    from team5.cli.output import (
-        check_output_kind,
-        check_output_path,
-        print_answers,
-        write_answers,
-    )
-    from team5.runtime.problems import Problems
-
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     check_settings(settings)
-    if settings["library"] is not None:
+    if any(settings[name] is not None for name in ("library", "spectra", "candidates")):
         from team5.cli.searching import search
 
         return search(settings)
+    from team5.cli.output import print_answers
+    from team5.inference.inference import infer, load_model
+    from team5.runtime.problems import Problems
+
     output = settings["output"]
     if output is not None:
+        from team5.search.writers import check_output_kind, check_output_path, write_answers
+
         check_output_path(
-            output,
-            read_from=[settings[name] for name in ("spectra", "candidates", "references")],
-            versions=settings["checkpoints_root"],
+            output, read_from=[settings["references"]], versions=settings["checkpoints_root"]
         )
-        is_simulation = all(settings[key] is None for key in MEASURED)
+        is_simulation = settings["mzs"] is None and settings["intensities"] is None
         check_output_kind(output, is_simulation=is_simulation)
-
-    from team5.inference.inference import load_model
-
     model = load_model(
         settings["version"],
         device=settings["device"],
         root=settings["checkpoints_root"],
         verify=settings["verify"],
         allow=settings["allow"],
-        # One question alone would wait for the file to be opened.
-        cache_structures=settings["cache_structures"]
-        and any(settings[name] is not None for name in ("spectra", "candidates")),
     )
     problems = Problems()
-    answers = answer(model, settings, problems)
+    given = {name: settings[name] for name in ("mzs", "intensities", *CONTEXT, "max_error")}
+    references = _references(settings, problems)
+    # Without a structure, infer says what it misses.
+    answers = infer(model, None, settings["smiles"] or [], **given, references=references)
     if output is not None:
         count = write_answers(answers, output)
     else:
-        given = settings["mzs"], settings["intensities"]
+        peaks = settings["mzs"], settings["intensities"]
         count = print_answers(
             answers,
             as_json=settings["format"] == "json",
             top=settings["top"],
-            peaks=given if None not in given else None,
+            peaks=peaks if None not in peaks else None,
         )
     problems.summarise(answered=count, output=output if count else None)
     return 0 if count else 1
 
 
 def check_settings(settings: dict[str, Any]) -> None:
-    """Refuse settings that ask no question; what peaks and structures must be, `infer` says."""
+    """Refuse settings that make no query; what peaks and structures must be, `infer` says."""
     given = {key for key, value in settings.items() if value is not None}
     if settings["format"] not in ("text", "json"):
         raise ConfigError(f"format={settings['format']}: choose text or json.")
     top = settings["top"]
     if not isinstance(top, int) or isinstance(top, bool) or top < 1:
         raise ConfigError(f"top={top}: give the number of rows to show, 1 or more.")
-    for name in ("verify", "cache_structures", "resume", "first_look"):
+    for name in ("verify", "cache_structures", "resume", "prefilter"):
         if not isinstance(settings[name], bool):
             raise ConfigError(f"{name}={settings[name]}: choose true or false.")
     one = sorted(given & {"smiles", "mzs", "intensities"})
@@ -137,19 +128,34 @@ def check_settings(settings: dict[str, Any]) -> None:
         raise ConfigError(
             "candidates= needs a spectrum: add spectra=FILE, or mzs= and intensities=."
         )
-    check_library_settings(settings, given)
+    check_search_settings(settings, given)
     if not given & {"spectra", "smiles", "mzs", "intensities"}:
         raise ConfigError(
-            "nothing is asked. Give smiles=, with mzs= and intensities= if you have a spectrum; "
+            "no query given. Give smiles=, with mzs= and intensities= if you have a spectrum; "
             "python predict.py --help shows examples."
         )
 
 
-def check_library_settings(settings: dict[str, Any], given: set[str]) -> None:
+def check_search_settings(settings: dict[str, Any], given: set[str]) -> None:
+    """Refuse settings that make no search of a file or among structures."""
+    if not given & {"library", "spectra", "candidates"}:
+        if settings["resume"]:
+            raise ConfigError("resume=true goes on with a search: add spectra= and output=.")
+        return
+    check_library_settings(given)
+    if settings["resume"] and "output" not in given:
+        raise ConfigError("resume=true goes on with a file: add output=, as it was given before.")
+    ppm = settings["ppm"]
+    if not isinstance(ppm, int | float) or isinstance(ppm, bool) or not 0 <= ppm < MAX_PPM:
+        raise ConfigError(f"ppm={ppm}: give the half-width of the window, 10 or so.")
+    keep = settings["keep"]
+    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+        raise ConfigError(f"keep={keep}: give a number of candidates, 1 or more.")
+
+
+def check_library_settings(given: set[str]) -> None:
     """Refuse settings that make no search of a library."""
     if "library" not in given:
-        if settings["resume"]:
-            raise ConfigError("resume=true goes on with a search: add library= and output=.")
         return
     for name in ("candidates", "smiles", "references"):
         if name in given:
@@ -166,53 +172,6 @@ def check_library_settings(settings: dict[str, Any], given: set[str]) -> None:
             "library= finds structures by the precursor: add precursor_mz=, and adduct= if it is "
             "not that of the ion mode."
         )
-    if settings["resume"] and "output" not in given:
-        raise ConfigError("resume=true goes on with a file: add output=, as it was given before.")
-    ppm = settings["ppm"]
-    if not isinstance(ppm, int | float) or isinstance(ppm, bool) or not 0 <= ppm < MAX_PPM:
-        raise ConfigError(f"ppm={ppm}: give the half-width of the window, 10 or so.")
-    keep = settings["keep"]
-    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
-        raise ConfigError(f"keep={keep}: give a number of candidates, 1 or more.")
-
-
-def answer(
-    model: Any, settings: dict[str, Any], report: Any
-) -> Answer | list[Answer] | Iterable[Answer]:
-    """Return the answers: those to one question at once, those to a file as they come."""
-    from team5.inference.inference import infer
-
-    context = {key: settings[key] for key in CONTEXT}
-    how: dict[str, Any] = {
-        "max_error": settings["max_error"],
-        "references": _references(settings, report),
-    }
-    peaks: dict[str, Any] = {key: settings[key] for key in ("mzs", "intensities")}
-    if settings["spectra"] is None and settings["candidates"] is None:
-        # Without a structure, infer says what it misses.
-        return infer(
-            model,
-            model.tokenizer,
-            settings["smiles"] or [],
-            **peaks,
-            **context,
-            **how,
-        )
-
-    from team5.data.conditions import Conditions
-    from team5.data.spectrum import Spectrum
-    from team5.search import batch
-    from team5.search.reading import read_candidates
-
-    candidates = settings["candidates"]
-    if settings["spectra"] is None:
-        spectrum = Spectrum(**peaks, **context)
-        structures = read_candidates(candidates, report=report)
-        return batch.rank_candidates(model, spectrum, structures, **how, report=report)
-    how |= {"context": Conditions(**context), "report": report}
-    if candidates is None:
-        return batch.match_file(model, settings["spectra"], **how)
-    return batch.rank_file(model, settings["spectra"], candidates, **how)
 
 
 def _references(settings: dict[str, Any], report: Any) -> list[str] | None:

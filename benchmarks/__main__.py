@@ -3,7 +3,7 @@
     python benchmarks [DATA] [NAME ...]
 
 DATA is the folder with candidate_pool.parquet, retrieval_val.parquet and the MassBank archive;
-without it TEAM5_TEST_DATA. Names choose among: fragments, scoring, precision, first_look,
+without it TEAM5_TEST_DATA. Names choose among: fragments, scoring, precision, prefilter,
 training, ddp, startup, export, memory, library_lookup. Exits with 1 if a limit was missed, having
 gone through all.
 """
@@ -25,7 +25,7 @@ def commands(data: Path) -> dict[str, list[str]]:
         "fragments": [pool],
         "scoring": [pool],
         "precision": [queries],
-        "first_look": [queries, pool],
+        "prefilter": [queries, pool],
         "training": [],
         "ddp": [],
         "startup": [],

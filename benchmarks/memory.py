@@ -73,7 +73,7 @@ def rank(path: str, folder: str) -> None:
     """Rank the candidates of a file for one spectrum."""
     from team5.data.spectrum import Spectrum
     from team5.inference.inference import load_model
-    from team5.search.batch import rank_candidates
+    from team5.search.ranking import rank_candidates
     from team5.search.reading import read_candidates
 
     model = load_model(root=REPOSITORY / "checkpoints", device="cpu")

@@ -277,7 +277,7 @@ truth = some.select("identifier", true="inchikey14")
 #
 # - Libraries larger than memory, also on object storage; a Parquet file sorted by `exact_mass`
 #   does, too
-# - `engine=ray` uses the machines of a cluster, `first_look=true` scores of long lists only what is
+# - `engine=ray` uses the machines of a cluster, `prefilter=true` scores of long lists only what is
 #   worth it
 # - `max_error=0.1` holds back rankings that are not sure enough: column `abstained`
 # - What answers cost, and what a million spectra would: [docs/scale.md](../docs/scale.md)

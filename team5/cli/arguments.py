@@ -110,36 +110,53 @@ class RawArgument:
     takes_null: bool = True
 
 
-_VERSION = ("version", "checkpoints_root", "device")
-_FILES = ("spectra", "candidates", "references", "library", "output")
-
-
-def _as_typed(*keys: str) -> tuple[RawArgument, ...]:
-    return tuple(RawArgument(key) for key in keys)
-
+_VERSION = (RawArgument("version"), RawArgument("checkpoints_root"), RawArgument("device"))
 
 # What is taken raw, by entry point.
 RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
     "predict": (
+        *_VERSION,
         RawArgument("smiles", parse_smiles, takes_null=False),
         RawArgument("mzs", parse_numbers),
         RawArgument("intensities", parse_numbers),
         RawArgument("precursor_mz", parse_number),
-        *_as_typed(*_VERSION, "adduct", "collision_energy", "instrument_type", *_FILES),
+        RawArgument("adduct"),
+        RawArgument("collision_energy"),
+        RawArgument("instrument_type"),
+        RawArgument("spectra"),
+        RawArgument("candidates"),
+        RawArgument("references"),
+        RawArgument("library"),
+        RawArgument("output"),
     ),
-    "evaluate": _as_typed(
-        *_VERSION, "output", *(f"data.{name}" for name in
-        ("queries", "train", "pool", "massspecgym", "candidates")),
+    "evaluate": (
+        *_VERSION,
+        RawArgument("data.queries"),
+        RawArgument("data.train"),
+        RawArgument("data.pool"),
+        RawArgument("output"),
+        RawArgument("data.massspecgym"),
+        RawArgument("data.candidates"),
     ),
-    "train": _as_typed(
-        *("from_version", "resume", "checkpoints_root", "description"),
-        *("data.archive", "data.path", "data.folds", "data.pool", "data.queries"),
-        *("data.cache_dir", "callbacks.export.gate_queries"),
+    "train": (
+        RawArgument("from_version"),
+        RawArgument("resume"),
+        RawArgument("checkpoints_root"),
+        RawArgument("description"),
+        RawArgument("data.archive"),
+        RawArgument("data.path"),
+        RawArgument("data.folds"),
+        RawArgument("data.pool"),
+        RawArgument("data.queries"),
+        RawArgument("data.cache_dir"),
+        RawArgument("callbacks.export.gate_queries"),
     ),
-    "serve": _as_typed(*_VERSION, "token"),
-}  # fmt: skip
+    "serve": (*_VERSION, RawArgument("token")),
+}
 
 _MAX_DEPTH = 50  # brackets within brackets
+# Settings by their former names.
+_RENAMED = {"first_look": "prefilter"}
 
 # Flags of Hydra that take the next word; the others stand alone.
 _FLAGS_WITH_VALUE = {
@@ -244,7 +261,7 @@ def put_raw_values(cfg: DictConfig, raw: Mapping[str, Any]) -> None:
     OmegaConf.register_new_resolver("literal", _literal, replace=True)
     for key, value in raw.items():
         if not _has_key(cfg, key):
-            raise unknown_key(key, config_keys(cfg))
+            raise ConfigError(unknown_key_message(key, config_keys(cfg)))
         stored = [_shield(item) for item in value] if isinstance(value, list) else _shield(value)
         OmegaConf.update(cfg, key, stored, merge=False)
 
@@ -264,12 +281,10 @@ def config_keys(cfg: DictConfig, prefix: str = "") -> list[str]:
     return keys
 
 
-def unknown_key(key: str, known: Iterable[str]) -> ConfigError:
-    """Return the error for a setting that does not exist, with the closest that do."""
-    return ConfigError(_unknown_key_text(key, known), code="unknown_setting", argument=key)
-
-
-def _unknown_key_text(key: str, known: Iterable[str]) -> str:
+def unknown_key_message(key: str, known: Iterable[str]) -> str:
+    """Return the text of the error for a key that does not exist, with the closest that do."""
+    if key in _RENAMED:
+        return f"{key} is now called {_RENAMED[key]}. Write {_RENAMED[key]}=VALUE."
     known = sorted(other for other in set(known) if not key.startswith(f"{other}."))
     closest = difflib.get_close_matches(key, known, n=3)
     if not closest:
@@ -296,11 +311,7 @@ def _parse(argument: RawArgument, text: str) -> Any:
         raise ConfigError(f"{argument.key}= is empty. Give a value, or leave {argument.key}= out.")
     if argument.takes_null and text == "null":
         return None
-    try:
-        return argument.parse(argument.key, text)
-    except ConfigError as error:
-        error.argument = argument.key
-        raise
+    return argument.parse(argument.key, text)
 
 
 def _number(where: str, text: str) -> float:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
@@ -15,7 +15,6 @@ from team5.assessment.queries import Query, read_queries
 from team5.assessment.scoring import score_queries
 from team5.assessment.structure_only import MoleculeOnly, fit_molecule_only, training_similarities
 from team5.cli.massspecgym import evaluate_massspecgym, is_on_massspecgym
-from team5.cli.output import check_output_path, write_json_file, write_text_file
 from team5.data.decoys import CandidatePool
 from team5.data.structures import TrainingStructures, read_training_structures
 from team5.errors import ConfigError
@@ -27,6 +26,7 @@ from team5.inference.inference import LoadedModel, load_model
 from team5.registry.card import rewrite_card
 from team5.registry.tracker import Tracker
 from team5.runtime.progress import progress
+from team5.search.writers import check_output_path, write_json_file, write_text_file
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -43,30 +43,19 @@ _HOW_TO_GET_IT = (
 def evaluate(cfg: DictConfig) -> int:
     """Measure a version as ``configs/evaluate.yaml`` says; figures go to standard output."""
     if cfg.format not in ("text", "json"):
-        raise ConfigError(f"format={cfg.format}: choose text or json.", argument="format")
-
-    def load() -> LoadedModel:
-        return load_model(
-            cfg.version,
-            device=cfg.device,
-            root=cfg.checkpoints_root,
-            verify=cfg.verify,
-            allow=cfg.allow,
-        )
-
-    evaluation = evaluate_massspecgym if is_on_massspecgym(cfg) else _evaluate_queries
-    values, text = evaluation(cfg, load)
-    print(json.dumps(values, indent=2) if cfg.format == "json" else text)
-    return 0
-
-
-def _evaluate_queries(
-    cfg: DictConfig, load: Callable[[], LoadedModel]
-) -> tuple[dict[str, Any], str]:
+        raise ConfigError(f"format={cfg.format}: choose text or json.")
+    if is_on_massspecgym(cfg):
+        return evaluate_massspecgym(cfg)
     write = _writer(cfg)
     queries = read_queries(cfg.data.queries)
     controls = _Controls(cfg, queries)
-    model = load()
+    model = load_model(
+        cfg.version,
+        device=cfg.device,
+        root=cfg.checkpoints_root,
+        verify=cfg.verify,
+        allow=cfg.allow,
+    )
     scored = list(_with_progress(model, queries, cfg.seed, controls))
     metrics = compute_metrics(scored, threshold=model.threshold, seed=cfg.seed)
     if model.calibration:
@@ -94,7 +83,8 @@ def _evaluate_queries(
         rewrite_card(
             cfg.checkpoints_root, model.version, lambda card: report.to_card(card, command)
         )
-    return report.to_dict(), report.to_text()
+    print(json.dumps(report.to_dict(), indent=2) if cfg.format == "json" else report.to_text())
+    return 0
 
 
 @dataclass(frozen=True)

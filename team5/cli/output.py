@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import IO, Any, Protocol
+from collections.abc import Iterable, Sequence
 
-from team5.cli.spectrum_files import SPECTRUM_ENDINGS, write_mgf, write_msp
 from team5.cli.terminal import Terminal
-from team5.errors import ConfigError
 from team5.inference.results import Answer, Match, Ranking, Simulation
-from team5.inference.tables import COLUMN_TYPES, table_rows
-from team5.runtime.storage import storage_errors, write_whole, writing_whole
 from team5.runtime.tables import to_columns
 
 # m/z and intensities.
@@ -53,12 +44,7 @@ def print_answers(
         How many answers there were.
     """
     if as_json:
-        writer = _JsonWriter(sys.stdout, is_list=not isinstance(answers, Answer))
-        count = 0
-        for count, answer in enumerate(_each(answers), start=1):  # noqa: B007
-            writer.write(answer)
-        writer.close()
-        return count
+        return _print_json(answers)
     terminal = Terminal.here()
 
     def show(answer: Answer) -> None:
@@ -76,115 +62,16 @@ def print_answers(
     return count
 
 
-def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
-    """Write answers to a file as they come; it is there when all are written, or not at all.
-
-    ``.json`` and ``.jsonl`` hold whole answers; ``.csv`` and ``.parquet`` a row per candidate, or
-    per peak of a simulated spectrum; ``.mgf`` and ``.msp`` simulated spectra only.
-
-    Returns
-    -------
-    int
-        How many answers there were; with none, no file is written.
-
-    Raises
-    ------
-    ConfigError
-        If the file's ending is none of these, or one for other answers.
-    StorageError
-        If the file cannot be written; what was there before is untouched.
-    """
-    path = check_output_path(path)
-    make_writer = _WRITERS[path.suffix.lower()]
+def _print_json(answers: Answer | Iterable[Answer]) -> int:
+    """Print an answer, or a list with one answer to a line."""
+    if isinstance(answers, Answer):
+        print(_to_json(answers))
+        return 1
     count = 0
-    with writing_whole(path) as staged:
-        with storage_errors(path):
-            writer = make_writer(staged, is_list=not isinstance(answers, Answer))
-        try:
-            for count, answer in enumerate(_each(answers), start=1):  # noqa: B007
-                check_output_kind(path, is_simulation=isinstance(answer, Simulation))
-                with storage_errors(path):
-                    writer.write(answer)
-        finally:
-            with storage_errors(path):
-                writer.close()
-        if not count:
-            staged.unlink(missing_ok=True)
+    for count, answer in enumerate(answers, start=1):
+        sys.stdout.write(("[\n" if count == 1 else ",\n") + _to_json(answer))
+    print("\n]" if count else "[]")
     return count
-
-
-def check_output_path(
-    path: str | Path,
-    read_from: Iterable[str | None] = (),
-    versions: str | None = None,
-    endings: Iterable[str] | None = None,
-) -> Path:
-    """Return the path of an output file, sure of its ending and its folder.
-
-    Raises
-    ------
-    ConfigError
-        If its ending is none of ``endings`` (by default those that answers are written with),
-        there is no such folder, or it is one of the files that are read, or lies among the
-        ``versions``.
-    """
-    path = Path(path)
-    allowed = tuple(_WRITERS if endings is None else endings)
-    choices = ", ".join(allowed)
-    if path.suffix.lower() not in allowed:
-        ending = f"ending {path.suffix!r}" if path.suffix else "no ending"
-        raise ConfigError(f"output={path} has {ending}. Choose one of {choices}.")
-    if path.is_dir():
-        raise ConfigError(f"output={path} is a folder. Name a file, ending in one of {choices}.")
-    if not path.parent.is_dir():
-        raise ConfigError(f"output={path}: there is no folder {path.parent}. Make it first.")
-    for source in read_from:
-        if source is not None and os.path.realpath(source) == os.path.realpath(path):
-            raise ConfigError(f"output={path} is also read from. Choose another name.")
-    real = Path(os.path.realpath(path))
-    if versions is not None and real.is_relative_to(os.path.realpath(versions)):
-        raise ConfigError(
-            f"output={path} lies in {versions}/, where versions are kept. Choose another folder."
-        )
-    return real  # a link stays one, its target is replaced
-
-
-def check_output_kind(path: str | Path, *, is_simulation: bool) -> None:
-    """Be sure that a file with this ending holds such answers.
-
-    Raises
-    ------
-    ConfigError
-        If it holds spectra and the answers are matches or rankings.
-    """
-    ending = Path(path).suffix.lower()
-    if ending in SPECTRUM_ENDINGS and not is_simulation:
-        choices = ", ".join(other for other in _WRITERS if other not in SPECTRUM_ENDINGS)
-        raise ConfigError(
-            f"output={path}: {ending} holds simulated spectra, not matches or rankings. Choose one "
-            f"of {choices}, or give structures alone to simulate them."
-        )
-
-
-def write_json_file(value: object, path: str | Path) -> None:
-    """Write a value as a JSON file, whole or not at all; errors are those of `write_text_file`."""
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
-    write_text_file(text, path, endings=(".json",))
-
-
-def write_text_file(text: str, path: str | Path, *, endings: Iterable[str]) -> None:
-    """Write a text file, whole or not at all.
-
-    Raises
-    ------
-    ConfigError
-        If the path is no file that can be written, or has another ending.
-    StorageError
-        If the folder cannot be written or the disk is full.
-    """
-    path = check_output_path(path, endings=endings)
-    with storage_errors(path):
-        write_whole(path, text.encode())
 
 
 def format_answer(
@@ -217,140 +104,6 @@ def _sketch(terminal: Terminal, answer: Answer, peaks: Peaks | None) -> list[str
     if peaks is None or not best:
         return []
     return terminal.sketch(*peaks, [peak.mz for peak in best[0].peaks])
-
-
-class _Writer(Protocol):
-    def write(self, answer: Answer) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class _MakeWriter(Protocol):
-    def __call__(self, path: Path, *, is_list: bool) -> _Writer: ...
-
-
-class _JsonWriter:
-    """A JSON value with one answer to a line, so that long lists stream and compare well."""
-
-    def __init__(self, file: IO[str], *, is_list: bool) -> None:
-        self._file = file
-        self._is_list = is_list
-        self._n_written = 0
-
-    def write(self, answer: Answer) -> None:
-        before = ("[\n" if self._n_written == 0 else ",\n") if self._is_list else ""
-        self._file.write(before + _to_json(answer))
-        self._n_written += 1
-
-    def close(self) -> None:
-        if self._is_list:
-            self._file.write("\n]" if self._n_written else "[]")
-        self._file.write("\n")
-
-
-class _JsonFileWriter(_JsonWriter):
-    def __init__(self, path: Path, *, is_list: bool) -> None:
-        super().__init__(_open_text(path), is_list=is_list)
-
-    def close(self) -> None:
-        with self._file:
-            super().close()
-
-
-class _JsonLinesWriter:
-    def __init__(self, path: Path, *, is_list: bool) -> None:
-        self._file = _open_text(path)
-
-    def write(self, answer: Answer) -> None:
-        self._file.write(_to_json(answer) + "\n")
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _SpectrumWriter:
-    def __init__(
-        self, path: Path, *, is_list: bool, save: Callable[[Simulation, IO[str]], None]
-    ) -> None:
-        self._file = _open_text(path)
-        self._save = save
-
-    def write(self, answer: Answer) -> None:
-        assert isinstance(answer, Simulation)  # noqa: S101 - checked before, see check_output_kind
-        self._save(answer, self._file)
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _CsvWriter:
-    def __init__(self, path: Path, *, is_list: bool) -> None:
-        self._file = _open_text(path)
-        self._rows: csv.DictWriter[str] | None = None
-
-    def write(self, answer: Answer) -> None:
-        for row in table_rows(answer):
-            if self._rows is None:
-                self._rows = csv.DictWriter(self._file, list(row), lineterminator="\n")
-                self._rows.writeheader()
-            # "true", as JSON and most table readers write it, not Python's "True".
-            self._rows.writerow(
-                {k: json.dumps(v) if isinstance(v, bool) else v for k, v in row.items()}
-            )
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _ParquetWriter:
-    def __init__(self, path: Path, *, is_list: bool) -> None:
-        self._path = path
-        self._rows: list[dict[str, Any]] = []
-        self._writer: Any = None
-
-    def write(self, answer: Answer) -> None:
-        self._rows.extend(table_rows(answer))
-        if len(self._rows) >= _ROWS_PER_GROUP:
-            self._write_group()
-
-    def close(self) -> None:
-        try:
-            if self._rows:
-                self._write_group()
-        finally:
-            if self._writer is not None:
-                self._writer.close()
-
-    def _write_group(self) -> None:
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        schema = pa.schema([(name, _arrow_type(name)) for name in self._rows[0]])
-        if self._writer is None:
-            self._writer = parquet.ParquetWriter(self._path, schema, compression="zstd")
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=schema))
-        self._rows.clear()
-
-
-_WRITERS: dict[str, _MakeWriter] = {
-    ".json": _JsonFileWriter,
-    ".jsonl": _JsonLinesWriter,
-    ".csv": _CsvWriter,
-    ".parquet": _ParquetWriter,
-    ".mgf": partial(_SpectrumWriter, save=write_mgf),
-    ".msp": partial(_SpectrumWriter, save=write_msp),
-}
-
-
-def _arrow_type(name: str) -> Any:
-    import pyarrow as pa
-
-    types = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), float: pa.float64()}
-    return types[COLUMN_TYPES[name]]
-
-
-def _open_text(path: Path) -> IO[str]:
-    return path.open("w", encoding="utf-8", newline="")
 
 
 def _to_json(answer: Answer) -> str:

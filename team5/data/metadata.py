@@ -22,9 +22,7 @@ _KEYS = {
     "precursor_mz": "precursormz pepmass precursormassovercharge precursorionmz precursormass "
     "precursor parentmz parention selectedionmz targetmz isolationwindowtargetmz",
     "adduct": "adduct precursortype adductname adductionname adducttype precursoradduct "
-    "adductioname precursoriontype",
-    # These hold words of other kinds as well: "ionization: ESI".
-    "ion": "ion iontype precursorion ionspecies ionization ionisation",
+    "adductioname precursoriontype ion iontype precursorion ionspecies ionization ionisation",
     "charge": "charge precursorcharge chargestate z",
     "ion_mode": "ionmode polarity ionpolarity ionizationmode ionisationmode scanpolarity",
     "nce": "nce normalizedcollisionenergy normalisedcollisionenergy",
@@ -56,9 +54,9 @@ _MEANING = {
 # What libraries write where they have nothing to say.
 _NOTHING = {"", "n/a", "na", "nan", "none", "null", "unknown", "-", "?", "not available", "no_data"}
 _LONGEST_NOTHING = max(map(len, _NOTHING))
-# Text that means an ion, understood or not, told from other words.
+# Text with an M and a sign in it, told from words under keys that have other meanings as well.
 _LOOKS_LIKE_ADDUCT = re.compile(
-    r"[\[(]*\s*\d*\s*(?:M|Cat)\s*(?:[+\-−–\])?]|(?:H|Na|NH4|K|Li)\d?[+\-\]])|\[.*\]\d*[+-]"
+    r"[\[(]?\s*\d*\s*(?:M|Cat)(?![a-z])[\w\s+\-−–()?.*•]*[+\-−–]|\[.*\]\d*[+-]"
 )
 # Older GNPS libraries have the adduct only at the end of the name: "Caffeine M+H".
 _ADDUCT_IN_NAME = re.compile(r"(?:^|\s)(\[?\d?M[+-]\S+)\s*$")
@@ -120,16 +118,10 @@ def fields_of(pairs: Iterable[tuple[str, Any]]) -> Fields:
         said = _QUOTED_PAIR.findall(text) + _PIPED_PAIR.findall(text)
         fields = fields_of(said) | fields
     adducts = [listed[index][1].strip() for index in plan.adducts]
-    for index in plan.ions:
-        text = listed[index][1].strip()
-        if _LOOKS_LIKE_ADDUCT.match(text):
-            adducts.append(text)
-        elif parse_ion_mode(text):
-            fields.setdefault("ion_mode", text)
     for index in plan.unknown:
         text = listed[index][1].lstrip()
-        if text[:1] == "[" and _LOOKS_LIKE_ADDUCT.match(text):
-            adducts.append(text.rstrip())
+        if text[:1] in ("[", "(") and _LOOKS_LIKE_ADDUCT.match(text):
+            adducts.append(text.strip())
     if adducts:
         fields["adduct"] = "\n".join(adducts)
     return fields
@@ -140,7 +132,6 @@ class _Plan(NamedTuple):
 
     known: list[tuple[str, int]]  # meaning and index, the best key of each meaning first
     adducts: list[int]
-    ions: list[int]
     comments: list[int]
     unknown: list[int]
 
@@ -151,10 +142,10 @@ def _plan(keys: tuple[str, ...]) -> _Plan:
     places.sort(key=lambda place: place[1:])
     indexes = {
         special: [index for meaning, _, index in places if meaning == special]
-        for special in ("adduct", "ion", "comment", "")
+        for special in ("adduct", "comment", "")
     }
     known = [(meaning, index) for meaning, _, index in places if meaning not in indexes]
-    return _Plan(known, *indexes.values())
+    return _Plan(known, indexes["adduct"], indexes["comment"], indexes[""])
 
 
 def _says_nothing(text: str) -> bool:
@@ -276,8 +267,13 @@ def _ion(
             adduct = parse_adduct(text).name
             understood += [adduct] if adduct not in understood else []
         except AdductError:
-            notes.append(f"adduct {text[:60]!r} is not understood and left out")
-            signs.append(ion_mode_of_text(text) or "")
+            if _LOOKS_LIKE_ADDUCT.match(text.strip()):
+                notes.append(f"adduct {text[:60]!r} is not understood and left out")
+                signs.append(ion_mode_of_text(text) or "")
+            elif not mode and parse_ion_mode(text):
+                mode = text
+            elif len(text.split()) > 1 or not text.isalpha():
+                notes.append(f"adduct {text[:60]!r} is not understood and left out")
     if not understood and not signs and (match := _ADDUCT_IN_NAME.search(name)):
         understood += _adducts([match[1]])
     reported, size, charge_sign = parse_ion_mode(mode) if mode else None, *_charge(charge_text)
@@ -298,9 +294,7 @@ def _ion(
     source = understood[0] if understood else "its ion" if sign else "its ion mode"
     if reported and ion_mode != reported:
         notes.append(f"ion mode {reported} contradicts {source}, which is taken")
-    elif (size and charge_sign and ion_mode and ion_mode != _MODE_OF_SIGN[charge_sign]) or (
-        understood and size and size != abs(parse_adduct(understood[0]).charge)
-    ):
+    elif size and charge_sign and ion_mode and ion_mode != _MODE_OF_SIGN[charge_sign]:
         notes.append(f"charge {charge_text.strip()} contradicts {source}, which is taken")
     return (understood[0] if understood else None), ion_mode, tuple(notes)
 
@@ -320,11 +314,10 @@ def _adducts(texts: list[str]) -> list[str]:
 
 def _charge(text: str) -> tuple[int, str]:
     """Return size and sign of a charge, 0 and "" where it is not known; "2-" and "-2" are one."""
-    found = _CHARGE.findall(text)
-    if len(found) != 1:  # "2+ and 3+" is what a search engine is to try
+    match = _CHARGE.search(text)
+    if not match:
         return 0, ""
-    before, digits, behind = found[0]
-    return int(digits[:3]), "-" if "-" in (before, behind) else before or behind
+    return int(match[2][:3]), "-" if "-" in (match[1], match[3]) else match[1] or match[3]
 
 
 def _energy(fields: Mapping[str, str], identifier: str) -> str | None:

@@ -198,7 +198,9 @@ def _notes(
     pair: Pair, spectrum: Spectrum, molecule: Molecule, *, simulated: bool = False
 ) -> list[str]:
     """Return in words what was assumed of a spectrum, and what is unusual about it."""
-    notes = [] if spectrum.adduct else [f"adduct {pair.adduct.name} assumed"]
+    notes = list(spectrum.notes)
+    if spectrum.adduct is None:
+        notes.append(f"adduct {pair.adduct.name} assumed")
     if simulated and spectrum.collision_energy is None:
         notes.append("no collision energy given: predicted as for spectra that do not state one")
     notes += _unusual(pair.adduct, molecule)

@@ -180,7 +180,7 @@ def make_questions(
     molecules = _parse_all(texts, many, parse)
     if max_error is not None:
         check_max_error(model.calibration, max_error, model.version)
-    references = _parse_references(model, given.references, parse)
+    references = parse_references(model, given.references, parse)
     if spectra is None and given.mzs is None and given.intensities is None:
         return _simulations(molecules, given), many
     if spectra is None and _is_pairwise(given):
@@ -284,7 +284,10 @@ def _texts(given: Iterable[Any]) -> list[Any]:
     return [str(text) if isinstance(text, np.str_) else text for text in given]
 
 
-def _parse_references(model: LoadedModel, references: Any, parse: Parse) -> list[Molecule]:
+def parse_references(
+    model: LoadedModel, references: Any, parse: Parse | None = None
+) -> list[Molecule]:
+    """Return references as molecules; `ConfigError` if the version does not compare with any."""
     if references is None:
         return []
     if isinstance(references, str) or not hasattr(references, "__iter__"):
@@ -298,7 +301,7 @@ def _parse_references(model: LoadedModel, references: Any, parse: Parse) -> list
             "or leave references= out.",
             argument="references",
         )
-    return _parse_all(_texts(references), True, parse, "reference")
+    return _parse_all(_texts(references), True, parse or model.encodings.parse, "reference")
 
 
 def _parse_all(

@@ -58,9 +58,9 @@ def table_rows(answer: Answer) -> Iterator[dict[str, Any]]:
     if isinstance(answer, Ranking):
         names = dict(zip(map(id, answer.matches), answer.names, strict=False))
         for match in answer.best_first:
-            yield _match_row(match, answer.identifier, names.get(id(match), ""))
+            yield match_row(match, answer.identifier, names.get(id(match), ""))
     elif isinstance(answer, Match):
-        yield _match_row(answer)
+        yield match_row(answer)
     else:
         own = _row(answer, SIMULATION_COLUMNS)
         for mz, intensity, formula in zip(
@@ -126,7 +126,8 @@ def _to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
     return frame.to_pandas()
 
 
-def _match_row(match: Match, identifier: str = "", name: str = "") -> dict[str, Any]:
+def match_row(match: Match, identifier: str = "", name: str = "") -> dict[str, Any]:
+    """Return a match as a flat row."""
     return _row(match, MATCH_COLUMNS) | {
         "identifier": identifier,
         "name": name,

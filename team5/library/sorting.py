@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from team5.errors import StorageError
 from team5.library.manifest import Part
 from team5.library.standardise import SCHEMA
-from team5.runtime.storage import flush_file, sha256
+from team5.runtime.storage import sha256
 
 # A lookup decodes one or two groups: at 8,192 rows a millisecond each, and smaller groups make
 # the files' footers, which have to be read too, as large as what is looked up.
@@ -128,7 +129,8 @@ def _write_parts(
                 heaviest.append(group["exact_mass"][-1].as_py())
                 n_rows += len(group)
                 on_rows(n_rows)
-        flush_file(path)  # whole once the manifest beside it is there
+        with path.open("rb+") as file:  # whole once the manifest beside it is there
+            os.fsync(file.fileno())
         parts.append(
             Part(
                 file=path.name,

@@ -1,4 +1,4 @@
-"""search_chunk: some spectra held against the structures of a library, one after the other."""
+"""Chunks: some spectra searched among structures, one after the other."""
 
 from __future__ import annotations
 
@@ -8,27 +8,23 @@ from typing import Any
 
 import pyarrow as pa
 
-from team5.chemistry.adducts import default_adduct
+from team5.chemistry.molecule import Molecule
 from team5.constants import CANDIDATE_TOLERANCE_PPM
 from team5.data.spectrum import Spectrum
 from team5.errors import CheckpointError
-from team5.inference.inference import LoadedModel, load_model
-from team5.library.candidates import Candidates
-from team5.library.library import Library, open_library
+from team5.inference.loading import LoadedModel, load_model
+from team5.inference.question import parse_references
 from team5.runtime.workers import OnItem
 from team5.search.reading import UNANSWERABLE
 from team5.search.rows import rows_of, to_table
 from team5.search.shortlist import shortlist
 from team5.search.spectra import Chunk, LeftOut
-
-NO_PRECURSOR = "no precursor m/z"
-# Structures with a higher permanent charge fly under adducts that records name.
-_CHARGES_WITHOUT_ADDUCT = (0, 1, -1)
+from team5.search.structures import Structures
 
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """What decides the hits of a spectrum, beside the model and the library.
+    """What decides the answers of a spectrum, besides the model and the structures.
 
     Attributes
     ----------
@@ -36,21 +32,23 @@ class SearchSettings:
         Half-width of the window around the precursor m/z.
     keep : int
         Rows of each spectrum.
-    first_look : bool
-        Score only those of long lists that are worth it at first sight.
+    prefilter : bool
+        Score only the promising ones of long lists; see `promising`.
     max_error : float or None
+    references : tuple of str
         As for `infer`.
     """
 
     ppm: float = CANDIDATE_TOLERANCE_PPM
     keep: int = 100
-    first_look: bool = False
+    prefilter: bool = False
     max_error: float | None = None
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a worker loads once: a version, and a library.
+    """What a worker loads once: a version, and structures.
 
     Attributes
     ----------
@@ -59,8 +57,7 @@ class Tools:
     root : str
         The folder of versions.
     device : str
-    library : str
-        Path of the library.
+    structures : Structures
     verify, cache_structures : bool
     allow : tuple of str
         As for `load_model`.
@@ -70,7 +67,7 @@ class Tools:
     version_hash: str
     root: str
     device: str
-    library: str
+    structures: Structures
     verify: bool = True
     cache_structures: bool = True
     allow: tuple[str, ...] = ()
@@ -78,7 +75,7 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a chunk gave: every one of its spectra is in exactly one of both.
+    """Answers of a chunk; each of its spectra is either in the table or left out.
 
     Attributes
     ----------
@@ -98,7 +95,7 @@ class Result:
 
 
 class Searcher:
-    """A version and a library in one process; what a worker holds."""
+    """A version and structures in one process, held by a worker."""
 
     def __init__(self, tools: Tools, settings: SearchSettings) -> None:
         self._settings = settings
@@ -115,83 +112,71 @@ class Searcher:
                 f"{tools.version} in {tools.root} is {self._model.version_hash} here and was "
                 f"{tools.version_hash} when the search began. Give all workers the same versions."
             )
-        self._library = open_library(tools.library)
+        self._structures = tools.structures.opened()
+        self._references = parse_references(self._model, settings.references or None)
 
     def search(self, chunk: Chunk, on_spectrum: OnItem = lambda index: None) -> Result:
         """Search a chunk; `on_spectrum` is told the index of each spectrum before it."""
-        return search_chunk(self._model, self._library, chunk, self._settings, on_spectrum)
+        return search_chunk(
+            self._model, self._structures, chunk, self._settings, self._references, on_spectrum
+        )
 
 
 def search_chunk(
     model: LoadedModel,
-    library: Library,
+    structures: Structures,
     chunk: Chunk,
     settings: SearchSettings,
+    references: list[Molecule] | None = None,
     on_spectrum: OnItem = lambda index: None,
 ) -> Result:
-    """Hold the spectra of a chunk against the structures of a library.
+    """Search the spectra of a chunk.
 
-    A spectrum without a precursor m/z, with no candidate, or none that can be used, is left out.
+    A spectrum without candidates, or with none that can be used, is left out.
     """
     rows: list[dict[str, Any]] = []
     left_out = list(chunk.left_out)
     for index, (number, spectrum) in enumerate(chunk.spectra):
         on_spectrum(index)
         try:
-            found = _search(model, library, number, spectrum, settings)
+            found = _search(model, structures, number, spectrum, chunk, settings, references or [])
         except UNANSWERABLE as error:
             found = f"none of its candidates can be used: {error}"
         if isinstance(found, str):
             left_out.append(LeftOut(number, spectrum.identifier, found))
         else:
             rows += found
-    left_out.sort(key=lambda one: one.spectrum)
-    return Result(chunk.number, chunk.n_spectra, to_table(rows), tuple(left_out))
+    left_out.sort(key=lambda each: each.spectrum)
+    table = to_table(rows, structures.columns)
+    return Result(chunk.number, chunk.n_spectra, table, tuple(left_out))
 
 
 def _search(
     model: LoadedModel,
-    library: Library,
+    structures: Structures,
     number: int,
     spectrum: Spectrum,
+    chunk: Chunk,
     settings: SearchSettings,
+    references: list[Molecule],
 ) -> list[dict[str, Any]] | str:
     """Return the rows of a spectrum, or why there are none."""
-    if spectrum.precursor_mz is None:
-        return NO_PRECURSOR
-    candidates = candidates_of(library, spectrum, spectrum.precursor_mz, settings.ppm)
-    smiles = [text for part in candidates for text in part.smiles.to_pylist()]
-    if not smiles:
-        return f"no candidate within {settings.ppm:g} ppm"
-    found = shortlist(
+    candidates = structures.candidates(spectrum, chunk.targets.get(number), settings.ppm)
+    if isinstance(candidates, str):
+        return candidates
+    best = shortlist(
         model,
         spectrum,
-        smiles,
-        [key for part in candidates for key in part.inchikey14.to_pylist()],
+        candidates.smiles,
+        candidates.inchikey14,
         keep=settings.keep,
-        first_look=settings.first_look,
+        prefilter=settings.prefilter,
         max_error=settings.max_error,
+        references=references,
     )
-    names = [name for part in candidates for name in part.names.to_pylist()]
-    return rows_of(number, spectrum, found, names)
-
-
-def candidates_of(
-    library: Library, spectrum: Spectrum, precursor_mz: float, ppm: float
-) -> list[Candidates]:
-    """Return the structures that could be behind a spectrum's precursor.
-
-    Without an adduct these are neutral ones under the usual adduct of the ion mode, and those
-    with a permanent charge under theirs.
-    """
-    adducts = (
-        [spectrum.adduct]
-        if spectrum.adduct is not None
-        else [default_adduct(spectrum.ion_mode, charge) for charge in _CHARGES_WITHOUT_ADDUCT]
-    )
-    return [library.of_precursor(precursor_mz, adduct, ppm) for adduct in adducts]
+    return rows_of(number, spectrum, best, candidates)
 
 
 def absolute(root: str) -> str:
-    """Return a folder of versions as processes elsewhere find it."""
+    """Return a path as processes elsewhere find it."""
     return root if "://" in root else str(Path(root).absolute())

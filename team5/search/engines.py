@@ -1,4 +1,4 @@
-"""Who does the chunks of a search: processes of this machine, or a Ray cluster."""
+"""Where the chunks of a search are computed: processes of this machine, or a Ray cluster."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import os
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 
 from team5.errors import ConfigError
-from team5.inference.inference import parse_device
+from team5.inference.loading import parse_device
 from team5.search.chunks import Result, Searcher, SearchSettings, Tools
 from team5.search.local import search_here, search_in_processes
 from team5.search.spectra import Chunk
 
 NAMES = ("local", "ray")
+# Fewer are done by the time that further processes have loaded.
+_MIN_CHUNKS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Who does the chunks.
+    """Where chunks are computed.
 
     Attributes
     ----------
@@ -72,7 +75,11 @@ def run(
             n_workers=engine.workers,
             on_gpu=tools.device.startswith("cuda"),
         )
-    n_workers = _n_workers(tools.device) if engine.workers is None else engine.workers
+    n_workers = engine.workers
+    if n_workers is None:
+        first = list(islice(chunks := iter(chunks), _MIN_CHUNKS))
+        n_workers = _n_workers(tools.device) if len(first) == _MIN_CHUNKS else 1
+        chunks = chain(first, chunks)
     if n_workers <= 1:
         return search_here(chunks, make_searcher)
     return search_in_processes(chunks, make_searcher, n_workers)

@@ -1,4 +1,4 @@
-"""A first look that thins long lists of candidates before they are scored in full.
+"""A prefilter that thins long lists of candidates before they are scored in full.
 
 A hundred fragments of at most two cuts and what each cost, without the network, tell for most
 spectra which candidates cannot be among the best; where they tell nothing, nearly all stay.
@@ -22,17 +22,17 @@ from team5.inference.engine import adduct_of
 
 Array = NDArray[Any]
 
-# Shorter lists are scored as quickly as they are looked at.
+# Shorter lists are scored as quickly as they are filtered.
 MIN_CANDIDATES = 256
 _MAX_DEPTH, _MAX_FRAGMENTS = 2, 100
 # Candidates this much below the best tenth go, in shares of the peaks' weight. Chosen on the val
-# queries with candidates from a library: see benchmarks/first_look.py.
+# queries with candidates from a library: see benchmarks/prefilter.py.
 _QUANTILE, _MARGIN = 0.9, 0.04
 _HYDROGEN_COSTS = HYDROGEN_COST * np.abs(HYDROGEN_SHIFTS)
 
 
-def worth_scoring(molecules: Sequence[Molecule], spectrum: Spectrum) -> Array:
-    """Return which of C candidates are worth a full score, shape (C,), bool.
+def promising(molecules: Sequence[Molecule], spectrum: Spectrum) -> Array:
+    """Return which of C candidates are promising enough for a full score, shape (C,), bool.
 
     All of a list shorter than ``MIN_CANDIDATES``. Candidates must be able to form the ion.
     """

@@ -32,7 +32,17 @@ UNANSWERABLE = (MoleculeError, AdductError, SpectrumError)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A structure to be ranked, its name if the file gives one, its place and columns there."""
+    """A structure to be ranked, and what its file says of it.
+
+    Attributes
+    ----------
+    smiles : str
+    name : str or None
+    place : str
+        Where it stands in its file, ``line 3``.
+    columns : dict of str to value
+        Other columns of its file.
+    """
 
     smiles: str
     name: str | None = None
@@ -51,25 +61,33 @@ def read_candidates(
     Parameters
     ----------
     path : str or Path
-        What `team5.data.readers.structures` reads: SMILES lists, tables, SDF, Parquet, packed
-        ones too.
+        What `team5.data.readers.structures.open_structures` reads.
     report : callable, default logs a warning
         Gets a line of text for each structure that is left out.
     parse : callable
-        What tells structures that can be used; a model's own remembers them.
+        Raises for structures that cannot be used; a model's own remembers them.
 
     Raises
     ------
     DataFileNotFoundError
         If there is no such file.
     DataError
-        If it is no such file, or none of its structures can be used.
+        If it is no list of structures, or none of its structures can be used.
     """
+    return [candidate for candidate, _ in iter_candidates(path, report=report, parse=parse)]
+
+
+def iter_candidates(
+    path: str | Path,
+    *,
+    report: Report = log.warning,
+    parse: Callable[[str], Molecule] = parse_smiles,
+) -> Iterator[tuple[Candidate, Molecule]]:
+    """Yield the structures of a file that the model can take; see `read_candidates`."""
     path = Path(path)
     if not path.is_file():
         raise DataFileNotFoundError(f"{path}: no such file. Give a file of SMILES as candidates=.")
-    usable: list[Candidate] = []
-    n_seen = 0
+    n_seen, n_usable = 0, 0
     with open_structures(path) as structures:
         for record in structures.records:
             n_seen += 1
@@ -79,18 +97,18 @@ def read_candidates(
                 continue
             try:
                 smiles = to_smiles(record.text)
-                parse(smiles)
+                molecule = parse(smiles)
             except MoleculeError as error:
                 report(f"{path}, {where}: {error} Left out.")
                 continue
-            usable.append(Candidate(smiles, record.name, where, record.columns))
-    if not usable:
+            n_usable += 1
+            yield Candidate(smiles, record.name, where, record.columns), molecule
+    if not n_usable:
         raise DataError(
             f"{path}: none of its {n_seen:,} structures can be used."
             if n_seen
             else f"{path}: no structures in this file. Give one SMILES per line."
         )
-    return usable
 
 
 def numbered_records(path: str | Path, report: Report) -> Iterator[tuple[str, Record]]:

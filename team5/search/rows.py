@@ -1,4 +1,4 @@
-"""The rows of a result: one for each of the best candidates of a spectrum."""
+"""The rows of answers: one for each of the best candidates of a spectrum."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 from team5.data.spectrum import Spectrum
+from team5.inference.tables import MATCH_COLUMNS, match_row
 from team5.search.shortlist import Shortlist
+from team5.search.structures import CandidateSet
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _PEAK = pa.struct(
     [
@@ -24,52 +26,41 @@ _PEAK = pa.struct(
         ("probability", pa.float64()),
     ]
 )
+ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 # What is the same in all rows of a spectrum.
-OF_SPECTRUM = {
-    "spectrum": pa.int64(),
-    "identifier": pa.string(),
-    "n_candidates": pa.int64(),
-    "n_scored": pa.int64(),
-    "n_unusable": pa.int64(),
-    "precursor_mz": pa.float64(),
-    "collision_energy": pa.string(),
-    "version": pa.string(),
-    "version_hash": pa.string(),
+OF_SPECTRUM: dict[str, type] = {
+    "spectrum": int,
+    "identifier": str,
+    "feature_id": str,
+    "scan": str,
+    "retention_time": float,
+    "n_candidates": int,
+    "n_scored": int,
+    "n_unusable": int,
+    "precursor_mz": float,
+    "collision_energy": str,
+    "version": str,
+    "version_hash": str,
+}
+_IDS = ("spectrum", "identifier", "feature_id", "scan", "retention_time")
+_OF_CANDIDATE: dict[str, type] = {
+    "inchikey14": str,
+    "precursor_mz_calculated": float,
+    "error_ppm": float,
+}
+_COLUMNS = {
+    **{name: OF_SPECTRUM[name] for name in _IDS},
+    **MATCH_COLUMNS,
+    **_OF_CANDIDATE,
+    **OF_SPECTRUM,
 }
 SCHEMA = pa.schema(
-    [
-        ("spectrum", OF_SPECTRUM["spectrum"]),
-        ("identifier", OF_SPECTRUM["identifier"]),
-        ("rank", pa.int64()),
-        ("smiles", pa.string()),
-        ("inchikey14", pa.string()),
-        ("name", pa.string()),
-        ("formula", pa.string()),
-        ("probability", pa.float64()),
-        ("label", pa.bool_()),
-        ("score", pa.float64()),
-        ("explained_intensity", pa.float64()),
-        ("references", pa.string()),
-        ("n_references", pa.int64()),
-        ("n_candidates", OF_SPECTRUM["n_candidates"]),
-        ("n_scored", OF_SPECTRUM["n_scored"]),
-        ("n_unusable", OF_SPECTRUM["n_unusable"]),
-        ("adduct", pa.string()),
-        ("precursor_mz", OF_SPECTRUM["precursor_mz"]),
-        ("precursor_mz_calculated", pa.float64()),
-        ("error_ppm", pa.float64()),
-        ("collision_energy", OF_SPECTRUM["collision_energy"]),
-        ("abstained", pa.string()),
-        ("notes", pa.string()),
-        ("version", OF_SPECTRUM["version"]),
-        ("version_hash", OF_SPECTRUM["version_hash"]),
-        ("peaks", pa.list_(_PEAK)),
-    ]
+    [*((name, ARROW_TYPES[kind]) for name, kind in _COLUMNS.items()), ("peaks", pa.list_(_PEAK))]
 )
 
 
 def rows_of(
-    number: int, spectrum: Spectrum, found: Shortlist, names: Sequence[str | None]
+    number: int, spectrum: Spectrum, best: Shortlist, candidates: CandidateSet
 ) -> list[dict[str, Any]]:
     """Return the rows of one spectrum, best first.
 
@@ -77,43 +68,56 @@ def rows_of(
     ----------
     number : int
         Of the spectrum in its file.
-    names : sequence of str or None
-        Of the candidates, in the order they were given.
+    candidates : CandidateSet
+        What the shortlist was made of.
     """
-    assert spectrum.precursor_mz is not None  # noqa: S101 - its candidates were found by it
-    return [
-        {
-            "spectrum": number,
-            "identifier": spectrum.identifier,
-            "rank": match.rank,
-            "smiles": match.smiles,
-            "inchikey14": key,
-            "name": names[place],
-            "formula": match.formula,
-            "probability": match.probability,
-            "label": match.label,
-            "score": match.score,
-            "explained_intensity": match.explained_intensity,
-            "references": match.references,
-            "n_references": match.n_references,
-            "n_candidates": found.n_candidates,
-            "n_scored": found.n_scored,
-            "n_unusable": found.unusable.total(),
-            "adduct": match.adduct,
-            "precursor_mz": spectrum.precursor_mz,
-            "precursor_mz_calculated": match.precursor_mz,
-            "error_ppm": (spectrum.precursor_mz / match.precursor_mz - 1) * 1e6,
-            "collision_energy": match.collision_energy,
-            "abstained": match.abstained,
-            "notes": "; ".join(match.notes),
-            "version": match.version,
-            "version_hash": match.version_hash,
-            "peaks": [peak.to_dict() for peak in match.peaks],
-        }
-        for match, place, key in zip(found.matches, found.places, found.inchikey14, strict=True)
-    ]
+    measured = spectrum.precursor_mz
+    of_spectrum = {
+        "spectrum": number,
+        **{name: getattr(spectrum, name, None) for name in _IDS[1:]},
+        "n_candidates": best.n_candidates,
+        "n_scored": best.n_scored,
+        "n_unusable": best.unusable.total(),
+        "precursor_mz": measured,
+    }
+    rows = []
+    for match, index, key in zip(best.matches, best.indices, best.inchikey14, strict=True):
+        calculated = match.precursor_mz
+        columns = candidates.columns[index] if candidates.columns else {}
+        rows.append(
+            {
+                **{user_column(name): value for name, value in columns.items()},
+                **match_row(match),
+                **of_spectrum,
+                "name": candidates.names[index],
+                "inchikey14": key,
+                "precursor_mz_calculated": calculated,
+                "error_ppm": None if measured is None else (measured / calculated - 1) * 1e6,
+                "peaks": [peak.to_dict() for peak in match.peaks],
+            }
+        )
+    return rows
 
 
-def to_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """Return rows as a table."""
-    return pa.Table.from_pylist(list(rows), schema=SCHEMA)
+def user_column(name: str) -> str:
+    """Return what a column of the user's list is called among the answers."""
+    return f"{name}_of_list" if name in SCHEMA.names else name
+
+
+def schema_with(columns: pa.Schema) -> pa.Schema:
+    """Return the columns of answers, those of the user's list before the peaks."""
+    users = [field.with_name(user_column(field.name)) for field in columns]
+    return pa.schema([*list(SCHEMA)[:-1], *users, SCHEMA.field("peaks")])
+
+
+def to_table(rows: Sequence[dict[str, Any]], columns: pa.Schema) -> pa.Table:
+    """Return rows as a table; values of a user's column that is text become text."""
+    schema = schema_with(columns)
+    texts = {user_column(field.name) for field in columns if pa.types.is_string(field.type)}
+    return pa.Table.from_pylist(
+        [
+            row | {name: str(row[name]) for name in texts if row.get(name) is not None}
+            for row in rows
+        ],
+        schema=schema,
+    )

@@ -1,12 +1,14 @@
-"""search_file: every spectrum of a file against a library of structures, into one file.
+"""search_file: every spectrum of a file searched among structures, into one file.
 
 from team5.search.search import search_file
+from team5.search.structures import LibraryStructures
 
-search_file("run.mzML", "pubchem.library", "hits.parquet", resume=True)
+search_file("run.mzML", LibraryStructures("pubchem.library"), "hits.parquet", resume=True)
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -19,24 +21,22 @@ from team5.data.conditions import Conditions
 from team5.data.readers import nothing_usable
 from team5.errors import ConfigError, DataError, WorkerError
 from team5.inference.selective import check_max_error
-from team5.library.library import open_library
-from team5.library.manifest import MANIFEST_NAME
 from team5.models.foreign_encoder import ForeignEncoder
 from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
-from team5.runtime.storage import as_path, is_remote, sha256
+from team5.runtime.progress import progress
+from team5.runtime.storage import is_remote, sha256
+from team5.search.checkpoint import Checkpoint, open_checkpoint
 from team5.search.chunks import Result, SearchSettings, Tools, absolute
 from team5.search.engines import Engine, run
-from team5.search.outputs import ENDINGS, write_hits, write_left_out
-from team5.search.parts import Parts, open_parts
-from team5.search.progress import progress
-from team5.search.rows import SCHEMA_VERSION
-from team5.search.spectra import Chunk, Source, SpectraFile, count_reasons, iter_chunks
+from team5.search.rows import SCHEMA_VERSION, schema_with
+from team5.search.spectra import Chunk, LeftOut, Source, SpectraFile, count_reasons, iter_chunks
+from team5.search.structures import LibraryStructures, Structures
+from team5.search.writers import TABLE_ENDINGS, write_hits, write_left_out
 
-# With long lists of candidates a spectrum takes seconds, and what a chunk has is lost when the
-# search is broken off.
+# With long lists of candidates a spectrum takes seconds, and an interrupted search loses what it
+# has of the chunks under way.
 CHUNK_SIZE = 8
-_FOOTER_LENGTH = 8  # bytes at the end of a Parquet file: the length of its footer, and a mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Summary:
     Attributes
     ----------
     n_spectra, n_answered, n_rows : int
-        Spectra of the file, those with hits, and hits.
+        Spectra of the file, those with answers, and rows.
     left_out : Counter
         The other spectra, by reason.
     """
@@ -59,7 +59,7 @@ class Summary:
 
 def search_file(
     spectra: str | Path | Source,
-    library: str | Path,
+    structures: str | Path | Structures,
     output: str | Path,
     *,
     version: str | None = None,
@@ -74,20 +74,22 @@ def search_file(
     resume: bool = False,
     chunk_size: int = CHUNK_SIZE,
     show_progress: bool = False,
+    unusable: Sequence[LeftOut] = (),
 ) -> Summary:
-    """Hold spectra against the structures of a library, and write the best of each to a file.
+    """Search spectra among structures, and write the best of each to a file.
 
-    While it is at work, ``OUTPUT.parts/`` holds what is done as a Parquet dataset; in the end it
-    becomes the output. Memory grows with neither the spectra nor the candidates.
+    While it is at work, ``OUTPUT.parts/`` holds finished chunks as a Parquet dataset; in the end
+    it becomes the output. Memory grows with neither the spectra nor the candidates.
 
     Parameters
     ----------
     spectra : str or Path
         What `team5.data.readers.iter_spectra` reads; or another source of spectra.
-    library : str or Path
-        What `open_library` opens.
+    structures : str, Path or Structures
+        A path is that of a library.
     output : str or Path
-        ``.parquet``, ``.csv`` or ``.jsonl``. Spectra without hits are in ``OUTPUT.left_out.csv``.
+        A file by its ending, one of `TABLE_ENDINGS`. Spectra without answers are in
+        ``OUTPUT.left_out.csv``.
     version, root, device, verify, cache_structures, allow
         As for `load_model`.
     settings : SearchSettings, optional
@@ -96,64 +98,90 @@ def search_file(
     engine : Engine, optional
         All cores of this machine by default.
     resume : bool, default False
-        Go on with a search that was broken off.
+        Resume an interrupted search.
     chunk_size : int
-        Spectra that are done, and kept, together.
+        Spectra that are searched, and kept, together.
     show_progress : bool, default False
         On standard error.
+    unusable : sequence of LeftOut
+        Structures that cannot be used, to be named in ``OUTPUT.left_out.csv`` as well.
 
     Raises
     ------
     ConfigError
-        If there is a search that was broken off and `resume` is false, or it began otherwise.
+        If there is an interrupted search and `resume` is false, or it began otherwise.
     DataError
-        If spectra or library cannot be read, or there is not one spectrum.
+        If spectra or structures cannot be read, or there is not one spectrum.
     WorkerError
-        If a worker ends; what is done is kept.
+        If a worker ends; finished chunks are kept.
     """
+    output = _checked_output(output)
+    source = SpectraFile(spectra) if isinstance(spectra, str | Path) else spectra
+    if isinstance(structures, str | Path):
+        structures = LibraryStructures(absolute(str(structures)))
+    settings, context = settings or SearchSettings(), context or Conditions()
+    tools = make_tools(
+        version, root, device, structures, settings,
+        verify=verify, cache_structures=cache_structures, allow=allow,
+    )  # fmt: skip
+    plan = _plan(source, tools, settings, context, chunk_size)
+    with open_checkpoint(output, plan, resume=resume) as checkpoint:
+        chunks = iter_chunks(source, context, chunk_size)
+        n_chunks = _search(
+            chunks, checkpoint, source, engine or Engine(), tools, settings, show_progress
+        )
+        # None lost, none twice.
+        assert sorted(checkpoint.finished) == list(range(n_chunks))  # noqa: S101
+        if not n_chunks:
+            checkpoint.remove()
+            raise DataError(nothing_usable(source.name, Counter()))
+        if source.identity() != plan["spectra"]:
+            checkpoint.remove()
+            raise DataError(
+                f"{source.name}: has changed while it was searched, so that nothing of it can be "
+                "reported. Search again when it is whole."
+            )
+        left_out = count_reasons(checkpoint.left_out())
+        n_spectra = sum(checkpoint.finished.values())
+        schema = schema_with(structures.columns)
+        n_rows = write_hits(checkpoint.tables(), output, checkpoint.folder, schema)
+        write_left_out([*unusable, *checkpoint.left_out()], output, checkpoint.folder)
+        checkpoint.remove()
+    return Summary(n_spectra, n_spectra - left_out.total(), n_rows, left_out)
+
+
+def _checked_output(output: str | Path) -> Path:
     if is_remote(output):
         raise ConfigError(
             f"output={output}: results are written to a local disk. Copy them when they are whole."
         )
     output = Path(output)
-    if output.suffix.lower() not in ENDINGS:
-        raise ConfigError(f"output={output}: choose one of {', '.join(ENDINGS)}.")
-    source = SpectraFile(spectra) if isinstance(spectra, str | Path) else spectra
-    settings, context = settings or SearchSettings(), context or Conditions()
-    tools = make_tools(
-        version, root, device, library, settings,
-        verify=verify, cache_structures=cache_structures, allow=allow,
-    )  # fmt: skip
-    plan = {
+    if output.suffix.lower() not in TABLE_ENDINGS:
+        raise ConfigError(f"output={output}: choose one of {', '.join(TABLE_ENDINGS)}.")
+    return output
+
+
+def _plan(
+    source: Source,
+    tools: Tools,
+    settings: SearchSettings,
+    context: Conditions,
+    chunk_size: int,
+) -> dict[str, Any]:
+    """Return what decides the answers, as JSON has it."""
+    references = "\n".join(settings.references).encode()
+    return {
         "format": SCHEMA_VERSION,
         "team5": team5.__version__,
         "version": tools.version,
         "version_hash": tools.version_hash,
-        "library": _identity_of_library(library),
+        tools.structures.name: tools.structures.identity(),
         "spectra": source.identity(),
         "conditions": asdict(context),
         **asdict(settings),
+        "references": sha256(references) if references else None,
         "chunk_size": chunk_size,
     }
-    with open_parts(output, plan, resume=resume) as parts:
-        chunks = iter_chunks(source, context, chunk_size)
-        n_chunks = _do(chunks, parts, source, engine or Engine(), tools, settings, show_progress)
-        assert sorted(parts.finished) == list(range(n_chunks))  # noqa: S101 - none lost, none twice
-        if not n_chunks:
-            parts.remove()
-            raise DataError(nothing_usable(source.name, Counter()))
-        if source.identity() != plan["spectra"]:
-            parts.remove()
-            raise DataError(
-                f"{source.name}: has changed while it was searched, so that nothing of it can be "
-                "told. Search again when it is whole."
-            )
-        left_out = count_reasons(parts.left_out())
-        n_spectra = sum(parts.finished.values())
-        n_rows = write_hits(parts.tables(), output, parts.folder)
-        write_left_out(parts.left_out(), output, parts.folder)
-        parts.remove()
-    return Summary(n_spectra, n_spectra - left_out.total(), n_rows, left_out)
 
 
 def iter_results(
@@ -165,7 +193,7 @@ def iter_results(
     engine: Engine,
     chunk_size: int = CHUNK_SIZE,
 ) -> Iterator[Result]:
-    """Yield what each chunk gave, in the order of the spectra."""
+    """Yield the results of chunks in the order of the spectra."""
     early: dict[int, Result] = {}
     wanted = 0
     chunks = iter_chunks(source, context, chunk_size)
@@ -181,15 +209,15 @@ def make_tools(
     version: str | None,
     root: str | Path,
     device: str,
-    library: str | Path,
+    structures: Structures,
     settings: SearchSettings,
     *,
     verify: bool = True,
     cache_structures: bool = True,
     allow: Sequence[str] = (),
 ) -> Tools:
-    """Return what workers load, sure that it is there and can do what is asked."""
-    open_library(library)
+    """Return what workers load, sure that it is there and can do what is wanted."""
+    structures.opened()
     stored = read_version(root, version, verify=verify)
     names = check_allow(allow)
     if (encoder := stored.config.get("encoder")) is not None:
@@ -201,63 +229,49 @@ def make_tools(
         version_hash=stored.version_hash,
         root=absolute(str(root)),
         device=device,
-        library=absolute(str(library)),
+        structures=structures,
         verify=verify,
         cache_structures=cache_structures,
         allow=tuple(names),
     )
 
 
-def _do(
+def _search(
     chunks: Iterator[Chunk],
-    parts: Parts,
+    checkpoint: Checkpoint,
     source: Source,
     engine: Engine,
     tools: Tools,
     settings: SearchSettings,
     show_progress: bool,
 ) -> int:
-    """Do the chunks that are not done yet; return how many there are in all."""
+    """Search the chunks that are not finished; return how many there are in all."""
     n_chunks = 0
 
     def unfinished() -> Iterator[Chunk]:
         nonlocal n_chunks
         for chunk in chunks:
             n_chunks += 1
-            if chunk.number not in parts.finished:
+            if chunk.number not in checkpoint.finished:
                 yield chunk
 
-    before = sum(parts.finished.values())
+    before = sum(checkpoint.finished.values())
+    total = source.count() if show_progress else None
+    if show_progress:
+        counted = "the spectra" if total is None else f"{total:,} spectra"
+        resumed = f", {before:,} done before" if before else ""
+        sys.stderr.write(f"Searching {counted}{resumed}.\n")
     with (
-        progress(source.count, before, show=show_progress) as advance,
+        progress("Searching", total, unit="spectra", done=before, show=show_progress) as job,
         closing(run(unfinished(), engine, tools, settings)) as results,
     ):
         try:
             for result in results:
-                parts.write(result)
-                advance(result.n_spectra)
+                checkpoint.write(result)
+                job.advance(result.n_spectra)
         except WorkerError as error:
             raise WorkerError(
-                f"{error} What is done is kept in {parts.folder}: the same command with "
+                f"{error} What is done is kept in {checkpoint.folder}: the same command with "
                 "resume=true goes on."
             ) from error
     return n_chunks
-
-
-def _identity_of_library(library: str | Path) -> dict[str, Any]:
-    """Return what tells whether a library is the same: of its manifest, or a file's footer.
-
-    Both change with any structure, and are read in no time, from object storage too.
-    """
-    place = as_path(library)
-    try:
-        if not place.is_file():
-            return {"sha256": sha256(place / MANIFEST_NAME)}
-        size = place.stat().st_size
-        with place.open("rb") as file:
-            file.seek(max(0, size - _FOOTER_LENGTH))
-            length = int.from_bytes(file.read(_FOOTER_LENGTH)[:4], "little") + _FOOTER_LENGTH
-            file.seek(max(0, size - length))
-            return {"size": size, "sha256": sha256(file.read())}
-    except OSError as error:
-        raise DataError(f"{library}: cannot be read ({error}). Check your rights.") from error

@@ -1,4 +1,4 @@
-"""The best of many candidates for one spectrum: all are scored, the best are told in full."""
+"""The best of many candidates for one spectrum: all are scored, the best reported in full."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from team5.inference.references import (
     scores_of,
 )
 from team5.inference.results import Match
-from team5.search.prefilter import worth_scoring
+from team5.search.prefilter import promising
 
 # Structures parsed ahead of the scoring, some 10 kB each.
 _PARSED_AT_ONCE = 1_024
-# A first look compares candidates with each other, and needs more of them for it.
-_LOOKED_AT_ONCE = 8_192
+# The prefilter compares candidates with each other, and needs more of them for it.
+_FILTERED_AT_ONCE = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +43,18 @@ class Shortlist:
     ----------
     matches : tuple of Match
         Best first, each with its rank among all that were scored.
-    places : tuple of int
+    indices : tuple of int
         Which of the candidates each match is of.
     inchikey14 : tuple of str
         Of the matches.
     n_candidates, n_scored : int
-        Candidates given, and those that were scored; what a first look thinned out was not.
+        Candidates given, and those that were scored; what the prefilter thinned out was not.
     unusable : Counter
         Candidates that cannot be used, by reason.
     """
 
     matches: tuple[Match, ...]
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     inchikey14: tuple[str, ...]
     n_candidates: int
     n_scored: int
@@ -68,7 +68,7 @@ def shortlist(
     inchikey14: Sequence[str | None],
     *,
     keep: int = 100,
-    first_look: bool = False,
+    prefilter: bool = False,
     max_error: float | None = None,
     references: Sequence[Molecule] = (),
 ) -> Shortlist:
@@ -84,12 +84,14 @@ def shortlist(
     inchikey14 : sequence of str or None, C of them
         First blocks of the InChIKeys; where there is none it is computed.
     keep : int, default 100
-        How many are told in full.
-    first_look : bool, default False
-        Score only those of a long list that are worth it at first sight, see `worth_scoring`.
-        Probabilities then say how a structure stands among these.
+        How many are reported in full.
+    prefilter : bool, default False
+        Score only the promising ones of a long list, see `promising`. Probabilities are then those
+        among these.
     max_error : float, optional
         As for `infer`.
+    references : sequence of Molecule
+        Further ones to compare with, as for `infer`.
 
     Raises
     ------
@@ -100,29 +102,28 @@ def shortlist(
     faults: list[Exception] = []
 
     def usable() -> Iterator[tuple[int, Molecule, str]]:
-        for place, (text, key) in enumerate(zip(smiles, inchikey14, strict=True)):
+        for index, (text, key) in enumerate(zip(smiles, inchikey14, strict=True)):
             try:
                 molecule = model.encodings.parse(text)
                 check_adduct(molecule, adduct_of(spectrum, molecule))
-                yield place, molecule, key or molecule.inchikey14
+                yield index, molecule, key or molecule.inchikey14
             except (MoleculeError, AdductError, SpectrumError) as error:
                 unusable[_REASONS[type(error)]] += 1
                 if not faults:
                     faults.append(error)
 
-    found = usable()
+    candidates = usable()
     field = _Field(model, spectrum, keep)
-    while part := list(islice(found, _LOOKED_AT_ONCE if first_look else _PARSED_AT_ONCE)):
-        if first_look:
-            kept = worth_scoring([molecule for _, molecule, _ in part], spectrum)
-            part = list(compress(part, kept))
-        field.add(part)
+    while some := list(islice(candidates, _FILTERED_AT_ONCE if prefilter else _PARSED_AT_ONCE)):
+        if prefilter:
+            some = list(compress(some, promising([molecule for _, molecule, _ in some], spectrum)))
+        field.add(some)
     if not field.indices:
         raise faults[0]
     matches = field.matches(max_error, references)
     return Shortlist(
         matches=tuple(match for _, match in matches),
-        places=tuple(field.indices[i] for i, _ in matches),
+        indices=tuple(field.indices[i] for i, _ in matches),
         inchikey14=tuple(field.keys[i] for i, _ in matches),
         n_candidates=len(smiles),
         n_scored=len(field.indices),
@@ -133,7 +134,7 @@ def shortlist(
 _REASONS = {
     MoleculeError: "structure not understood, or larger than the model takes",
     AdductError: "lacks the atoms that the adduct loses",
-    SpectrumError: "cannot be held against the spectrum",
+    SpectrumError: "cannot be matched with the spectrum",
 }
 
 

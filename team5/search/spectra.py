@@ -6,8 +6,8 @@ import hashlib
 import mmap
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from team5.data.conditions import Conditions
 from team5.data.readers import iter_spectra
-from team5.data.records import Record
+from team5.data.records import Record, Skipped
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, DataError, DataFileNotFoundError, SpectrumError
 
@@ -57,11 +57,14 @@ class Chunk:
         With their numbers in the file.
     left_out : tuple of LeftOut
         What the reader could not use.
+    targets : dict of int to str
+        SMILES that records carry, by the numbers of their spectra.
     """
 
     number: int
     spectra: tuple[tuple[int, Spectrum], ...]
     left_out: tuple[LeftOut, ...]
+    targets: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def n_spectra(self) -> int:
@@ -98,11 +101,11 @@ class SpectraFile:
         self.name = self.path.name
 
     def entries(self) -> Iterator[Record | str]:
-        skipped = _InOrder()
+        skipped = Skipped()
         for record in iter_spectra(self.path, skipped):
-            yield from skipped.drain()
+            yield from _taken(skipped)
             yield record
-        yield from skipped.drain()
+        yield from _taken(skipped)
 
     def identity(self) -> dict[str, Any]:
         digest = hashlib.sha256()
@@ -135,8 +138,8 @@ class SpectraFile:
         return None
 
 
-class GivenSpectrum:
-    """A single spectrum that was typed."""
+class TypedSpectrum:
+    """A single spectrum, typed by the user."""
 
     name = "spectrum"
 
@@ -158,37 +161,31 @@ def iter_chunks(source: Source, context: Conditions, size: int) -> Iterator[Chun
     """Cut spectra into chunks of `size`, with what they lack of the conditions filled in."""
     numbered = enumerate(source.entries(), start=1)
     number = 0
-    while part := list(islice(numbered, size)):
+    while entries := list(islice(numbered, size)):
+        targets: dict[int, str] = {}
         spectra: list[tuple[int, Spectrum]] = []
         left_out: list[LeftOut] = []
-        for place, entry in part:
+        for index, entry in entries:
             if isinstance(entry, str):
-                left_out.append(LeftOut(place, "", entry))
+                left_out.append(LeftOut(index, "", entry))
                 continue
             try:
-                spectra.append((place, context.fill(entry.spectrum)))
+                spectra.append((index, context.fill(entry.spectrum)))
+                if entry.smiles is not None:
+                    targets[index] = entry.smiles
             except (SpectrumError, AdductError) as error:
-                left_out.append(LeftOut(place, entry.spectrum.identifier, str(error)))
-        yield Chunk(number, tuple(spectra), tuple(left_out))
+                left_out.append(LeftOut(index, entry.spectrum.identifier, str(error)))
+        yield Chunk(number, tuple(spectra), tuple(left_out), targets)
         number += 1
 
 
 def count_reasons(left_out: Iterable[LeftOut]) -> Counter[str]:
     """Count what was left out by reason."""
-    return Counter(one.reason for one in left_out)
+    return Counter(each.reason for each in left_out)
 
 
-class _InOrder(Counter[str]):
-    """Counts reasons, and keeps their order until it is asked for."""
-
-    def __init__(self) -> None:
-        self._waiting: list[str] = []
-        super().__init__()
-
-    def __setitem__(self, reason: str, count: int) -> None:
-        self._waiting += [reason] * (count - self[reason])
-        super().__setitem__(reason, count)
-
-    def drain(self) -> Iterator[str]:
-        waiting, self._waiting = self._waiting, []
-        yield from waiting
+def _taken(skipped: Skipped) -> list[str]:
+    """Return the reasons of records left out since the last call, in order."""
+    reasons = [each.reason for each in skipped.records]
+    skipped.records.clear()
+    return reasons

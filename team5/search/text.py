@@ -22,7 +22,7 @@ def format_hits(
     Parameters
     ----------
     answer : dict
-        One of `team5.search.outputs.by_spectrum`.
+        One of `team5.search.writers.by_spectrum`.
     top : int
         Rows shown.
     width : int, optional
@@ -38,7 +38,7 @@ def format_hits(
             f"{row['probability']:.3f}",
             "yes" if row["label"] else "no",
             f"{row['explained_intensity']:.0%}",
-            f"{row['error_ppm']:+.1f}",
+            "" if row["error_ppm"] is None else f"{row['error_ppm']:+.1f}",
             row["formula"],
             row["name"] or "",
             row["smiles"],
@@ -46,40 +46,42 @@ def format_hits(
         for row in candidates[:top]
     ]
     adducts = " or ".join(dict.fromkeys(row["adduct"] for row in candidates))
+    measured = answer["precursor_mz"]
     lines = [
         f"{answer['identifier'] or 'Spectrum'}: {_counted(answer, len(candidates))}",
         (
-            f"  precursor m/z {answer['precursor_mz']:.4f}, {adducts}, collision energy "
-            f"{answer['collision_energy'] or 'not given'}"
+            f"  precursor m/z {'not given' if measured is None else f'{measured:.4f}'}, {adducts}, "
+            f"collision energy {answer['collision_energy'] or 'not given'}"
         ),
         "",
     ]
     if sketch:
         lines += [*sketch, ""]
     header = _HEADER
-    at = header.index("name")
-    if not any(row[at] for row in rows):
-        header, rows = _without(at, header), [_without(at, row) for row in rows]
+    for name in ("name", "error ppm"):
+        at = header.index(name)
+        if not any(row[at] for row in rows):
+            header, rows = _without(at, header), [_without(at, row) for row in rows]
     lines += to_columns(header, rows, left=_LEFT, width=width)
     if len(candidates) > top:
         lines.append(f"  ... {len(candidates) - top:,} more; output=FILE holds all.")
-    # What is said of all; what is said of one candidate stands in its own row of a file.
-    parted = [row["notes"].split("; ") if row["notes"] else [] for row in candidates]
-    notes = [note for note in parted[0] if all(note in others for others in parted)]
+    # Notes on all; those on one candidate stand in its own row of a file.
+    notes_of = [row["notes"].split("; ") if row["notes"] else [] for row in candidates]
+    notes = [note for note in notes_of[0] if all(note in each for each in notes_of)]
     if candidates[0]["abstained"]:
-        notes.insert(0, f"ABSTAINED: {candidates[0]['abstained']}")
+        notes.insert(0, f"WITHHELD: {candidates[0]['abstained']}")
     lines += ["", *(f"  Note: {note}" for note in notes)]
     lines.append(f"  Model: {answer['version']} ({answer['version_hash']})")
     return "\n".join(lines)
 
 
-def _without(place: int, cells: tuple[str, ...]) -> tuple[str, ...]:
-    return cells[:place] + cells[place + 1 :]
+def _without(index: int, cells: tuple[str, ...]) -> tuple[str, ...]:
+    return cells[:index] + cells[index + 1 :]
 
 
 def _counted(answer: dict[str, Any], n_shown: int) -> str:
     n = answer["n_candidates"]
-    counted = f"{n:,} candidate{'s' if n != 1 else ''} in the library"
+    counted = f"{n:,} candidate{'s' if n != 1 else ''}"
     if answer["n_unusable"]:
         counted += f", {answer['n_unusable']:,} that cannot be used"
     if answer["n_scored"] + answer["n_unusable"] < n:

@@ -24,7 +24,7 @@ from team5.inference.engine import iter_mixed
 from team5.inference.loading import LoadedModel
 from team5.inference.question import Inputs, MoleculeScores, Question, make_questions
 from team5.inference.results import Match, Ranking, Simulation
-from team5.search.batch import ask_ranking, to_ranking
+from team5.search.ranking import ranking_question, to_ranking
 from team5.serving.messages import Answered, Ask, Counted, Fault, Progress, Rank
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class Job:
     def _ask(self) -> list[Question]:
         if isinstance(self.request, Rank):
             spectrum = self.arguments["spectrum"]
-            question, candidates = ask_ranking(
+            question, candidates = ranking_question(
                 self.model,
                 spectrum,
                 self.arguments["candidates"],

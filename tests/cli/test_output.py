@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from team5.cli.output import format_answer, print_answers, write_answers
+from team5.cli.output import format_answer, print_answers
 from team5.errors import ConfigError, StorageError
 from team5.inference.results import ExplainedPeak, Match, Ranking, Simulation
+from team5.search.writers import write_answers
 
 
 def make_match(smiles: str, probability: float, rank: int | None = None, **changes) -> Match:
@@ -183,7 +184,8 @@ def test_files_of_spectra_take_no_matches_and_say_what_does(tmp_path, ending, an
     path = tmp_path / f"a{ending}"
     path.write_text("before")
     said = (
-        rf"{ending} holds simulated spectra, .* one of \.json, \.jsonl, \.csv, \.parquet, or give"
+        rf"{ending} holds simulated spectra, .* one of \.json, \.jsonl, \.csv, \.tsv, "
+        r"\.xlsx, \.parquet, or give"
     )
     with pytest.raises(ConfigError, match=said):
         write_answers(answer, path)
@@ -191,9 +193,11 @@ def test_files_of_spectra_take_no_matches_and_say_what_does(tmp_path, ending, an
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.json.gz", "a.mgf.gz"])
+@pytest.mark.parametrize("name", ["a.xls", "a", "a.json.gz", "a.mgf.gz"])
 def test_unknown_ending_names_the_choices(tmp_path, name):
-    with pytest.raises(ConfigError, match=r"\.json, \.jsonl, \.csv, \.parquet, \.mgf, \.msp"):
+    with pytest.raises(
+        ConfigError, match=r"\.json, \.jsonl, \.csv, \.tsv, \.xlsx, \.parquet, \.mgf, \.msp"
+    ):
         write_answers(SIMULATION, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

@@ -7,10 +7,10 @@ from importlib.machinery import ModuleSpec
 import polars as pl
 import pytest
 
-from team5.cli.output import write_answers
 from team5.errors import ConfigError, MissingExtraError
 from team5.inference.results import ExplainedPeak, Match, Ranking, Simulation
 from team5.inference.tables import to_frame
+from team5.search.writers import write_answers
 
 PEAK = ExplainedPeak(121.0284, 1.0, 121.0284, 0.2, "C7H5O2+", (0, 1, 2), ((2, 3), (4, 5)), 0.4)
 MATCH = Match(

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from team5.cli.output import write_answers
 from team5.constants import MAX_PEAKS
 from team5.errors import Team5Error
 from team5.inference.inference import infer, load_model
+from team5.search.writers import write_answers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = REPOSITORY / "tests/files/checkpoints"

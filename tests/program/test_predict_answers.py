@@ -125,17 +125,20 @@ def test_wrong_input_gets_one_line(registry, monkeypatch, capsys, words, said):
 
 def test_files_are_ranked_from_another_folder(registry, tmp_path):
     spectra = REPOSITORY / "tests/files/massspecgym.mgf"
-    (tmp_path / "structures.smi").write_text("CN1C=NC2=C1C(=O)N(C(=O)N2C)C caffeine\nbad\nCCO\n")
+    isomers = ["CN1C=NC2=C1C(=O)N(C(=O)N2C)C caffeine", "bad", "CCCN1C2=C(NC=N2)C(=O)NC1=O", "CCO"]
+    (tmp_path / "structures.smi").write_text("\n".join(isomers))
     done = call(
         registry, f"spectra={spectra}", "candidates=structures.smi", "output=ranking.jsonl",
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0
     assert "structures.smi, line 2" in done.stderr
-    rankings = [json.loads(line) for line in (tmp_path / "ranking.jsonl").read_text().splitlines()]
-    assert rankings
-    assert all(ranking["names"] == ["caffeine", ""] for ranking in rankings)
-    assert all(sorted(m["rank"] for m in r["matches"]) == [1, 2] for r in rankings)
+    answers = [json.loads(line) for line in (tmp_path / "ranking.jsonl").read_text().splitlines()]
+    assert answers
+    for answer in answers:
+        candidates = answer["candidates"]
+        assert {each["name"] for each in candidates} == {"caffeine", None}
+        assert [each["rank"] for each in candidates] == [1, 2]
 
 
 @pytest.mark.parametrize("ending", [".mgf", ".msp"])
@@ -173,10 +176,12 @@ def test_what_sigterm_ends_leaves_no_half_written_file(registry, tmp_path):
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     begun = time.monotonic()
-    while not list(tmp_path.glob(".ranking*")):
+    while not list(tmp_path.glob("ranking.csv.parts/part-*")):
         assert running.poll() is None
         assert time.monotonic() - begun < 120
         time.sleep(0.05)
     running.terminate()
     assert running.wait(timeout=60) == 143
-    assert {path.name for path in tmp_path.iterdir()} == {"many.mgf", "structures.smi"}
+    # What is done stays, to be resumed.
+    expected = {"many.mgf", "structures.smi", "ranking.csv.parts"}
+    assert {path.name for path in tmp_path.iterdir()} == expected

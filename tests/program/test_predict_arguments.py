@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import runpy
 import sys
 import types
 from pathlib import Path
@@ -49,23 +50,11 @@ class Library:
             return a_match(smiles)
         return [a_match(text, rank) for rank, text in enumerate(smiles, start=1)]
 
-    def make_questions(self, model, given, parse):
-        how = {"max_error": given.max_error, "references": given.references}
-        found = self.infer(model, None, given.smiles, spectra=given.spectra, **how)
-        return [types.SimpleNamespace(answers=lambda model: found)], True
-
 
 @pytest.fixture
 def library(monkeypatch) -> Library:
     library = Library()
-    # Before it is replaced below, as it imports what is replaced.
-    importlib.import_module("team5.search.batch")
     monkeypatch.setitem(sys.modules, "team5.inference.inference", library)
-    monkeypatch.setattr("team5.search.batch.make_questions", library.make_questions)
-    monkeypatch.setattr(
-        "team5.search.batch.infer",
-        lambda model, smiles, **how: library.infer(model, None, smiles, **how),
-    )
     return library
 
 
@@ -124,7 +113,6 @@ def test_settings_reach_the_library_as_typed(predict, library):
         "device": "cuda:1",
         "root": "my models (1)",
         "verify": False,
-        "cache_structures": False,
         "allow": [],
     }
     assert library.asked[0][3] == {
@@ -140,7 +128,7 @@ def test_settings_reach_the_library_as_typed(predict, library):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "nothing is asked"),
+        ((), "no query given"),
         (("spectra=a.mgf", "smiles=CCO"), "spectra= asks about a file, smiles about one"),
         (("spectra=a.mgf", "candidates=a.smi", *PEAKS), "intensities, mzs about one"),
         (("smiles=CCO", "candidates=a.smi"), "both name structures"),
@@ -149,7 +137,7 @@ def test_settings_reach_the_library_as_typed(predict, library):
         (("smiles=CCO", "top=0"), "top=0: give the number of rows"),
         (("smiles=CCO", "top=many"), "top=many: give the number of rows"),
         (("smiles=CCO", "verify=maybe"), "verify=maybe: choose true or false"),
-        (("smiles=CCO", "output=a.xlsx"), "Choose one of .json, .jsonl, .csv, .parquet"),
+        (("smiles=CCO", "output=a.xls"), "Choose one of .json, .jsonl, .csv, .tsv, .xlsx"),
         (("smiles=CCO", "output=nowhere/a.csv"), "there is no folder nowhere"),
     ],
 )
@@ -181,6 +169,19 @@ def test_what_the_library_refuses_is_said_in_its_words(predict, capsys, words, s
 
 
 @pytest.fixture
+def search(monkeypatch):
+    """Call predict.py with the small version of the tests and nothing replaced."""
+
+    def call(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["predict.py", *words, *SMALL])
+        with pytest.raises(SystemExit) as exited:
+            runpy.run_path(str(REPOSITORY / "predict.py"), run_name="__main__")
+        return exited.value.code
+
+    return call
+
+
+@pytest.fixture
 def files(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     spectrum = "BEGIN IONS\nTITLE={}\nPEPMASS=47.0491\n{}\n47.0491 100\nEND IONS\n"
@@ -189,38 +190,44 @@ def files(tmp_path, monkeypatch) -> Path:
         spectrum.format("a", "CHARGE=1+") + empty + spectrum.format("c", "CHARGE=1+")
     )
     (tmp_path / "library.mgf").write_text(spectrum.format("a", "SMILES=CCO"))
-    (tmp_path / "structures.smi").write_text("CCO ethanol\nnonsense\nC=C\n")
+    (tmp_path / "structures.smi").write_text("CCO ethanol\nnonsense\nOCC\nC=C\n")
     return tmp_path
 
 
-def test_files_are_ranked_and_what_was_left_out_is_told_on_stderr(predict, files, capsys):
-    assert predict("spectra=queries.mgf", "candidates=structures.smi", "output=a.csv") == 0
+SMALL = (f"checkpoints_root={REPOSITORY / 'tests/files/checkpoints'}", "cache_structures=false")
+
+
+def test_files_are_ranked_and_what_was_left_out_is_told_on_stderr(search, files, capsys):
+    assert search("spectra=queries.mgf", "candidates=structures.smi", "output=a.csv") == 0
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "structures.smi, line 2" in printed.err
-    assert "queries.mgf, spectrum 2" in printed.err
-    assert printed.err.endswith("2 answered, 2 reported as left out, written to a.csv.\n")
+    assert printed.err.endswith("2 of 3 spectra answered, 4 rows written to a.csv.\n")
     rows = (files / "a.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * 2
+    left_out = (files / "a.csv.left_out.csv").read_text().splitlines()
+    assert left_out[1].startswith(',"structures.smi, line 2",')
+    assert left_out[2].startswith("2,")
 
 
-def test_file_of_structures_is_ranked_for_one_spectrum(predict, files, capsys):
-    assert predict("candidates=structures.smi", *PEAKS, "format=json") == 0
-    ranking = json.loads(capsys.readouterr().out)
-    assert [match["smiles"] for match in ranking["matches"]] == ["CCO", "C=C"]
+def test_file_of_structures_is_ranked_for_one_spectrum(search, files, capsys):
+    assert search("candidates=structures.smi", *PEAKS, "format=json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    # Without a precursor all could be behind the spectrum.
+    assert {each["smiles"] for each in answer["candidates"]} == {"CCO", "OCC", "C=C"}
+    assert [each["rank"] for each in answer["candidates"]] == [1, 2, 3]
 
 
-def test_spectra_of_a_library_are_matched_with_their_structures(predict, files, capsys):
-    assert predict("spectra=library.mgf", "format=json") == 0
-    (ranking,) = json.loads(capsys.readouterr().out)
-    assert (ranking["identifier"], ranking["matches"][0]["smiles"]) == ("a", "CCO")
+def test_spectra_of_a_library_are_matched_with_their_structures(search, files, capsys):
+    assert search("spectra=library.mgf", "format=json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["identifier"], answer["candidates"][0]["smiles"]) == ("a", "CCO")
 
 
-def test_nothing_answered_is_a_failed_run(predict, files, capsys):
-    assert predict("spectra=queries.mgf", "output=a.json") == 1
-    printed = capsys.readouterr()
-    assert printed.err.endswith("0 answered, 3 reported as left out.\n")
-    assert not (files / "a.json").exists()
+def test_nothing_answered_is_a_failed_run(search, files, capsys):
+    assert search("spectra=queries.mgf", "output=a.json") == 1
+    assert capsys.readouterr().err.endswith("0 of 3 spectra answered.\n")
+    assert json.loads((files / "a.json").read_text()) == []
 
 
 def test_missing_file_is_named(predict, files, capsys):

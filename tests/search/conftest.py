@@ -8,6 +8,7 @@ from team5.data.demo import demo_molecules
 from team5.library.build import build_library
 from team5.registry.export import read_version
 from team5.search.chunks import SearchSettings, Tools
+from team5.search.structures import LibraryStructures
 from tests.search.spectra_files import write_mgf
 
 SMALL_VERSION = Path(__file__).resolve().parents[1] / "files/checkpoints"
@@ -35,7 +36,7 @@ def tools(library) -> Tools:
         stored.version_hash,
         str(SMALL_VERSION),
         "cpu",
-        library,
+        LibraryStructures(library),
         cache_structures=False,
     )
 

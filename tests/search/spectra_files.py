@@ -12,7 +12,7 @@ FAULTS = {
     "": "no precursor m/z",
     "PEPMASS=51.5\nADDUCT=[M+H]+\n": "no candidate within 10 ppm",
     "PEPMASS=181.05\nMSLEVEL=1\n": "not MS2",
-    "PEPMASS=181.05\nADDUCT=nonsense\n": "adduct",
+    "PEPMASS=181.05\nMSLEVEL=3\n": "not MS2",
 }
 
 

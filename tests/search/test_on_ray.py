@@ -10,6 +10,7 @@ from team5.data.conditions import Conditions
 from team5.errors import DataError
 from team5.search.engines import Engine, run
 from team5.search.spectra import SpectraFile, iter_chunks
+from team5.search.structures import LibraryStructures
 from tests.search.spectra_files import write_mgf
 
 ray = pytest.importorskip("ray", reason='needs the extra: pip install "team5[ray]"')
@@ -61,6 +62,6 @@ def test_a_worker_killed_in_the_middle_loses_nothing(cluster, tmp_path, tools, s
 
 
 def test_what_an_actor_cannot_load_is_told_as_it_is(cluster, spectra, tools, settings, tmp_path):
-    elsewhere = dataclasses.replace(tools, library=str(tmp_path / "none"))
+    elsewhere = dataclasses.replace(tools, structures=LibraryStructures(str(tmp_path / "none")))
     with pytest.raises(DataError, match="no such folder"):
         list(results(Engine("ray", 2), spectra, elsewhere, settings))

@@ -127,7 +127,7 @@ def test_one_spectrum_as_it_is_typed(library):
         library, "mzs=[138.0662,110.0713]", "intensities=[100,60]", "precursor_mz=195.0877",
         "adduct=[M+H]+", "top=1",
     ))  # fmt: skip
-    assert done.stdout.startswith("Spectrum: 2 candidates in the library\n"), done.stderr
+    assert done.stdout.startswith("Spectrum: 2 candidates\n"), done.stderr
     assert "caffeine" in done.stdout
     assert "... 1 more" in done.stdout
 
@@ -142,9 +142,9 @@ def test_one_spectrum_as_it_is_typed(library):
         (["library=L", "mzs=[1]", "intensities=[1]"], "add precursor_mz="),
         (["library=L", "mzs=[1]", "precursor_mz=1"], "library= needs a spectrum"),
         (["library=L", "spectra=a.mgf", "resume=true"], "add output="),
-        (["smiles=C", "resume=true"], "add library= and output="),
+        (["smiles=C", "resume=true"], "add spectra= and output="),
         (["library=L", "spectra=a.mgf", "resume=1"], "choose true or false"),
-        (["library=L", "spectra=a.mgf", "first_look=100"], "choose true or false"),
+        (["library=L", "spectra=a.mgf", "prefilter=100"], "choose true or false"),
         (["library=L", "spectra=a.mgf", "ppm=-1"], "ppm=-1: give the half-width"),
         (["library=L", "spectra=a.mgf", "ppm=null"], "ppm=None: give the half-width"),
         (["library=L", "spectra=a.mgf", "keep=0"], "keep=0: give a number"),
@@ -157,7 +157,7 @@ def test_one_spectrum_as_it_is_typed(library):
             ["library=L", "spectra=F", "engine=ray", "engine.address=127.0.0.1:1"],
             "no Ray at engine.address=127.0.0.1:1",
         ),
-        (["library=L", "spectra=F", "output=hits.json"], "Choose one of .parquet, .csv, .jsonl"),
+        (["library=L", "spectra=F", "output=hits.txt"], "Choose one of .json, .jsonl, .csv, .tsv"),
         (["library=L", "spectra=F", "output=s3://b/hits.parquet"], "written to a local disk"),
         (["library=none", "spectra=F"], "none: no such folder"),
         (["library=L", "spectra=F", "max_error=0.1"], "max_error= needs a version that stores"),

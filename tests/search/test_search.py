@@ -12,19 +12,21 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from team5.data.conditions import Conditions
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, DataError
 from team5.inference.inference import load_model
 from team5.library.library import open_library
-from team5.search.batch import Conditions, rank_candidates
-from team5.search.chunks import SearchSettings, candidates_of, search_chunk
+from team5.search.checkpoint import Checkpoint, checkpoint_folder, open_checkpoint
+from team5.search.chunks import SearchSettings, search_chunk
 from team5.search.engines import Engine, run
 from team5.search.local import without_spectrum
-from team5.search.outputs import left_out_path
-from team5.search.parts import Parts, open_parts, parts_folder
+from team5.search.ranking import rank_candidates
 from team5.search.reading import Candidate
 from team5.search.search import search_file
-from team5.search.spectra import GivenSpectrum, SpectraFile, iter_chunks
+from team5.search.spectra import SpectraFile, TypedSpectrum, iter_chunks
+from team5.search.structures import LibraryStructures
+from team5.search.writers import left_out_path
 from tests.search.conftest import SMALL_VERSION
 from tests.search.spectra_files import FAULTS, write_mgf
 
@@ -62,15 +64,11 @@ def test_every_spectrum_has_hits_or_a_reason(whole, spectra):
 
 def test_rows_are_those_of_ranking_the_candidates_of_the_window(whole, spectra, library):
     model = load_model(root=SMALL_VERSION, device="cpu")
-    opened = open_library(library)
+    opened = LibraryStructures(library).opened()
     (chunk,) = iter_chunks(SpectraFile(spectra), Conditions(), 100)
     rows = hits(whole)
     for number, spectrum in chunk.spectra[:6]:
-        smiles = [
-            text
-            for part in candidates_of(opened, spectrum, spectrum.precursor_mz, 10.0)
-            for text in part.smiles.to_pylist()
-        ]
+        smiles = opened.candidates(spectrum, None, 10.0).smiles
         ranking = rank_candidates(model, spectrum, [Candidate(text) for text in smiles])
         ours = [row for row in rows if row["spectrum"] == number]
         assert [row["rank"] for row in ours] == list(range(1, min(5, len(smiles)) + 1))
@@ -122,7 +120,7 @@ class BrokenOffError(Exception):
 
 def break_off(spectra, library, output, monkeypatch, after: int) -> None:
     """Search until some parts are written, then end as by an exception."""
-    write = Parts.write
+    write = Checkpoint.write
 
     def write_some(self, result):
         if len(self.finished) == after:
@@ -130,7 +128,7 @@ def break_off(spectra, library, output, monkeypatch, after: int) -> None:
         write(self, result)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Parts, "write", write_some)
+        patch.setattr(Checkpoint, "write", write_some)
         with pytest.raises(BrokenOffError):
             search(spectra, library, output)
 
@@ -141,7 +139,7 @@ def test_what_is_done_can_be_read_while_it_is_at_work(
     output = tmp_path / "hits.parquet"
     break_off(spectra, library, output, monkeypatch, after=2)
     assert not output.exists()
-    done = ds.dataset(parts_folder(output), format="parquet").to_table().to_pylist()
+    done = ds.dataset(checkpoint_folder(output), format="parquet").to_table().to_pylist()
     assert done == [row for row in hits(whole) if row["spectrum"] <= 16]
 
 
@@ -152,7 +150,7 @@ def test_a_search_goes_on_where_it_was(whole, spectra, library, tmp_path, monkey
     assert hits(output) == hits(whole)
     assert left_out_path(output).read_text() == left_out_path(whole).read_text()
     assert (summary.n_spectra, summary.n_answered) == (40, 35)
-    assert not parts_folder(output).exists()
+    assert not checkpoint_folder(output).exists()
 
 
 def test_parts_are_not_taken_up_unasked(spectra, library, tmp_path, monkeypatch):
@@ -167,7 +165,7 @@ def test_a_search_that_did_nothing_yet_is_begun_anew_unasked(
 ):
     output = tmp_path / "hits.parquet"
     break_off(spectra, library, output, monkeypatch, after=0)
-    assert parts_folder(output).exists()
+    assert checkpoint_folder(output).exists()
     search(spectra, library, output)
     assert hits(output) == hits(whole)
 
@@ -192,7 +190,7 @@ def test_resume_begins_where_there_is_nothing_to_go_on_with(whole, spectra, libr
 def test_parts_without_their_plan_are_never_taken_up(spectra, library, tmp_path, monkeypatch):
     output = tmp_path / "hits.parquet"
     break_off(spectra, library, output, monkeypatch, after=1)
-    (parts_folder(output) / "_plan.json").unlink()
+    (checkpoint_folder(output) / "_plan.json").unlink()
     for resume in (False, True):
         with pytest.raises(ConfigError, match=r"parts of a search and not its plan.*Remove"):
             search(spectra, library, output, resume=resume)
@@ -200,10 +198,10 @@ def test_parts_without_their_plan_are_never_taken_up(spectra, library, tmp_path,
 
 def test_parts_go_in_one_step_and_what_is_left_of_them_is_swept(whole, spectra, library, tmp_path):
     output = tmp_path / "hits.parquet"
-    with open_parts(output, {"plan": "A"}, resume=False) as parts:
+    with open_checkpoint(output, {"plan": "A"}, resume=False) as parts:
         parts.remove()
         # Another search begins while this one holds the lock of what it removed.
-        with open_parts(output, {"plan": "B"}, resume=False) as others:
+        with open_checkpoint(output, {"plan": "B"}, resume=False) as others:
             assert others.finished == {}
     rest = tmp_path / ".hits.parquet.parts.removed.1"
     rest.mkdir()
@@ -217,18 +215,18 @@ def test_spectra_that_change_while_they_are_searched_are_noticed(
 ):
     path = tmp_path / "run.mgf"
     path.write_bytes(spectra.read_bytes())
-    write = Parts.write
+    write = Checkpoint.write
 
     def change_then_write(self, result):
         path.write_bytes(spectra.read_bytes() + b"\n")
         write(self, result)
 
-    monkeypatch.setattr(Parts, "write", change_then_write)
+    monkeypatch.setattr(Checkpoint, "write", change_then_write)
     output = tmp_path / "hits.parquet"
     with pytest.raises(DataError, match=r"changed while it was searched.*Search again"):
         search(path, library, output)
     assert not output.exists()
-    assert not parts_folder(output).exists()
+    assert not checkpoint_folder(output).exists()
 
 
 def test_a_pipe_of_spectra_is_refused(library, tmp_path):
@@ -241,9 +239,9 @@ def test_a_pipe_of_spectra_is_refused(library, tmp_path):
 def test_two_searches_do_not_write_to_one_output(spectra, library, tmp_path):
     output = tmp_path / "hits.parquet"
     with (
-        open_parts(output, {"a": 1}, resume=False),
+        open_checkpoint(output, {"a": 1}, resume=False),
         pytest.raises(OSError, match="another search is at work"),
-        open_parts(output, {"a": 1}, resume=True),
+        open_checkpoint(output, {"a": 1}, resume=True),
     ):
         pass
 
@@ -251,7 +249,7 @@ def test_two_searches_do_not_write_to_one_output(spectra, library, tmp_path):
 def test_a_damaged_part_is_named(spectra, library, tmp_path, monkeypatch):
     output = tmp_path / "hits.parquet"
     break_off(spectra, library, output, monkeypatch, after=2)
-    part = sorted(parts_folder(output).glob("part-*"))[1]
+    part = sorted(checkpoint_folder(output).glob("part-*"))[1]
     part.write_bytes(part.read_bytes()[:-20])
     with pytest.raises(DataError, match=rf"{part.name}: damaged.*Remove this file"):
         search(spectra, library, output, resume=True)
@@ -272,7 +270,7 @@ def test_a_file_without_spectra_is_an_error(library, tmp_path):
     path.write_text("")
     with pytest.raises(DataError, match="no spectra"):
         search(path, library, tmp_path / "hits.parquet")
-    assert not parts_folder(tmp_path / "hits.parquet").exists()
+    assert not checkpoint_folder(tmp_path / "hits.parquet").exists()
 
 
 def test_a_library_on_object_storage_is_the_same_library(whole, spectra, library, tmp_path):
@@ -312,21 +310,19 @@ def test_a_spectrum_that_ends_its_worker_is_left_out_with_the_reason(spectra):
 
 
 def test_what_a_worker_cannot_load_is_told_as_it_is(spectra, tools, settings, tmp_path):
-    elsewhere = dataclasses.replace(tools, library=str(tmp_path / "none"))
+    elsewhere = dataclasses.replace(tools, structures=LibraryStructures(str(tmp_path / "none")))
     chunks = iter_chunks(SpectraFile(spectra), Conditions(), 4)
     with pytest.raises(DataError, match="no such folder"):
         list(run(chunks, Engine(workers=2), elsewhere, settings))
 
 
 def test_a_structure_without_adduct_is_looked_for_by_ion_mode_and_charge(library):
-    opened = open_library(library)
-    asked = Spectrum([58.065], [1.0], precursor_mz=195.0877, ion_mode="positive")
-    found = [
-        c for part in candidates_of(opened, asked, 195.0877, 10.0) for c in part.smiles.to_pylist()
-    ]
-    assert found == opened.of_precursor(195.0877, "[M+H]+").smiles.to_pylist()
+    opened = LibraryStructures(library).opened()
+    spectrum = Spectrum([58.065], [1.0], precursor_mz=195.0877, ion_mode="positive")
+    smiles = opened.candidates(spectrum, None, 10.0).smiles
+    assert smiles == open_library(library).of_precursor(195.0877, "[M+H]+").smiles.to_pylist()
     model = load_model(root=SMALL_VERSION, device="cpu")
-    chunk = next(iter_chunks(GivenSpectrum(asked), Conditions(), 1))
+    chunk = next(iter_chunks(TypedSpectrum(spectrum), Conditions(), 1))
     rows = search_chunk(model, opened, chunk, SearchSettings()).table.to_pylist()
     assert {row["adduct"] for row in rows} == {"[M+H]+"}
     assert all("adduct [M+H]+ assumed" in row["notes"] for row in rows)

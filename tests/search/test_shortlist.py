@@ -9,8 +9,8 @@ from team5.chemistry.molecule import parse_smiles
 from team5.data.spectrum import Spectrum
 from team5.errors import MoleculeError
 from team5.inference.inference import load_model
-from team5.search.batch import rank_candidates
-from team5.search.prefilter import worth_scoring
+from team5.search.prefilter import promising
+from team5.search.ranking import rank_candidates
 from team5.search.reading import Candidate
 from team5.search.shortlist import shortlist
 from tests.library.structures import many_smiles
@@ -46,7 +46,7 @@ def check_same(model, asked, candidates, *, keep=1_000, max_error=None):
     )
     expected = ranked.best_first[:keep]
     assert len(found.matches) == min(keep, len(candidates))
-    assert [candidates[place] for place in found.places] == [m.smiles for m in found.matches]
+    assert [candidates[place] for place in found.indices] == [m.smiles for m in found.matches]
     for ours, theirs in zip(found.matches, expected, strict=True):
         assert dataclasses.replace(ours, rank=theirs.rank) == theirs
     assert [match.rank for match in found.matches] == list(range(1, len(expected) + 1))
@@ -110,14 +110,14 @@ def test_candidates_none_of_which_can_be_used_are_an_error(model):
         shortlist(model, spectrum(), ["C1CC", "C" * 200], [None, None])
 
 
-def test_a_first_look_leaves_what_is_worth_a_score(model):
+def test_a_prefilter_leaves_what_is_worth_a_score(model):
     candidates = [smiles for smiles in many_smiles(4_000) if parse_smiles(smiles).charge == 0][:300]
     asked = spectrum(adduct="[M+H]+")
     molecules = [parse_smiles(smiles) for smiles in candidates]
-    worth = worth_scoring(molecules, asked)
+    worth = promising(molecules, asked)
     assert 0 < worth.sum() < len(candidates)
     chosen = [smiles for smiles, is_worth in zip(candidates, worth, strict=True) if is_worth]
-    found = shortlist(model, asked, candidates, [None] * 300, keep=20, first_look=True)
+    found = shortlist(model, asked, candidates, [None] * 300, keep=20, prefilter=True)
     expected = shortlist(model, asked, chosen, [None] * len(chosen), keep=20)
     assert found.matches == expected.matches
     assert (found.n_candidates, found.n_scored) == (300, len(chosen))

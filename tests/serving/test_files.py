@@ -9,7 +9,8 @@ from base64 import b64encode
 import pytest
 
 from team5.inference.inference import infer
-from team5.search.batch import rank_file
+from team5.search.ranking import rank_candidates
+from team5.search.reading import numbered_records, read_candidates
 from tests.serving.conftest import INTENSITIES, MZS, REPOSITORY, SMILES, TOLERANCE
 from tests.serving.test_predict import same
 
@@ -24,11 +25,15 @@ def lines_of(answer):
 
 
 @pytest.mark.parametrize("name", ["massspecgym.mgf", "msdial.msp", "two_scans.mzML"])
-def test_rankings_are_those_of_rank_file(name, server, model, tmp_path):
+def test_rankings_are_those_of_each_spectrum(name, server, model, tmp_path):
     structures = tmp_path / "candidates.smi"
     structures.write_text(CANDIDATES)
     left_out = []
-    expected = list(rank_file(model, FILES / name, structures, report=left_out.append))
+    candidates = read_candidates(structures, report=left_out.append)
+    expected = [
+        rank_candidates(model, record.spectrum, candidates, report=left_out.append)
+        for _, record in numbered_records(FILES / name, left_out.append)
+    ]
     lines = lines_of(
         server.http.post(
             "/rank/file",

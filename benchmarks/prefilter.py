@@ -1,10 +1,10 @@
-"""What the first look costs in recall and saves in time, on queries with candidates of a library.
+"""What the prefilter costs in recall and saves in time, on queries with candidates of a library.
 
-    python benchmarks/first_look.py QUERIES.parquet LIBRARY [version=v0.2] [queries=80]
+    python benchmarks/prefilter.py QUERIES.parquet LIBRARY [version=v0.2] [queries=80]
 
 The library is a Parquet file with smiles, inchikey14 and exact_mass sorted by mass, or one built by
 ``python -m team5.library build``. Of each query whose 10 ppm window holds long enough a list, the
-true structure among them, all candidates are scored in full, and again those that the first look
+true structure among them, all candidates are scored in full, and again those that the prefilter
 keeps. Exits with 1 when fewer than 0.995 of the true structures among the first 20 stay there.
 """
 
@@ -26,7 +26,7 @@ from team5.inference.encodings import EncodingCache
 from team5.inference.engine import iter_scores
 from team5.inference.inference import load_model
 from team5.library.library import open_library
-from team5.search.prefilter import MIN_CANDIDATES, worth_scoring
+from team5.search.prefilter import MIN_CANDIDATES, promising
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RECALL = 0.995
@@ -35,7 +35,7 @@ MAX_CANDIDATES = 600  # scored of one query, drawn by seed
 
 
 def main() -> int:
-    """Score with and without the first look and print what it keeps."""
+    """Score with and without the prefilter and print what it keeps."""
     torch.set_num_threads(1)
     words = [word for word in sys.argv[1:] if "=" not in word]
     options = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
@@ -64,7 +64,7 @@ def main() -> int:
             scores[scored.index] = scored.scores[0]
         full_s = time.perf_counter() - began
         began = time.perf_counter()
-        kept = worth_scoring(molecules, spectrum)
+        kept = promising(molecules, spectrum)
         look_s = time.perf_counter() - began
         kept_shares.append(kept.mean())
         ratios.append(full_s / (look_s + kept.mean() * full_s))

@@ -8,8 +8,6 @@ from typing import IO
 from team5.chemistry.adducts import parse_adduct
 from team5.inference.results import Simulation
 
-SPECTRUM_ENDINGS = (".mgf", ".msp")
-
 
 def write_mgf(simulation: Simulation, file: IO[str]) -> None:
     """Write a spectrum as the next ion block of an MGF file, with all digits it has."""

@@ -1,4 +1,4 @@
-"""The folder of a search that is not finished: its plan, and a Parquet file of each chunk done.
+"""The checkpoint of a search: a folder with its plan and a Parquet file of each finished chunk.
 
 ``hits.parquet.parts/`` can be read at any time as a Parquet dataset; files that begin with ``_`` or
 ``.`` do not belong to it, as is the custom there.
@@ -32,8 +32,8 @@ _LEFT_OUT = b"team5.left_out"
 _N_SPECTRA = b"team5.n_spectra"
 
 
-class Parts:
-    """Chunks that are done, each whole or absent; made by `open_parts`.
+class Checkpoint:
+    """Finished chunks, each whole or absent; made by `open_checkpoint`.
 
     Attributes
     ----------
@@ -50,14 +50,14 @@ class Parts:
         }
 
     def write(self, result: Result) -> None:
-        """Keep a chunk that is done.
+        """Keep a finished chunk.
 
         Raises
         ------
         StorageError
             If it cannot be written.
         """
-        left_out = [[one.spectrum, one.identifier, one.reason] for one in result.left_out]
+        left_out = [[each.spectrum, each.identifier, each.reason] for each in result.left_out]
         table = result.table.replace_schema_metadata(
             {_LEFT_OUT: json.dumps(left_out), _N_SPECTRA: str(result.n_spectra)}
         )
@@ -78,10 +78,10 @@ class Parts:
         for number in sorted(self.finished):
             with _damage(self._path(number)):
                 metadata = pq.read_metadata(self._path(number)).metadata
-            yield from (LeftOut(*one) for one in json.loads(metadata[_LEFT_OUT]))
+            yield from (LeftOut(*each) for each in json.loads(metadata[_LEFT_OUT]))
 
     def remove(self) -> None:
-        """Remove all of it, for others in one step: no search finds half of another's parts."""
+        """Remove all of it, for others in one step: no search finds half of another's."""
         trash = self.folder.with_name(f"{_trash(self.folder)}{os.getpid()}")
         with storage_errors(self.folder):
             self.folder.rename(trash)
@@ -96,14 +96,14 @@ def _trash(folder: Path) -> str:
     return f".{folder.name}.removed."
 
 
-def parts_folder(output: Path) -> Path:
+def checkpoint_folder(output: Path) -> Path:
     """Return where the chunks of an output file are kept."""
     return output.with_name(f"{output.name}.parts")
 
 
 @contextmanager
-def open_parts(output: Path, plan: Mapping[str, Any], *, resume: bool) -> Iterator[Parts]:
-    """Begin a search, or go on with one.
+def open_checkpoint(output: Path, plan: Mapping[str, Any], *, resume: bool) -> Iterator[Checkpoint]:
+    """Begin a search, or resume one.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def open_parts(output: Path, plan: Mapping[str, Any], *, resume: bool) -> Iterat
     plan : mapping
         What decides the result, as JSON knows it.
     resume : bool
-        Go on where there is something to go on with.
+        Resume where there is something to resume.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def open_parts(output: Path, plan: Mapping[str, Any], *, resume: bool) -> Iterat
     StorageError
         If the folder cannot be written, or another search is at work there.
     """
-    folder = parts_folder(output)
+    folder = checkpoint_folder(output)
     remedy = f"Remove {folder} to begin anew."
     if folder.is_file():
         raise ConfigError(f"{folder} is a file, where the search would keep what is done. {remedy}")
@@ -129,7 +129,7 @@ def open_parts(output: Path, plan: Mapping[str, Any], *, resume: bool) -> Iterat
         folder.mkdir(exist_ok=True)
     with _locked(folder):
         path = folder / _PLAN
-        if not Parts(folder).finished:
+        if not Checkpoint(folder).finished:
             with storage_errors(folder):
                 for old in folder.parent.glob(f"{glob.escape(_trash(folder))}*"):
                     shutil.rmtree(old, ignore_errors=True)
@@ -146,25 +146,25 @@ def open_parts(output: Path, plan: Mapping[str, Any], *, resume: bool) -> Iterat
                 f"{folder} holds a search that began otherwise: {'; '.join(changed)}. Give what "
                 f"it began with, or another output=. {remedy}"
             )
-        yield Parts(folder)
+        yield Checkpoint(folder)
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return in words what differs between two plans."""
-    found = []
+    differences = []
     for key in [*now, *(key for key in before if key not in now)]:
         old, new = before.get(key), now.get(key)
         if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
             inner = [name for name in new if old.get(name) != new[name]]
-            found += [f"{key} {name} was {old.get(name)}, is {new[name]}" for name in inner]
+            differences += [f"{key} {name} was {old.get(name)}, is {new[name]}" for name in inner]
         else:
-            found.append(f"{key} was {_said(old)}, is {_said(new)}")
-    return found
+            differences.append(f"{key} was {_shown(old)}, is {_shown(new)}")
+    return differences
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "not given" if value is None else str(value)
 
 

@@ -1,14 +1,16 @@
-"""Files in, answers out; a rule stands in for `infer`, so that every fault can be brought about."""
+"""Structures and spectra of files, and rankings by a rule that can bring about every fault."""
 
 import types
 
 import pytest
 
 from team5.chemistry.molecule import parse_smiles
+from team5.data.conditions import Conditions
+from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, DataError, DataFileNotFoundError
 from team5.inference.results import Match
-from team5.search.batch import Conditions, match_file, rank_candidates, rank_file
-from team5.search.reading import Candidate, read_candidates
+from team5.search.ranking import rank_candidates
+from team5.search.reading import Candidate, numbered_records, read_candidates
 
 
 def judge(smiles: str, spectrum) -> Match:
@@ -23,10 +25,6 @@ def judge(smiles: str, spectrum) -> Match:
     )  # fmt: skip
 
 
-def infer(model, smiles, *, spectra, max_error=None, references=None):
-    return judge(smiles, spectra[0])
-
-
 def make_questions(model, given, parse=parse_smiles):
     answers = [judge(text, given.spectra[0]) for text in given.smiles]
     return [types.SimpleNamespace(answers=lambda model: answers)], True
@@ -34,8 +32,7 @@ def make_questions(model, given, parse=parse_smiles):
 
 @pytest.fixture(autouse=True)
 def rule(monkeypatch):
-    monkeypatch.setattr("team5.search.batch.infer", infer)
-    monkeypatch.setattr("team5.search.batch.make_questions", make_questions)
+    monkeypatch.setattr("team5.search.ranking.make_questions", make_questions)
 
 
 MODEL = types.SimpleNamespace(tokenizer=None, encodings=types.SimpleNamespace(parse=parse_smiles))
@@ -64,7 +61,7 @@ def spectra_file(tmp_path):
         ("a.smi", "\ufeffCCO ethanol\nC1=CC=CC=C1"),
         ("a.csv", "id,SMILES,formula\nethanol,CCO,C2H6O\n,C1=CC=CC=C1,C6H6\n"),
         ("a.csv", '"name","smiles"\n"ethanol","CCO"\n\n"","C1=CC=CC=C1"\n'),
-        ("a.tsv", "smiles\tname\nCCO\tethanol\nC1=CC=CC=C1\n"),
+        ("a.tsv", "smiles\tname\nCCO\tethanol\nC1=CC=CC=C1\t\n"),
     ],
 )
 def test_candidates_are_read_from_every_text_format(tmp_path, name, text):
@@ -122,89 +119,51 @@ def test_missing_candidates_file_is_named(tmp_path):
         read_candidates(tmp_path / "none.smi")
 
 
-def test_all_candidates_are_ranked_for_every_spectrum_that_can_be_read(tmp_path, spectra_file):
-    (tmp_path / "a.smi").write_text("CCO\nbad\nCCCCCC\n")
+def test_columns_of_the_list_are_kept(tmp_path):
+    (tmp_path / "a.csv").write_text("smiles,name,CAS,logP\nCCO,ethanol,64-17-5,\n")
+    (candidate,) = read_candidates(tmp_path / "a.csv")
+    assert candidate.columns == {"CAS": "64-17-5", "logP": None}
+
+
+def test_context_fills_what_a_spectrum_lacks_and_nothing_else(spectra_file):
+    _, record = next(numbered_records(spectra_file, lambda text: None))
+    filled = Conditions(collision_energy="35 eV", precursor_mz=99.0).fill(record.spectrum)
+    assert filled.collision_energy == "35 eV"
+    assert filled.precursor_mz == pytest.approx(47.0491)
+
+
+def test_spectra_that_cannot_be_read_are_reported_with_their_numbers(spectra_file):
     reported = []
-    rankings = list(rank_file(MODEL, spectra_file, tmp_path / "a.smi", report=reported.append))
-    assert [ranking.identifier for ranking in rankings] == ["a", "c"]
-    assert [[m.smiles for m in ranking.matches] for ranking in rankings] == [["CCO", "CCCCCC"]] * 2
-    assert len(reported) == 2
-    assert "line 2" in reported[0]
-    assert "queries.mgf, spectrum 2:" in reported[1]
+    records = list(numbered_records(spectra_file, reported.append))
+    assert [record.spectrum.identifier for _, record in records] == ["a", "c"]
+    assert len(reported) == 1
+    assert "queries.mgf, spectrum 2:" in reported[0]
 
 
-def test_spectra_are_answered_one_by_one(tmp_path, spectra_file):
-    (tmp_path / "a.smi").write_text("CCO\n")
-    rankings = rank_file(MODEL, spectra_file, tmp_path / "a.smi", report=lambda text: None)
-    assert next(rankings).identifier == "a"
-
-
-def test_context_fills_what_a_spectrum_lacks_and_nothing_else(tmp_path, spectra_file):
-    (tmp_path / "a.smi").write_text("CCO\n")
-    context = Conditions(collision_energy="35 eV", precursor_mz=99.0)
-    ranking = next(rank_file(MODEL, spectra_file, tmp_path / "a.smi", context=context))
-    assert ranking.matches[0].collision_energy == "35 eV"
-    assert ranking.matches[0].precursor_mz == pytest.approx(47.0491)
-
-
-def test_candidate_that_cannot_be_judged_is_left_out_of_that_ranking(tmp_path):
-    (tmp_path / "q.mgf").write_text(mgf(GOOD.format("a") + "\nADDUCT=[M+Na]+"))
-    (tmp_path / "a.smi").write_text("CCO\nCCN\nCCC\n")
+def test_candidate_that_cannot_be_judged_is_left_out_of_that_ranking():
+    spectrum = Spectrum([29.0386, 47.0491], [40, 100], identifier="a", adduct="[M+Na]+")
+    listed = [Candidate(text, None, f"line {i}") for i, text in enumerate(("CCO", "CCN", "CCC"), 1)]
     reported = []
-    (ranking,) = rank_file(
-        MODEL, tmp_path / "q.mgf", tmp_path / "a.smi",
-        context=Conditions(adduct="[M+Na]+"), report=reported.append,
-    )  # fmt: skip
+    ranking = rank_candidates(MODEL, spectrum, listed, report=reported.append)
     assert [match.smiles for match in ranking.matches] == ["CCO", "CCC"]
     assert len(reported) == 1
-    assert "spectrum 1, candidate at line 2: CCN: does not take" in reported[0]
+    assert "candidate at line 2: CCN: does not take" in reported[0]
 
 
-def test_ranking_carries_the_names_of_the_candidates_it_holds(tmp_path):
-    (tmp_path / "q.mgf").write_text(mgf(GOOD.format("a")))
-    (tmp_path / "a.smi").write_text("CCO ethanol\nbad one\nCCC\n")
-    (ranking,) = rank_file(MODEL, tmp_path / "q.mgf", tmp_path / "a.smi", report=lambda text: None)
-    assert ranking.names == ("ethanol", "")
-    (tmp_path / "b.smi").write_text("CCO\nCCC\n")
-    assert next(rank_file(MODEL, tmp_path / "q.mgf", tmp_path / "b.smi")).names == ()
+def test_ranking_carries_the_names_of_the_candidates_it_holds():
+    spectrum = Spectrum([47.0491], [1.0])
+    named = [Candidate("CCO", "ethanol"), Candidate("CCC")]
+    assert rank_candidates(MODEL, spectrum, named).names == ("ethanol", "")
+    assert rank_candidates(MODEL, spectrum, [Candidate("CCO"), Candidate("CCC")]).names == ()
 
 
-def test_spectrum_for_which_nothing_can_be_judged_is_left_out(tmp_path, spectra_file):
-    (tmp_path / "a.smi").write_text("CCN\n")
-    reported = []
-    context = Conditions(adduct="[M+Na]+")
-    rankings = rank_file(
-        MODEL, spectra_file, tmp_path / "a.smi", context=context, report=reported.append
-    )
-    assert list(rankings) == []
-    assert len(reported) == 3
-
-
-def test_single_candidate_at_fault_is_an_error(spectra_file):
-    from team5.data.spectrum import Spectrum
-
+def test_single_candidate_at_fault_is_an_error():
     spectrum = Spectrum([47.0], [1.0], adduct="[M+Na]+")
     with pytest.raises(AdductError):
         rank_candidates(MODEL, spectrum, [Candidate("CCN")])
 
 
-def test_records_are_matched_with_their_own_structures(tmp_path):
-    path = tmp_path / "library.mgf"
-    path.write_text(
-        mgf(GOOD.format("a") + "\nSMILES=CCO", GOOD.format("b"), GOOD.format("c") + "\nSMILES=CCC")
-        .replace("29.0386 40\n47.0491 100\nSMILES", "SMILES")
-        .replace("SMILES=CCO", "SMILES=CCO\n47.0491 100")
-        .replace("SMILES=CCC", "SMILES=CCC\n47.0491 100")
-    )
-    reported = []
-    rankings = list(match_file(MODEL, path, report=reported.append))
-    assert [(r.identifier, r.matches[0].smiles) for r in rankings] == [("a", "CCO"), ("c", "CCC")]
-    assert len(reported) == 1
-    assert "spectrum 2: no SMILES" in reported[0]
-
-
 def test_file_without_a_usable_spectrum_is_an_error(tmp_path):
     (tmp_path / "q.mgf").write_text(mgf("TITLE=b\nPEPMASS=47.0491\nCHARGE=1+"))
-    (tmp_path / "a.smi").write_text("CCO\n")
     with pytest.raises(DataError, match=r"q\.mgf"):
-        list(rank_file(MODEL, tmp_path / "q.mgf", tmp_path / "a.smi", report=lambda text: None))
+        list(numbered_records(tmp_path / "q.mgf", lambda text: None))

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from team5.cli.output import write_answers
 from team5.data.readers import read_spectra
 from team5.errors import StorageError
 from team5.inference.results import Simulation
+from team5.search.writers import write_answers
 
 ETHANOL = Simulation(
     smiles="CCO",

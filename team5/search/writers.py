@@ -1,0 +1,372 @@
+"""Answers as files by their ending: tables, JSON, and simulated spectra for other programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from team5.errors import ConfigError
+from team5.inference.results import Answer, Simulation
+from team5.inference.tables import MATCH_COLUMNS, SIMULATION_COLUMNS, table_rows
+from team5.runtime.storage import put_in_place, storage_errors, write_whole, writing_whole
+from team5.search.rows import ARROW_TYPES, OF_SPECTRUM
+from team5.search.spectra import LeftOut
+from team5.search.spectrum_files import write_mgf, write_msp
+
+Tables = Iterable[pa.Table]
+
+# Rows with their peaks in memory before they become a row group.
+_GROUP_BYTES = 32 << 20
+_STAGED = "_output"  # no part to those who read the workplace as a dataset
+_MAX_XLSX_ROWS = 1_048_576
+# What spreadsheets take for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_hits(tables: Tables, path: Path, workplace: Path, schema: pa.Schema) -> int:
+    """Write the rows of a search to a file by its ending; it is there whole or not at all.
+
+    Parameters
+    ----------
+    tables : iterable of pyarrow.Table
+        All rows of a spectrum in one of them.
+    path : Path
+        Takes the place of what was there; without rows it is an empty table. A row per candidate,
+        or, as JSON, a value per spectrum. Text and spreadsheets have the m/z and formulas of
+        explained peaks only.
+    workplace : Path
+        A folder on the same disk, where the file is until it is whole.
+    schema : pyarrow.Schema
+        Of the tables.
+
+    Returns
+    -------
+    int
+        How many rows there were.
+
+    Raises
+    ------
+    ConfigError
+        If a spreadsheet cannot hold so many rows.
+    StorageError
+        If it cannot be written; what was there before is untouched.
+    """
+    staged = workplace / _STAGED
+    counted = _Counted(tables)
+    with storage_errors(path):
+        ending = path.suffix.lower()
+        if ending in _JSON:
+            _JSON[ending](by_spectrum(counted), staged)
+        else:
+            _TABLES[ending](counted, staged, schema)
+        put_in_place(staged, path)
+    return counted.n_rows
+
+
+def left_out_path(path: Path) -> Path:
+    """Return the file next to an output that names the spectra without answers."""
+    return path.with_name(f"{path.name}.left_out.csv")
+
+
+def write_left_out(left_out: Iterable[LeftOut], output: Path, workplace: Path) -> None:
+    """Write what was left out, and why, next to an output; no file where nothing was."""
+    path = left_out_path(output)
+    staged = workplace / _STAGED
+    with storage_errors(path):
+        with _open_text(staged) as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["spectrum", "identifier", "reason"])
+            n_rows = 0
+            for each in left_out:
+                cells = each.spectrum or "", each.identifier, each.reason
+                rows.writerow([_cell(cell) for cell in cells])
+                n_rows += 1
+        if n_rows:
+            put_in_place(staged, path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def by_spectrum(tables: Tables) -> Iterator[dict[str, Any]]:
+    """Yield what tables hold as one value for each spectrum, its candidates best first."""
+    for table in tables:
+        for _, rows in groupby(table.to_pylist(), key=itemgetter("spectrum")):
+            candidates = list(rows)
+            yield {
+                **{name: candidates[0][name] for name in OF_SPECTRUM},
+                "candidates": [
+                    {name: value for name, value in row.items() if name not in OF_SPECTRUM}
+                    for row in candidates
+                ],
+            }
+
+
+def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
+    """Write answers of `infer` to a file as they come; it is there whole or not at all.
+
+    JSON holds whole answers; tables a row per candidate, or per peak of a simulated spectrum;
+    ``.mgf`` and ``.msp`` simulated spectra only.
+
+    Returns
+    -------
+    int
+        How many answers there were; with none, no file is written.
+
+    Raises
+    ------
+    ConfigError
+        If the file's ending is none of these, or one for other answers.
+    StorageError
+        If the file cannot be written; what was there before is untouched.
+    """
+    path = check_output_path(path)
+    is_one = isinstance(answers, Answer)
+    every = iter([answers] if isinstance(answers, Answer) else answers)
+    first = next(every, None)
+    if first is None:
+        return 0
+    count = 0
+
+    def checked() -> Iterator[Answer]:
+        nonlocal count
+        for answer in chain([first], every):
+            check_output_kind(path, is_simulation=isinstance(answer, Simulation))
+            count += 1
+            yield answer
+
+    with writing_whole(path) as staged, storage_errors(path):
+        _write_answers(checked(), staged, path.suffix.lower(), first, is_one)
+    return count
+
+
+def _write_answers(
+    answers: Iterator[Answer], staged: Path, ending: str, first: Answer, is_one: bool
+) -> None:
+    if ending in _SPECTRA:
+        with _open_text(staged) as file:
+            for answer in answers:
+                _SPECTRA[ending](answer, file)  # type: ignore[arg-type]  # they are checked
+    elif ending == ".json" and is_one:
+        _write_jsonl((answer.to_dict() for answer in answers), staged)
+    elif ending in _JSON:
+        _JSON[ending]((answer.to_dict() for answer in answers), staged)
+    else:
+        columns = SIMULATION_COLUMNS if isinstance(first, Simulation) else MATCH_COLUMNS
+        schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
+        tables = (pa.Table.from_pylist(list(table_rows(each)), schema=schema) for each in answers)
+        _TABLES[ending](tables, staged, schema)
+
+
+def check_output_path(
+    path: str | Path,
+    read_from: Iterable[str | None] = (),
+    versions: str | None = None,
+    endings: Iterable[str] | None = None,
+) -> Path:
+    """Return the path of an output file, sure of its ending and its folder.
+
+    Raises
+    ------
+    ConfigError
+        If its ending is none of ``endings`` (by default those that answers are written with),
+        there is no such folder, or it is one of the files that are read, or lies among the
+        ``versions``.
+    """
+    path = Path(path)
+    allowed = tuple(ENDINGS if endings is None else endings)
+    choices = ", ".join(allowed)
+    if path.suffix.lower() not in allowed:
+        ending = f"ending {path.suffix!r}" if path.suffix else "no ending"
+        raise ConfigError(f"output={path} has {ending}. Choose one of {choices}.")
+    if path.is_dir():
+        raise ConfigError(f"output={path} is a folder. Name a file, ending in one of {choices}.")
+    if not path.parent.is_dir():
+        raise ConfigError(f"output={path}: there is no folder {path.parent}. Make it first.")
+    for source in read_from:
+        if source is not None and os.path.realpath(source) == os.path.realpath(path):
+            raise ConfigError(f"output={path} is also read from. Choose another name.")
+    real = Path(os.path.realpath(path))
+    if versions is not None and real.is_relative_to(os.path.realpath(versions)):
+        raise ConfigError(
+            f"output={path} lies in {versions}/, where versions are kept. Choose another folder."
+        )
+    return real  # a link stays one, its target is replaced
+
+
+def check_output_kind(path: str | Path, *, is_simulation: bool) -> None:
+    """Be sure that a file with this ending holds such answers.
+
+    Raises
+    ------
+    ConfigError
+        If it holds spectra and the answers are matches or rankings.
+    """
+    ending = Path(path).suffix.lower()
+    if ending in _SPECTRA and not is_simulation:
+        raise ConfigError(
+            f"output={path}: {ending} holds simulated spectra, not matches or rankings. Choose one "
+            f"of {', '.join(TABLE_ENDINGS)}, or give structures alone to simulate them.",
+            argument="output",
+        )
+
+
+def write_json_file(value: object, path: str | Path) -> None:
+    """Write a value as a JSON file, whole or not at all; errors are those of `write_text_file`."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    write_text_file(text, path, endings=(".json",))
+
+
+def write_text_file(text: str, path: str | Path, *, endings: Iterable[str]) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises
+    ------
+    ConfigError
+        If the path is no file that can be written, or has another ending.
+    StorageError
+        If the folder cannot be written or the disk is full.
+    """
+    path = check_output_path(path, endings=endings)
+    with storage_errors(path):
+        write_whole(path, text.encode())
+
+
+def to_json(value: Mapping[str, Any]) -> str:
+    """Return an answer as JSON on one line."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+class _Counted:
+    """Tables that are counted as they pass."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self.n_rows = 0
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        for table in self._tables:
+            self.n_rows += len(table)
+            yield table
+
+
+def _write_parquet(tables: Tables, path: Path, schema: pa.Schema) -> None:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for group in _groups(tables):
+            writer.write_table(group, row_group_size=len(group))
+
+
+def _groups(tables: Tables) -> Iterator[pa.Table]:
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(each.nbytes for each in waiting) >= _GROUP_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if rest := [each for each in waiting if len(each)]:
+        yield pa.concat_tables(rest)
+
+
+def _write_csv(tables: Tables, path: Path, schema: pa.Schema, delimiter: str = ",") -> None:
+    with _open_text(path) as file:
+        rows = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        rows.writerow([_cell(name) for name in _flat_names(schema)])
+        for row in _flat_rows(tables):
+            rows.writerow([_cell(value) for value in row.values()])
+
+
+def _write_tsv(tables: Tables, path: Path, schema: pa.Schema) -> None:
+    _write_csv(tables, path, schema, "\t")
+
+
+def _write_xlsx(tables: Tables, path: Path, schema: pa.Schema) -> None:
+    import xlsxwriter  # here to start quickly
+
+    plain = {"strings_to_formulas": False, "strings_to_urls": False, "constant_memory": True}
+    with xlsxwriter.Workbook(str(path), plain) as book:
+        sheet = book.add_worksheet("answers")
+        sheet.write_row(0, 0, _flat_names(schema), book.add_format({"bold": True}))
+        sheet.freeze_panes(1, 0)
+        for number, row in enumerate(_flat_rows(tables), start=1):
+            if number >= _MAX_XLSX_ROWS:
+                raise ConfigError(
+                    f".xlsx holds at most {_MAX_XLSX_ROWS:,} rows. Choose .parquet or .csv, or a "
+                    "smaller keep=.",
+                    argument="output",
+                )
+            sheet.write_row(number, 0, list(row.values()))
+
+
+def _write_json(values: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Write a list with one value to a line, so that long lists stream and compare well."""
+    with _open_text(path) as file:
+        before = "[\n"
+        for value in values:
+            file.write(before + to_json(value))
+            before = ",\n"
+        file.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def _write_jsonl(values: Iterable[Mapping[str, Any]], path: Path) -> None:
+    with _open_text(path) as file:
+        file.writelines(f"{to_json(value)}\n" for value in values)
+
+
+def _flat_names(schema: pa.Schema) -> list[str]:
+    return ["explained_peaks" if name == "peaks" else name for name in schema.names]
+
+
+def _flat_rows(tables: Tables) -> Iterator[dict[str, Any]]:
+    """Yield rows of text and numbers: of the explained peaks their m/z and formulas."""
+    for table in tables:
+        for row in table.to_pylist():
+            if "peaks" in row:
+                row["peaks"] = " ".join(f"{p['mz']:.4f}:{p['formula']}" for p in row["peaks"])
+            yield row
+
+
+def _cell(value: Any) -> Any:
+    """Return a cell of a text table, none of which a spreadsheet takes for a formula."""
+    if isinstance(value, bool):
+        return json.dumps(value)  # as JSON and most table readers write it, not Python's "True"
+    if isinstance(value, str) and value.startswith(_FORMULA) and not _is_number(value):
+        return f"'{value}"
+    return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _open_text(path: Path) -> IO[str]:
+    return path.open("w", encoding="utf-8", newline="")
+
+
+_TABLES: dict[str, Callable[[Tables, Path, pa.Schema], None]] = {
+    ".csv": _write_csv,
+    ".tsv": _write_tsv,
+    ".xlsx": _write_xlsx,
+    ".parquet": _write_parquet,
+}
+_JSON: dict[str, Callable[[Iterable[Mapping[str, Any]], Path], None]] = {
+    ".json": _write_json,
+    ".jsonl": _write_jsonl,
+}
+_SPECTRA: dict[str, Callable[[Simulation, IO[str]], None]] = {
+    ".mgf": write_mgf,
+    ".msp": write_msp,
+}
+TABLE_ENDINGS = (*_JSON, *_TABLES)
+ENDINGS = (*TABLE_ENDINGS, *_SPECTRA)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import multiprocessing
+import random
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import httpx
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 _FORM = "multipart/form-data; boundary=x"
@@ -65,10 +75,10 @@ ATTACKS = {
     "2,000 explained peaks for 5,000 structures": Attack(
         "/predict", lambda: _ranking(ASPIRIN, 5000, 121.0284), (200, 413)
     ),
-    "400,000 spectra": Attack(
-        "/spectra/read", lambda: _form(b"BEGIN IONS\n50 1\nEND IONS\n" * 400_000), (422,), _FORM
+    "390,000 spectra": Attack(
+        "/spectra/read", lambda: _form(b"BEGIN IONS\n50 1\nEND IONS\n" * 390_000), (422,), _FORM
     ),
-    "five million candidates": Attack(
+    "three million candidates": Attack(
         "/rank/file", lambda: json.dumps(
             {"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "C\n" * 3_300_000}
         ).encode(),
@@ -83,3 +93,128 @@ ATTACKS = {
         "/draw", lambda: json.dumps({"smiles": ".".join(["C"] * 1000)}).encode(), (200, 422)
     ),
 }  # fmt: skip
+
+_PULSE_S = 0.02
+# Until memory is looked at again after an attack.
+_REST_S = 20.0
+
+
+def processes_mb(pid: int) -> list[float]:
+    """Return what a process and all it has started hold in memory, shared pages in shares."""
+    held, pids = [], [pid]
+    while pids:
+        folder = Path(f"/proc/{pids.pop(0)}")
+        try:
+            rollup = (folder / "smaps_rollup").read_text().splitlines()
+            held.append(sum(int(one.split()[1]) for one in rollup if one.startswith("Pss:")) / 1000)
+            for children in folder.glob("task/*/children"):
+                pids += map(int, children.read_text().split())
+        except (OSError, ValueError):
+            continue  # it has just ended
+    return held
+
+
+def _measure_pulse(url: str, results: Connection) -> None:
+    """Ask whether a server is alive until told to stop; send the longest time without an answer."""
+    longest_s, last = 0.0, time.monotonic()
+    with httpx.Client(base_url=url, timeout=120) as http:
+        while not results.poll(_PULSE_S):
+            http.get("/health/live").raise_for_status()
+            now = time.monotonic()
+            longest_s, last = max(longest_s, now - last), now
+    results.send(longest_s)
+
+
+async def attack(
+    url: str,
+    pid: int,
+    questions: list[dict[str, Any]],
+    *,
+    n_clients: int,
+    n_hostile: int,
+    seconds: float,
+) -> tuple[list[tuple[int, bytes]], dict[str, Any]]:
+    """Let clients ask while others attack; return what each question was answered, and figures."""
+    bodies = {name: one.make_body() for name, one in ATTACKS.items()}
+    async with httpx.AsyncClient(base_url=url, timeout=120) as http:  # start what is slow to start
+        for name in ("a form that is one header", "a drawing of 1,000 parts"):
+            kind = {"content-type": ATTACKS[name].content_type}
+            await http.post(ATTACKS[name].path, content=bodies[name], headers=kind)
+        for question in questions:
+            await http.post("/predict", json=question)
+    memory = [sum(processes_mb(pid))]
+    answers: list[tuple[int, bytes]] = []
+    statuses: Counter[int] = Counter()
+    n_later, lost, unexpected = 0, [], []
+    until = time.monotonic() + seconds
+
+    async def client(number: int) -> None:
+        nonlocal n_later
+        rng = random.Random(number)
+        async with httpx.AsyncClient(base_url=url, timeout=300) as http:
+            while time.monotonic() < until:
+                index = rng.randrange(len(questions))
+                try:
+                    answer = await http.post("/predict", json=questions[index])
+                except httpx.HTTPError as error:
+                    lost.append(f"{type(error).__name__}: {error}")
+                    continue
+                if answer.status_code in (429, 503) and "retry-after" in answer.headers:
+                    n_later += 1
+                    await asyncio.sleep(min(float(answer.headers["retry-after"]), 2))
+                elif answer.status_code == 200:
+                    answers.append((index, answer.content))
+                else:
+                    lost.append(f"{answer.status_code}: {answer.text[:200]}")
+
+    async def attacker(number: int) -> None:
+        rng = random.Random(number)
+        async with httpx.AsyncClient(base_url=url, timeout=300) as http:
+            while time.monotonic() < until:
+                name = rng.choice(list(ATTACKS))
+                one = ATTACKS[name]
+                kind = {"content-type": one.content_type}
+                try:
+                    answer = await http.post(one.path, content=bodies[name], headers=kind)
+                except httpx.HTTPError as error:
+                    unexpected.append(f"{name}: {type(error).__name__}: {error}")
+                    continue
+                statuses[answer.status_code] += 1
+                if answer.status_code not in (*one.statuses, 429, 503):
+                    unexpected.append(f"{name}: {answer.status_code}: {answer.text[:200]}")
+
+    async def watch() -> None:
+        while True:
+            memory.append(sum(await asyncio.to_thread(processes_mb, pid)))
+            await asyncio.sleep(0.5)
+
+    ours, theirs = multiprocessing.Pipe()
+    pulse = multiprocessing.get_context("spawn").Process(target=_measure_pulse, args=(url, theirs))
+    pulse.start()
+    watching = asyncio.create_task(watch())
+    attackers = [asyncio.create_task(attacker(number)) for number in range(n_hostile)]
+    await asyncio.gather(*map(client, range(n_clients)))
+    for task in attackers:
+        task.cancel()  # and with it what the server does for them
+    await asyncio.gather(*attackers, return_exceptions=True)
+    ours.send("stop")
+    longest_s = await asyncio.to_thread(ours.recv)
+    pulse.join()
+    await asyncio.sleep(_REST_S)
+    watching.cancel()
+    return answers, {
+        "longest_silence_s": round(longest_s, 3),
+        "memory_mb_start": round(memory[0]),
+        "memory_mb_highest": round(max(memory)),
+        "memory_mb_end": round(memory[-1]),
+        "memory_mb_end_by_process": [round(one) for one in processes_mb(pid)],
+        "answers": len(answers),
+        "answers_lost": len(lost),
+        "told_to_come_back": n_later,
+        "attacks": dict(sorted(statuses.items())),
+        "unexpected": len(unexpected),
+        "server_errors": sum(
+            n for status, n in statuses.items() if status >= 500 and status != 503
+        ),
+        "first_faults": [*lost[:3], *unexpected[:3]],
+    }

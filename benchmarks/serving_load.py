@@ -7,6 +7,10 @@ sizes, one in ten of them wrong on purpose. Every answer is compared with that o
 same pairs are scored directly, in the same number of threads. Prints one JSON object; the exit code
 is 1 if an answer was lost, mixed up or a 5xx.
 
+With ``--hostile`` two more clients send what nobody should (`serving_attack`), and the longest time
+without an answer of /health/live is printed, the memory of all of the server's processes at the
+start, at its highest and at the end, and how many answers were lost or wrong.
+
 Clients, server and worker share the machine: where it has no core for each, or other work to do,
 ``throughput_ratio`` suffers, and ``throughput_ratio_per_cpu_s`` (the worker's processor time
 against that of direct inference) says what batching itself costs or gains.
@@ -30,6 +34,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from serving_attack import attack
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Of probabilities and intensities; sums in float32 depend on what shares a batch.
@@ -191,6 +196,54 @@ async def load(
     return answers, latencies, statuses, time.perf_counter() - started, memory, lost
 
 
+def answer_directly(
+    root: str, questions: list[dict[str, Any]]
+) -> tuple[list[Any], list[tuple[float, float]]]:
+    """Return what `infer` answers, and the seconds and processor seconds of each question."""
+    from team5.inference.inference import infer, load_model
+
+    model = load_model(root=root, device="cpu")
+    infer(model, None, "CCO", [47.0], [1.0])  # what the first call compiles is not counted
+    expected, spent = [], []
+    for question in questions:
+        began, began_cpu = time.perf_counter(), time.process_time()
+        found = infer(model, None, **question)
+        plain = [one.to_dict() for one in found] if isinstance(found, list) else found.to_dict()
+        if isinstance(plain, list):  # the server lists what no structure can give once
+            for one in plain[1:]:
+                if one["impossible_mzs"] and one["impossible_mzs"] == plain[0]["impossible_mzs"]:
+                    one["impossible_mzs"] = None
+        text = json.dumps(plain)
+        spent.append((time.perf_counter() - began, time.process_time() - began_cpu))
+        expected.append(json.loads(text))
+    return expected, spent
+
+
+def run_attack(given: argparse.Namespace, questions: list[dict[str, Any]]) -> int:
+    """Attack a server while others ask, and print what was measured."""
+    server = Server(given.root, given.settings)
+    try:
+        answers, result = asyncio.run(
+            attack(
+                server.url,
+                server.process.pid,
+                questions,
+                n_clients=given.clients,
+                n_hostile=2,
+                seconds=given.seconds,
+            )
+        )
+    finally:
+        result_code = server.close()
+    expected, _ = answer_directly(given.root, questions)
+    differences = [difference(json.loads(text), expected[index]) for index, text in answers]
+    result["answers_wrong"] = sum(one > TOLERANCE for one in differences)
+    result["exit_code"] = result_code
+    print(json.dumps(result, indent=1))
+    faults = ("answers_lost", "answers_wrong", "unexpected", "server_errors")
+    return int(any(result[name] for name in faults))
+
+
 def main() -> int:
     """Run the load and print what was measured."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -199,10 +252,13 @@ def main() -> int:
     parser.add_argument("--questions", type=int, default=200, help="different ones")
     parser.add_argument("--root", default="checkpoints")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hostile", action="store_true", help="attack the server meanwhile")
     parser.add_argument("settings", nargs="*", help="further settings of serve.py")
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     questions = make_questions(given.questions, given.seed)
+    if given.hostile:
+        return run_attack(given, questions)
     server = Server(given.root, given.settings)
     cpu_before = server.cpu_s()
     try:
@@ -216,18 +272,7 @@ def main() -> int:
     finally:
         code = server.close()
 
-    from team5.inference.inference import infer, load_model
-
-    model = load_model(root=given.root, device="cpu")
-    infer(model, None, "CCO", [47.0], [1.0])  # what the first call compiles is not counted
-    expected, spent = [], []
-    for question in questions:
-        began, began_cpu = time.perf_counter(), time.process_time()
-        found = infer(model, None, **question)
-        plain = [one.to_dict() for one in found] if isinstance(found, list) else found.to_dict()
-        text = json.dumps(plain)
-        spent.append((time.perf_counter() - began, time.process_time() - began_cpu))
-        expected.append(json.loads(text))
+    expected, spent = answer_directly(given.root, questions)
     differences = [difference(json.loads(text), expected[index]) for index, text in answers]
     pairs = sum(n_pairs(questions[index]) for index, _ in answers)
     direct_s, direct_cpu_s = (sum(spent[index][i] for index, _ in answers) for i in (0, 1))

@@ -89,25 +89,13 @@ class Backend:
         self._last_sign = time.monotonic()
 
     async def start(self) -> Loaded:
-        """Start the worker and return what it has loaded.
-
-        Raises
-        ------
-        Team5Error
-            If the version cannot be loaded.
-        """
+        """Start the worker and return what it has loaded."""
         self._task = asyncio.create_task(self._keep_alive())
         self._task.add_done_callback(self._give_up)
         return await self._first
 
     async def answer(self, item: Item, version: str | None, caller: Caller) -> bytes:
-        """Return the answer to an item as JSON; ``caller`` comes from `room`.
-
-        Raises
-        ------
-        Team5Error
-            What `infer` raises; BusyError, WorkerError.
-        """
+        """Return the answer to an item as JSON; ``caller`` comes from `room`."""
         request = Ask(next(self._numbers), caller.number, item.question, version)
         return (await self._ask(request, item.n_pairs, caller))[0]
 
@@ -155,15 +143,7 @@ class Backend:
 
     @contextmanager
     def room(self, n_pairs: int, claim: Claim) -> Iterator[Caller]:
-        """Make room for a request.
-
-        Raises
-        ------
-        BusyError
-            If as much is waiting as may.
-        WorkerError
-            If nothing can be answered at the moment.
-        """
+        """Make room for a request."""
         limits = self._settings.limits
         if self.current is None:
             raise WorkerError("the process that computes is starting. Send the request again soon.")
@@ -175,11 +155,12 @@ class Backend:
                 f"Send the request again in {self.retry_after_s} s."
             )
         self._n_requests += 1
+        self._metrics.queue_requests.set(self._n_requests)
         try:
             yield Caller(next(self._numbers), claim)
         finally:
             self._n_requests -= 1
-            self._metrics.queue(self._n_requests, self._n_pairs)
+            self._metrics.queue_requests.set(self._n_requests)
 
     @property
     def retry_after_s(self) -> int:
@@ -222,7 +203,7 @@ class Backend:
         """Note how large a job has turned out to be."""
         self._n_pairs += counted.n_pairs - waiting.n_pairs
         waiting.n_pairs = counted.n_pairs
-        self._metrics.queue(self._n_requests, self._n_pairs)
+        self._metrics.queue_pairs.set(self._n_pairs)
         waiting.caller.claim.grow(counted.n_bytes - waiting.n_bytes)
         waiting.n_bytes = counted.n_bytes
 
@@ -238,7 +219,7 @@ class Backend:
             if not self._first.done():
                 raise WorkerError("the process that computes ended before it had loaded a version.")
             log.error("the process that computes has ended; it is started again")
-            self._metrics.worker_restarted()
+            self._metrics.restarts.inc()
             pause_s = _FIRST_PAUSE_S if time.monotonic() - started > _LONG_LIFE_S else pause_s * 2
             await asyncio.sleep(min(pause_s, _LONGEST_PAUSE_S))
 
@@ -266,7 +247,7 @@ class Backend:
                 self._take(await self._process.receive())
         except EOFError:
             self.current = None
-            self._metrics.ready(False)
+            self._metrics.ready.set(0)
             for waiting in self._waiting.values():
                 waiting.fail(_ended())
             await self._process.close()
@@ -289,11 +270,14 @@ class Backend:
                 if message.n_pairs:
                     rate = message.n_pairs / max(message.seconds, 1e-6)
                     self._pairs_per_s += 0.1 * (rate - self._pairs_per_s)
-                    self._metrics.batch(message.n_pairs, message.n_jobs, message.seconds)
+                    self._metrics.batch_pairs.observe(message.n_pairs)
+                    self._metrics.batch_items.observe(message.n_jobs)
+                    self._metrics.batch_seconds.observe(message.seconds)
             case Loaded():
                 if message != self.current:
-                    self._metrics.version(message.version, message.version_hash)
-                    self._metrics.ready(True)
+                    names = {"version": message.version, "hash": message.version_hash}
+                    self._metrics.version.info(names)
+                    self._metrics.ready.set(1)
                 self.current = self._last_good = message
                 self.refused = None
                 if not self._first.done():
@@ -301,7 +285,7 @@ class Backend:
             case Refused():
                 if message != self.refused:
                     log.error("version refused: %s: %s", message.fault.type, message.fault.message)
-                    self._metrics.load_failed()
+                    self._metrics.load_failures.inc()
                 self.refused = message
                 if not self._first.done():
                     self._first.set_exception(message.fault.to_error())

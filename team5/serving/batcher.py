@@ -36,7 +36,7 @@ _PARSING_PER_STEP_S = 0.1
 # Spectra of one structure that cost as much as the structure itself.
 _SPECTRA_PER_STRUCTURE = 8
 
-# Growth of an answer in memory that the server is told of.
+# Growth of an answer in memory after which the server is informed.
 _REPORTED_BYTES = 1_000_000
 
 Encode = Callable[[list[Any]], bytes]
@@ -55,12 +55,12 @@ class Job:
     arguments: dict[str, Any] = field(default_factory=dict)
     texts: list[str] | None = None
     known: dict[str, Molecule | MoleculeError] = field(default_factory=dict)
-    asked: deque[Question] | None = None
+    unfinished: deque[Question] | None = None
     ready: list[Question] = field(default_factory=list)
     questions: list[Question] | None = None
     encode: Encode = lambda _: b""
     left_out: list[str] = field(default_factory=list)
-    parts: list[list[MoleculeScores]] = field(default_factory=list)
+    scores: list[list[MoleculeScores]] = field(default_factory=list)
     units: Iterator[Unit] = field(default_factory=lambda: iter(()))
     n_waiting: int = 0
     n_bytes: int = 0
@@ -68,13 +68,7 @@ class Job:
     impossible: dict[tuple[float, ...], tuple[float, ...]] = field(default_factory=dict)
 
     def parse_some(self) -> None:
-        """Parse the next structures, then make the next isomers; in between the item is checked.
-
-        Raises
-        ------
-        Team5Error
-            What `infer` raises for the item.
-        """
+        """Parse the next structures, then make the next isomers; in between the item is checked."""
         until = time.perf_counter() + _PARSING_S
         if self.texts is None:
             self.texts = self._unpack()
@@ -87,18 +81,18 @@ class Job:
                     self.known[text] = self.model.encodings.parse(text)
                 except MoleculeError as error:
                     self.known[text] = error
-        if self.asked is None:
-            self.asked = deque(self._ask())
+        if self.unfinished is None:
+            self.unfinished = deque(self._make_questions())
             self.known.clear()
-        while self.asked:
-            if self.asked[0].wanting:
+        while self.unfinished:
+            if self.unfinished[0].wanting:
                 if time.perf_counter() > until:
                     return
-                self.asked[0] = self.asked[0].with_isomers()
+                self.unfinished[0] = self.unfinished[0].with_isomers()
             else:
-                self.ready.append(self.asked.popleft())
+                self.ready.append(self.unfinished.popleft())
         self.questions = self.ready
-        self.parts = [[] for _ in self.questions]
+        self.scores = [[] for _ in self.questions]
         self.units = (
             Unit(self, number, index)
             for number, question in enumerate(self.questions)
@@ -111,25 +105,25 @@ class Job:
         """Pairs of a structure and a spectrum, with all that structures are compared with."""
         return sum(len(one.molecules) * len(one.spectra) for one in self.questions or ())
 
-    def keep(self, question: int, part: MoleculeScores) -> None:
-        """Keep the part of one structure; peaks that many cannot give are kept once."""
-        if isinstance(match := part.answer, Match):
+    def keep(self, question: int, scores: MoleculeScores) -> None:
+        """Keep the scores of one molecule; impossible peaks that many share are stored once."""
+        if isinstance(match := scores.answer, Match):
             n_known = len(self.impossible)
             mzs = self.impossible.setdefault(match.impossible_mzs, match.impossible_mzs)
-            part = replace(part, answer=replace(match, impossible_mzs=mzs))
+            scores = replace(scores, answer=replace(match, impossible_mzs=mzs))
             self.n_bytes += _size(match) + (len(self.impossible) - n_known) * 50 * len(mzs)
-        elif isinstance(part.answer, Simulation):
-            self.n_bytes += 200 * len(part.answer.mzs)
-        self.parts[question].append(part)
+        elif isinstance(scores.answer, Simulation):
+            self.n_bytes += 200 * len(scores.answer.mzs)
+        self.scores[question].append(scores)
         self.n_waiting -= 1
 
     def answer(self) -> bytes:
-        """Return the answer as JSON, when every part is there."""
+        """Return the answer as JSON, when every molecule is scored."""
         return self.encode(
             [
                 answer
-                for question, parts in zip(self.questions or (), self.parts, strict=True)
-                for answer in question.judge(self.model, parts)
+                for question, scores in zip(self.questions or (), self.scores, strict=True)
+                for answer in question.judge(self.model, scores)
             ]
         )
 
@@ -149,7 +143,7 @@ class Job:
             texts += [text for text in listed if isinstance(text, str)]
         return texts
 
-    def _ask(self) -> list[Question]:
+    def _make_questions(self) -> list[Question]:
         if isinstance(self.request, Rank):
             spectrum = self.arguments["spectrum"]
             question, candidates = ranking_question(
@@ -184,13 +178,13 @@ class Unit:
     index: int
 
     @property
-    def asked(self) -> Question:
+    def of(self) -> Question:
         assert self.job.questions is not None  # noqa: S101  (units are made from them)
         return self.job.questions[self.question]
 
     @property
     def work(self) -> float:
-        return max(1.0, len(self.asked.spectra) / _SPECTRA_PER_STRUCTURE)
+        return max(1.0, len(self.of.spectra) / _SPECTRA_PER_STRUCTURE)
 
 
 class Turns:
@@ -217,7 +211,7 @@ class Batcher:
     Parameters
     ----------
     send : callable
-        Takes what is to be told: `Counted`, `Answered` and `Progress`.
+        Takes the messages `Counted`, `Answered` and `Progress`.
     batch_pairs : int
         Work of one batch. Larger ones are hardly faster on a CPU and make others wait.
     """
@@ -283,10 +277,10 @@ class Batcher:
         while it is under way; the oldest first, every small one would wait for it.
         """
         batch: list[Unit] = []
-        asked = [job for job in self._jobs.values() if job.questions is not None]
-        left = self._take_turns(_by_caller(asked), self._batch_pairs / 2, batch)
+        ready = [job for job in self._jobs.values() if job.questions is not None]
+        left = self._take_turns(_by_caller(ready), self._batch_pairs / 2, batch)
         left += self._batch_pairs / 2
-        for job in asked:
+        for job in ready:
             while left > 0 and (unit := next(job.units, None)) is not None:
                 batch.append(unit)
                 left -= unit.work
@@ -310,11 +304,11 @@ class Batcher:
         return left
 
     def _score(self, model: LoadedModel, units: Sequence[Unit]) -> None:
-        work = [(unit.asked.molecules[unit.index], unit.asked.spectra) for unit in units]
+        work = [(unit.of.molecules[unit.index], unit.of.spectra) for unit in units]
         try:
             for scored in iter_mixed(model, work, model.encodings):
                 unit = units[scored.index]
-                unit.job.keep(unit.question, unit.asked.score(model, scored, unit.index))
+                unit.job.keep(unit.question, unit.of.score(model, scored, unit.index))
         except Exception as error:  # noqa: BLE001  (one job must not take the others with it)
             self._score_apart(model, units, error)
 
@@ -327,7 +321,7 @@ class Batcher:
             self._fail(job, error)
             return
         for job in jobs.values():
-            scored = {(n, part.index) for n, parts in enumerate(job.parts) for part in parts}
+            scored = {(n, one.index) for n, scores in enumerate(job.scores) for one in scores}
             missing = [
                 unit
                 for unit in units

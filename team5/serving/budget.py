@@ -30,13 +30,7 @@ class Claim:
         self.n_bytes = 0
 
     def grow(self, n_bytes: int) -> None:
-        """Claim more.
-
-        Raises
-        ------
-        OverloadedError, TooLargeError
-            If the budget does not allow it, now or ever; the claim stays as it was.
-        """
+        """Claim more; raise if the budget does not allow it, now or ever, and stay as it was."""
         budget = self._budget
         is_large = self.n_bytes + n_bytes > _LARGE_BYTES
         most = budget.n_bytes * (_SHARE_OF_LARGE if is_large else 1)

@@ -64,14 +64,7 @@ class Helper:
         self._ending: asyncio.Task[None] | None = None
 
     async def call(self, task: str, *arguments: Any, n_bytes: int) -> Any:
-        """Return what the helper's function returns for ``n_bytes`` of input.
-
-        Raises
-        ------
-        Team5Error
-            What the function raises; DataError if it took too much memory or time; BusyError,
-            LateError, OverloadedError if others wait.
-        """
+        """Return what the helper's function returns for ``n_bytes`` of input."""
         async with self._slot():
             claim = Claim(self._budget)
             claim.grow(_CALL_BYTES + _BYTES_PER_BYTE * n_bytes)

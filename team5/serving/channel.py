@@ -23,13 +23,7 @@ def encode(message: Any) -> bytes:
 
 
 async def read_message(reader: asyncio.StreamReader) -> Any:
-    """Return the next message.
-
-    Raises
-    ------
-    EOFError
-        If the other side is gone.
-    """
+    """Return the next message; EOFError if the other side is gone."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         return pickle.loads(await reader.readexactly(length))  # noqa: S301  (our own process)
@@ -57,11 +51,6 @@ class Channel:
             How long to wait; None waits without end.
         wake : int, optional
             A file descriptor that also ends the waiting when it can be read.
-
-        Raises
-        ------
-        EOFError
-            If the other side is gone.
         """
         watched = [self._socket.fileno(), *([] if wake is None else [wake])]
         ready, _, _ = select.select(watched, [], [], timeout_s)

@@ -19,12 +19,7 @@ _KEYS = {"smiles", "atoms", "bonds", "width", "height"}
 
 
 def draw(body: bytes, limits: Limits) -> str:
-    """Return the answer to POST /draw.
-
-    Raises
-    ------
-    ConfigError, MoleculeError
-    """
+    """Return the answer to POST /draw."""
     given = parse_json(body)
     if not isinstance(given, dict) or given.keys() - _KEYS:
         raise ConfigError(f"a drawing takes an object with {', '.join(sorted(_KEYS))}.")
@@ -69,13 +64,6 @@ def draw_structure(
         Further bonds to colour, by their atoms.
     size : pair of int
         Width and height, in pixels.
-
-    Raises
-    ------
-    MoleculeError
-        If the model could not take the structure either.
-    ConfigError
-        If an atom or a bond is not there.
     """
     parse_smiles(smiles)
     params = Chem.SmilesParserParams()

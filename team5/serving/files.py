@@ -23,11 +23,6 @@ async def rank_lines(
     """Yield a line of JSON for each spectrum, and for each thing left out, with its place.
 
     What was left out when the files were read says in its text where it stands; its place is null.
-
-    Raises
-    ------
-    Team5Error
-        Before the first line, if no spectrum could be answered for the same reason.
     """
     queries = iter(contents.queries)
     under_way: deque[tuple[str, asyncio.Task[tuple[bytes, tuple[str, ...]]]]] = deque()

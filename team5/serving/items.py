@@ -64,20 +64,12 @@ class Prepared:
 
 
 def prepare(body: bytes, limits: Limits) -> Prepared:
-    """Return the questions of POST /predict; `infer` checks their values.
-
-    Raises
-    ------
-    ConfigError
-        If the body is no question and no list of them, or holds too many.
-    SpectrumError, MoleculeError
-        If a single question is beyond the limits.
-    """
+    """Return the questions of POST /predict; `infer` checks their values."""
     given = parse_json(body)
     frame = b"[", b"]"
     if isinstance(given, dict) and "items" in given:
         if len(given) > 1 or not isinstance(given["items"], list):
-            raise ConfigError('{"items": [...]} takes a list, and nothing beside it.')
+            raise ConfigError('{"items": [...]} takes a list, and nothing else.')
         given, frame = given["items"], (b'{"items": [', b"]}")
     if not isinstance(given, list):
         return Prepared(None, [_check_item(given, limits)])
@@ -104,13 +96,7 @@ def to_error_json(error: Team5Error, number: int) -> bytes:
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the value of a JSON text; NaN and Infinity are read, as by Python.
-
-    Raises
-    ------
-    ConfigError
-        If it is none; says where.
-    """
+    """Return the value of a JSON text; NaN and Infinity are read, as by Python."""
     try:
         return json.loads(body)
     except json.JSONDecodeError as error:
@@ -189,12 +175,7 @@ def _is_nested(values: Any) -> bool:
 
 
 def check_atoms(smiles: str, limits: Limits) -> None:
-    """Refuse a SMILES with more atoms than the limits allow, before it is parsed.
-
-    Raises
-    ------
-    MoleculeError
-    """
+    """Refuse a SMILES with more atoms than the limits allow, before it is parsed."""
     if not limits.atoms < len(smiles) <= MAX_SMILES_LENGTH:
         return  # a longer one is not parsed at all
     n_atoms = len(_ATOM.findall(smiles))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -16,79 +18,39 @@ from prometheus_client import (
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _PAIRS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
+M = TypeVar("M", Counter, Gauge, Histogram, Info)
+
 
 class Metrics:
     """Counters of one server, in a registry of its own."""
 
     def __init__(self) -> None:
-        registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        self._registry = registry
-        self._requests = Counter(
-            "team5_requests", "Requests answered.", ["route", "method", "status"], registry=registry
-        )
-        self._latency = Histogram(
-            "team5_request_seconds",
-            "From the first byte of a request to the last of its answer.",
-            ["route"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._queue_requests = Gauge(
-            "team5_queue_requests", "Items waiting or under way.", registry=registry
-        )
-        self._queue_pairs = Gauge(
-            "team5_queue_pairs", "Pairs of a structure and a spectrum in them.", registry=registry
-        )
-        self._batch_pairs = Histogram(
-            "team5_batch_pairs", "Pairs computed together.", buckets=_PAIRS, registry=registry
-        )
-        self._batch_items = Histogram(
-            "team5_batch_items", "Items that share a batch.", buckets=_PAIRS, registry=registry
-        )
-        self._batch_seconds = Histogram(
-            "team5_batch_seconds", "Time of a batch.", buckets=_SECONDS, registry=registry
-        )
-        self._version = Info("team5_version", "What answers by default.", registry=registry)
-        self._ready = Gauge("team5_ready", "1 while requests are answered.", registry=registry)
-        self._load_failures = Counter(
-            "team5_version_load_failures", "Versions that were refused.", registry=registry
-        )
-        self._restarts = Counter(
-            "team5_worker_restarts", "Times the computing process came back.", registry=registry
-        )
-        self._abandoned = Counter(
-            "team5_abandoned_requests", "Requests whose caller had gone.", registry=registry
-        )
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
 
-    def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        self._requests.labels(route, method, str(status)).inc()
-        self._latency.labels(route).observe(seconds)
+        def make(kind: type[M], name: str, text: str, *labels: str, **options: Any) -> M:
+            return kind(f"team5_{name}", text, labels, registry=self._registry, **options)
 
-    def queue(self, n_requests: int, n_pairs: int) -> None:
-        self._queue_requests.set(n_requests)
-        self._queue_pairs.set(n_pairs)
-
-    def batch(self, n_pairs: int, n_items: int, seconds: float) -> None:
-        self._batch_pairs.observe(n_pairs)
-        self._batch_items.observe(n_items)
-        self._batch_seconds.observe(seconds)
-
-    def version(self, name: str, version_hash: str) -> None:
-        self._version.info({"version": name, "hash": version_hash})
-
-    def ready(self, is_ready: bool) -> None:
-        self._ready.set(is_ready)
-
-    def load_failed(self) -> None:
-        self._load_failures.inc()
-
-    def worker_restarted(self) -> None:
-        self._restarts.inc()
-
-    def abandoned(self) -> None:
-        self._abandoned.inc()
+        self.requests = make(Counter, "requests", "Requests answered.", "route", "method", "status")
+        text = "From the first byte of a request to the last of its answer."
+        self.latency = make(Histogram, "request_seconds", text, "route", buckets=_SECONDS)
+        self.queue_requests = make(Gauge, "queue_requests", "Items waiting or under way.")
+        text = "Pairs of a structure and a spectrum in them."
+        self.queue_pairs = make(Gauge, "queue_pairs", text)
+        text = "Pairs computed together."
+        self.batch_pairs = make(Histogram, "batch_pairs", text, buckets=_PAIRS)
+        text = "Items that share a batch."
+        self.batch_items = make(Histogram, "batch_items", text, buckets=_PAIRS)
+        text = "Time of a batch."
+        self.batch_seconds = make(Histogram, "batch_seconds", text, buckets=_SECONDS)
+        self.memory = make(Gauge, "claimed_bytes", "Memory that requests under way have claimed.")
+        self.version = make(Info, "version", "What answers by default.")
+        self.ready = make(Gauge, "ready", "1 while requests are answered.")
+        self.load_failures = make(Counter, "version_load_failures", "Versions that were refused.")
+        text = "Times the computing process came back."
+        self.restarts = make(Counter, "worker_restarts", text)
+        self.abandoned = make(Counter, "abandoned_requests", "Requests whose caller had gone.")
 
     def to_text(self) -> bytes:
         """Return everything in Prometheus's text format."""

@@ -98,9 +98,9 @@ class Guard:
                 await self._app(scope, receive, send_noting)
         finally:
             claim.release()
-            self._metrics.request(
-                _route(scope), _method(scope), status, time.perf_counter() - started
-            )
+            route = _route(scope)
+            self._metrics.requests.labels(route, _method(scope), str(status)).inc()
+            self._metrics.latency.labels(route).observe(time.perf_counter() - started)
 
     def _refusal(self, scope: Scope) -> Team5Error | None:
         # Who asks whether the server is well must not take it for dead.

@@ -1,4 +1,4 @@
-"""Versions that are loaded: one answers where none is named, others when they are asked for."""
+"""Loaded versions: one answers where none is named, others when they are named."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ModelPool:
     max_versions : int
         How many are kept loaded; the least recently used go first.
     registry_s : float
-        Time until the registry has said what a version is.
+        Time in which the registry must name a version.
     """
 
     def __init__(
@@ -182,10 +182,10 @@ class ModelPool:
         if is_remote(self.root):
             return None
         try:
-            found = (as_path(self.root) / name / CONFIG_NAME).stat()
+            state = (as_path(self.root) / name / CONFIG_NAME).stat()
         except OSError:
             return ()
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return state.st_mtime_ns, state.st_size, state.st_ino
 
     def _unload(self) -> None:
         for name in list(self._kept):

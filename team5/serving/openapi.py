@@ -38,10 +38,9 @@ def complete_openapi(app: FastAPI) -> None:
     components.pop("ValidationError", None)
     paths = document["paths"]
 
-    def body(path: str, kind: Any, examples: dict[str, Any], form: bool = False) -> None:
-        content: dict[str, Any] = {
-            "application/json": {"schema": schema_of(kind, components), "examples": examples}
-        }
+    def body(path: str, kind: Any, form: bool = False) -> None:
+        described = {"schema": schema_of(kind, components), "examples": schemas.EXAMPLES[path]}
+        content: dict[str, Any] = {"application/json": described}
         if form:
             fields = dict(components[kind.__name__]["properties"])
             fields = {key: of for key, of in fields.items() if not key.endswith("_name")}
@@ -60,10 +59,10 @@ def complete_openapi(app: FastAPI) -> None:
     def _refusal(text: str) -> dict[str, Any]:
         return {"description": text, "content": {"application/json": {"schema": error}}}
 
-    body("/predict", schemas.PredictBody, schemas.EXAMPLES)
-    body("/rank/file", schemas.RankFileBody, _one(schemas.RANK_FILE_EXAMPLE), form=True)
-    body("/spectra/read", schemas.ReadBody, _one(schemas.READ_EXAMPLE), form=True)
-    body("/draw", schemas.DrawBody, _one(schemas.DRAW_EXAMPLE))
+    body("/predict", schemas.PredictBody)
+    body("/rank/file", schemas.RankFileBody, form=True)
+    body("/spectra/read", schemas.ReadBody, form=True)
+    body("/draw", schemas.DrawBody)
     json = "application/json"
     answer("/predict", "post", json, schema_of(schemas.PredictAnswer, components))
     answer("/rank/file", "post", "application/x-ndjson", {"type": "string", "description": _LINES})
@@ -79,7 +78,8 @@ def complete_openapi(app: FastAPI) -> None:
         "content": {json: {"schema": health}},
     }
     answer("/metrics", "get", "text/plain", {"type": "string"})
-
-
-def _one(value: dict[str, Any]) -> dict[str, Any]:
-    return {"example": {"summary": "Example", "value": value}}
+    match = components["Match"]["properties"]
+    match["impossible_mzs"] = {
+        "anyOf": [match["impossible_mzs"], {"type": "null"}],
+        "description": "null where it is that of the first match of the answer",
+    }

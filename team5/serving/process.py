@@ -51,13 +51,7 @@ class Process:
             self._writer.write(encode(message))
 
     async def receive(self) -> Any:
-        """Return the next message.
-
-        Raises
-        ------
-        EOFError
-            If the process has ended.
-        """
+        """Return the next message; EOFError if the process has ended."""
         return await read_message(self._reader)
 
     def kill(self) -> None:

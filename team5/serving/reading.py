@@ -1,4 +1,4 @@
-"""Uploaded files: parsed from a request, checked, and read as files of one's own are."""
+"""Uploaded files: parsed from a request, checked, and read as local files are."""
 
 from __future__ import annotations
 
@@ -42,13 +42,7 @@ class _Upload:
 
 
 def read_spectra_as_json(content_type: str, body: bytes, limits: Limits) -> bytes:
-    """Return the answer to POST /spectra/read.
-
-    Raises
-    ------
-    ConfigError, DataError
-        If the request is none, or a file cannot be read.
-    """
+    """Return the answer to POST /spectra/read."""
     given = _parse(content_type, body)
     left_out: list[str] = []
     with _folder() as folder:
@@ -58,12 +52,7 @@ def read_spectra_as_json(content_type: str, body: bytes, limits: Limits) -> byte
 
 
 def read_for_ranking(content_type: str, body: bytes, limits: Limits) -> Contents:
-    """Return what POST /rank/file is asked.
-
-    Raises
-    ------
-    ConfigError, DataError, AdductError, MoleculeError
-    """
+    """Return the queries of POST /rank/file."""
     given = _parse(content_type, body)
     conditions = Conditions(
         text_or_none(given.get("adduct")),
@@ -120,7 +109,7 @@ async def _parse_form(content_type: str, body: bytes) -> dict[str, Any]:
     try:
         form = await parser.parse()
     except (MultiPartException, UnicodeDecodeError, KeyError) as error:
-        why = getattr(error, "message", None) or "its parts cannot be told apart"
+        why = getattr(error, "message", None) or "its parts cannot be separated"
         raise ConfigError(f"the form cannot be read: {why}") from error
     given: dict[str, Any] = {}
     for key, value in form.multi_items():
@@ -218,12 +207,7 @@ def _write(upload: _Upload, folder: Path, fallback: str) -> Path:
 
 
 def _check_harmless(upload: _Upload) -> None:
-    """Refuse what unfolds when it is read, or points elsewhere.
-
-    Raises
-    ------
-    DataError
-    """
+    """Refuse what unfolds when it is read, or points elsewhere."""
     name, content = upload.name[:80], upload.content
     if content.startswith(_PACKED) or content[257:262] == b"ustar":
         raise DataError(f"{name}: a packed file. Send it unpacked, as text.")

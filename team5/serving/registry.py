@@ -31,15 +31,7 @@ class Registry:
         self._thread = BackgroundThread()
 
     async def list_versions(self, current: Loaded | None) -> dict[str, Any]:
-        """Return all versions as GET /versions shows them.
-
-        Raises
-        ------
-        TrackerError
-            If the tracker is not valid.
-        StorageError
-            If the folder does not answer.
-        """
+        """Return all versions as GET /versions shows them."""
         data = await self._read(self._tracker.read)
         return {
             "latest": data.latest,
@@ -48,12 +40,7 @@ class Registry:
         }
 
     async def read_version(self, version: str, current: Loaded | None) -> dict[str, Any]:
-        """Return one version, by its name or an alias.
-
-        Raises
-        ------
-        VersionError, VersionNotFoundError, TrackerError, StorageError
-        """
+        """Return one version, by its name or an alias."""
 
         def read() -> dict[str, Any]:
             name = resolve_version(self._tracker.root, version)

@@ -6,25 +6,13 @@ Answers are the dataclasses of `team5.inference.results`.
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from team5.inference.results import Match, Simulation
-
-CAFFEINE = "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"
-ISOMER = "CCCN1C2=C(NC=N2)C(=O)NC1=O"
-MZS = [195.0877, 138.0662, 110.0713, 83.0604, 69.0447]
-INTENSITIES = [100.0, 60.0, 20.0, 8.0, 10.0]
-MGF = """BEGIN IONS
-TITLE=caffeine
-PEPMASS=195.0877
-CHARGE=1+
-195.0877 100
-138.0662 60
-110.0713 20
-END IONS
-"""
 
 _Mz = Annotated[float, Field(gt=0)]
 _Height = Annotated[float, Field(ge=0)]
@@ -70,7 +58,7 @@ class ItemBody(BaseModel):
     )
     references: list[str] | None = Field(
         None, description="SMILES of further molecules: structures of the same mass are compared "
-        "with them, where the version does that", examples=[[ISOMER]]
+        "with them, where the version does that", examples=[["CCCN1C2=C(NC=N2)C(=O)NC1=O"]]
     )  # fmt: skip
 
 
@@ -211,40 +199,9 @@ class ManyAnswers(BaseModel):
 PredictBody = ItemBody | ItemsBody | list[ItemBody]
 PredictAnswer = Answer | ManyAnswers | list[OneOfMany]
 
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "match": {
-        "summary": "Match a structure with a spectrum",
-        "value": {"smiles": CAFFEINE, "mzs": MZS, "intensities": INTENSITIES,
-                  "collision_energy": "35 eV"},
-    },
-    "rank": {
-        "summary": "Rank structures for a spectrum",
-        "value": {"smiles": [CAFFEINE, ISOMER], "mzs": MZS, "intensities": INTENSITIES,
-                  "adduct": "[M+H]+", "precursor_mz": 195.0877},
-    },
-    "simulate": {
-        "summary": "Simulate the spectrum of a structure",
-        "value": {"smiles": CAFFEINE, "collision_energy": "35 eV"},
-    },
-    "together": {
-        "summary": "Judge several spectra of one compound together",
-        "value": {"smiles": [CAFFEINE, ISOMER], "spectra": [
-            {"mzs": MZS, "intensities": INTENSITIES, "collision_energy": "20 eV"},
-            {"mzs": MZS[1:], "intensities": INTENSITIES[1:], "collision_energy": "40 eV"}]},
-    },
-    "items": {
-        "summary": "Several questions at once",
-        "value": {"items": [{"smiles": CAFFEINE}, {"smiles": ISOMER, "mzs": MZS,
-                                                   "intensities": INTENSITIES}]},
-    },
-}  # fmt: skip
-RANK_FILE_EXAMPLE = {
-    "spectra": MGF,
-    "candidates": f"{CAFFEINE} caffeine\n{ISOMER} enprofylline\n",
-    "collision_energy": "35 eV",
-}
-READ_EXAMPLE = {"spectra": MGF, "spectra_name": "queries.mgf"}
-DRAW_EXAMPLE = {"smiles": CAFFEINE, "atoms": [0, 1, 2], "bonds": [[1, 2]]}
+EXAMPLES: dict[str, dict[str, Any]] = json.loads(
+    (resources.files("team5.serving") / "docs/examples.json").read_text(encoding="utf-8")
+)
 
 
 def schema_of(kind: Any, components: dict[str, Any]) -> dict[str, Any]:

@@ -23,15 +23,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or Ctrl-C.
-
-    Raises
-    ------
-    ConfigError
-        If the address cannot be used.
-    Team5Error
-        If the version cannot be loaded.
-    """
+    """Serve until SIGTERM or Ctrl-C."""
     resolve_version(settings.checkpoints_root, settings.version)  # before anything is started
     with _bind(settings.host, settings.port) as listening:
         asyncio.run(_serve(settings, listening))
@@ -42,6 +34,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     metrics = Metrics()
     backend = Backend(settings, metrics)
     budget = Budget(int(settings.limits.memory_mb * 1_000_000))
+    metrics.memory.set_function(lambda: budget.n_used)
     service = Service(settings, backend, metrics, budget)
     watching = None
     try:

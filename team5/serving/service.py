@@ -102,15 +102,6 @@ class Service:
         ----------
         until : float, optional
             On the monotonic clock; by default a request's time from now.
-
-        Raises
-        ------
-        ClientGone
-            If the caller has closed the connection; the work is cancelled.
-        LateError
-            If the time is up.
-        WorkerError
-            If the server ends.
         """
         task = asyncio.ensure_future(work)
         gone = asyncio.ensure_future(_disconnected(request))
@@ -123,7 +114,7 @@ class Service:
             if task.done():
                 return task.result()
             if gone.done():
-                self.metrics.abandoned()
+                self.metrics.abandoned.inc()
                 raise ClientGone
             if stopped.done():
                 raise WorkerError("the server is stopping. Send the request again soon.")
@@ -143,13 +134,7 @@ class Service:
         return await helper.call(task, *arguments, body, limits, n_bytes=len(body))
 
     async def rank_file(self, request: Request, version: str | None) -> AsyncGenerator[bytes]:
-        """Yield the lines of POST /rank/file; after the first one, an error is a line too.
-
-        Raises
-        ------
-        Team5Error
-            In place of the first line.
-        """
+        """Yield the lines of POST /rank/file; after the first one, an error is a line too."""
         until = time.monotonic() + self.settings.limits.request_s
         contents: Contents = await self.read_file(request, "read_for_ranking", until)
         if version is None and self.backend.current is not None:
@@ -176,17 +161,7 @@ class Service:
         return await self.while_wanted(request, self.call_helper(task, body, content_type), until)
 
     async def read_body(self, request: Request) -> bytes:
-        """Return the body of a request.
-
-        Raises
-        ------
-        TooLargeError
-            If it is larger than allowed; what is beyond is not read.
-        OverloadedError
-            If there is no memory for it.
-        LateError
-            If it does not come.
-        """
+        """Return the body of a request."""
         limits, claim = self.settings.limits, claim_of(request)
         body = bytearray()
         try:

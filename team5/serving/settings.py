@@ -61,13 +61,7 @@ class Settings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Settings:
-        """Return the settings of a composed configuration.
-
-        Raises
-        ------
-        ConfigError
-            If a value is none that a server can work with.
-        """
+        """Return the settings of a composed configuration."""
         limits = {key: _positive(f"limits.{key}", value) for key, value in config["limits"].items()}
         values = {**config, "limits": Limits(**limits)}
         for key, example in (("cors_origins", "https://lab.example.org"), ("names", "lab-server")):

@@ -63,27 +63,27 @@ class Worker:
         match message:
             case Ask() | Rank():
                 self._parked.add(message.job)
-                self._pool.get(message.version, lambda found: self._begin(message, found))
+                self._pool.get(message.version, lambda model: self._begin(message, model))
             case Cancel():
                 self._parked.discard(message.job)
                 self._batcher.cancel(message.job)
             case Load():
-                self._pool.renew(message.version, lambda found: self._tell(message, found))
+                self._pool.renew(message.version, lambda model: self._report(message, model))
 
-    def _begin(self, request: Ask | Rank, found: LoadedModel | Team5Error) -> None:
+    def _begin(self, request: Ask | Rank, model: LoadedModel | Team5Error) -> None:
         if request.job not in self._parked:
             return  # cancelled while its version was loading
         self._parked.remove(request.job)
-        if isinstance(found, Team5Error):
-            self._channel.send(Answered(request.job, None, Fault.of(found)))
+        if isinstance(model, Team5Error):
+            self._channel.send(Answered(request.job, None, Fault.of(model)))
         else:
-            self._batcher.add(request, found)
+            self._batcher.add(request, model)
 
-    def _tell(self, asked: Load, found: LoadedModel | Team5Error) -> None:
-        if isinstance(found, Team5Error):
-            self._channel.send(Refused(asked.version, Fault.of(found)))
+    def _report(self, load: Load, model: LoadedModel | Team5Error) -> None:
+        if isinstance(model, Team5Error):
+            self._channel.send(Refused(load.version, Fault.of(model)))
         else:
-            self._channel.send(Loaded(found.version, found.version_hash))
+            self._channel.send(Loaded(model.version, model.version_hash))
 
 
 def main() -> Never:

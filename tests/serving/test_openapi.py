@@ -38,7 +38,7 @@ def test_every_body_has_an_example_and_every_example_works_when_pasted(server, d
 
 def test_examples_ask_each_question(server):
     def answers(name):
-        return server.http.post("/predict", json=schemas.EXAMPLES[name]["value"]).json()
+        return server.http.post("/predict", json=schemas.EXAMPLES["/predict"][name]["value"]).json()
 
     assert "probability" in answers("match")
     assert [match["rank"] for match in answers("rank")] != [None, None]

@@ -71,6 +71,9 @@ export async function predict(question, version, signal) {
       where: error.where?.replace(/^items\[0\]\.?/, "") || null,
       type: error.type,
     });
+  // Null is short for the list of the first match.
+  if (Array.isArray(answer))
+    for (const match of answer) match.impossible_mzs ??= answer[0].impossible_mzs;
   return answer;
 }
 

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response, StreamingResponse
@@ -18,7 +18,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Scope
 
-import team5
 from team5.errors import ConfigError, Team5Error
 from team5.serving.answers import (
     CLIENT_GONE,
@@ -31,10 +30,8 @@ from team5.serving.backend import Backend
 from team5.serving.budget import Budget
 from team5.serving.messages import Fault
 from team5.serving.middleware import Guard
-from team5.serving.openapi import complete_openapi
+from team5.serving.openapi import read_openapi
 from team5.serving.service import Service, claim_of
-
-_VERSION = Query(None, description="v0.1 or an alias; the latest by default")
 
 
 class _Assets(StaticFiles):
@@ -55,13 +52,8 @@ class _Assets(StaticFiles):
 def make_app(service: Service, budget: Budget) -> ASGIApp:
     """Return the application around a service, which its caller starts and closes."""
     settings = service.settings
-    app = FastAPI(
-        title="team5",
-        version=team5.__version__,
-        description="Match, rank and simulate tandem mass spectra.",
-        docs_url=None,
-        redoc_url=None,
-    )
+    app = FastAPI(docs_url=None, redoc_url=None)
+    app.openapi_schema = read_openapi()
     _add_errors(app, service.backend)
     _add_questions(app, service)
     _add_files(app, service)
@@ -69,7 +61,6 @@ def make_app(service: Service, budget: Budget) -> ASGIApp:
     package = Path(str(resources.files("team5.serving")))
     _add_page(app, service, package / "page")
     app.mount("/docs", _Assets(directory=package / "docs", html=True))
-    complete_openapi(app)
     guarded: ASGIApp = Guard(app, settings, service.metrics, budget, _open_paths(package))
     if settings.cors_origins:
         guarded = CORSMiddleware(
@@ -113,14 +104,14 @@ def _add_errors(app: FastAPI, backend: Backend) -> None:
 
 
 def _add_questions(app: FastAPI, service: Service) -> None:
-    @app.post("/predict", summary="Match, rank or simulate, by what is given")
-    async def predict(request: Request, version: str | None = _VERSION) -> Response:
+    @app.post("/predict")
+    async def predict(request: Request, version: str | None = None) -> Response:
         prepared = await service.prepare(request)
         work = service.predict(prepared, version, claim_of(request))
         answer = await service.while_wanted(request, work)
         return ChunkedResponse(answer, media_type="application/json")
 
-    @app.post("/draw", summary="Draw a structure, with atoms and bonds coloured")
+    @app.post("/draw")
     async def draw(request: Request) -> Response:
         body = await service.read_body(request)
         svg = await service.while_wanted(request, service.call_helper("draw", body))
@@ -128,8 +119,8 @@ def _add_questions(app: FastAPI, service: Service) -> None:
 
 
 def _add_files(app: FastAPI, service: Service) -> None:
-    @app.post("/rank/file", summary="Rank candidates for every spectrum of a file")
-    async def rank_file(request: Request, version: str | None = _VERSION) -> Response:
+    @app.post("/rank/file")
+    async def rank_file(request: Request, version: str | None = None) -> Response:
         lines = service.rank_file(request, version)
         first = await anext(lines, b"")  # what is wrong with all of it has a status of its own
 
@@ -140,7 +131,7 @@ def _add_files(app: FastAPI, service: Service) -> None:
 
         return StreamingResponse(stream(), media_type="application/x-ndjson")
 
-    @app.post("/spectra/read", summary="Read a file of spectra")
+    @app.post("/spectra/read")
     async def read(request: Request) -> Response:
         content = await service.read_file(request, "read")
         return ChunkedResponse(content, media_type="application/json")
@@ -151,7 +142,7 @@ def _add_page(app: FastAPI, service: Service, folder: Path) -> None:
     assets = _Assets(directory=folder)
 
     def add(path: str, file: Path) -> None:
-        @app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)
+        @app.api_route(path, methods=["GET", "HEAD"])
         async def _(request: Request) -> Response:
             response = assets.file_response(file, file.stat(), request.scope)
             if path == "/":  # who opens the page will soon need what is slow to start
@@ -166,19 +157,19 @@ def _add_page(app: FastAPI, service: Service, folder: Path) -> None:
 def _add_state(app: FastAPI, service: Service) -> None:
     backend = service.backend
 
-    @app.get("/versions", summary="The versions there are")
+    @app.get("/versions")
     async def versions() -> Response:
         return json_response(await service.registry.list_versions(backend.current))
 
-    @app.get("/versions/{version}", summary="One of them")
+    @app.get("/versions/{version}")
     async def version(version: str) -> Response:
         return json_response(await service.registry.read_version(version, backend.current))
 
-    @app.get("/health/live", summary="Whether the server runs")
+    @app.get("/health/live")
     async def live() -> Response:
         return json_response({"status": "live"})
 
-    @app.get("/health/ready", summary="Whether it can answer, and with what")
+    @app.get("/health/ready")
     async def ready() -> Response:
         current, refused = backend.current, backend.refused
         body: dict[str, Any] = {"status": "ready" if current else "starting"}
@@ -188,6 +179,6 @@ def _add_state(app: FastAPI, service: Service) -> None:
             body["refused"] = refused.fault.to_dict()
         return json_response(body, 200 if current else 503, {} if current else {"Retry-After": "1"})
 
-    @app.get("/metrics", summary="Figures for Prometheus")
+    @app.get("/metrics")
     async def metrics() -> Response:
         return Response(service.metrics.to_text(), media_type="text/plain; version=0.0.4")

@@ -184,6 +184,7 @@ class Backend:
             self._last_sign = time.monotonic()
         waiting = _Waiting(asyncio.get_running_loop().create_future(), caller, 0)
         self._waiting[request.job] = waiting
+        answered = None
         try:
             self._note(waiting, Counted(request.job, n_pairs))
             self._send(request)
@@ -191,7 +192,7 @@ class Backend:
         finally:
             del self._waiting[request.job]
             self._note(waiting, Counted(request.job, 0))
-            if not (waiting.future.done() and waiting.future.exception() is None):
+            if answered is None:
                 self._send(Cancel(request.job))
         if answered.fault is not None:
             raise answered.fault.to_error()

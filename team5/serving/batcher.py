@@ -206,14 +206,9 @@ class Turns:
 
 
 class Batcher:
-    """Turns jobs into answers, one batch at each step.
+    """Turns jobs into answers, one batch at each step; sends `Counted`, `Answered`, `Progress`.
 
-    Parameters
-    ----------
-    send : callable
-        Takes the messages `Counted`, `Answered` and `Progress`.
-    batch_pairs : int
-        Work of one batch. Larger ones are hardly faster on a CPU and make others wait.
+    Batches of more than ``batch_pairs`` are hardly faster on a CPU and make others wait.
     """
 
     def __init__(self, send: Callable[[Any], None], batch_pairs: int) -> None:

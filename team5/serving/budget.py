@@ -10,12 +10,7 @@ _LARGE_BYTES = 1_000_000
 
 
 class Budget:
-    """Memory that requests may claim together.
-
-    Parameters
-    ----------
-    n_bytes : int
-    """
+    """Memory that requests may claim together."""
 
     def __init__(self, n_bytes: int) -> None:
         self.n_bytes = n_bytes

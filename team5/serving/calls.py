@@ -43,13 +43,7 @@ class _Running:
 class Helper:
     """A helper process, started when it is first needed and ended when nobody needs it.
 
-    Parameters
-    ----------
-    limits : Limits
-    budget : Budget
-        Each call claims from it what it may take.
-    load : str
-        Modules that the process loads before the first call.
+    It loads the modules in ``load`` before the first call; each call claims memory of the budget.
     """
 
     def __init__(self, limits: Limits, budget: Budget, *load: str) -> None:

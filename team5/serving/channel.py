@@ -45,12 +45,7 @@ class Channel:
     def receive(self, timeout_s: float | None = None, *, wake: int | None = None) -> list[Any]:
         """Return all messages that are there, after waiting for one if there is none.
 
-        Parameters
-        ----------
-        timeout_s : float, optional
-            How long to wait; None waits without end.
-        wake : int, optional
-            A file descriptor that also ends the waiting when it can be read.
+        ``wake`` is a file descriptor that also ends the waiting when it can be read.
         """
         watched = [self._socket.fileno(), *([] if wake is None else [wake])]
         ready, _, _ = select.select(watched, [], [], timeout_s)

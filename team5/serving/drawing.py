@@ -53,17 +53,8 @@ def draw_structure(
     """Return a structure as SVG with a transparent background.
 
     Every atom has an element of class ``atom-i``, every bond one of class ``bond-i atom-j
-    atom-k``; indices are those of the SMILES as typed, as in `ExplainedPeak`.
-
-    Parameters
-    ----------
-    smiles : str
-    atoms : sequence of int
-        Atoms to colour, and the bonds between them.
-    bonds : sequence of pairs of int
-        Further bonds to colour, by their atoms.
-    size : pair of int
-        Width and height, in pixels.
+    atom-k``; indices are those of the SMILES as typed, as in `ExplainedPeak`. The bonds between
+    coloured atoms are coloured, too; the size is in pixels.
     """
     parse_smiles(smiles)
     params = Chem.SmilesParserParams()

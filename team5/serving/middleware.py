@@ -42,17 +42,9 @@ class Guard:
     """Refuses who may not ask and bodies that announce too much; counts the rest.
 
     Without a token, a server goes by names that no other web page can point at it, and answers no
-    page of another origin that is not named in ``cors_origins``.
-
-    Parameters
-    ----------
-    app : ASGI application
-    settings : Settings
-    metrics : Metrics
-    budget : Budget
-        Every request has a claim on it, in its scope's state.
-    open_paths : collection of str
-        Paths that need no token: they show the page, the docs and whether the server is well.
+    page of another origin that is not in ``cors_origins``. With one, ``open_paths`` need none: they
+    show the page, the docs and whether the server is well. Every request has a claim on the
+    budget, in its scope's state.
     """
 
     def __init__(

@@ -43,19 +43,8 @@ class _Task:
 class ModelPool:
     """Looks for versions and loads them in other threads, so that those loaded go on answering.
 
-    All methods are for the thread that scores.
-
-    Parameters
-    ----------
-    root : str
-        The registry.
-    device : str
-    allow : sequence of str
-        As for `load_model`.
-    max_versions : int
-        How many are kept loaded; the least recently used go first.
-    registry_s : float
-        Time in which the registry must name a version.
+    All methods are for the thread that scores. At most ``max_versions`` stay loaded, the least
+    recently used go first; the registry has ``registry_s`` seconds to say what a version is.
     """
 
     def __init__(

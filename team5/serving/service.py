@@ -96,12 +96,9 @@ class Service:
     async def while_wanted(
         self, request: Request, work: Awaitable[T], until: float | None = None
     ) -> T:
-        """Wait for work as long as the caller does, and no longer than a request may take.
+        """Wait for work while the caller does and the server runs, until the time is up.
 
-        Parameters
-        ----------
-        until : float, optional
-            On the monotonic clock; by default a request's time from now.
+        ``until`` is on the monotonic clock; by default a request's time from now.
         """
         task = asyncio.ensure_future(work)
         gone = asyncio.ensure_future(_disconnected(request))

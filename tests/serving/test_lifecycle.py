@@ -157,6 +157,13 @@ def test_abandoned_request_stops_costing(own: Running):
         own.http.post("/predict", json={**QUESTION, "smiles": [SMILES] * 5000}, timeout=0.3)
     wait_until(lambda: own.metric("team5_queue_pairs") == 0, timeout_s=5)
     assert own.metric("team5_abandoned_requests_total") == abandoned + 1
+
+    def is_at_rest() -> bool:
+        computed = own.metric("team5_batch_pairs_sum")
+        time.sleep(0.5)  # as long as many batches take
+        return own.metric("team5_batch_pairs_sum") == computed
+
+    wait_until(is_at_rest, timeout_s=5)
     started = time.monotonic()
     assert own.http.post("/predict", json=QUESTION).status_code == 200
     assert time.monotonic() - started < 5

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from team5.serving import schemas
 from tests.serving.conftest import Running
 
 CHECKS = (
@@ -36,15 +35,27 @@ def test_every_body_has_an_example_and_every_example_works_when_pasted(server, d
             assert answer.status_code == 200, answer.text
 
 
-def test_examples_ask_each_question(server):
+def test_examples_ask_each_question(server, document):
+    content = document["paths"]["/predict"]["post"]["requestBody"]["content"]
+    examples = content["application/json"]["examples"]
+
     def answers(name):
-        return server.http.post("/predict", json=schemas.EXAMPLES["/predict"][name]["value"]).json()
+        return server.http.post("/predict", json=examples[name]["value"]).json()
 
     assert "probability" in answers("match")
     assert [match["rank"] for match in answers("rank")] != [None, None]
     assert "formulas" in answers("simulate")
     assert len(answers("together")) == 2
     assert [set(one) for one in answers("items")["items"]] == [{"answer"}, {"answer"}]
+
+
+def test_every_route_is_described(document):
+    paths = {path: set(of) for path, of in document["paths"].items()}
+    assert paths == {
+        **{path: {"post"} for path in ("/predict", "/rank/file", "/spectra/read", "/draw")},
+        **{path: {"get"} for path in ("/versions", "/versions/{version}", "/metrics")},
+        **{path: {"get"} for path in ("/health/live", "/health/ready")},
+    }
 
 
 def test_every_reference_is_there(document):

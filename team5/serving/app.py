@@ -53,7 +53,8 @@ def make_app(service: Service, budget: Budget) -> ASGIApp:
     """Return the application around a service, which its caller starts and closes."""
     settings = service.settings
     app = FastAPI(docs_url=None, redoc_url=None)
-    app.openapi_schema = read_openapi()
+    document = read_openapi()
+    app.openapi = lambda: document  # type: ignore[method-assign]
     _add_errors(app, service.backend)
     _add_questions(app, service)
     _add_files(app, service)

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from team5.errors import AdductError, ConfigError, DataError, DataFileNotFoundError
 from team5.library.build import build_library
 from team5.library.library import open_library
+from team5.library.manifest import verify_parts
 from team5.library.sorting import PartSizes
 from tests.library.structures import many_smiles
 
@@ -275,6 +277,17 @@ def test_a_library_is_built_to_and_read_from_object_storage(built, tmp_path):
     single = open_library("memory://libraries/one/part-00001.parquet")
     assert len(single) == 40
     assert single.near(single.mass_range[0], 1).exact_masses[0] == single.mass_range[0]
+
+
+def test_a_library_of_an_earlier_release_is_read_and_verified():
+    folder = Path(__file__).parents[1] / "files/library_0.1"
+    library = open_library(folder)
+    assert library.of_precursor(181.0495, "[M+H]+").names.to_pylist() == ["aspirin"]
+    assert library.of_precursor(104.1070, "[M]+").names.to_pylist() == ["choline"]
+    assert library.between(46, 47).smiles.to_pylist() == ["COC", "CCO"]
+    (reason,) = library.manifest.dropped
+    assert reason == "structure not understood"
+    verify_parts(folder, library.manifest)
 
 
 def test_the_pool_is_a_library_as_it_is(shared_data):

@@ -18,12 +18,11 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends libexpat1 libgomp1 libxext6 libxrender1 \
     && rm -rf /var/lib/apt/lists/*
 
-# Before the code, so that it is installed anew only when it changes; torch without CUDA.
-COPY requirements.lock pyproject.toml README.md LICENSE ./
-COPY team5/__init__.py team5/__init__.py
+# Before the code, so that it is installed anew only when it changes; torch without CUDA. The hashes say
+# which files are taken, whatever index they come from.
+COPY requirements-serve.lock ./
 RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu \
-    --constraint requirements.lock ".[serve]" \
-    && pip uninstall --yes team5
+    --require-hashes --no-deps --requirement requirements-serve.lock
 
 COPY team5 team5
 COPY configs configs

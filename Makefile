@@ -56,15 +56,23 @@ format: setup ## let ruff mend and format the code
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-# uv resolves for every platform at once. torch itself pins its CUDA packages, and a CPU build
-# of it needs none, so these are left to torch.
+# uv resolves for every platform at once. The CUDA packages that torch itself pins are left to
+# it, as a CPU build needs none; the hashes of such builds, which lie on PyTorch's own index, are
+# those of .ci/torch-cpu.sha256.
+UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+LOCKS := requirements.lock requirements-serve.lock
+
 lock: ## resolve requirements.lock anew, keeping its versions where they still fit (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev \
-	    --annotation-style line --no-header pyproject.toml -o requirements.lock
-	@{ echo "# Exact versions of everything team5 and its tools need, for every platform; made by 'make lock'."; \
-	   grep -v -E '^(#|cuda-|nvidia-|triton)' requirements.lock; } > requirements.lock.new
-	@mv requirements.lock.new requirements.lock
+	$(UV_COMPILE) --extra dev pyproject.toml -o requirements.lock
+	$(UV_COMPILE) --extra serve --constraint requirements.lock pyproject.toml -o requirements-serve.lock
+	@for lock in $(LOCKS); do \
+	    { echo "# Exact versions and hashes, for every platform, made by 'make lock'; -serve is what a server needs."; \
+	      awk '/^[a-z]/ {left_out = /^(cuda-|nvidia-|triton)/} /^#/ || left_out {next} {print} \
+	           /^torch==/ {while ((getline line < ".ci/torch-cpu.sha256") > 0) {split(line, part); \
+	               if (index(part[2], "torch-" substr($$1, 8) "+cpu")) print "    --hash=sha256:" part[1] " \\"}}' \
+	          $$lock; } > $$lock.new && mv $$lock.new $$lock; \
+	done
 
 clean: ## remove caches and build leftovers; .venv, checkpoints/ and outputs/ stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
@@ -78,6 +86,8 @@ endif
 
 USABLE := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 
+# torch comes first: which build of it (CPU, CUDA) depends on the indexes of this machine, and pip would
+# prefer that of PyPI where hashes are required. Its hash is compared here.
 $(STAMP): requirements.lock pyproject.toml
 	@set -e; \
 	made_in=$$(cat $(STAMP) 2>/dev/null || true); rm -f $(STAMP); \
@@ -94,8 +104,15 @@ $(STAMP): requirements.lock pyproject.toml
 	    echo "Making $(VENV) with $$("$$python" -c 'import sys; print(sys.executable, sys.version.split()[0])')"; \
 	    "$$python" -m venv --clear $(VENV); \
 	fi
-	$(RUN) -m pip install -r requirements.lock
-	$(RUN) -m pip install --quiet --no-deps --no-build-isolation -e .
+	@set -e; dir=$(VENV)/torch; rm -rf $$dir; \
+	$(RUN) -m pip download --quiet --no-deps --dest $$dir "$$(grep -o '^torch==[^ ]*' requirements.lock)"; \
+	for wheel in $$dir/*.whl; do \
+	    hash=$$($(RUN) -m pip hash "$$wheel" | grep -o 'sha256:[0-9a-f]*'); \
+	    grep -q -- "$$hash" requirements.lock || { echo "make setup: $$wheel is none of requirements.lock ($$hash)." >&2; exit 1; }; \
+	    $(RUN) -m pip install --quiet --no-deps "$$wheel"; \
+	done; rm -rf $$dir
+	$(RUN) -m pip install --require-hashes --no-deps -r requirements.lock
+	$(RUN) -m pip install --quiet --no-build-isolation -e .
 	@echo "Compiling the fragment enumeration once ..."
 	@$(RUN) -m team5.inference.warm_up
 	@printf '%s' "$(CURDIR)" > $(STAMP)

@@ -7,6 +7,7 @@ One vocabulary for all formats: a key counts by its letters and digits alone, so
 import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -161,7 +162,7 @@ def _text(value: Any) -> str:
 
 def conditions_of(fields: Mapping[str, str], identifier: str = "") -> dict[str, Any]:
     """Return how a spectrum was measured, by the names of `Spectrum`, with notes on what is odd."""
-    adduct, ion_mode, notes = _ion(
+    adduct, ion_mode, notes = ion_of(
         fields.get("adduct", ""),
         fields.get("ion_mode", ""),
         fields.get("charge", ""),
@@ -253,10 +254,20 @@ def parse_ion_mode(text: str) -> str | None:
 
 
 @lru_cache(maxsize=8192)
-def _ion(
-    adducts: str, mode: str, charge_text: str, name: str
+def ion_of(
+    adducts: str, mode: str, charge_text: str = "", name: str = ""
 ) -> tuple[str | None, str | None, tuple[str, ...]]:
-    """Return adduct, ion mode and notes; of sources that contradict each other the ion counts."""
+    """Return adduct, ion mode and notes; of sources that contradict each other the ion counts.
+
+    Parameters
+    ----------
+    adducts : str
+        What a record says its ion is, one to a line, the most trusted first.
+    mode, charge_text : str
+        Empty where there is none.
+    name : str
+        Of the compound; in older libraries it ends with the ion.
+    """
     notes: list[str] = []
     understood: list[str] = []
     signs: list[str] = []
@@ -275,7 +286,8 @@ def _ion(
             elif len(text.split()) > 1 or not text.isalpha():
                 notes.append(f"adduct {text[:60]!r} is not understood and left out")
     if not understood and not signs and (match := _ADDUCT_IN_NAME.search(name)):
-        understood += _adducts([match[1]])
+        with suppress(AdductError):
+            understood.append(parse_adduct(match[1]).name)
     reported, size, charge_sign = parse_ion_mode(mode) if mode else None, *_charge(charge_text)
     if mode and reported is None and text_or_none(mode):
         notes.append(f"ion mode {mode[:60]!r} is not understood and left out")
@@ -300,16 +312,6 @@ def _ion(
 
 
 _MODE_OF_SIGN = {"+": "positive", "-": "negative"}
-
-
-def _adducts(texts: list[str]) -> list[str]:
-    names = []
-    for text in texts:
-        try:
-            names.append(parse_adduct(text).name)
-        except AdductError:
-            continue
-    return names
 
 
 def _charge(text: str) -> tuple[int, str]:

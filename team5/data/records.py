@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from team5.chemistry.adducts import ion_mode_of_text, parse_adduct
 from team5.chemistry.notation import to_smiles
 from team5.constants import MAX_PEAKS
 from team5.data.metadata import (
@@ -18,12 +17,12 @@ from team5.data.metadata import (
     conditions_of,
     first_number,
     identity_of,
+    ion_of,
     ms_level,
-    parse_ion_mode,
     text_or_none,
 )
 from team5.data.spectrum import Spectrum
-from team5.errors import AdductError, MoleculeError, SpectrumError
+from team5.errors import MoleculeError, SpectrumError
 
 _FOLDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _ABOUT_THE_MOLECULE = (
@@ -187,7 +186,7 @@ def make_record(
     if known_fold is not None and known_fold.casefold() not in _FOLDS:
         leave_out(skipped, "unknown_fold", place)
         return None
-    ion, mode, more = _ion(text_or_none(adduct), ion_mode)
+    ion, mode, more = ion_of(text_or_none(adduct) or "", "" if ion_mode is None else str(ion_mode))
     notes = (*notes, *more)
     mz = first_number(precursor_mz)
     if mz is None and re.search("[1-9a-z]", text_or_none(precursor_mz) or "", re.IGNORECASE):
@@ -227,25 +226,6 @@ def make_record(
         contributor=text_or_none(contributor),
         fold=_FOLDS[known_fold.casefold()] if known_fold else None,
     )
-
-
-def _ion(adduct: str | None, mode: object) -> tuple[str | None, str | None, list[str]]:
-    """Return adduct and ion mode that agree, and notes on what was left out for it."""
-    said = None if mode is None else parse_ion_mode(str(mode))
-    notes = []
-    if said is None and text_or_none(mode):
-        notes.append(f"ion mode {str(mode)[:60]!r} is not understood and left out")
-    if adduct is None:
-        return None, said, notes
-    try:
-        parsed = parse_adduct(adduct)
-        name, ion_mode = parsed.name, parsed.ion_mode
-    except AdductError:
-        notes.append(f"adduct {adduct[:60]!r} is not understood and left out")
-        name, ion_mode = "", ion_mode_of_text(adduct) or said or ""
-    if said and ion_mode != said:
-        notes.append(f"ion mode {said} contradicts adduct {name or adduct[:60]}, which is taken")
-    return name or None, ion_mode or None, notes
 
 
 def _highest(mzs: ArrayLike, intensities: ArrayLike) -> tuple[ArrayLike, ArrayLike]:

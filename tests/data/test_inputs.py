@@ -197,6 +197,27 @@ def test_beam_type_energy_is_electronvolt_unless_the_analyser_is_an_orbitrap():
     assert orbitrap.instrument_type == "Orbitrap"
 
 
+def test_instrument_is_known_by_its_model_where_no_analyser_is_listed(tmp_path):
+    text = (INPUTS / "sciex_qtof.mzML").read_text()
+    start, end = text.index("<componentList"), text.index("</componentList>") + 16
+    path = tmp_path / "model.mzML"
+    path.write_text(text[:start] + text[end:])
+    assert read_spectra(path).records[0].spectrum.collision_energy == "35 eV"
+
+
+def test_faulty_scan_costs_itself(tmp_path):
+    text = (INPUTS / "charge0.mzML").read_text()
+    path = tmp_path / "faulty.mzML"
+    for broken in (
+        text.replace("Gw3gLZCEW0DZX3ZPHkJhQA==", "Gw3g", 1),
+        text.replace('accession="MS:1000523"', 'accession="MS:0"', 1),
+        text.replace("</scanList>", "", 1),
+    ):
+        path.write_text(broken)
+        read = read_spectra(path)
+        assert (len(read.records), read.skipped) == (1, {"record not understood": 1})
+
+
 def test_precursor_is_what_the_isolation_window_held(tmp_path):
     (spectrum,) = spectra("iso_vs_sel.mzML")
     assert spectrum.precursor_mz == 98.0599

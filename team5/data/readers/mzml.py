@@ -49,6 +49,9 @@ _NUMPRESS_OR_OTHER = {
 }  # fmt: skip
 _LEVEL = re.compile(rb'accession="MS:1000511"[^>]*\bvalue="(\d+)"')
 _BINARY = re.compile(rb"<binary\s*/>|<binary[^>]*>([^<]*)</binary>")
+_ORBITRAP_WORDS = re.compile(
+    r"orbitrap|exactive|exploris|fusion|lumos|eclipse|astral|^ftms", re.IGNORECASE
+)
 _SCAN_NUMBER = re.compile(r"\bscan=(\d+)")
 _NCE_IN_FILTER = re.compile(r"@hcd(\d+(?:\.\d+)?)")
 
@@ -117,7 +120,10 @@ class _Head:
             params: Params = {}
             for group in re.findall(rb'<referenceableParamGroupRef\b[^>]*\bref="([^"]*)"', body):
                 params |= self.groups.get(group.decode(), {})
-            self.analysers[name.decode()] = _analyser(params | _params_of_text(body))
+            words = " ".join(re.findall(r'name="([^"]*)"', body.decode(errors="replace")))
+            self.analysers[name.decode()] = _analyser(
+                params | _params_of_text(body)
+            ) or _instrument_of_words(words)
         default = re.search(rb'\bdefaultInstrumentConfigurationRef="([^"]*)"', text)
         self.default = default[1].decode() if default else next(iter(self.analysers), "")
 
@@ -231,8 +237,10 @@ class _Scan:
             raw = binascii.a2b_base64(binary)
             if _ZLIB in params and raw:
                 raw = zlib.decompress(raw)
-            dtype = next(dtype for name, dtype in _TYPES.items() if name in params)
-            arrays[kind] = np.frombuffer(raw, dtype=dtype)
+            types = [dtype for name, dtype in _TYPES.items() if name in params]
+            if not types:
+                raise ValueError("the type of an array is not stated")
+            arrays[kind] = np.frombuffer(raw, dtype=types[0])
         empty = np.zeros(0)
         return arrays.get(_MZ_ARRAY, empty), arrays.get(_INTENSITY_ARRAY, empty)
 
@@ -362,9 +370,8 @@ def _analyser(params: Params) -> str | None:
 
 
 def _instrument_of_words(text: str) -> str | None:
-    folded = text.casefold()
-    if "orbitrap" in folded or folded.startswith("ftms"):
+    if _ORBITRAP_WORDS.search(text):
         return "Orbitrap"
-    if "tof" in folded or "time" in folded:
+    if re.search(r"tof|time.of.flight|synapt|impact|maxis", text, re.IGNORECASE):
         return "QTOF"
-    return "ion trap" if "trap" in folded or folded.startswith("it") else None
+    return "ion trap" if re.search(r"ion ?trap|^itms", text, re.IGNORECASE) else None

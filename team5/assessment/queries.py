@@ -33,9 +33,12 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+_SPECTRUM_COLUMNS = (
+    *("identifier", "adduct", "precursor_mz", "instrument_type", "collision_energy"),
+    *("mzs", "intensities"),
+)
 _COLUMNS = (
-    *("identifier", "inchikey14", "smiles", "adduct", "precursor_mz", "instrument_type"),
-    *("collision_energy", "mzs", "intensities", "candidates", "candidate_inchikey14"),
+    *("inchikey14", "smiles", *_SPECTRUM_COLUMNS, "candidates", "candidate_inchikey14"),
     "same_formula",
 )
 
@@ -76,7 +79,7 @@ def read_queries(path: str | Path) -> list[Query]:
     DataError
         If a column is missing or a row is no query; names the row.
     """
-    import pyarrow as pa
+    import pyarrow as pa  # here to start quickly
     import pyarrow.parquet as pq
 
     path = Path(path)
@@ -116,15 +119,7 @@ def _to_query(row: dict[str, Any]) -> Query:
             f"the true structure {row['inchikey14']} stands {len(truths)} times among the "
             "candidates. Give it once."
         )
-    spectrum = Spectrum(
-        row["mzs"],
-        row["intensities"],
-        precursor_mz=row["precursor_mz"],
-        adduct=row["adduct"],
-        collision_energy=row["collision_energy"],
-        instrument_type=row["instrument_type"],
-        identifier=row["identifier"],
-    )
+    spectrum = Spectrum(**{name: row[name] for name in _SPECTRUM_COLUMNS})
     return Query(
         spectrum,
         row["inchikey14"],

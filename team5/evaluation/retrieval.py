@@ -13,7 +13,7 @@ from team5.errors import ConfigError, DataError
 
 
 def _better_and_tied(scores: ArrayLike, truth_index: int, query: str) -> tuple[int, int]:
-    """Return how many candidates score above the truth, and how many like it, itself too."""
+    """Return the numbers of candidates that score above the truth, and like it, itself included."""
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1 or not values.size:
         raise DataError(f"{query}: scores of shape {values.shape}; give one score per candidate.")
@@ -34,7 +34,8 @@ def _better_and_tied(scores: ArrayLike, truth_index: int, query: str) -> tuple[i
 
 def _better_and_tied_each(
     score_lists: Sequence[ArrayLike], truth_indices: Sequence[int] | NDArray[np.integer]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> NDArray[np.int64]:
+    """Return both counts of all queries, shape (2, Q)."""
     if len(score_lists) != len(truth_indices):
         raise DataError(
             f"{len(score_lists)} lists of scores but {len(truth_indices)} true structures; "
@@ -42,16 +43,9 @@ def _better_and_tied_each(
         )
     if not len(score_lists):
         raise DataError("no queries to evaluate; give at least one list of scores.")
-    counts = np.array(
-        [
-            _better_and_tied(scores, int(truth_index), f"query {query}")
-            for query, (scores, truth_index) in enumerate(
-                zip(score_lists, truth_indices, strict=True)
-            )
-        ],
-        dtype=np.int64,
-    )
-    return counts[:, 0], counts[:, 1]
+    queries = enumerate(zip(score_lists, truth_indices, strict=True))
+    counts = [_better_and_tied(scores, int(i), f"query {query}") for query, (scores, i) in queries]
+    return np.array(counts, dtype=np.int64).T
 
 
 def _check_k(k: int) -> None:

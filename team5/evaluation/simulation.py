@@ -88,25 +88,17 @@ def spectral_entropy_similarity(
     intensities_b: ArrayLike,
     tolerance: float = 0.02,
 ) -> float:
-    """Return the spectral entropy similarity, 0 to 1, with the weighting of its authors.
+    """Return the spectral entropy similarity, 0 to 1, weighted as by its authors.
+
+    It is 0 where either spectrum has no peaks.
 
     Parameters
     ----------
-    mzs_a, intensities_a, mzs_b, intensities_b : array of shape (P,), (R,)
-        Two spectra as for `cosine`. Peaks nearer to each other than twice the tolerance should
-        have been merged before.
+    mzs_a, intensities_a, mzs_b, intensities_b
+        Two spectra as for `cosine`, which names the errors. Peaks nearer to each other than twice
+        the tolerance should have been merged before.
     tolerance : float, default 0.02
         Two peaks are the same within this distance in m/z.
-
-    Returns
-    -------
-    float
-        0 where either spectrum has no peaks.
-
-    Raises
-    ------
-    SpectrumError
-        If lengths differ or a value is negative, NaN or infinite.
 
     References
     ----------

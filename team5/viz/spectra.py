@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from team5.constants import PEAK_TOLERANCE_FLOOR, PEAK_TOLERANCE_PPM
 from team5.errors import SpectrumError
+from team5.inference.results import ExplainedPeak
 from team5.viz.labels import label_peaks
 from team5.viz.style import BLUE, INK, MUTED, PALE, VERMILION, axes_or_new, plain, tidy
 
@@ -24,16 +25,6 @@ _LABEL_MIN_INTENSITY = 0.01
 _SAME_PEAK = 1e-4
 # From so many peaks on, lines are drawn thinner, so that neighbours stay apart.
 _MANY_PEAKS = 100
-
-
-class Explained(Protocol):
-    """What a label needs of a `team5.inference.results.ExplainedPeak`."""
-
-    @property
-    def mz(self) -> float: ...
-
-    @property
-    def formula(self) -> str: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +64,7 @@ def mirror_plot(
     predicted_mzs: ArrayLike,
     predicted_intensities: ArrayLike,
     *,
-    explained: Sequence[Explained] | None = None,
+    explained: Sequence[ExplainedPeak] = (),
     name: str = "measured",
     precursor_mz: float | None = None,
     title: str | None = None,
@@ -104,11 +95,9 @@ def mirror_plot(
     predicted = to_peaks(predicted_mzs, predicted_intensities, "predicted")
     if not measured[0].size:
         raise SpectrumError("no measured peaks to draw; give at least one.")
-    upper = explained_side(measured, explained or (), name)
-    lower = None
-    if predicted[0].size:
-        everything = np.ones(predicted[0].size, dtype=bool)
-        lower = Side(*predicted, "predicted", VERMILION, everything)
+    everything = np.ones(predicted[0].size, dtype=bool)
+    lower = Side(*predicted, "predicted", VERMILION, everything) if everything.size else None
+    upper = explained_side(measured, explained, name)
     return draw_spectra(upper, lower, precursor_mz=precursor_mz, title=title, ax=ax)
 
 
@@ -195,7 +184,7 @@ def to_peaks(
 
 def explained_side(
     peaks: tuple[NDArray[np.float64], NDArray[np.float64]],
-    explained: Sequence[Explained],
+    explained: Sequence[ExplainedPeak],
     name: str,
     share: float | None = None,
 ) -> Side:
@@ -214,7 +203,9 @@ def explained_side(
     return Side(*peaks, caption, BLUE, is_explained, formulas, n_mzs=_N_UNEXPLAINED_LABELS)
 
 
-def _formulas_by_peak(mzs: NDArray[np.float64], explained: Sequence[Explained]) -> dict[int, str]:
+def _formulas_by_peak(
+    mzs: NDArray[np.float64], explained: Sequence[ExplainedPeak]
+) -> dict[int, str]:
     formulas = {}
     for peak in explained:
         nearest = int(np.abs(mzs - peak.mz).argmin())

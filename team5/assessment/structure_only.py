@@ -53,7 +53,7 @@ def fit_molecule_only(
     Parameters
     ----------
     training : TrainingStructures
-        Label 1: those of the train fold. No structure of another fold is taken for label 0.
+        Label 1. No structure of another fold is taken for label 0.
     pool : CandidatePool
         Label 0: for each training structure one of the others within 10 ppm, fixed by seed.
 

@@ -87,7 +87,7 @@ def draw_sticks(
 def _placed(
     places: Sequence[float], tips: Sequence[float], labels: Sequence[str]
 ) -> list[tuple[int, float, float]]:
-    """Return which labels are written and where: the highest, clear of peaks and each other."""
+    """Return index, x and y of the labels to write: the highest, clear of peaks and each other."""
     chosen: list[tuple[int, float, float]] = []
     boxes: list[tuple[float, float, float, float]] = []
     for i in sorted(range(len(labels)), key=lambda i: tips[i]):

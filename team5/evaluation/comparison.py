@@ -24,7 +24,6 @@ class QueryMetric:
 
     Attributes
     ----------
-    values : array of shape (Q,)
     queries : tuple of (str, str)
         Of each value the query's identifier and its structure.
     """

@@ -161,13 +161,10 @@ def reliability(
 
     Parameters
     ----------
-    probabilities, labels : array of shape (N,)
-        As for `accuracy`.
+    probabilities, labels, n_bins
+        As for `expected_calibration_error`.
     structures : array of shape (N,)
-        Shared by pairs of one structure; intervals are drawn over it.
-    n_bins : int, default 10
-    seed : int
-        Of the intervals.
+        Intervals are drawn over them.
     """
     values, truths = _checked(probabilities, labels)
     groups = np.asarray(structures)

@@ -92,12 +92,8 @@ def distances_at_1(
 
     Parameters
     ----------
-    score_lists : sequence of Q arrays of shape (C,)
-        Candidates' scores, higher is better; C may differ between queries.
-    candidate_lists : sequence of Q sequences of str
-        Their SMILES.
-    truth_indices : array of shape (Q,)
-        Index of the true structure in each.
+    score_lists, candidate_lists, truth_indices : sequence of length Q
+        Scores, higher is better, SMILES, and the index of the true structure in each list.
     distance : callable
         From `load_mces_distance`.
     on_progress : callable, optional

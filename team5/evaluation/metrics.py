@@ -207,13 +207,8 @@ def hit_rate(
     ----------
     scores : mapping of str to sequence of Q arrays of shape (C,)
         By the model and by controls, higher is better.
-    truths : sequence of Q int
-        Index of the true structure among the candidates.
-    structures : sequence of Q str
-        Intervals are drawn over them.
-    k : int
-    seed : int
-        Of the interval.
+    truths, structures : sequence of Q int, of Q str
+        Indices of the true structures; what the interval is drawn over.
     name : str, optional
         By default ``hit@k``.
     """

@@ -117,10 +117,8 @@ def confidence_needed(
 
     Parameters
     ----------
-    confidences : array of shape (N,)
-        Of each calibration answer; higher is more reliable.
-    wrong : array of shape (N,), bool
-        Whether it was wrong.
+    confidences, wrong : array of shape (N,)
+        Of the calibration answers, as for `risk_coverage`.
     groups : array of shape (N,)
         The structures: answers of one structure are right or wrong together.
     max_error : float

@@ -37,8 +37,7 @@ def read_metrics(path: str | Path) -> dict[str, Series]:
     Returns
     -------
     dict of name to (steps, values)
-        Two arrays of one length each, in the order of the file; metrics that are never finite
-        are left out.
+        In the order of the file, finite values only.
 
     Raises
     ------

@@ -82,8 +82,7 @@ def plot_candidates(
     Raises
     ------
     ConfigError
-        If there are no candidates, ``top`` or ``columns`` is below 1, or the names are another
-        number.
+        If there are no candidates, or ``top``, ``columns`` or the number of names is wrong.
     """
     if isinstance(matches, Ranking):
         names = names or matches.names or None

@@ -14,7 +14,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow notebooks docs check lint types imports format lock clean
+.PHONY: help setup demo test test-slow mutants notebooks docs check lint types imports format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -31,14 +31,18 @@ test: setup ## run the tests that are quick
 test-slow: setup ## run the tests that are slow
 	$(RUN) -m pytest -m slow || [ $$? -eq 5 ]
 
+# Hours on two cores. What survives is listed with a reason in tests/mutants.md.
+mutants: setup ## change the rules that decide answers line by line and see the tests fail
+	$(VENV)/bin/mutmut run --max-children $(WORKERS)
+	$(VENV)/bin/mutmut results
+
 notebooks: setup ## run every notebook from start to end
 	@if ls notebooks/*.ipynb >/dev/null 2>&1; then \
 	    $(RUN) -m pytest --nbmake --nbmake-timeout=180 notebooks; \
 	else echo "notebooks/ holds no notebook"; fi
 
 docs: setup ## build the documentation into outputs/site, without any network
-	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
-	@echo "Open outputs/site/index.html"
+	$(RUN) docs/build_site.py
 
 check: lint types imports ## run ruff, mypy and import-linter
 

@@ -110,49 +110,34 @@ class RawArgument:
     takes_null: bool = True
 
 
-_VERSION = (RawArgument("version"), RawArgument("checkpoints_root"), RawArgument("device"))
+_VERSION = ("version", "checkpoints_root", "device")
+_FILES = ("spectra", "candidates", "references", "library", "output")
+
+
+def _as_typed(*keys: str) -> tuple[RawArgument, ...]:
+    return tuple(RawArgument(key) for key in keys)
+
 
 # What is taken raw, by entry point.
 RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
     "predict": (
-        *_VERSION,
         RawArgument("smiles", parse_smiles, takes_null=False),
         RawArgument("mzs", parse_numbers),
         RawArgument("intensities", parse_numbers),
         RawArgument("precursor_mz", parse_number),
-        RawArgument("adduct"),
-        RawArgument("collision_energy"),
-        RawArgument("instrument_type"),
-        RawArgument("spectra"),
-        RawArgument("candidates"),
-        RawArgument("references"),
-        RawArgument("library"),
-        RawArgument("output"),
+        *_as_typed(*_VERSION, "adduct", "collision_energy", "instrument_type", *_FILES),
     ),
-    "evaluate": (
-        *_VERSION,
-        RawArgument("data.queries"),
-        RawArgument("data.train"),
-        RawArgument("data.pool"),
-        RawArgument("output"),
-        RawArgument("data.massspecgym"),
-        RawArgument("data.candidates"),
+    "evaluate": _as_typed(
+        *_VERSION, "output", *(f"data.{name}" for name in
+        ("queries", "train", "pool", "massspecgym", "candidates")),
     ),
-    "train": (
-        RawArgument("from_version"),
-        RawArgument("resume"),
-        RawArgument("checkpoints_root"),
-        RawArgument("description"),
-        RawArgument("data.archive"),
-        RawArgument("data.path"),
-        RawArgument("data.folds"),
-        RawArgument("data.pool"),
-        RawArgument("data.queries"),
-        RawArgument("data.cache_dir"),
-        RawArgument("callbacks.export.gate_queries"),
+    "train": _as_typed(
+        *("from_version", "resume", "checkpoints_root", "description"),
+        *("data.archive", "data.path", "data.folds", "data.pool", "data.queries"),
+        *("data.cache_dir", "callbacks.export.gate_queries"),
     ),
-    "serve": (*_VERSION, RawArgument("token")),
-}
+    "serve": _as_typed(*_VERSION, "token"),
+}  # fmt: skip
 
 _MAX_DEPTH = 50  # brackets within brackets
 # Settings by their former names.
@@ -261,7 +246,7 @@ def put_raw_values(cfg: DictConfig, raw: Mapping[str, Any]) -> None:
     OmegaConf.register_new_resolver("literal", _literal, replace=True)
     for key, value in raw.items():
         if not _has_key(cfg, key):
-            raise ConfigError(unknown_key_message(key, config_keys(cfg)))
+            raise unknown_key(key, config_keys(cfg))
         stored = [_shield(item) for item in value] if isinstance(value, list) else _shield(value)
         OmegaConf.update(cfg, key, stored, merge=False)
 
@@ -281,8 +266,12 @@ def config_keys(cfg: DictConfig, prefix: str = "") -> list[str]:
     return keys
 
 
-def unknown_key_message(key: str, known: Iterable[str]) -> str:
-    """Return the text of the error for a key that does not exist, with the closest that do."""
+def unknown_key(key: str, known: Iterable[str]) -> ConfigError:
+    """Return the error for a setting that does not exist, with the closest that do."""
+    return ConfigError(_unknown_key_text(key, known), code="unknown_setting", argument=key)
+
+
+def _unknown_key_text(key: str, known: Iterable[str]) -> str:
     if key in _RENAMED:
         return f"{key} is now called {_RENAMED[key]}. Write {_RENAMED[key]}=VALUE."
     known = sorted(other for other in set(known) if not key.startswith(f"{other}."))
@@ -311,7 +300,11 @@ def _parse(argument: RawArgument, text: str) -> Any:
         raise ConfigError(f"{argument.key}= is empty. Give a value, or leave {argument.key}= out.")
     if argument.takes_null and text == "null":
         return None
-    return argument.parse(argument.key, text)
+    try:
+        return argument.parse(argument.key, text)
+    except ConfigError as error:
+        error.argument = argument.key
+        raise
 
 
 def _number(where: str, text: str) -> float:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
@@ -43,19 +43,30 @@ _HOW_TO_GET_IT = (
 def evaluate(cfg: DictConfig) -> int:
     """Measure a version as ``configs/evaluate.yaml`` says; figures go to standard output."""
     if cfg.format not in ("text", "json"):
-        raise ConfigError(f"format={cfg.format}: choose text or json.")
-    if is_on_massspecgym(cfg):
-        return evaluate_massspecgym(cfg)
+        raise ConfigError(f"format={cfg.format}: choose text or json.", argument="format")
+
+    def load() -> LoadedModel:
+        return load_model(
+            cfg.version,
+            device=cfg.device,
+            root=cfg.checkpoints_root,
+            verify=cfg.verify,
+            allow=cfg.allow,
+        )
+
+    evaluation = evaluate_massspecgym if is_on_massspecgym(cfg) else _evaluate_queries
+    values, text = evaluation(cfg, load)
+    print(json.dumps(values, indent=2) if cfg.format == "json" else text)
+    return 0
+
+
+def _evaluate_queries(
+    cfg: DictConfig, load: Callable[[], LoadedModel]
+) -> tuple[dict[str, Any], str]:
     write = _writer(cfg)
     queries = read_queries(cfg.data.queries)
     controls = _Controls(cfg, queries)
-    model = load_model(
-        cfg.version,
-        device=cfg.device,
-        root=cfg.checkpoints_root,
-        verify=cfg.verify,
-        allow=cfg.allow,
-    )
+    model = load()
     scored = list(_with_progress(model, queries, cfg.seed, controls))
     metrics = compute_metrics(scored, threshold=model.threshold, seed=cfg.seed)
     if model.calibration:
@@ -83,8 +94,7 @@ def evaluate(cfg: DictConfig) -> int:
         rewrite_card(
             cfg.checkpoints_root, model.version, lambda card: report.to_card(card, command)
         )
-    print(json.dumps(report.to_dict(), indent=2) if cfg.format == "json" else report.to_text())
-    return 0
+    return report.to_dict(), report.to_text()
 
 
 @dataclass(frozen=True)

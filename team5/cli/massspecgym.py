@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from team5.assessment.massspecgym_benchmark import benchmark_metrics, rank_queri
 from team5.errors import ConfigError
 from team5.evaluation.mces import MCES_THRESHOLD, load_mces_distance
 from team5.evaluation.records import Metric
-from team5.inference.inference import load_model
+from team5.inference.inference import LoadedModel
 from team5.runtime.progress import progress
 from team5.runtime.tables import to_columns
 from team5.search.writers import check_output_path, write_json_file
@@ -51,17 +51,13 @@ def is_on_massspecgym(cfg: DictConfig) -> bool:
     return taken == "massspecgym"
 
 
-def evaluate_massspecgym(cfg: DictConfig) -> int:
-    """Measure a version on a fold of MassSpecGym; figures go to standard output."""
+def evaluate_massspecgym(
+    cfg: DictConfig, load: Callable[[], LoadedModel]
+) -> tuple[dict[str, Any], str]:
+    """Measure the version that is loaded on a fold of MassSpecGym; return JSON and text."""
     _check(cfg)
     distance = load_mces_distance() if cfg.data.mces else None
-    model = load_model(
-        cfg.version,
-        device=cfg.device,
-        root=cfg.checkpoints_root,
-        verify=cfg.verify,
-        allow=cfg.allow,
-    )
+    model = load()
     with progress("Reading", 1.0) as bar:
         benchmark = read_massspecgym(
             cfg.data.massspecgym, cfg.data.candidates, cfg.data.fold, on_progress=bar.update
@@ -78,8 +74,7 @@ def evaluate_massspecgym(cfg: DictConfig) -> int:
     report = _report(cfg, model.version, model.version_hash, benchmark, metrics)
     if cfg.output is not None:
         write_json_file(report, cfg.output)
-    print(json.dumps(report, indent=2) if cfg.format == "json" else _to_text(report))
-    return 0
+    return report, _to_text(report)
 
 
 def _check(cfg: DictConfig) -> None:

@@ -27,7 +27,7 @@ from team5.cli.arguments import (
     config_keys,
     put_raw_values,
     split_command_line,
-    unknown_key_message,
+    unknown_key,
 )
 from team5.cli.jobs import argv_of_job, own_environment, share_run_folder
 from team5.errors import ConfigError, MissingExtraError, Team5Error
@@ -265,7 +265,7 @@ def _explain_override(
         # Hydra reads the value first: a SMILES behind a mistyped key would be called bad grammar.
         # What begins with + is new on purpose.
         if not key.startswith("+") and known and key not in known and not _is_hydras(key):
-            return ConfigError(unknown_key_message(key, known))
+            return unknown_key(key, known)
         if key == _OWN and not any(key in _groups(folder) for folder in _config_folders(line)):
             return ConfigError(f"{override}: name the folder of {key}/: --config-dir FOLDER.")
     if isinstance(error, OverrideParseException):

@@ -23,7 +23,9 @@ _KEYS = {
     "precursor_mz": "precursormz pepmass precursormassovercharge precursorionmz precursormass "
     "precursor parentmz parention selectedionmz targetmz isolationwindowtargetmz",
     "adduct": "adduct precursortype adductname adductionname adducttype precursoradduct "
-    "adductioname precursoriontype ion iontype precursorion ionspecies ionization ionisation",
+    "adductioname precursoriontype",
+    # These hold words of other kinds as well: "ionization: ESI".
+    "ion": "ion iontype precursorion ionspecies ionization ionisation",
     "charge": "charge precursorcharge chargestate z",
     "ion_mode": "ionmode polarity ionpolarity ionizationmode ionisationmode scanpolarity",
     "nce": "nce normalizedcollisionenergy normalisedcollisionenergy",
@@ -55,9 +57,9 @@ _MEANING = {
 # What libraries write where they have nothing to say.
 _NOTHING = {"", "n/a", "na", "nan", "none", "null", "unknown", "-", "?", "not available", "no_data"}
 _LONGEST_NOTHING = max(map(len, _NOTHING))
-# Text with an M and a sign in it, told from words under keys that have other meanings as well.
+# Text that means an ion, understood or not, told from other words.
 _LOOKS_LIKE_ADDUCT = re.compile(
-    r"[\[(]?\s*\d*\s*(?:M|Cat)(?![a-z])[\w\s+\-−–()?.*•]*[+\-−–]|\[.*\]\d*[+-]"
+    r"[\[(]*\s*\d*\s*(?:M|Cat)\s*(?:[+\-−–\])?]|(?:H|Na|NH4|K|Li)\d?[+\-\]])|\[.*\]\d*[+-]"
 )
 # Older GNPS libraries have the adduct only at the end of the name: "Caffeine M+H".
 _ADDUCT_IN_NAME = re.compile(r"(?:^|\s)(\[?\d?M[+-]\S+)\s*$")
@@ -119,10 +121,16 @@ def fields_of(pairs: Iterable[tuple[str, Any]]) -> Fields:
         said = _QUOTED_PAIR.findall(text) + _PIPED_PAIR.findall(text)
         fields = fields_of(said) | fields
     adducts = [listed[index][1].strip() for index in plan.adducts]
+    for index in plan.ions:
+        text = listed[index][1].strip()
+        if _LOOKS_LIKE_ADDUCT.match(text):
+            adducts.append(text)
+        elif parse_ion_mode(text):
+            fields.setdefault("ion_mode", text)
     for index in plan.unknown:
         text = listed[index][1].lstrip()
-        if text[:1] in ("[", "(") and _LOOKS_LIKE_ADDUCT.match(text):
-            adducts.append(text.strip())
+        if text[:1] == "[" and _LOOKS_LIKE_ADDUCT.match(text):
+            adducts.append(text.rstrip())
     if adducts:
         fields["adduct"] = "\n".join(adducts)
     return fields
@@ -133,6 +141,7 @@ class _Plan(NamedTuple):
 
     known: list[tuple[str, int]]  # meaning and index, the best key of each meaning first
     adducts: list[int]
+    ions: list[int]
     comments: list[int]
     unknown: list[int]
 
@@ -143,10 +152,10 @@ def _plan(keys: tuple[str, ...]) -> _Plan:
     places.sort(key=lambda place: place[1:])
     indexes = {
         special: [index for meaning, _, index in places if meaning == special]
-        for special in ("adduct", "comment", "")
+        for special in ("adduct", "ion", "comment", "")
     }
     known = [(meaning, index) for meaning, _, index in places if meaning not in indexes]
-    return _Plan(known, indexes["adduct"], indexes["comment"], indexes[""])
+    return _Plan(known, *indexes.values())
 
 
 def _says_nothing(text: str) -> bool:
@@ -278,13 +287,8 @@ def ion_of(
             adduct = parse_adduct(text).name
             understood += [adduct] if adduct not in understood else []
         except AdductError:
-            if _LOOKS_LIKE_ADDUCT.match(text.strip()):
-                notes.append(f"adduct {text[:60]!r} is not understood and left out")
-                signs.append(ion_mode_of_text(text) or "")
-            elif not mode and parse_ion_mode(text):
-                mode = text
-            elif len(text.split()) > 1 or not text.isalpha():
-                notes.append(f"adduct {text[:60]!r} is not understood and left out")
+            notes.append(f"adduct {text[:60]!r} is not understood and left out")
+            signs.append(ion_mode_of_text(text) or "")
     if not understood and not signs and (match := _ADDUCT_IN_NAME.search(name)):
         with suppress(AdductError):
             understood.append(parse_adduct(match[1]).name)
@@ -306,7 +310,9 @@ def ion_of(
     source = understood[0] if understood else "its ion" if sign else "its ion mode"
     if reported and ion_mode != reported:
         notes.append(f"ion mode {reported} contradicts {source}, which is taken")
-    elif size and charge_sign and ion_mode and ion_mode != _MODE_OF_SIGN[charge_sign]:
+    elif (size and charge_sign and ion_mode and ion_mode != _MODE_OF_SIGN[charge_sign]) or (
+        understood and size and size != abs(parse_adduct(understood[0]).charge)
+    ):
         notes.append(f"charge {charge_text.strip()} contradicts {source}, which is taken")
     return (understood[0] if understood else None), ion_mode, tuple(notes)
 
@@ -316,10 +322,11 @@ _MODE_OF_SIGN = {"+": "positive", "-": "negative"}
 
 def _charge(text: str) -> tuple[int, str]:
     """Return size and sign of a charge, 0 and "" where it is not known; "2-" and "-2" are one."""
-    match = _CHARGE.search(text)
-    if not match:
+    found = _CHARGE.findall(text)
+    if len(found) != 1:  # "2+ and 3+" is what a search engine is to try
         return 0, ""
-    return int(match[2][:3]), "-" if "-" in (match[1], match[3]) else match[1] or match[3]
+    before, digits, behind = found[0]
+    return int(digits[:3]), "-" if "-" in (before, behind) else before or behind
 
 
 def _energy(fields: Mapping[str, str], identifier: str) -> str | None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,9 @@ from team5.library.inputs import (
     iter_chunks,
 )
 from team5.library.manifest import BUILDING_NAME, MANIFEST_NAME, Manifest, read_manifest
-from team5.library.progress import progress
 from team5.library.sorting import DEFAULT_SIZES, PartSizes, sort_chunks
 from team5.library.standardise import Dropped, format_dropped
+from team5.runtime.progress import progress
 from team5.runtime.storage import as_path, is_remote, sha256, storage_errors, write_whole
 from team5.runtime.strict_json import read_object, to_json
 from team5.runtime.workers import work_in_processes
@@ -202,10 +202,8 @@ class _Build:
                 code="no_usable_structure",
             )
         n_kept = sum(n_records) - n_dropped
-        with _progress("Sorting", self.show_progress) as show:
-            parts = sort_chunks(
-                chunks, parts_folder, self.sizes, lambda n_rows: show(n_rows / n_kept, n_rows)
-            )
+        with progress("Sorting", n_kept, unit="structures", show=self.show_progress) as job:
+            parts = sort_chunks(chunks, parts_folder, self.sizes, job.update)
         n_rows = sum(part.n_rows for part in parts)
         manifest = Manifest(
             n_rows=n_rows,
@@ -248,11 +246,14 @@ class _Build:
             unfinished(), ChunkWriter(folder),
             n_workers=self.n_workers, record_timeout_s=self.record_timeout_s,
         )  # fmt: skip
-        with closing(done), _progress("Standardising", self.show_progress) as show:
+        with (
+            closing(done),
+            progress("Standardising", 1.0, unit="records", show=self.show_progress) as job,
+        ):
             n_records = 0
             for chunk in done:
                 n_records += chunk.n_records
-                show(chunk.share_read, n_records)
+                job.update(chunk.share_read, count=n_records)
         check_unchanged(self.sources)
         write_whole(read_path, to_json({"n_chunks": n_chunks}, _READ_NAME))
         return n_chunks
@@ -277,10 +278,6 @@ def do_chunks(
     with closing(done):
         for chunk, _ in done:
             yield chunk
-
-
-def _progress(title: str, show: bool) -> Any:
-    return progress(title) if show else nullcontext(lambda share, n_records: None)
 
 
 def _n_cores() -> int:

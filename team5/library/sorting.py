@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 from team5.errors import StorageError
 from team5.library.manifest import Part
 from team5.library.standardise import SCHEMA
-from team5.runtime.storage import sha256
+from team5.runtime.storage import flush_file, sha256
 
 # A lookup decodes one or two groups: at 8,192 rows a millisecond each, and smaller groups make
 # the files' footers, which have to be read too, as large as what is looked up.
@@ -129,8 +128,7 @@ def _write_parts(
                 heaviest.append(group["exact_mass"][-1].as_py())
                 n_rows += len(group)
                 on_rows(n_rows)
-        with path.open("rb+") as file:  # whole once the manifest beside it is there
-            os.fsync(file.fileno())
+        flush_file(path)  # whole once the manifest beside it is there
         parts.append(
             Part(
                 file=path.name,

@@ -4,8 +4,9 @@ import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from team5.errors import ConfigError, StorageError, VersionError
+from team5.errors import ConfigError, StorageError, Team5Error, VersionError
 from team5.registry.integrity import CONFIG_NAME
 from team5.registry.staging import STAGING_PREFIX, present, registry_lock, write_tracker
 from team5.registry.tracker import unknown_version
@@ -45,9 +46,7 @@ def delete_version(root: str | Path, version: str) -> int:
             raise unknown_version(version, tuple(sorted(there)), f"{root}/")
         reason = _reason_to_keep(root, data, parsed)
         if reason is not None:
-            remedy = next(text for start, text in _REMEDIES.items() if reason.startswith(start))
-            kind = StorageError if reason == _BEING_READ else VersionError
-            raise kind(f"{root}/{parsed} stays: it {reason}. {remedy}")
+            raise reason.kind(f"{root}/{parsed} stays: it {reason.text}. {reason.remedy}")
         return _delete(root, data, parsed)[1]
 
 
@@ -84,13 +83,10 @@ def collect_garbage(root: str | Path, keep: int, *, dry_run: bool = True) -> lis
         usable = [version for version in versions if (root / str(version) / CONFIG_NAME).is_file()]
         newest = set(usable[len(usable) - keep :]) if keep < len(usable) else set(usable)
         for version in versions:
-            reason = (
-                f"is among the newest {keep}"
-                if version in newest
-                else _reason_to_keep(root, data, version)
-            )
-            judged.append(Judged(version, folder_size(root / str(version)), reason))
-            if reason is None and not dry_run:
+            reason = None if version in newest else _reason_to_keep(root, data, version)
+            text = f"is among the newest {keep}" if version in newest else reason and reason.text
+            judged.append(Judged(version, folder_size(root / str(version)), text))
+            if text is None and not dry_run:
                 data, _ = _delete(root, data, version)
     return judged
 
@@ -102,25 +98,24 @@ def folder_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
-_LATEST = "is latest"
-_ALIASED = "has the alias"
-_BEING_READ = "is being read"
-_REMEDIES = {
-    _LATEST: "Promote another version first.",
-    _ALIASED: "Give the alias to another version first.",
-    _BEING_READ: "Try again in a moment.",
-}
+class _Reason(NamedTuple):
+    """Why a version stays, what to do, and the error for who wants to delete it."""
+
+    text: str
+    remedy: str
+    kind: type[Team5Error] = VersionError
 
 
-def _reason_to_keep(root: Path, data: TrackerData, version: Version) -> str | None:
+def _reason_to_keep(root: Path, data: TrackerData, version: Version) -> _Reason | None:
     if data.latest == str(version):
-        return _LATEST
+        return _Reason("is latest", "Promote another version first.")
     names = [name for name, target in data.aliases.items() if target == str(version)]
     if names:
-        return f"{_ALIASED} {', '.join(sorted(names))}"
+        text = f"has the alias {', '.join(sorted(names))}"
+        return _Reason(text, "Give the alias to another version first.")
     config = root / str(version) / CONFIG_NAME
     if config.is_file() and is_being_read(config):
-        return _BEING_READ
+        return _Reason("is being read", "Try again in a moment.", StorageError)
     return None
 
 

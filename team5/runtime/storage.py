@@ -56,8 +56,7 @@ def writing_whole(path: Path) -> Iterator[Path]:
 def put_in_place(staged: Path, path: Path) -> None:
     """Move a finished file over ``path`` in one step, and return when the disk has it there."""
     path = _target_of(path)
-    with staged.open("rb+") as file:  # Windows flushes only what is open for writing
-        os.fsync(file.fileno())
+    flush_file(staged)
     try:
         staged.replace(path)
     except OSError as error:
@@ -71,6 +70,12 @@ def put_in_place(staged: Path, path: Path) -> None:
 
 def _target_of(path: Path) -> Path:
     return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def flush_file(path: Path) -> None:
+    """Return when the disk has the content of a file."""
+    with path.open("rb+") as file:  # Windows flushes only what is open for writing
+        os.fsync(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:

@@ -280,6 +280,25 @@ def test_energies_of_a_sirius_compound_belong_together():
     assert {spectrum.adduct for spectrum in found} == {"[M+H]+"}
 
 
+def test_sirius_energies_may_stand_in_comments(tmp_path):
+    path = tmp_path / "x.ms"
+    path.write_text(
+        ">compound a\n>parentmass 195.0877\n\n>ms2\n#ce 20\n50 1\n\n>ms2\n#ce 40\n50 1\n"
+        ">compound b\n>ms2peaks\n60 1\n"
+    )
+    found = [record.spectrum for record in read_spectra(path).records]
+    assert [spectrum.collision_energy for spectrum in found] == ["20", "40", None]
+    assert [spectrum.group for spectrum in found] == ["a", "a", "b"]
+    assert [spectrum.precursor_mz for spectrum in found] == [195.0877, 195.0877, None]
+
+
+def test_packed_massbank_record_is_read(tmp_path):
+    record = INPUTS.parent / "massbank_records" / "MSBNK-Example-EX000001.txt"
+    packed = tmp_path / "record.txt.gz"
+    packed.write_bytes(gzip.compress(record.read_bytes()))
+    assert read_spectra(packed).records[0].spectrum.identifier == "MSBNK-Example-EX000001"
+
+
 def test_msdial_keeps_ids_and_retention_times():
     first, *_ = spectra("msdial.msp")
     assert (first.feature_id, first.scan) == ("105", "12")

@@ -108,6 +108,41 @@ def test_impossible_precursor_is_refused(precursor_mz):
         Spectrum([50], [1], precursor_mz=precursor_mz)
 
 
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("collision_energy", {"a": 1}),
+        ("collision_energy", [35]),
+        ("collision_energy", True),
+        ("collision_energy", float("inf")),
+        ("collision_energy", 10**400),
+        ("instrument_type", [1]),
+        ("instrument_type", 7),
+        ("precursor_mz", float("1e999")),
+        ("precursor_mz", [195.1]),
+        ("ion_mode", ["positive"]),
+        ("adduct", {"M": "H"}),
+    ],
+)
+def test_conditions_of_another_kind_are_refused_by_name(argument, value):
+    with pytest.raises(SpectrumError, match=argument.replace("_", "[_ ]")) as refused:
+        Spectrum([50], [1], identifier="x", **{argument: value})
+    assert refused.value.argument == argument
+    assert refused.value.code
+    assert str(refused.value).startswith("x: ")
+
+
+def test_nothing_said_in_the_ways_of_tables_is_nothing():
+    nan = float("nan")
+    spectrum = Spectrum([50], [1], adduct=nan, collision_energy=nan, instrument_type=nan)
+    assert (spectrum.adduct, spectrum.collision_energy, spectrum.instrument_type) == (None,) * 3
+
+
+def test_adduct_beyond_reason_is_refused():
+    with pytest.raises(AdductError, match="99999"):
+        Spectrum([50], [1], adduct="[M+99999H]99999+")
+
+
 def test_context_is_normalised():
     spectrum = Spectrum(
         [50], [1], precursor_mz="195.0877", adduct="M+H", collision_energy=30, ion_mode="P",

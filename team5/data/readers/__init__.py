@@ -115,6 +115,8 @@ def _pick_reader(path: Path) -> Reader:
     with open_unpacked(path) as file:
         head = file.stream.peek(_HEAD_SIZE)[:_HEAD_SIZE]
         if head.startswith(b"PAR1"):
+            if file.is_packed:
+                raise DataError(f"{path}: Parquet is packed by itself. Unpack the file around it.")
             return tables.iter_parquet
         if head[257:262] == b"ustar":
             return massbank.iter_archive

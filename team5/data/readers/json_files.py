@@ -43,7 +43,6 @@ def iter_json(path: Path, skipped: Counter[str], on_progress: Progress = None) -
             intensities,
             name=f"{stem}-{number}",
             place=place,
-            minutes=True,
         )
         if record is not None:
             yield record

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from team5.data.metadata import ms_level, retention_time, text_or_none
+from team5.data.readers.packed import open_unpacked
 from team5.data.records import Record, leave_out, make_record
 from team5.errors import DataError
 
@@ -79,7 +80,9 @@ def iter_file(
     path: Path, skipped: Counter[str], on_progress: Callable[[float], None] | None = None
 ) -> Iterator[Record]:
     """Yield the records of one MassBank file."""
-    yield from parse_records(path.read_text(encoding="utf-8", errors="replace"), skipped)
+    with open_unpacked(path) as file:
+        text = file.text().read()
+    yield from parse_records(text.replace("\r\n", "\n").replace("\r", "\n"), skipped)
     if on_progress:
         on_progress(1.0)
 

@@ -25,7 +25,7 @@ _READ_AT_ONCE = 1 << 20  # characters
 _MGF_EDGE = re.compile(r"^[ \t]*(?i:(BEGIN|END)[ \t]+IONS)[ \t]*$", re.MULTILINE)
 _MGF_FIELD = re.compile(r"^[ \t]*([^\s\d=#;!/][^=\n]*)=(.*)$", re.MULTILINE)
 _MSP_FIELD = re.compile(r"^[ \t]*([^\s\d:(.#][^:\n]*):(.*)$", re.MULTILINE)
-_MS_FIELD = re.compile(r"^[ \t]*[>#]+[ \t]*(\S+)[ \t]*(.*)$", re.MULTILINE)
+_MS_FIELD = re.compile(r"^[ \t]*([>#]+[ \t]*\S+)[ \t]*(.*)$", re.MULTILINE)
 _PEAK_LINE = re.compile(r"^[ \t]*[(+-]?\.?\d", re.MULTILINE)
 _N_PEAKS = re.compile(r"^[ \t]*num[ _]?peaks?[ \t]*:", re.MULTILINE | re.IGNORECASE)
 _NAME = re.compile(r"^[ \t]*name[ \t]*:", re.MULTILINE | re.IGNORECASE)
@@ -83,19 +83,22 @@ def iter_ms(path: Path, skipped: Counter[str], on_progress: Progress = None) -> 
     with open_unpacked(path) as file:
         for section in _ms_sections(file, on_progress):
             header, peaks = _cut(section)
-            for key, value in _MS_FIELD.findall(header):
-                if key == "compound":
-                    compound = []
-                compound.append((_MS_KEYS.get(key.casefold(), key), value))
-            kind = compound[-1][0] if compound else ""
+            level = "2"
+            of_peaks: Pairs = []
+            for marked, value in _MS_FIELD.findall(header):
+                key = marked.strip("># \t").casefold()
+                pair = _MS_KEYS.get(key, key), value
+                if _MS_PEAKS.match(key):
+                    level = "1" if key.startswith("ms1") else "2"
+                    of_peaks = [pair] if key.startswith("collision") else []
+                elif marked.startswith("#"):
+                    of_peaks.append(pair)
+                else:
+                    compound = [pair] if key == "compound" else [*compound, pair]
             if peaks:
-                pairs = list(compound)
-                if not kind.casefold().startswith("collision"):
-                    pairs.append(("ms_level", "1" if kind.casefold().startswith("ms1") else "2"))
                 number += 1
+                pairs = [*of_peaks, *compound, ("ms_level", level)]
                 yield from builder.build(pairs, peaks, number, line + 1)
-            if compound and _MS_PEAKS.match(kind):
-                compound.pop()
             line += section.count("\n")
 
 

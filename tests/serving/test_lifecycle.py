@@ -49,7 +49,7 @@ def export_another(root, seed, *, set_as_latest=True) -> str:
     )
 
 
-def wait_until(condition, timeout_s=30.0):
+def wait_until(condition, timeout_s=120.0):
     until = time.monotonic() + timeout_s
     while not (found := condition()):
         assert time.monotonic() < until, "it has not come to pass"
@@ -153,9 +153,10 @@ def test_worker_that_is_stuck_is_ended():
 
 def test_abandoned_request_stops_costing(own: Running):
     abandoned = own.metric("team5_abandoned_requests_total")
+    before = own.metric("team5_batch_pairs_sum")
     with pytest.raises(httpx.ReadTimeout):
         own.http.post("/predict", json={**QUESTION, "smiles": [SMILES] * 5000}, timeout=0.3)
-    wait_until(lambda: own.metric("team5_queue_pairs") == 0, timeout_s=5)
+    wait_until(lambda: own.metric("team5_queue_pairs") == 0)
     assert own.metric("team5_abandoned_requests_total") == abandoned + 1
 
     def is_at_rest() -> bool:
@@ -163,10 +164,9 @@ def test_abandoned_request_stops_costing(own: Running):
         time.sleep(0.5)  # as long as many batches take
         return own.metric("team5_batch_pairs_sum") == computed
 
-    wait_until(is_at_rest, timeout_s=5)
-    started = time.monotonic()
+    wait_until(is_at_rest)
+    assert own.metric("team5_batch_pairs_sum") - before < 5000
     assert own.http.post("/predict", json=QUESTION).status_code == 200
-    assert time.monotonic() - started < 5
 
 
 def test_sigterm_answers_what_is_under_way_and_leaves_nothing(own: Running):

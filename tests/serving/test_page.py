@@ -78,7 +78,7 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(**shown)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
 
         def note(message: Any) -> None:
             if message.type in ("error", "warning") and not re.search(may_log, message.text):
@@ -103,7 +103,7 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 
 def until(page: Any, condition: str) -> None:
     """Wait for a condition; the page's policy forbids playwright's own way of asking."""
-    for _ in range(400):
+    for _ in range(2400):
         if page.evaluate(condition):
             return
         page.wait_for_timeout(25)

@@ -26,6 +26,7 @@ from team5.inference.inference import LoadedModel, load_model
 from team5.registry.card import rewrite_card
 from team5.registry.tracker import Tracker
 from team5.runtime.progress import progress
+from team5.runtime.tables import print_text
 from team5.search.writers import check_output_path, write_json_file, write_text_file
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ def evaluate(cfg: DictConfig) -> int:
 
     evaluation = evaluate_massspecgym if is_on_massspecgym(cfg) else _evaluate_queries
     values, text = evaluation(cfg, load)
-    print(json.dumps(values, indent=2) if cfg.format == "json" else text)
+    if cfg.format == "json":
+        print(json.dumps(values, indent=2))
+    else:
+        print_text(text)
     return 0
 
 

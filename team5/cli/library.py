@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from team5.errors import ConfigError
 from team5.runtime.command import Commands, ExamplesParser, run_program
-from team5.runtime.tables import printable
+from team5.runtime.tables import print_text
 
 if TYPE_CHECKING:
     from team5.library.manifest import Manifest
@@ -65,7 +65,7 @@ def _build(options: argparse.Namespace) -> None:
         record_timeout_s=options.time_limit,
         show_progress=True,
     )
-    print(_summary(manifest))
+    print_text(_summary(manifest))
     print(f"{options.output} was done in {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
@@ -108,9 +108,11 @@ def _info(options: argparse.Namespace) -> None:
     if manifest is None:
         print(f"{len(library):,} structures, a single file")
         return
-    print(_summary(manifest))
+    print_text(_summary(manifest))
     for source in manifest.inputs:
-        print(f"  from {source['path']}: {source['n_records']:,} records, {source['sha256'][:12]}")
+        print_text(
+            f"  from {source['path']}: {source['n_records']:,} records, {source['sha256'][:12]}"
+        )
     print("  made with " + ", ".join(f"{name} {v}" for name, v in manifest.made_with.items()))
     if options.verify:
         print("every part is as it was built")
@@ -156,7 +158,7 @@ def _lookup(options: argparse.Namespace) -> None:
     )
     for mass, formula, inchikey14, smiles, name in rows:
         line = f"  {mass:10.5f}  {formula or '':<14}  {inchikey14 or '':<14}  {smiles}"
-        print(printable(f"{line}  {name}" if name else line))
+        print_text(f"{line}  {name}" if name else line)
     if shown < len(found):
         print(f"  ... {len(found) - shown:,} more; --limit {len(found)} shows all.")
 

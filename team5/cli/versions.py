@@ -22,6 +22,7 @@ from team5.registry.staging import read_tracker
 from team5.registry.tracker import Tracker
 from team5.runtime.command import Commands, ExamplesParser, run_program
 from team5.runtime.progress import progress
+from team5.runtime.tables import print_text
 
 _CALL = "python -m team5.registry"
 # Of each command; the first one stands in the help of all.
@@ -64,7 +65,7 @@ def _list(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     elif rows:
-        print(report.format_list(rows))
+        print_text(report.format_list(rows))
     else:
         print(f"{options.root}/ holds no version. Train one: python train.py", file=sys.stderr)
 
@@ -77,7 +78,7 @@ def _show(options: argparse.Namespace) -> None:
         performance = dict(entry.performance) if entry else {}
         print(json.dumps({"performance": performance, "config": config}, indent=2))
     else:
-        print(report.format_version(options.root, version))
+        print_text(report.format_version(options.root, version))
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -85,11 +86,10 @@ def _compare(options: argparse.Namespace) -> None:
         resolve_version(options.root, version) for version in (options.first, options.second)
     )
     found = report.compare(options.root, first, second)
-    print(
-        json.dumps(found, indent=2)
-        if options.json
-        else report.format_comparison(first, second, found)
-    )
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print_text(report.format_comparison(first, second, found))
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -106,7 +106,7 @@ def _verify(options: argparse.Namespace) -> int:
             verify_folder(options.root / version, entry.sha256 if entry else None)
         except Team5Error as error:
             code = error.exit_code
-            print(f"{version}: {type(error).__name__}: {error}", file=sys.stderr)
+            print_text(f"{version}: {type(error).__name__}: {error}", to_stderr=True)
         else:
             print(f"{version}: every file is as it was exported")
     return code
@@ -158,7 +158,7 @@ def _history(options: argparse.Namespace) -> int:
     elif options.json:
         print(json.dumps(list(data.raw.get("history", [])), indent=2))
     else:
-        print(report.format_history(data))
+        print_text(report.format_history(data))
     return 0
 
 
@@ -206,9 +206,9 @@ def _gc(options: argparse.Namespace) -> None:
 
 def _repair(options: argparse.Namespace) -> None:
     found = repair(options.root, replace=options.replace)
-    print(found.difference or "the tracker needs no change")
+    print_text(found.difference or "the tracker needs no change")
     for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print_text(f"note: {note}", to_stderr=True)
     print(f"written to {found.path}", file=sys.stderr)
     if not options.replace:
         print("Look it through, then put it in place: repair --replace", file=sys.stderr)

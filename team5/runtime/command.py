@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from team5.errors import StorageError, Team5Error
-from team5.runtime.tables import printable
+from team5.runtime.tables import print_text
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 TERMINATED = 143  # and for one that SIGTERM ended
@@ -74,7 +74,7 @@ def run_program(
 def print_error(error: Team5Error, *, as_json: bool = False) -> None:
     """Print what went wrong to stderr."""
     text = json.dumps({"error": error.to_dict()}) if as_json else f"{type(error).__name__}: {error}"
-    print(printable(text), file=sys.stderr)
+    print_text(text, to_stderr=True)
 
 
 def wants_traceback(argv: Sequence[str]) -> bool:

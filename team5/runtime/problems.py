@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from team5.runtime.tables import printable
+from team5.runtime.tables import print_text
 
 _SHOWN = 10
 
@@ -18,7 +18,7 @@ class Problems:
     def __call__(self, text: str) -> None:
         self.count += 1
         if self.count <= _SHOWN:
-            print(printable(text), file=sys.stderr)
+            print_text(text, to_stderr=True)
         elif self.count == _SHOWN + 1:
             print("Further ones are counted only.", file=sys.stderr)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection, Iterator, Sequence
 
 ELLIPSIS = "…"
@@ -61,6 +62,11 @@ def printable(text: str, *, lines: bool = True) -> str:
     """
     pattern = _STEERING if lines else _STEERING_IN_CELLS
     return pattern.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def print_text(text: str, *, to_stderr: bool = False) -> None:
+    """Print text for people, in which no name of a file's or a version's steers the terminal."""
+    print(printable(text), file=sys.stderr if to_stderr else sys.stdout)
 
 
 def cut(text: str, width: int | None) -> str:

@@ -46,6 +46,14 @@ def test_list_is_sorted_by_number_and_says_which_is_latest(call, export):
     assert rows[2]["aliases"] == ["champion"]
 
 
+def test_a_description_cannot_steer_a_terminal(call, export):
+    export(entry=TrackerEntryFields("A \x1b[2Jtest", 0.8, 0.7, "2024-05-01"))
+    for words in (("list",), ("show", "v0.1")):
+        out = call(*words)[1]
+        assert "A \\x1b[2Jtest" in out
+        assert "\x1b" not in out
+
+
 def test_show_tells_figures_files_and_origin(call, export):
     export(config={"number": 3, "seed": 7})
     out = call("show", "v0.1")[1]

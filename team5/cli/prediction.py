@@ -1,0 +1,142 @@
+"""predict(cfg): check what is asked, load a version, answer, print or write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from team5.errors import ConfigError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_MAX_PPM = 1_000_000
+_CONTEXT = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
+
+
+def predict(cfg: DictConfig) -> int:
+    """Answer what the settings ask; 1 if nothing of it could be answered."""
+    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    check_settings(settings)
+    # Here and below: torch and RDKit take a second, which wrong settings need not wait for.
+    if any(settings[name] is not None for name in ("library", "spectra", "candidates")):
+        from team5.cli.searching import search
+
+        return search(settings)
+    output = settings["output"]
+    if output is not None:
+        from team5.search.writers import check_output_kind, check_output_path, write_answers
+
+        check_output_path(
+            output, read_from=[settings["references"]], versions=settings["checkpoints_root"]
+        )
+        is_simulation = settings["mzs"] is None and settings["intensities"] is None
+        check_output_kind(output, is_simulation=is_simulation)
+    from team5.cli.output import print_answers
+    from team5.inference.inference import infer, load_model
+    from team5.runtime.problems import Problems
+
+    model = load_model(
+        settings["version"],
+        device=settings["device"],
+        root=settings["checkpoints_root"],
+        verify=settings["verify"],
+        allow=settings["allow"],
+    )
+    problems = Problems()
+    given = {name: settings[name] for name in ("mzs", "intensities", *_CONTEXT, "max_error")}
+    references = _references(settings, problems)
+    # Without a structure, infer says what it misses.
+    answers = infer(model, None, settings["smiles"] or [], **given, references=references)
+    if output is not None:
+        count = write_answers(answers, output)
+    else:
+        peaks = settings["mzs"], settings["intensities"]
+        count = print_answers(
+            answers,
+            as_json=settings["format"] == "json",
+            top=settings["top"],
+            peaks=peaks if None not in peaks else None,
+        )
+    problems.summarise(answered=count, output=output if count else None)
+    return 0 if count else 1
+
+
+def check_settings(settings: dict[str, Any]) -> None:
+    """Refuse settings that make no query; what peaks and structures must be, `infer` says."""
+    given = {key for key, value in settings.items() if value is not None}
+    if settings["format"] not in ("text", "json"):
+        raise ConfigError(f"format={settings['format']}: choose text or json.", argument="format")
+    top = settings["top"]
+    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        raise ConfigError(f"top={top}: give the number of rows to show, 1 or more.", argument="top")
+    for name in ("verify", "cache_structures", "resume", "prefilter"):
+        if not isinstance(settings[name], bool):
+            raise ConfigError(f"{name}={settings[name]}: choose true or false.", argument=name)
+    one = sorted(given & {"smiles", "mzs", "intensities"})
+    if "spectra" in given and one:
+        raise ConfigError(
+            f"spectra= asks about a file, {', '.join(one)} about one spectrum or structure. "
+            "Give spectra= with candidates=FILE, or alone if its records carry SMILES."
+        )
+    if {"smiles", "candidates"} <= given:
+        raise ConfigError("smiles= and candidates= both name structures. Give one of the two.")
+    if "candidates" in given and not given & {"spectra", "mzs", "intensities"}:
+        raise ConfigError(
+            "candidates= needs a spectrum: add spectra=FILE, or mzs= and intensities=."
+        )
+    check_search_settings(settings, given)
+    if not given & {"spectra", "smiles", "mzs", "intensities"}:
+        raise ConfigError(
+            "no query given. Give smiles=, with mzs= and intensities= if you have a spectrum; "
+            "python predict.py --help shows examples."
+        )
+
+
+def check_search_settings(settings: dict[str, Any], given: set[str]) -> None:
+    """Refuse settings that make no search of a file or among structures."""
+    if not given & {"library", "spectra", "candidates"}:
+        if settings["resume"]:
+            raise ConfigError("resume=true goes on with a search: add spectra= and output=.")
+        return
+    check_library_settings(given)
+    if settings["resume"] and "output" not in given:
+        raise ConfigError("resume=true goes on with a file: add output=, as it was given before.")
+    ppm = settings["ppm"]
+    if not isinstance(ppm, int | float) or isinstance(ppm, bool) or not 0 <= ppm < _MAX_PPM:
+        raise ConfigError(
+            f"ppm={ppm}: give the half-width of the window, 10 or so.", argument="ppm"
+        )
+    keep = settings["keep"]
+    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+        raise ConfigError(f"keep={keep}: give a number of candidates, 1 or more.", argument="keep")
+
+
+def check_library_settings(given: set[str]) -> None:
+    """Refuse settings that make no search of a library."""
+    if "library" not in given:
+        return
+    for name in ("candidates", "smiles", "references"):
+        if name in given:
+            raise ConfigError(
+                f"library= and {name}= both name structures; with library= candidates are "
+                "compared with each other. Give one of the two."
+            )
+    if "spectra" not in given and not {"mzs", "intensities"} <= given:
+        raise ConfigError(
+            "library= needs a spectrum: add spectra=FILE, or mzs=, intensities= and precursor_mz=."
+        )
+    if "spectra" not in given and "precursor_mz" not in given:
+        raise ConfigError(
+            "library= finds structures by the precursor: add precursor_mz=, and adduct= if it is "
+            "not that of the ion mode."
+        )
+
+
+def _references(settings: dict[str, Any], report: Any) -> list[str] | None:
+    if settings["references"] is None:
+        return None
+    from team5.search.reading import read_candidates
+
+    return [other.smiles for other in read_candidates(settings["references"], report=report)]

@@ -42,7 +42,7 @@ class Exportable(Protocol):
         """Return all that is needed to rebuild the model, JSON-able."""
 
     def optimizer_state(self) -> dict[str, Any] | None:
-        """Return state dicts to go on training from, None to leave them out."""
+        """Return the state to continue training from, None to leave it out."""
 
     def export_files(self) -> dict[str, str]:
         """Return further files by name."""
@@ -60,11 +60,11 @@ class CheckpointExport(Callback):
     root : path
         The registry.
     monitor : str
-        Name of a logged metric, such as "val/loss". NaN and infinity are never better.
+        Name of a logged metric, such as "val/loss"; NaN and infinity never improve it.
     mode : "min" or "max"
-        Whether less or more of it is better.
+        Whether lower or higher is better.
     every_best : bool
-        Give each better epoch a version of its own. Otherwise the run owns one, taken at its first
+        Export each better epoch as a new version. Otherwise the run owns one, created at its first
         export (next minor after the highest present) and replaced whole at every better epoch.
     set_as_latest : "on_success", "always" or "never"
         Move ``latest`` when the run ends well, at each export, or not at all.
@@ -140,7 +140,7 @@ class CheckpointExport(Callback):
             self._frozen = read_frozen_queries(path)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Export the model, if it is better than any before."""
+        """Export the model if it is the best so far."""
         if (
             trainer.state.fn != TrainerFn.FITTING
             or trainer.sanity_checking
@@ -161,12 +161,12 @@ class CheckpointExport(Callback):
             self._move_latest(self.version, "exported", pl_module.device)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Move ``latest``; Lightning comes here only if the fit ended well."""
+        """Move ``latest``; Lightning calls this only if the fit ended well."""
         if self.set_as_latest == "on_success" and self.version and trainer.is_global_zero:
             self._move_latest(self.version, "its training ended well", pl_module.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run goes on with: the version it owns and the score to beat."""
+        """Return what a resumed run needs: the version it owns and the score to beat."""
         return {
             "version": self.version,
             "best_score": self.best_score,

@@ -1,4 +1,4 @@
-"""Ends a training when the system or SLURM asks for it, as Ctrl-C does."""
+"""Callback that stops a training on signals of the system or SLURM, as Ctrl-C does."""
 
 import signal
 import sys
@@ -8,26 +8,24 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-# SLURM's notice that a job is to make room; with launcher=slurm submitit takes SIGUSR2 for it.
+# SLURM announces the end of a job by the first; with launcher=slurm submitit uses the second.
 _NOTICES = ("SIGUSR1", "SIGUSR2")
 
 
 class StopOnSignal(Callback):
-    """Stop at SIGTERM and SIGUSR1, at once: what a run has exported is whole at any moment.
+    """Stop at once on SIGTERM and SIGUSR1; exported versions are whole at any moment.
 
-    Lightning's own handler lets its processes agree on a step to stop after, for which it talks to
-    the others from within the handler; they may be waiting in another exchange, and all for ever.
-    Here each process ends for itself, and what others wait for breaks off.
-
-    Where submitit watches over the job, it is told of SIGUSR1 as of its SIGUSR2, and puts the job
-    back into the queue.
+    Lightning's handler lets the processes agree on a step to stop after, from within the handler:
+    processes waiting in another exchange would block for ever. Here each process ends by itself,
+    which breaks the exchanges of the others. Where submitit runs the job, SIGUSR1 is handled like
+    its SIGUSR2, and it requeues the job.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals over; Lightning gives them back when the fit ends."""
+        """Install the handlers; Lightning restores the former ones when the fit ends."""
         if sys.platform == "win32":
             return
         signal.signal(signal.SIGTERM, self._stop)

@@ -1,4 +1,4 @@
-"""Structures as drawings: lines and letters by RDKit, a fragment's atoms and cut bonds marked."""
+"""Drawings of structures by RDKit, with a fragment's atoms and cut bonds marked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 
 from team5.chemistry.molecule import atoms_of, bonds_of, parse_smiles, parse_typed
 
-# What stands for the colour of text, so that a page or plot can give its own.
+# Stands for the colour of text, which a page or plot chooses.
 INK = "#000000"
 # After Okabe and Ito, Color Universal Design (2008), blue lighter and orange darker, so that each
 # has a contrast of at least 3 to white and to black.
@@ -75,10 +75,10 @@ class Depiction:
     bonds: tuple[tuple[int, int], ...]
 
     def fragment_lines(self, atoms: Iterable[int]) -> list[tuple[Point, Point]]:
-        """Return the lines to lie broadly under a fragment: its bonds, and its lone atoms."""
-        kept = set(atoms) & set(self.places)
-        inside = [(a, b) for a, b in self.bonds if a in kept and b in kept]
-        alone = kept - {atom for bond in inside for atom in bond}
+        """Return the lines that highlight a fragment: its bonds, and its lone atoms."""
+        drawn = set(atoms) & set(self.places)
+        inside = [(a, b) for a, b in self.bonds if a in drawn and b in drawn]
+        alone = drawn - {atom for bond in inside for atom in bond}
         ends = inside + [(atom, atom) for atom in sorted(alone)]
         return [(self.places[a], self.places[b]) for a, b in ends]
 
@@ -103,7 +103,7 @@ def depict(smiles: str, width: int = 220, height: int = 160) -> Depiction:
     ----------
     smiles : str
     width, height : int
-        Of the frame. Structures fill it as far as bonds do not become longer than usual.
+        Of the frame. Structures fill it, unless bonds would become longer than usual.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def _point(values: Sequence[float]) -> Point:
 
 
 def _shapes(svg: str) -> tuple[Shape, ...]:
-    """Return what RDKit has drawn, as one shape for each colour and kind of line."""
+    """Return RDKit's drawing as one shape for each colour and line width."""
     paths: dict[tuple[str | None, str | None, float], list[str]] = {}
     for element in ET.fromstring(svg):  # noqa: S314 - RDKit's own output
         style = dict(re.findall(r"([\w-]+):([^;]+)", element.get("style", "")))
@@ -212,8 +212,8 @@ def _shapes(svg: str) -> tuple[Shape, ...]:
             continue
         paths.setdefault((fill, stroke, width), []).append(path)
     return tuple(
-        Shape(" ".join(found), fill, stroke, width)
-        for (fill, stroke, width), found in paths.items()
+        Shape(" ".join(parts), fill, stroke, width)
+        for (fill, stroke, width), parts in paths.items()
     )
 
 

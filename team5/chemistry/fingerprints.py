@@ -1,4 +1,4 @@
-"""Morgan fingerprints of molecules, and how alike two structures are by them."""
+"""Morgan fingerprints of molecules and their similarity."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,7 +15,7 @@ N_COUNTS = 1_024
 
 
 def morgan_bits(mol: Chem.Mol) -> DataStructs.ExplicitBitVect:
-    """Return which atom environments a molecule has: Morgan, radius 2, hashed to 2,048 bits.
+    """Return the Morgan fingerprint of radius 2, hashed to 2,048 bits.
 
     References
     ----------
@@ -25,7 +25,7 @@ def morgan_bits(mol: Chem.Mol) -> DataStructs.ExplicitBitVect:
 
 
 def morgan_counts(mol: Chem.Mol) -> NDArray[np.uint32]:
-    """Return how often a molecule has each atom environment, hashed to 1,024 bins."""
+    """Return the counts of Morgan environments of radius 2, hashed to 1,024 bins."""
     return _generator(N_COUNTS).GetCountFingerprintAsNumPy(mol)
 
 

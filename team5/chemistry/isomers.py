@@ -17,29 +17,28 @@ _ATTEMPTS_PER_ISOMER = 12
 def make_isomers(molecule: Molecule, n: int = N_ISOMERS, *, seed: int = 0) -> list[str]:
     """Return other structures of the same formula, the same ones for a structure and a seed.
 
-    Each differs by one to three changes: a part that hangs on one single bond moves to another
-    atom, or two atoms of different elements change places. They are what a chemist would call
-    related, though not always stable.
+    Each differs by one to three changes: a group on a single bond moves to another atom, or two
+    atoms of different elements swap. The isomers are related, though not always stable.
 
     Parameters
     ----------
     molecule : Molecule
         Its judged component is changed.
     n : int
-        At most so many; small or symmetric structures may have fewer.
+        At most; small or symmetric structures may have fewer.
     seed : int
 
     Returns
     -------
     list of str
-        Canonical SMILES without stereo, no two alike and none the structure itself.
+        Distinct canonical SMILES without stereo, none of them the structure itself.
     """
-    own = _canonical(molecule.mol)
+    original = _canonical(molecule.mol)
     digest = hashlib.blake2b(f"{seed}:{molecule.inchikey14}".encode(), digest_size=8).digest()
     random = np.random.default_rng(int.from_bytes(digest))
-    found: dict[str, None] = {}
+    isomers: dict[str, None] = {}
     for _ in range(_ATTEMPTS_PER_ISOMER * n):
-        if len(found) == n:
+        if len(isomers) == n:
             break
         mol = _with_written_hydrogens(molecule.mol)
         for _ in range(int(random.integers(1, _MAX_CHANGES + 1))):
@@ -47,15 +46,15 @@ def make_isomers(molecule: Molecule, n: int = N_ISOMERS, *, seed: int = 0) -> li
             mol = change(mol, random) or mol
         smiles = _checked(mol)
         # A tautomer is written otherwise, and is the same structure.
-        if smiles in (None, own) or smiles in found:
+        if smiles in (None, original) or smiles in isomers:
             continue
         if parse_smiles(smiles).inchikey14 != molecule.inchikey14:
-            found[smiles] = None
-    return list(found)
+            isomers[smiles] = None
+    return list(isomers)
 
 
 def _with_written_hydrogens(mol: Chem.Mol) -> Chem.RWMol:
-    """Return a Kekulé copy whose atoms all say their hydrogens, so that changes can count them."""
+    """Return a Kekulé copy with explicit hydrogen counts on all atoms."""
     copy = Chem.RWMol(mol)
     Chem.RemoveStereochemistry(copy)
     Chem.Kekulize(copy, clearAromaticFlags=True)
@@ -96,19 +95,19 @@ def _move_part(mol: Chem.RWMol, random: np.random.Generator) -> Chem.RWMol | Non
 
 
 def _swap_atoms(mol: Chem.RWMol, random: np.random.Generator) -> Chem.RWMol | None:
-    one, other = (int(i) for i in random.integers(mol.GetNumAtoms(), size=2))
-    a, b = mol.GetAtomWithIdx(one), mol.GetAtomWithIdx(other)
+    i, j = (int(index) for index in random.integers(mol.GetNumAtoms(), size=2))
+    a, b = mol.GetAtomWithIdx(i), mol.GetAtomWithIdx(j)
     if a.GetAtomicNum() == b.GetAtomicNum() or not (_is_plain(a) and _is_plain(b)):
         return None
     bonded = [round(sum(bond.GetBondTypeAsDouble() for bond in x.GetBonds())) for x in (a, b)]
     hydrogens = [x.GetNumExplicitHs() for x in (a, b)]
-    # Each keeps its valence: what it has too few of bonds at the new place, it takes as hydrogens.
+    # Each keeps its valence: hydrogens take the place of bonds it lacks at its new position.
     wanted = [bonded[1] + hydrogens[1] - bonded[0], bonded[0] + hydrogens[0] - bonded[1]]
     if min(wanted) < 0:
         return None
     changed = Chem.RWMol(mol)
     numbers = b.GetAtomicNum(), a.GetAtomicNum()
-    for index, number, n_hydrogens in zip((one, other), numbers, wanted, strict=True):
+    for index, number, n_hydrogens in zip((i, j), numbers, wanted, strict=True):
         atom = changed.GetAtomWithIdx(index)
         atom.SetAtomicNum(number)
         atom.SetNumExplicitHs(n_hydrogens)

@@ -1,4 +1,4 @@
-"""SMILES → the one component that is judged: canonical SMILES, formula, exact mass, InChIKey."""
+"""Molecules from SMILES: the judged component with formula, exact mass and InChIKey."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def bonds_of(mol: Chem.Mol) -> list[Chem.Bond]:
 
 @lru_cache(maxsize=1_024)
 def _isotope_mass(number: int, isotope: int) -> float:
-    """Return an isotope's mass in u, that of the most common one where it is not said."""
+    """Return an isotope's mass in u; isotope 0 stands for the most common one."""
     if isotope:
         return float(_PERIODIC_TABLE.GetMassForIsotope(number, isotope))
     return float(_PERIODIC_TABLE.GetMostCommonIsotopeMass(number))
@@ -209,7 +209,7 @@ def quiet() -> Iterator[None]:
 
 
 def parse_typed(text: str) -> Chem.Mol:
-    """Return all that a SMILES says, stereo and every component, hydrogens as counts.
+    """Return the complete molecule of a SMILES, with stereo and every component.
 
     Atoms have their index in the text as the property ``_typed_index``.
 
@@ -279,8 +279,8 @@ def _complaint(text: str, params: Chem.SmilesParserParams) -> str:
 
 
 def _explain_syntax(text: str, complaint: str) -> str:
-    found = _POSITION.search(complaint)
-    position = int(found.group(1)) if found else _unclosed_ring(text)
+    match = _POSITION.search(complaint)
+    position = int(match.group(1)) if match else _unclosed_ring(text)
     where = f" at position {position}" if position else ""
     lowered = complaint.lower()
     if "unclosed ring" in lowered:
@@ -341,8 +341,8 @@ def _largest_organic_component(
         return has_carbon, part.GetNumAtoms(), sum(atom_masses(part)), Chem.MolToSmiles(part)
 
     best = max(range(len(parts)), key=size)
-    kept = Chem.MolToSmiles(parts[best])
-    notes.append(f"judged by the largest organic component of {len(parts)}: {kept}")
+    smiles = Chem.MolToSmiles(parts[best])
+    notes.append(f"judged by the largest organic component of {len(parts)}: {smiles}")
     return parts[best], tuple(typed[i] for i in mapping[best])
 
 
@@ -355,16 +355,16 @@ def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
     neutral = Chem.RWMol(mol)
     moved = 0
     for atom in atoms_of(neutral):
-        own = atom.GetFormalCharge()
+        charge_of_atom = atom.GetFormalCharge()
         if charge == 0:
             break
-        if own * charge <= 0 or (step < 0 and atom.GetTotalNumHs() == 0):
+        if charge_of_atom * charge <= 0 or (step < 0 and atom.GetTotalNumHs() == 0):
             continue
         # An N-oxide or nitro group: its charge is balanced within the bond, not by a proton.
-        if any(n.GetFormalCharge() * own < 0 for n in atom.GetNeighbors()):
+        if any(n.GetFormalCharge() * charge_of_atom < 0 for n in atom.GetNeighbors()):
             continue
         hydrogens = atom.GetTotalNumHs() + step
-        atom.SetFormalCharge(own + step)
+        atom.SetFormalCharge(charge_of_atom + step)
         atom.SetNoImplicit(True)
         atom.SetNumExplicitHs(hydrogens)
         charge += step
@@ -384,8 +384,8 @@ def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
 def _in_canonical_order(mol: Chem.Mol) -> tuple[Chem.Mol, list[int]]:
     """Return a molecule with atoms and bonds in canonical order, and the old index of each atom.
 
-    Fragments cost the same in any order, but where a limit cuts them off, order decides: without
-    this, the same structure written in another way would score otherwise.
+    Where the limit on fragments is reached, their order decides: without this, the same structure
+    written in another way would score differently.
     """
     params = Chem.SmilesParserParams()
     params.removeHs = False

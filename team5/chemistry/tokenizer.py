@@ -1,8 +1,7 @@
-"""SMILES ↔ tokens: atoms, bonds and fragments of a molecule as the model takes them.
+"""Tokenizer: SMILES to the atoms, bonds and fragments that the model takes, and back.
 
-Atoms and bonds are categorical columns with a fixed vocabulary each; fragments come from
-:mod:`team5.chemistry.fragments` and carry counts that do not need learning. Depth and cap of the
-enumeration belong to the vocabulary: a model's probabilities depend on them.
+Atoms and bonds are categorical columns with a fixed vocabulary each. Depth and cap of the
+enumeration of fragments are part of the vocabulary: a model's probabilities depend on them.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ _SINGLE_KINDS = {frozenset({6, 7}): 7, frozenset({6, 8}): 8, frozenset({6, 16}):
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """How molecules are cut; stored in ``config.json`` with the vocabularies."""
+    """Limits of cutting; stored in ``config.json`` with the vocabularies."""
 
     max_depth: int = MAX_DEPTH
     max_fragments: int = MAX_FRAGMENTS
@@ -203,7 +202,7 @@ class MoleculeTokenizer:
         many = [smiles] if isinstance(smiles, str | Molecule) else list(smiles)
         if not many:
             raise MoleculeError("no SMILES to tokenize. Give at least one.")
-        return pad_molecules([self.encode(one) for one in many])
+        return pad_molecules([self.encode(each) for each in many])
 
     def to_config(self) -> dict[str, Any]:
         """Return what ``config.json`` keeps: cutting limits and vocabularies."""

@@ -26,12 +26,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One spectrum as training needs it: where its peaks lie, and how it was measured.
+    """One spectrum as training needs it: its conditions, and where its peaks are.
 
     Attributes
     ----------
     peaks, row : Peaks, int
-        Where the peaks lie; they are read anew whenever they are asked for.
+        Where the peaks are; they are read on every access.
     """
 
     identifier: str
@@ -59,7 +59,7 @@ class Measurement:
         *,
         keep_impossible: bool = True,
     ) -> Pair:
-        """Hold the spectrum against a molecule."""
+        """Match the spectrum with a molecule."""
         pair = make_pair(
             tokens,
             molecule_index,
@@ -75,7 +75,7 @@ class Measurement:
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    """What measurements are made of, one entry each; texts that many share are kept once."""
+    """Columns of many measurements, with shared texts dictionary-encoded."""
 
     peaks: Peaks
     rows: Array
@@ -86,17 +86,14 @@ class _Columns:
 
 
 class Measurements(Sequence[Measurement]):
-    """The spectra of a compound, each made when it is asked for.
+    """The spectra of a compound, made on access: an object for each would fill the memory."""
 
-    An object for every spectrum of a large table would need more memory than all else.
-    """
-
-    def __init__(self, columns: _Columns, places: range) -> None:
+    def __init__(self, columns: _Columns, indices: range) -> None:
         self._columns = columns
-        self._places = places
+        self._indices = indices
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._indices)
 
     @overload
     def __getitem__(self, index: int) -> Measurement: ...
@@ -107,15 +104,15 @@ class Measurements(Sequence[Measurement]):
     def __getitem__(self, index: int | slice) -> Measurement | Measurements:
         columns = self._columns
         if isinstance(index, slice):
-            return Measurements(columns, self._places[index])
-        place = self._places[index]
+            return Measurements(columns, self._indices[index])
+        i = self._indices[index]
         return Measurement(
-            columns.identifiers[place].as_py(),
+            columns.identifiers[i].as_py(),
             columns.peaks,
-            int(columns.rows[place]),
-            parse_adduct(columns.adducts[place].as_py()),
-            columns.collision_energies[place].as_py(),
-            columns.instrument_types[place].as_py(),
+            int(columns.rows[i]),
+            parse_adduct(columns.adducts[i].as_py()),
+            columns.collision_energies[i].as_py(),
+            columns.instrument_types[i].as_py(),
         )
 
 
@@ -131,22 +128,21 @@ class Compound:
 
     @cached_property
     def n_characters(self) -> int:
-        """Length of the SMILES, to put molecules of like size into one batch."""
+        """Length of the SMILES, to batch molecules of similar size."""
         return len(self.smiles)
 
 
 def read_compounds(table: pl.DataFrame, peaks: Peaks | None = None) -> list[Compound]:
     """Group the rows of a prepared table by structure, in order of InChIKey first block.
 
-    Rows whose adduct the model has no ions for (several molecules or charges) are not usable for
-    training; leave them out before.
+    Rows whose adduct the model has no ions for (several molecules or charges) must be left out.
 
     Parameters
     ----------
     table : polars.DataFrame
         Rows of a prepared table.
     peaks : Peaks, optional
-        Where the peaks lie, by the column ``row``; otherwise they are the table's own, in memory.
+        By the column ``row``; by default the peaks in the table, in memory.
     """
     if peaks is None:
         table = table.with_row_index("row")
@@ -173,7 +169,7 @@ def read_compounds(table: pl.DataFrame, peaks: Peaks | None = None) -> list[Comp
 def _by_structure(table: pl.DataFrame) -> tuple[Array, Array]:
     """Return the order of the rows by structure and identifier, and where each structure starts.
 
-    Sorting the table by both columns would hold a copy of it with its keys written out.
+    Sorting the table itself would copy it with its keys written out.
     """
     import polars as pl
 
@@ -187,7 +183,7 @@ def _by_structure(table: pl.DataFrame) -> tuple[Array, Array]:
 
 
 def _encoded(column: pl.Series) -> pa.DictionaryArray:
-    """Return texts as numbers, with those that occur."""
+    """Return a column of texts, dictionary-encoded."""
     import polars as pl
 
     return column.cast(pl.String).to_arrow().dictionary_encode()

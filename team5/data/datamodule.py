@@ -48,46 +48,46 @@ _log = logging.getLogger(__name__)
 class SpectrumDataModule(lightning.LightningDataModule):
     """Spectra of a source, split into folds, as loaders for training and validation.
 
-    Validation has two loaders: pairs (each spectrum with its own structure and with a decoy of
-    the same mass, one to one, and what these are compared with) and rankings (one spectrum per
-    compound with several candidates).
+    Validation has two loaders: pairs (each spectrum with its true structure and with one decoy of
+    the same mass, and their references) and rankings (one spectrum per compound with several
+    candidates).
 
     Parameters
     ----------
     kind : {"demo", "file", "massbank"}
-        The built-in computed spectra, a file or folder of one's own, or the MassBank release.
+        The built-in computed spectra, a file or folder of the user, or the MassBank release.
     path : path, optional
         For ``file``: anything team5 reads.
     archive : path, optional
         For ``massbank``: a release archive at hand; otherwise it is downloaded once.
     folds : path, optional
-        Table with ``inchikey14`` and ``fold``. Otherwise the table's own folds, or a split by
+        Table with ``inchikey14`` and ``fold``. By default the folds of the data, or a split by
         structural cluster.
     pool : path, optional
-        Candidate structures for decoys; otherwise those of the data set itself.
+        Candidate structures for decoys; by default those of the data set.
     licenses : list of str
-        Records under other licences are left out.
+        Licences of the records to use.
     batch_size : int
         Compounds in a batch.
     max_spectra, val_max_spectra : int
         Spectra of a compound in one epoch, drawn by seed; validation takes the same each time.
     n_candidates : int
-        Candidates of a validation ranking, the own structure included.
+        Candidates of a validation ranking, the true structure included.
     n_references : int
-        Other molecules of its mass that a validation structure and its decoys are compared with.
+        Other molecules of its mass as references of a validation structure and its decoys.
     train_compounds : int, optional
-        Learn from this many compounds only, drawn by seed: for learning curves.
+        Train on so many compounds, drawn by seed: for learning curves.
     train_decoys : int
-        Other structures of its mass that each compound's spectra are to be told from in an epoch,
-        none of them of a held-out fold; 0 to learn from the likelihood of the peaks alone.
+        Decoys of each compound in an epoch, none of a held-out fold; 0 to train on the likelihood
+        of the peaks alone.
     train_exchanged : int
-        Spectra of other compounds in an epoch under which a compound and its decoys are to be
-        equal, so that they are not told apart by their look.
+        Spectra of other compounds in an epoch under which a compound and its decoys should score
+        alike, so that structures are not preferred for their look.
     seed : int
         Of splits, decoys and draws.
     num_workers : int
     cache_dir : path, optional
-        Where prepared tables are kept; the user's cache folder by default.
+        Folder of prepared tables; by default the user's cache folder.
     """
 
     def __init__(
@@ -153,10 +153,10 @@ class SpectrumDataModule(lightning.LightningDataModule):
             self._prepared_path = self._prepare(progress=True)
 
     def source(self) -> Path:
-        """Return the file or folder to learn from, of any format that team5 reads.
+        """Return the file or folder to train on, of any format that team5 reads.
 
-        A class of one's own overrides this to fetch or convert spectra; it is called once for each
-        process, so that what is there already is best returned as it is.
+        Users' classes override it to fetch or convert spectra. It is called once in each process,
+        so that files already there are best reused.
         """
         if self.archive:
             return Path(self.archive)
@@ -180,7 +180,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         """Read the table, split it and choose decoys."""
         if self._table_path is not None:
             return
-        # Other processes of a distributed run find what the first one has prepared.
+        # Other processes of a distributed run read what the first one has prepared.
         self._table_path = self._prepared_path or self._prepare(progress=False)
         table = with_folds(read_training_table(self._table_path), self.folds, seed=self.seed)
         structures = table.select("inchikey14", "fold").unique()
@@ -291,7 +291,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         ]
 
     def _share(self, dataset: Dataset[Any]) -> DistributedSampler[Any] | None:
-        """Deal the items out to the processes of a distributed run; None where there is one."""
+        """Return the sampler of this process's share of the items; None for a single process."""
         trainer = self.trainer
         if trainer is None or trainer.world_size == 1:
             return None

@@ -1,4 +1,4 @@
-"""Same-mass decoys: one per spectrum, drawn from a pool of candidates and fixed by seed."""
+"""Pool of candidate structures, and decoys of the same mass drawn from it by seed."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ _COLUMNS = ("smiles", "inchikey14", "formula", "exact_mass")
 class CandidatePool:
     """Structures in order of mass, so that those of one mass are a slice.
 
-    The text columns stay in Arrow: a slice costs nothing, and only what is asked for becomes
-    Python strings (``pool.near(mass).smiles.to_pylist()``).
+    Texts stay in Arrow, so that slices cost nothing: ``pool.near(mass).smiles.to_pylist()``.
 
     Attributes
     ----------
@@ -125,15 +124,15 @@ class CandidatePool:
         formulas: Iterable[str],
         exact_masses: Iterable[float],
     ) -> CandidatePool:
-        """Build a pool from a data set's own structures, each counted once.
+        """Build a pool from the structures of a data set, each once.
 
-        Permanently charged structures (a sign at the end of the formula) are left out: they do
-        not form the adducts of the neutral ones.
+        Permanently charged structures (a sign at the end of the formula) are left out, as they do
+        not form the adducts of neutral ones.
 
         Parameters
         ----------
         smiles, inchikey14s, formulas, exact_masses : iterables of equal length
-            One entry per row; rows of the same structure may repeat.
+            One entry per row; structures may repeat.
         """
         import pyarrow as pa
 
@@ -159,7 +158,7 @@ class CandidatePool:
         if (np.diff(exact_masses) < 0).any():
             order = np.argsort(exact_masses, kind="stable")
             exact_masses, table = exact_masses[order], table.take(order)
-        # One chunk each, or every slice would have to search for its own.
+        # One chunk each, so that slicing need not search for the chunk.
         texts = (table[name].combine_chunks() for name in ("smiles", "inchikey14", "formula"))
         return cls(exact_masses, *texts)
 
@@ -187,17 +186,17 @@ class CandidatePool:
         )
 
     def without(self, inchikey14s: Iterable[str]) -> CandidatePool:
-        """Return the candidates that are none of these structures."""
+        """Return the candidates other than these structures."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         unwanted = pa.array(sorted(inchikey14s), type=self.inchikey14s.type)
-        kept = pc.invert(pc.is_in(self.inchikey14s, value_set=unwanted))
+        others = pc.invert(pc.is_in(self.inchikey14s, value_set=unwanted))
         return CandidatePool(
-            self.exact_masses[kept.to_numpy(zero_copy_only=False)],
-            self.smiles.filter(kept),
-            self.inchikey14s.filter(kept),
-            self.formulas.filter(kept),
+            self.exact_masses[others.to_numpy(zero_copy_only=False)],
+            self.smiles.filter(others),
+            self.inchikey14s.filter(others),
+            self.formulas.filter(others),
         )
 
 
@@ -212,16 +211,15 @@ def choose_decoys(
 ) -> list[str | None]:
     """Choose one decoy for each spectrum: another structure of the same mass.
 
-    Same exact mass is same precursor mass, as the decoy is taken in the spectrum's own adduct.
-    The choice is uniform over the pool's other structures of that mass, and depends on `seed`,
-    the spectrum's identifier and those structures alone: neither the order of the spectra nor
-    which others there are changes it.
+    The decoy takes the adduct of the spectrum, so that it has the same precursor mass. The choice
+    is uniform over the pool's other structures of that mass, and depends on `seed`, the spectrum's
+    identifier and those structures alone.
 
     Parameters
     ----------
     inchikey14s, exact_masses, identifiers : sequences of shape (B,)
         One entry per spectrum: its structure's InChIKey first block and monoisotopic mass in u,
-        and its own name.
+        and its name.
     pool : CandidatePool
     tolerance_ppm : float, default 10
         Half-width of a mass, in ppm.

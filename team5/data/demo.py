@@ -1,7 +1,7 @@
 """The built-in demo set: well-known molecules with spectra computed from their fragments.
 
-The spectra are good enough to see training, export and prediction at work without a download. They
-are not measured, and whatever shows them says so with `COMPUTED_NOTICE`.
+The spectra are good enough to try training, export and prediction without a download. Outputs that
+show them carry `COMPUTED_NOTICE`.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _ACIDIC = (
     "[nH]",
 )
 
-# Rules of the spectra. Energies are relative: one is the cost of a bond between carbon and a
-# hetero atom. The values were chosen so that the spectra look like those of a quadrupole
-# time-of-flight instrument: mostly precursor at 10 eV, hardly any at 40 eV.
+# Energies are relative: 1 is the cost of a bond between carbon and a hetero atom. With these values
+# spectra look like those of a quadrupole time-of-flight instrument: mostly precursor at 10 eV,
+# hardly any at 40 eV.
 _TEMPERATURE = 0.35  # at 0 eV
 _TEMPERATURE_PER_EV = 0.018
 _DECAY_PER_EV = 0.10  # of the whole molecule; a fragment's is less by its share of the mass
@@ -77,7 +77,7 @@ class DemoMolecule:
         drug, metabolite, natural product, pesticide or synthetic.
     smiles : str
     formula : str
-        As known from elsewhere, not computed from `smiles`; the two are compared in the tests.
+        From another source; tests compare it with `smiles`.
     """
 
     name: str
@@ -99,9 +99,8 @@ def demo_molecules() -> tuple[DemoMolecule, ...]:
 def demo_table(seed: int = 0) -> pa.Table:
     """Compute the demo set's spectra as a prepared table.
 
-    Each spectrum's noise depends on `seed`, its molecule, adduct and energy alone. Molecules of
-    one formula are in one fold, so that every validation molecule has isomers in its own fold;
-    those without isomers are in train.
+    Noise depends on `seed`, molecule, adduct and energy alone. Molecules of one formula are in one
+    fold, so that every validation molecule has isomers there; those without isomers are in train.
 
     Returns
     -------

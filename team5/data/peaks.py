@@ -1,4 +1,4 @@
-"""Peaks of many spectra, left on disk: written once, mapped into memory, read when asked for."""
+"""Peaks of many spectra in a file that is mapped into memory."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _ROWS_PER_BATCH = 8_192
 
 
 def peaks_path(table_path: Path) -> Path:
-    """Return where the peaks of a prepared table lie: beside it."""
+    """Return the path of a prepared table's peaks, next to it."""
     return table_path.with_suffix(".peaks.arrow")
 
 
 def write_peaks(table_path: Path, path: Path) -> None:
     """Write the peaks of a prepared table, row by row, whole or not at all.
 
-    The file is an Arrow IPC file without compression, as only such a one can be mapped. Whoever
-    has the former file open keeps it.
+    The file is an Arrow IPC file without compression, which can be mapped. Programs that have the
+    former file open keep it.
 
     Raises
     ------
@@ -57,15 +57,15 @@ def write_peaks(table_path: Path, path: Path) -> None:
 class Peaks:
     """Peaks of spectra by their row in a table.
 
-    Those of a file stay there: pages are read when they are touched, all processes share them,
-    and the system may drop them. Sent to another process, only the file's path travels.
+    Peaks of a file stay there: the system reads pages on access, shares them among processes and
+    may drop them. Only the path is pickled.
 
     Parameters
     ----------
     batches : iterable of pyarrow.RecordBatch
         With the columns ``mzs`` and ``intensities``, lists of float64 of equal lengths.
     path : Path, optional
-        The file they are of.
+        Their file.
     """
 
     def __init__(self, batches: Iterable[pa.RecordBatch], path: Path | None = None) -> None:
@@ -110,9 +110,9 @@ class Peaks:
     def _values(self, row: int, column: int) -> Array:
         part = bisect_right(self._starts, row) - 1
         offsets, values = self._parts[part][column]
-        place = row - self._starts[part]
+        i = row - self._starts[part]
         # A copy, as the file must not be written through it.
-        return values[offsets[place] : offsets[place + 1]].copy()
+        return values[offsets[i] : offsets[i + 1]].copy()
 
     def __getstate__(self) -> Path | dict[str, Any]:
         return self._path if self._path is not None else vars(self)
@@ -122,5 +122,5 @@ class Peaks:
 
 
 def _flat(lists: pa.ListArray) -> tuple[Array, Array]:
-    """Return where each list starts and ends, and the values of all, without copying either."""
+    """Return offsets and values of lists, without copying."""
     return lists.offsets.to_numpy(), lists.values.to_numpy()

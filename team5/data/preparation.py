@@ -1,4 +1,4 @@
-"""Any readable source of spectra becomes the prepared table: checked, cached, its peaks beside."""
+"""Preparation of training data: from any source of spectra to a checked and cached table."""
 
 import hashlib
 import json
@@ -36,12 +36,12 @@ class PreparedTable:
     Attributes
     ----------
     path : Path
-        The Parquet file, one row per usable MS2 spectrum; `team5.data.peaks` has its peaks beside
-        it once more, to be mapped.
+        The Parquet file, one row per usable MS2 spectrum. Its peaks are also in a file next to it,
+        for `team5.data.peaks`.
     n_spectra, n_compounds : int
         Rows, and distinct InChIKey first blocks among them.
     skipped : Counter
-        How many records were left out, by reason.
+        Records left out, by reason.
     """
 
     path: Path
@@ -58,19 +58,19 @@ def prepare_table(
     refresh: bool = False,
     progress: bool = False,
 ) -> PreparedTable:
-    """Make the table of training data from a file, folder or archive of spectra, or find it made.
+    """Make the table of training data from a file, folder or archive of spectra, unless cached.
 
     A row is a spectrum with a structure that parses, an adduct that is understood and a precursor
     within ``PRECURSOR_TOLERANCE`` of the one calculated from both. A missing precursor is filled
-    in; a missing adduct is the usual one if that explains the precursor. The licence filter holds
-    for records that come from a library with licences; a file of one's own states none.
+    in; a missing adduct is the usual one if that explains the precursor. The licence filter applies
+    to records that state one.
 
     Parameters
     ----------
     source : str or Path
         Whatever `team5.data.readers.iter_spectra` reads.
     destination_folder : str or Path
-        Where tables are kept, each under a name made from the content of its source.
+        Folder of cached tables, named by the content of their sources.
     licenses : tuple of str
         Licences of records to use, by family: ``CC BY`` includes ``CC BY 4.0``.
     refresh : bool, default False
@@ -131,7 +131,7 @@ def iter_rows(
 
 
 def format_skipped(table: PreparedTable) -> str:
-    """Return what was used and what was left out, and why, as a table for people."""
+    """Return a text table of the records used and left out, by reason."""
     total = table.n_spectra + table.skipped.total()
     lines = [("used", table.n_spectra), *table.skipped.most_common(), ("records in all", total)]
     width = max(len(text) for text, _ in lines)
@@ -192,7 +192,7 @@ class _Structure(NamedTuple):
 
 @lru_cache(maxsize=65_536)
 def _structure(smiles: str) -> _Structure | str:
-    """Return what a row says of its structure, or the reason why there is none."""
+    """Return a row's values of its structure, or the reason why there are none."""
     try:
         molecule = parse_smiles(smiles)
         return _Structure(

@@ -1,4 +1,4 @@
-"""Folds by structure (InChIKey first block), and the check that none leaks."""
+"""Folds by structure (InChIKey first block): reading, checking, assigning."""
 
 import hashlib
 import re
@@ -36,8 +36,7 @@ def read_folds(path: str | Path) -> dict[str, str]:
     Raises
     ------
     DataError
-        If a column is missing, a value is not what its column holds, or one structure stands in
-        two folds.
+        If a column is missing, a value is wrong, or a structure is in two folds.
     """
     path = Path(path)
     remedy = f"Pass a CSV or Parquet table with the columns {', '.join(_COLUMNS)}."
@@ -63,19 +62,19 @@ def read_folds(path: str | Path) -> dict[str, str]:
 def check_folds(
     inchikey14s: Iterable[str], folds: Iterable[str | None], *, source: str = "the data set"
 ) -> None:
-    """Raise if one structure stands in two folds.
+    """Raise if a structure is in two folds.
 
     Parameters
     ----------
     inchikey14s, folds : iterables of equal length
-        One entry per row; rows without a fold (None) are in no fold and cannot leak.
+        One entry per row; None for no fold.
     source : str
         What the rows come from, for the error.
 
     Raises
     ------
     DataError
-        Naming structures that stand in two folds, or folds other than train, val and test.
+        Naming structures in two folds, or folds other than train, val and test.
     """
     fold_of: dict[str, str] = {}
     leaks: dict[str, set[str]] = {}
@@ -111,22 +110,21 @@ def assign_folds(
 ) -> dict[str, str]:
     """Split structures into folds by structural cluster.
 
-    Clusters are those of Butina: the structure with most neighbours takes them all, then the next
-    among what is left. Whole clusters go to one fold, in an order drawn from `seed`: to test while
+    Clusters are Butina's: the structure with most neighbours forms the first, then the next among
+    the remaining ones. Whole clusters go to one fold, in an order drawn from `seed`: to test while
     it has room for them, then to val, the rest to train. Two structures of different clusters can
     still be more alike than `similarity`; only a structure and its cluster's centre are compared.
 
-    The result depends on the structures and the arguments alone, not on their order. All pairs
-    are compared: 6,000 structures take 3 s on one core, 50,000 about 4 minutes, and memory holds
-    only the neighbours found.
+    The result does not depend on the order of the structures. All pairs are compared: 6,000
+    structures take 3 s on one core, 50,000 about 4 minutes.
 
     Parameters
     ----------
     structures : mapping of str to str
         SMILES by InChIKey first block.
     val_share, test_share : float
-        Share of the structures wanted in each fold. A fold with a share above zero gets at least
-        one cluster as long as train keeps one; val comes first.
+        Share of the structures in each fold. A fold with a share above zero gets at least one
+        cluster as long as train keeps one; val comes first.
     similarity : float
         Tanimoto similarity (Morgan, radius 2, 2,048 bits) from which two structures are
         neighbours.
@@ -160,8 +158,7 @@ def assign_folds(
     inchikey14s = sorted(structures)
     fingerprints = _fingerprints([structures[key] for key in inchikey14s], inchikey14s)
     clusters = _butina_clusters(fingerprints, similarity)
-    # A hash of the centre's key rather than a shuffle: the draw for one cluster does not depend on
-    # how many others there are.
+    # By a hash, so that the draw for one cluster does not depend on the others.
     clusters.sort(key=lambda cluster: _hash(seed, inchikey14s[cluster[0]]))
 
     folds = _deal(clusters, {"val": val_share, "test": test_share}, len(inchikey14s))
@@ -216,7 +213,6 @@ def _neighbours(
     lower: list[list[NDArray[np.int32]]] = [[] for _ in fingerprints]
     upper: list[NDArray[np.int32]] = []
     for index, fingerprint in enumerate(fingerprints):
-        # Each pair once: with itself and those after it.
         similarities = np.array(
             DataStructs.BulkTanimotoSimilarity(fingerprint, fingerprints[index:])
         )

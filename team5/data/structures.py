@@ -1,4 +1,4 @@
-"""Tables of structures: those a version was trained on, for evaluate.py's controls."""
+"""Structures that a version was trained on, for the controls of evaluate.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from team5.errors import DataError, MoleculeError
 
 @dataclass(frozen=True, eq=False)
 class TrainingStructures:
-    """Structures of the train fold, and which others are kept from training.
+    """Structures of the train fold, and those withheld from training.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class TrainingStructures:
     held_out : frozenset of str
         InChIKey first blocks of structures in another fold.
     unreadable : tuple of str
-        Why SMILES cannot be used, one text each.
+        Reasons why SMILES cannot be used.
     """
 
     molecules: Mapping[str, Molecule]
@@ -32,19 +32,19 @@ class TrainingStructures:
 
 
 def read_training_structures(path: str | Path) -> TrainingStructures:
-    """Read which structures were trained on.
+    """Read the structures that were trained on.
 
     Parameters
     ----------
     path : str or Path
-        CSV or Parquet with the column ``smiles``; with ``fold``, the rows of fold ``train`` count;
-        ``inchikey14`` is computed where it is not given. Structures may repeat.
+        CSV or Parquet with the column ``smiles``; with ``fold``, its rows of fold ``train`` are
+        read; ``inchikey14`` is computed where missing. Structures may repeat.
 
     Raises
     ------
     DataError
-        If the file is neither, has no such column or no readable structure of the train fold, or
-        a structure stands in two folds.
+        If the file has no such column or no readable structure of the train fold, or a structure
+        is in two folds.
     """
     path = Path(path)
     remedy = (

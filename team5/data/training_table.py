@@ -103,7 +103,7 @@ def structure_pool(table: pl.DataFrame) -> CandidatePool:
 
 
 def text(column: str) -> pl.Expr:
-    """Return a column's values as text, whether they are kept as categories or not."""
+    """Return a column as text, also where it is categorical."""
     import polars as pl
 
     return pl.col(column).cast(pl.String)
@@ -117,7 +117,7 @@ def distinct(table: pl.DataFrame, column: str) -> list[str]:
 
 
 def table_hash(table: pl.DataFrame) -> str:
-    """Return a hash of which spectra there are, of what, whatever their order."""
+    """Return a hash of the spectra and their structures, whatever their order."""
     import polars as pl
 
     names = ("identifier", "smiles", "adduct", "collision_energy")
@@ -132,7 +132,7 @@ def table_hash(table: pl.DataFrame) -> str:
 
 
 def folds_hash(table: pl.DataFrame) -> str:
-    """Return a hash of which structure is in which fold."""
+    """Return a hash of the folds of the structures."""
     pairs = table.select("inchikey14", "fold").unique().select(text("inchikey14"), text("fold"))
     rows = pairs.sort("inchikey14", "fold").iter_rows()
     return hashlib.sha256("\n".join("\t".join(row) for row in rows).encode()).hexdigest()
@@ -140,5 +140,5 @@ def folds_hash(table: pl.DataFrame) -> str:
 
 def counts(table: pl.DataFrame, column: str) -> dict[str, int]:
     """Return how many rows have each text, the most frequent first."""
-    found = table.select(text(column).fill_null("not stated"))[column].value_counts(sort=True)
-    return dict(zip(found[column].to_list(), found["count"].to_list(), strict=True))
+    rows = table.select(text(column).fill_null("not stated"))[column].value_counts(sort=True)
+    return dict(zip(rows[column].to_list(), rows["count"].to_list(), strict=True))

@@ -1,4 +1,4 @@
-"""MoleculeEncoder: atoms, bonds and fragments to vectors; ContextEncoder: the conditions."""
+"""Encoders of molecules (atoms, bonds, fragments) and of measurement conditions."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class TokenEmbedding(nn.Module):
 
 @dataclass(frozen=True)
 class AtomVectors:
-    """What M molecules say before they are cut: A atoms, E bonds.
+    """Vectors of the atoms and bonds of M molecules, before fragments: A atoms, E bonds.
 
     Attributes
     ----------
     kept_mean, kept_sum : (M, A, D)
-        What an atom adds to a fragment that keeps it, shared out among its atoms and whole.
+        Contribution of an atom to a fragment that keeps it, to a mean and to a sum.
     cut : (M, 2E, D)
-        What a cut bond adds, seen from its kept end; 0 where padded.
+        Contribution of a cut bond, seen from its kept end; 0 where padded.
     source, target : (M, 2E) long
         The kept and the lost end.
     molecule : (M, D)
@@ -59,7 +59,7 @@ class AtomVectors:
     molecule: Tensor
 
     def of(self, index: int, n_atoms: int, n_bonds: int) -> AtomVectors:
-        """Return those of one molecule, without padding."""
+        """Return the vectors of one molecule, without padding."""
         at, n_padded = slice(index, index + 1), self.cut.shape[1] // 2
         bonds = torch.cat([torch.arange(n_bonds), torch.arange(n_padded, n_padded + n_bonds)]).to(
             self.cut.device
@@ -109,7 +109,7 @@ class MoleculeEncoder(nn.Module):
         return fragments, vectors.molecule
 
     def read_atoms(self, graphs: GraphBatch) -> AtomVectors:
-        """Return what molecules say before they are cut."""
+        """Return the vectors of atoms and bonds."""
         atoms = self.atom_embedding(graphs.atoms)
         bonds = self.bond_embedding(graphs.bonds)
         # Each bond in both directions.
@@ -155,7 +155,7 @@ class MoleculeEncoder(nn.Module):
         return self.read_counts(vectors, counts, parents)
 
     def read_counts(self, vectors: AtomVectors, counts: Tensor, parents: Tensor) -> Tensor:
-        """Return vectors (M, F, D) of fragments from four things that are counted of them.
+        """Return vectors (M, F, D) of fragments from four counts.
 
         Parameters
         ----------
@@ -169,7 +169,7 @@ class MoleculeEncoder(nn.Module):
         addends = torch.cat([vectors.kept_mean, vectors.kept_sum, vectors.cut, weight], dim=1)
         fragments = matmul(counts, addends, self.features.bias + vectors.molecule)
         fragments = self.first(fragments)
-        # What a fragment was cut from competes with it and says how it came about.
+        # A fragment's parent competes with it and tells how it was formed.
         if len(counts) == 1:  # few fragments are parents
             used, place = parents[0].unique(return_inverse=True)
             fragments = fragments + self.parent(fragments[0, used]).index_select(0, place)
@@ -187,7 +187,7 @@ def _columns(inside: Tensor, index: Tensor) -> Tensor:
 
 
 class ContextEncoder(nn.Module):
-    """Conditions (B, C) to the vector (B, R) that fragments are weighed with."""
+    """Network from conditions (B, C) to the vector (B, R) that weighs fragments."""
 
     def __init__(self, n_features: int, d_hidden: int, rank: int) -> None:
         super().__init__()

@@ -1,7 +1,6 @@
-"""An encoder that is not team5's own: made for a training, named in config.json, made again.
+"""User-supplied encoders: made for a training, named in config.json, made again on loading.
 
-Its class is code of somebody's own folder. A version only names it; what a version names is
-imported if the user has listed exactly that name, and otherwise never.
+A version only names the class; it is imported only if the user has listed exactly that name.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from team5.errors import ConfigError
 
 @dataclass(frozen=True)
 class ForeignEncoder:
-    """A class and what its objects are made with, beside ``d_model``.
+    """An encoder class and the arguments of its constructor, ``d_model`` apart.
 
     Attributes
     ----------
@@ -34,13 +33,13 @@ class ForeignEncoder:
 
     @classmethod
     def of(cls, maker: object) -> Self:
-        """Return the encoder that a config's ``_target_`` with ``_partial_: true`` asks for.
+        """Return the encoder of a config's ``_target_`` with ``_partial_: true``.
 
         Raises
         ------
         ConfigError
-            If it is no class of modules that can be found again by its name, or an argument is no
-            plain value.
+            If it is no module class that can be imported by its name, or an argument is no plain
+            value.
         """
         if not isinstance(maker, functools.partial) or maker.args:
             raise ConfigError(
@@ -100,9 +99,9 @@ class ForeignEncoder:
         try:
             return self.kind(d_model=d_model, **self.arguments)
         except TypeError as error:
-            given = ", ".join(["d_model", *self.arguments])
+            arguments = ", ".join(["d_model", *self.arguments])
             raise ConfigError(
-                f"{name_of(self.kind)} cannot be made from {given}: {error}. Correct "
+                f"{name_of(self.kind)} cannot be made from {arguments}: {error}. Correct "
                 "model.encoder, or use the code that the version was trained with."
             ) from error
 
@@ -120,7 +119,7 @@ def _import(name: str) -> type[nn.Module]:
     module, _, attribute = name.rpartition(".")
     where = f"allow=[{name}]"
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        kind = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{where}: there is no module {error.name!r} here. Put the folder that holds it on "
@@ -131,7 +130,7 @@ def _import(name: str) -> type[nn.Module]:
             f"{where}: {module or 'nothing'} holds no {attribute}. Use the code that the version "
             "was trained with."
         ) from error
-    return _checked(found, where)
+    return _checked(kind, where)
 
 
 def _checked(kind: object, where: str) -> type[nn.Module]:

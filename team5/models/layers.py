@@ -11,9 +11,9 @@ _HAS_ONEDNN = torch.backends.mkldnn.is_available()
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` that is quick on processors where no gradient is asked for.
+    """``nn.Linear`` that is faster on CPUs without gradients.
 
-    There, what comes out for a row does not depend on the rows beside it, to the last digit.
+    There, the output of a row does not depend on the other rows, to the last digit.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,8 +40,8 @@ class Linear(nn.Linear):
 def matmul(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``x @ weight + bias`` for x (M, F, I) and weight (M, I, D); bias (M, D)."""
     if len(x) == 1 and _by_onednn(x):
-        own = None if bias is None else bias[0]
-        return _product(x[0], weight[0].t(), own).unsqueeze(0)
+        first_bias = None if bias is None else bias[0]
+        return _product(x[0], weight[0].t(), first_bias).unsqueeze(0)
     if bias is None:
         return torch.bmm(x, weight)
     return torch.baddbmm(bias.unsqueeze(1), x, weight)

@@ -109,7 +109,7 @@ def _kinds(  # type: ignore[no-untyped-def]
         cut[b, 0] = _mixed(one * _A + _mixed(two) + kind)
         cut[b, 1] = _mixed(two * _A + _mixed(one) + kind)
 
-    own = np.empty(n_fragments, dtype=np.uint64)
+    hashes = np.empty(n_fragments, dtype=np.uint64)
     for f in range(n_fragments):
         low, high = masks[f, 0], masks[f, 1]
         total = np.uint64(depths[f]) + (np.uint64(costs[f]) << np.uint64(8))
@@ -125,7 +125,7 @@ def _kinds(  # type: ignore[no-untyped-def]
                 total += cut[b, 0]
             elif two and not one:
                 total += cut[b, 1]
-        own[f] = total
+        hashes[f] = total
 
     size = 1
     while size < 4 * n_fragments:
@@ -136,7 +136,7 @@ def _kinds(  # type: ignore[no-untyped-def]
     kind = np.empty(n_fragments, dtype=np.int64)
     n_kinds = 0
     for f in range(n_fragments):
-        key = _mixed(own[f] + _mixed(own[parents[f]] ^ _A))
+        key = _mixed(hashes[f] + _mixed(hashes[parents[f]] ^ _A))
         slot = np.int64(key & np.uint64(size - 1))
         while table[slot] >= 0 and keys[table[slot]] != key:
             slot = (slot + 1) & (size - 1)

@@ -1,4 +1,4 @@
-"""Where a version comes from: the code, the packages, what it was trained on from."""
+"""Provenance of a version: commit of the code and versions of packages."""
 
 from __future__ import annotations
 
@@ -9,26 +9,23 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-# Packages whose versions can change a figure.
+# Packages whose versions can change results.
 _RECORDED_PACKAGES = ("lightning", "numba", "numpy", "rdkit", "torch", "torchmetrics")
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that can change a figure."""
+    """Return the versions of the packages that can change results."""
     return {name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES}
 
 
 def code_state(folder: Path = REPOSITORY) -> dict[str, Any]:
-    """Return the git commit of the code and whether it was changed since.
-
-    Both are None where the code is no git checkout, or git is not installed.
-    """
+    """Return the git commit of the code and whether it has changes; None where there is no git."""
     top = _git(folder, "rev-parse", "--show-toplevel")
-    # Installed somewhere below another project's checkout, its commit says nothing of this code.
+    # Code installed below another project's checkout is not of its commit.
     if top is None or Path(top).resolve() != folder.resolve():
         return {"commit": None, "dirty": None}
     commit = _git(folder, "rev-parse", "HEAD")
-    # What a run writes is no change of the code.
+    # Files that runs write are no changes of the code.
     changed = _git(
         folder, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)checkpoints"
     )

@@ -1,4 +1,4 @@
-"""The model card that lies in a version's folder: what it learned from, its limits, its licence."""
+"""Model card of a version: training data, limits and licence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ tags: [mass-spectrometry, ms-ms, structure-annotation]
 
 
 def write_model_card(facts: Mapping[str, Any]) -> str:
-    """Return the card of a version, in Markdown, from the facts of its training."""
+    """Return the Markdown card of a version from the facts of its training."""
     data = facts["data"]
     parts = [
         _HEADER,

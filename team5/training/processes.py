@@ -1,4 +1,4 @@
-"""The processes of one training: which of them is the first, and how the others end."""
+"""Processes of a distributed training: which is the first, and how they end."""
 
 import os
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 from team5.errors import ProcessError
 
-# How torch, Lightning and SLURM number them.
+# Set by torch, Lightning and SLURM.
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
-# What gloo says when the other end of a connection has gone; it has no type of its own.
+# In messages of gloo when the other end of a connection has gone; there is no error type for it.
 _GONE = ("closed by peer", "reset by peer", "Broken pipe", "Connection refused", "gloo")
 
 
@@ -19,12 +19,12 @@ def is_first_process() -> bool:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Fit in several processes: say in one line when another has gone, and let none wait after it.
+    """Context of a fit in several processes: reports a lost one in one line, and closes the group.
 
     Raises
     ------
     ProcessError
-        If what the processes exchange breaks off or takes too long.
+        If the communication between processes breaks off or takes too long.
     """
     from torch import distributed
 
@@ -40,5 +40,5 @@ def together() -> Iterator[None]:
             "failed or hangs. Look for its own message, then go on from the version named above."
         ) from error
     if distributed.is_available() and distributed.is_initialized():
-        # A later job of this process is to form a group of its own.
+        # A later job of this process has to form a new group.
         distributed.destroy_process_group()

@@ -59,13 +59,13 @@ def write_report(
     Parameters
     ----------
     cfg : DictConfig
-        As trained with. Of the validation rankings ``report_spectra`` are scored.
+        Of the run; ``report_spectra`` of the validation rankings are scored.
     version : str or None
-        The one exported.
+        The exported one.
     allow : sequence of str
         As for `load_model`.
     started : float
-        When the run began, of `time.monotonic`.
+        Start of the run, of `time.monotonic`.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def write_report(
 
 
 def n_in_report(cfg: DictConfig) -> int:
-    """Return how many validation spectra a run's report is made of; 0 for no report.
+    """Return the number of validation spectra in a run's report; 0 for no report.
 
     Raises
     ------

@@ -66,7 +66,7 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A training as asked for, and what it starts from.
+    """A training as configured, with the versions it starts from.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a run is fitted with."""
+    """A run with the objects it is fitted with."""
 
     run: Run
     module: Team5LightningModule
@@ -105,7 +105,7 @@ class Training:
 
     @property
     def trained(self) -> Trained:
-        """What has been exported so far."""
+        """The version exported so far."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, CheckpointExport):
                 return Trained(callback.version, callback.best_score)
@@ -198,11 +198,11 @@ def resolve(cfg: DictConfig) -> Run:
 
 
 def build(run: Run) -> Training:
-    """Make module, data, callbacks and trainer, the module with the weights it starts from."""
+    """Make module, data, callbacks and trainer; load the weights that training starts from."""
     cfg, parent = run.cfg, run.parent
-    # Lightning 2.6 asks torch 2.13 for it in every run; nothing a user could change.
+    # Lightning 2.6 brings it about in every run with torch 2.13.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-    # Its advice, to write srun in front, is not how this program is given to SLURM.
+    # This program is not started with srun.
     warnings.filterwarnings("ignore", message="The `srun` command is available")
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
 
@@ -231,7 +231,7 @@ def build(run: Run) -> Training:
 def _callbacks(
     run: Run, data: SpectrumDataModule, allow: list[str], *, has_logger: bool
 ) -> list[Callback]:
-    """Make the configured callbacks, each with what it has to know of the run."""
+    """Make the configured callbacks, with what each needs of the run."""
     cfg, resumed = run.cfg, run.resumed
     callbacks = []
     for settings in (cfg.callbacks or {}).values():
@@ -277,7 +277,7 @@ def fit(training: Training) -> None:
 
 
 def _plugins() -> list[SLURMEnvironment]:
-    """Let submitit put a job back into the queue: it knows the run folder; Lightning would too."""
+    """Return the plugin that leaves requeuing to submitit, which knows the run folder."""
     return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
@@ -307,7 +307,7 @@ def _encoder_text(encoder: Mapping[str, Any] | None) -> str:
 
 
 def _allowed(cfg: DictConfig, module: Team5LightningModule) -> list[str]:
-    """Return what may be imported to judge the versions: what is trained is there already."""
+    """Return what may be imported to judge versions, the trained encoder included."""
     allow, encoder = check_allow(cfg.allow), module.model.to_config().get("encoder")
     return allow if encoder is None else [*allow, encoder["class"]]
 
@@ -335,17 +335,17 @@ def precision_of(trainer: DictConfig) -> str:
 
 
 def _facts(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what config.json says of a training, without anything of the machine."""
+    """Return the facts of a training for config.json, without anything of the machine."""
     cfg, parent = run.cfg, run.parent
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     plain.update(
         (key, OmegaConf.select(cfg, key)) for key in ("seed", "from_version", "description")
     )
     plain.update({"output_dir": None, "checkpoints_root": None, "resume": None})
-    # Where this machine keeps prepared tables; a resumed run keeps them where its own does.
+    # A resumed run uses the cache of its machine.
     if "cache_dir" in plain["data"]:
         plain["data"]["cache_dir"] = None
-    # What may be imported is for each user to say, and never for a version.
+    # What may be imported is up to each user, never to a version.
     plain.pop("allow")
     export = (plain.get("callbacks") or {}).get("export") or {}
     for part, names in ((plain["data"], PATHS), (export, ("gate_queries",))):

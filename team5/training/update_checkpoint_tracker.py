@@ -27,7 +27,7 @@ _HOW_BACK = " It is latest now; the one before: python -m team5.registry rollbac
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says.
+    """Run the command.
 
     Parameters
     ----------

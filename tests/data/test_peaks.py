@@ -34,7 +34,7 @@ def peaks(table_path):
 def dataset_of(compounds) -> CompoundDataset:
     decoys = [["CCN", "CCS", "CCF"]] * len(compounds)
     return CompoundDataset(
-        compounds, TOKENIZER, max_spectra=2, decoys=decoys, n_decoys=2, n_exchanged=1, seed=0
+        compounds, TOKENIZER, max_spectra=2, decoys=decoys, n_decoys=2, n_shuffled=1, seed=0
     )
 
 

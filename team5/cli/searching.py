@@ -13,7 +13,6 @@ from team5.data.conditions import Conditions
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError
 from team5.runtime.problems import Problems
-from team5.runtime.storage import is_remote
 from team5.search.chunks import SearchSettings, absolute
 from team5.search.engines import Engine
 from team5.search.reading import iter_candidates, read_candidates
@@ -87,11 +86,6 @@ def search(settings: dict[str, Any]) -> int:
 
 
 def _checked_output(settings: dict[str, Any]) -> Path:
-    if is_remote(settings["output"]):
-        raise ConfigError(
-            f"output={settings['output']}: results are written to a local disk. Copy them when "
-            "they are whole."
-        )
     check_output_kind(settings["output"], is_simulation=False)
     output = check_output_path(
         settings["output"],

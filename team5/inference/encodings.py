@@ -1,4 +1,4 @@
-"""What is known of structures: the network's word in memory, how they are cut on disk."""
+"""Cached encodings of structures in memory, and their tokens on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_MOLECULES = 5_000
 
 
 class Sized(Protocol):
-    """What can be kept: it says how much memory it takes."""
+    """A value that says how much memory it takes."""
 
     @property
     def n_bytes(self) -> int: ...
@@ -59,14 +59,14 @@ class Bounded(Generic[K, V]):
         return self._kept.get(key)
 
     def put(self, key: K, value: V) -> None:
-        """Keep a value, in place of others if need be."""
+        """Keep a value, instead of others if need be."""
         size = value.n_bytes
         with self._lock:
             if key in self._kept or size > self.max_bytes:
                 return
             while self.n_bytes + size > self.max_bytes:
-                place = self._random.randrange(len(self._keys))
-                self._keys[place], self._keys[-1] = self._keys[-1], self._keys[place]
+                index = self._random.randrange(len(self._keys))
+                self._keys[index], self._keys[-1] = self._keys[-1], self._keys[index]
                 self.n_bytes -= self._kept.pop(self._keys.pop()).n_bytes
             self._kept[key] = value
             self._keys.append(key)
@@ -80,7 +80,7 @@ class Bounded(Generic[K, V]):
 
 
 class EncodingCache:
-    """What a version said of structures before, and how they are cut.
+    """Cached encodings of structures, and their tokens.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class EncodingCache:
     structures : Bounded
         Encoded structures by canonical SMILES.
     outcomes : Bounded
-        What they give by canonical SMILES and way of measuring.
+        Their ions by canonical SMILES and way of measuring.
     """
 
     def __init__(self, max_bytes: int = DEFAULT_BYTES, disk: StructureCache | None = None) -> None:

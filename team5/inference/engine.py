@@ -1,4 +1,4 @@
-"""Structures held against spectra: scores in batches bounded by work, the same for every caller."""
+"""Scores of structures against spectra, in batches bounded by work, the same for every caller."""
 
 from __future__ import annotations
 
@@ -168,65 +168,63 @@ def _score_each(
 ) -> list[Scored]:
     """Score on a processor; structures that are alike in a list are encoded once."""
     ready = _ReadySpectra(model)
-    asked = [_asked(item, ready) for item in items]
-    known = [[encodings.outcomes.get(measurement.key) for measurement in each] for each in asked]
-    unknown = [place for place, each in enumerate(known) if None in each]
-    for place, encoded in _encoded(model, items, unknown, encodings):
-        for i, measurement in enumerate(asked[place]):
-            if known[place][i] is None:
+    measured = [_measurements(item, ready) for item in items]
+    known = [[encodings.outcomes.get(measurement.key) for measurement in each] for each in measured]
+    unknown = [index for index, each in enumerate(known) if None in each]
+    for index, encoded in _encoded(model, items, unknown, encodings):
+        for i, measurement in enumerate(measured[index]):
+            if known[index][i] is None:
                 weights = ready.weights(measurement)
-                computed = outcomes_of(model, encoded, measurement.held, weights)
-                known[place][i] = computed
+                computed = outcomes_of(model, encoded, measurement.prepared, weights)
+                known[index][i] = computed
                 encodings.outcomes.put(measurement.key, computed)
-    found = []
-    for item, measurements, own in zip(items, asked, known, strict=True):
+    rows = []
+    for item, measurements, of_item in zip(items, measured, known, strict=True):
         pairs, details = [], []
-        for measurement, outcomes in zip(measurements, own, strict=True):
+        for measurement, outcomes in zip(measurements, of_item, strict=True):
             assert outcomes is not None  # noqa: S101 - for the type checker
-            pairs.append(match_fragments(measurement.held, outcomes.tokens, 0))
+            pairs.append(match_fragments(measurement.prepared, outcomes.tokens, 0))
             details.append(score_pair(outcomes, pairs[-1]))
         # Atoms of the same structure written otherwise have other numbers.
         tokens = replace(details[0].outcomes.tokens, molecule=item.molecule)
-        found.append((item.index, tokens, tuple(pairs), tuple(details)))
-    logits = _logits(model, [(d, p) for _, _, ps, ds in found for d, p in zip(ds, ps, strict=True)])
-    ends = np.cumsum([len(pairs) for _, _, pairs, _ in found])
-    return [
-        Scored(*each, own) for each, own in zip(found, np.split(logits, ends[:-1]), strict=True)
-    ]
+        rows.append((item.index, tokens, tuple(pairs), tuple(details)))
+    logits = _logits(model, [(d, p) for _, _, ps, ds in rows for d, p in zip(ds, ps, strict=True)])
+    ends = np.cumsum([len(pairs) for _, _, pairs, _ in rows])
+    return [Scored(*row, own) for row, own in zip(rows, np.split(logits, ends[:-1]), strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Measurement:
     """A spectrum made ready for a structure, and what it is of: a structure, measured in a way."""
 
-    held: PreparedSpectrum
+    prepared: PreparedSpectrum
     key: tuple[str, str, str | None, str | None]
 
 
-def _asked(item: _Item, ready: _ReadySpectra) -> list[_Measurement]:
+def _measurements(item: _Item, ready: _ReadySpectra) -> list[_Measurement]:
     smiles = item.molecule.canonical_smiles
     measurements = []
     for spectrum in item.spectra:
         adduct = adduct_of(spectrum, item.molecule)
         check_adduct(item.molecule, adduct)
-        held = ready.at(spectrum, adduct, item.molecule.exact_mass)
+        prepared = ready.at(spectrum, adduct, item.molecule.exact_mass)
         key = smiles, adduct.name, spectrum.collision_energy, spectrum.instrument_type
-        measurements.append(_Measurement(held, key))
+        measurements.append(_Measurement(prepared, key))
     return measurements
 
 
 def _encoded(
-    model: Team5Model, items: Sequence[_Item], places: Sequence[int], encodings: EncodingCache
+    model: Team5Model, items: Sequence[_Item], indices: Sequence[int], encodings: EncodingCache
 ) -> Iterator[tuple[int, EncodedStructure]]:
-    """Yield places of items with their encoding, those first whose encoding is known."""
+    """Yield indices of items with their encoding, those first whose encoding is known."""
     unknown: dict[str, list[int]] = {}
-    for place in places:
-        key = items[place].molecule.canonical_smiles
+    for index in indices:
+        key = items[index].molecule.canonical_smiles
         known = encodings.structures.get(key)
         if known is None:
-            unknown.setdefault(key, []).append(place)
+            unknown.setdefault(key, []).append(index)
         else:
-            yield place, known
+            yield index, known
     if not unknown:
         return
     first = [items[alike[0]].molecule for alike in unknown.values()]
@@ -235,8 +233,8 @@ def _encoded(
         unknown.items(), encode_structures(model, tokens), strict=True
     ):
         encodings.structures.put(key, encoded)
-        for place in alike:
-            yield place, encoded
+        for index in alike:
+            yield index, encoded
 
 
 class _ReadySpectra:
@@ -255,9 +253,9 @@ class _ReadySpectra:
         return self._ready[key]
 
     def weights(self, measurement: _Measurement) -> OutcomeWeights:
-        key = id(measurement.held)
+        key = id(measurement.prepared)
         if key not in self._weights:
-            self._weights[key] = outcome_weights(self._model, measurement.held)
+            self._weights[key] = outcome_weights(self._model, measurement.prepared)
         return self._weights[key]
 
 

@@ -93,7 +93,7 @@ class Match:
     notes : tuple of str
         What was assumed or left out, in words.
     abstained : str or None
-        Why the answer is held back, where an error rate was asked for (``max_error``) that it
+        Why the answer is withheld, where an error rate was chosen (``max_error``) that it
         would not keep.
     references : {"candidates", "isomers"} or None
         What the structure was compared with for its probability: other molecules of its mass among
@@ -272,7 +272,7 @@ Listed = TypeVar("Listed", Match, Ranking, Simulation)
 
 
 class AnswerList(list[Listed]):
-    """Answers in the order asked: a list in every way, that notebooks show as a table."""
+    """Answers in the order of the structures: a list that notebooks show as a table."""
 
     def _repr_html_(self) -> str:
         answers: Sequence[Answer] = self

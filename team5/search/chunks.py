@@ -95,7 +95,7 @@ class Result:
 
 
 class Searcher:
-    """A version and structures in one process, held by a worker."""
+    """A version and structures, loaded once in each worker."""
 
     def __init__(self, tools: Tools, settings: SearchSettings) -> None:
         self._settings = settings
@@ -116,7 +116,7 @@ class Searcher:
         self._references = parse_references(self._model, settings.references or None)
 
     def search(self, chunk: Chunk, on_spectrum: OnItem = lambda index: None) -> Result:
-        """Search a chunk; `on_spectrum` is told the index of each spectrum before it."""
+        """Search a chunk; `on_spectrum` takes the index of each spectrum before it."""
         return search_chunk(
             self._model, self._structures, chunk, self._settings, self._references, on_spectrum
         )
@@ -139,13 +139,13 @@ def search_chunk(
     for index, (number, spectrum) in enumerate(chunk.spectra):
         on_spectrum(index)
         try:
-            found = _search(model, structures, number, spectrum, chunk, settings, references or [])
+            answer = _search(model, structures, number, spectrum, chunk, settings, references or [])
         except UNANSWERABLE as error:
-            found = f"none of its candidates can be used: {error}"
-        if isinstance(found, str):
-            left_out.append(LeftOut(number, spectrum.identifier, found))
+            answer = f"none of its candidates can be used: {error}"
+        if isinstance(answer, str):
+            left_out.append(LeftOut(number, spectrum.identifier, answer))
         else:
-            rows += found
+            rows += answer
     left_out.sort(key=lambda each: each.spectrum)
     table = to_table(rows, structures.columns)
     return Result(chunk.number, chunk.n_spectra, table, tuple(left_out))

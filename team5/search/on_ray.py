@@ -135,18 +135,18 @@ def _search(
     actors = [remote.remote(make_searcher) for _ in range(n_workers)]
     # An actor that the cluster has no place for yet gets no chunk.
     pending = {actor.load.remote(): actor for actor in actors}
-    held: Chunk | None = first
+    upcoming: Chunk | None = first
     n_at_work = 0
     try:
-        while pending and (held is not None or n_at_work):
+        while pending and (upcoming is not None or n_at_work):
             (done,), _ = ray.wait(list(pending), num_returns=1)
             actor = pending.pop(done)
             answer = _get(ray, done)
             if answer is not None:
                 n_at_work -= 1
-            if held is not None:
-                pending[actor.search.remote(held)] = actor
-                held, n_at_work = next(waiting, None), n_at_work + 1
+            if upcoming is not None:
+                pending[actor.search.remote(upcoming)] = actor
+                upcoming, n_at_work = next(waiting, None), n_at_work + 1
             if answer is not None:
                 yield answer
     finally:

@@ -38,13 +38,13 @@ def promising(molecules: Sequence[Molecule], spectrum: Spectrum) -> Array:
     """
     if len(molecules) < MIN_CANDIDATES:
         return np.ones(len(molecules), dtype=bool)
-    found = np.array([_cheap_score(molecule, spectrum) for molecule in molecules])
-    return found >= np.quantile(found, _QUANTILE) - _MARGIN
+    scores = np.array([_cheap_score(molecule, spectrum) for molecule in molecules])
+    return scores >= np.quantile(scores, _QUANTILE) - _MARGIN
 
 
 def _cheap_score(molecule: Molecule, spectrum: Spectrum) -> float:
     """Return the share of the peaks' weight that fragments explain, less the more cuts cost."""
-    held = prepare_spectrum(
+    prepared = prepare_spectrum(
         molecule.exact_mass,
         mzs=spectrum.mzs,
         intensities=spectrum.intensities,
@@ -54,9 +54,9 @@ def _cheap_score(molecule: Molecule, spectrum: Spectrum) -> float:
     )
     fragments = cut_graph(molecule_graph(molecule.mol), _MAX_DEPTH, _MAX_FRAGMENTS)
     peaks, outcomes = match_peaks(
-        held.peaks.mzs, fragments.masses, fragments.hydrogens, held.offsets
+        prepared.peaks.mzs, fragments.masses, fragments.hydrogens, prepared.offsets
     )
     fragment, k = np.divmod(outcomes, N_OUTCOMES)
-    least = np.full(len(held.peaks.mzs), np.inf)
+    least = np.full(len(prepared.peaks.mzs), np.inf)
     np.minimum.at(least, peaks, fragments.costs[fragment] + _HYDROGEN_COSTS[k])
-    return float((held.peaks.weights / (1 + least)).sum())
+    return float((prepared.peaks.weights / (1 + least)).sum())

@@ -19,20 +19,20 @@ from typing import Any
 import team5
 from team5.data.conditions import Conditions
 from team5.data.readers import nothing_usable
-from team5.errors import ConfigError, DataError, WorkerError
+from team5.errors import DataError, WorkerError
 from team5.inference.selective import check_max_error
 from team5.models.foreign_encoder import ForeignEncoder
 from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
 from team5.runtime.progress import progress
-from team5.runtime.storage import is_remote, sha256
+from team5.runtime.storage import sha256
 from team5.search.checkpoint import Checkpoint, open_checkpoint
 from team5.search.chunks import Result, SearchSettings, Tools, absolute
 from team5.search.engines import Engine, run
 from team5.search.rows import SCHEMA_VERSION, schema_with
 from team5.search.spectra import Chunk, LeftOut, Source, SpectraFile, count_reasons, iter_chunks
 from team5.search.structures import LibraryStructures, Structures
-from team5.search.writers import TABLE_ENDINGS, write_hits, write_left_out
+from team5.search.writers import TABLE_ENDINGS, check_output_path, write_hits, write_left_out
 
 # With long lists of candidates a spectrum takes seconds, and an interrupted search loses what it
 # has of the chunks under way.
@@ -92,7 +92,6 @@ def search_file(
         ``OUTPUT.left_out.csv``.
     version, root, device, verify, cache_structures, allow
         As for `load_model`.
-    settings : SearchSettings, optional
     context : Conditions, optional
         For spectra that do not say how they were measured.
     engine : Engine, optional
@@ -101,8 +100,6 @@ def search_file(
         Resume an interrupted search.
     chunk_size : int
         Spectra that are searched, and kept, together.
-    show_progress : bool, default False
-        On standard error.
     unusable : sequence of LeftOut
         Structures that cannot be used, to be named in ``OUTPUT.left_out.csv`` as well.
 
@@ -115,7 +112,7 @@ def search_file(
     WorkerError
         If a worker ends; finished chunks are kept.
     """
-    output = _checked_output(output)
+    output = check_output_path(output, endings=TABLE_ENDINGS)
     source = SpectraFile(spectra) if isinstance(spectra, str | Path) else spectra
     if isinstance(structures, str | Path):
         structures = LibraryStructures(absolute(str(structures)))
@@ -130,17 +127,11 @@ def search_file(
         n_chunks = _search(
             chunks, checkpoint, source, engine or Engine(), tools, settings, show_progress
         )
+        if fault := _fault_of(source, n_chunks, plan):
+            checkpoint.remove()
+            raise DataError(fault)
         # None lost, none twice.
         assert sorted(checkpoint.finished) == list(range(n_chunks))  # noqa: S101
-        if not n_chunks:
-            checkpoint.remove()
-            raise DataError(nothing_usable(source.name, Counter()))
-        if source.identity() != plan["spectra"]:
-            checkpoint.remove()
-            raise DataError(
-                f"{source.name}: has changed while it was searched, so that nothing of it can be "
-                "reported. Search again when it is whole."
-            )
         left_out = count_reasons(checkpoint.left_out())
         n_spectra = sum(checkpoint.finished.values())
         schema = schema_with(structures.columns)
@@ -150,15 +141,16 @@ def search_file(
     return Summary(n_spectra, n_spectra - left_out.total(), n_rows, left_out)
 
 
-def _checked_output(output: str | Path) -> Path:
-    if is_remote(output):
-        raise ConfigError(
-            f"output={output}: results are written to a local disk. Copy them when they are whole."
-        )
-    output = Path(output)
-    if output.suffix.lower() not in TABLE_ENDINGS:
-        raise ConfigError(f"output={output}: choose one of {', '.join(TABLE_ENDINGS)}.")
-    return output
+def _fault_of(source: Source, n_chunks: int, plan: dict[str, Any]) -> str | None:
+    """Return in words that there was nothing to search, or that it changed meanwhile."""
+    if not n_chunks:
+        return nothing_usable(source.name, Counter())
+    if source.identity() == plan["spectra"]:
+        return None
+    return (
+        f"{source.name}: has changed while it was searched, so that nothing of it can be "
+        "reported. Search again when it is whole."
+    )
 
 
 def _plan(

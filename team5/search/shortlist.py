@@ -74,7 +74,7 @@ def shortlist(
 ) -> Shortlist:
     """Score candidates and return the best; scores and probabilities are those of `infer`.
 
-    Only numbers are held of all of them, so that a list may have hundreds of thousands.
+    Only numbers of all of them are in memory, so that a list may have hundreds of thousands.
 
     Parameters
     ----------

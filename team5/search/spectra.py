@@ -1,4 +1,4 @@
-"""The spectra of a search, numbered, and cut into chunks that do not depend on who does them."""
+"""The spectra of a search, numbered, and cut into chunks whatever computes them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,13 @@ import pyarrow.parquet as pq
 from team5.errors import ConfigError
 from team5.inference.results import Answer, Simulation
 from team5.inference.tables import MATCH_COLUMNS, SIMULATION_COLUMNS, table_rows
-from team5.runtime.storage import put_in_place, storage_errors, write_whole, writing_whole
+from team5.runtime.storage import (
+    is_remote,
+    put_in_place,
+    storage_errors,
+    write_whole,
+    writing_whole,
+)
 from team5.search.rows import ARROW_TYPES, OF_SPECTRUM
 from team5.search.spectra import LeftOut
 from team5.search.spectrum_files import write_mgf, write_msp
@@ -181,6 +187,11 @@ def check_output_path(
         there is no such folder, or it is one of the files that are read, or lies among the
         ``versions``.
     """
+    if is_remote(path):
+        raise ConfigError(
+            f"output={path}: results are written to a local disk. Copy them when they are whole.",
+            argument="output",
+        )
     path = Path(path)
     allowed = tuple(ENDINGS if endings is None else endings)
     choices = ", ".join(allowed)

@@ -1,5 +1,6 @@
 """Lists of structures in the shapes of databases and spreadsheets are read by what they hold."""
 
+import contextlib
 import gzip
 import io
 import zipfile
@@ -8,6 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from rdkit import Chem
 
 from team5.chemistry.molecule import parse_smiles
@@ -221,6 +224,25 @@ def test_a_file_that_is_no_list_is_one_error_that_shows_its_columns(
         list(iter_structures(write(tmp_path / name, content)))
     assert str(tmp_path / name) in str(raised.value)
     assert raised.value.code in ("no_structure_list", "no_structure_column")
+
+
+SEEDS = [path.read_bytes() for path in sorted(FILES.iterdir())]
+
+
+@given(
+    seed=st.sampled_from(SEEDS),
+    edits=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 40), st.binary(max_size=40))),
+    ending=st.sampled_from([".csv", ".smi", ".sdf", ".gz", ""]),
+)
+@example(b"name" + b"x" * 200_000 + b"\n", [], "")
+@example(b"smiles\0,a\n\0\n", [], ".csv")
+def test_a_list_of_any_bytes_gives_records_or_one_error(tmp_path_factory, seed, edits, ending):
+    for at, n_removed, added in edits:
+        seed = seed[:at] + added + seed[at + n_removed :]
+    path = write(tmp_path_factory.mktemp("any") / f"a{ending}", seed)
+    with contextlib.suppress(DataError):
+        for record in iter_structures(path):
+            assert isinstance(record, StructureRecord | UnusableRecord)
 
 
 def test_absent_files_and_folders_are_named(tmp_path):

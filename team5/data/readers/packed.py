@@ -106,7 +106,7 @@ def open_unpacked(place: Path) -> Iterator[Unpacked]:
                 return
             stream = io.BufferedReader(_unpack(raw, packing))
             yield Unpacked(name, stream, raw, size, is_packed=bool(packing))
-    except DataError:
+    except (DataError, BrokenPipeError):  # the latter is of who reads what is read here
         raise
     except FileNotFoundError as error:
         raise DataFileNotFoundError(f"{place}: no such file. Check its name.") from error

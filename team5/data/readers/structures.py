@@ -53,6 +53,7 @@ _TABLE_ENDINGS = (".csv", ".tsv")
 _SDF_ENDINGS = (".sdf", ".sd", ".mol")
 _DELIMITERS = "\t;|,"
 _MAX_CELL_SIZE = 10_000_000  # characters
+_MAX_HEADER_SIZE = 100_000  # characters
 _MAX_SDF_RECORD = 2_000_000  # characters; more than any molecule that is taken
 _RECORD_END = "$$$$"
 _MOLBLOCK_END = "M  END"
@@ -174,7 +175,7 @@ def _read_text(
             next(whole)
         return "line", _iter_table(whole, place, delimiter, at, columns)
     if name.endswith(_TABLE_ENDINGS):
-        raise no_structures_in(place, next(csv.reader([header]), []) if header else [])
+        raise _no_structures_in(place, _header_cells(header, ","))
     return "line", _iter_lines(whole, _structure_column(sample, at, place))
 
 
@@ -189,13 +190,19 @@ def _is_of_sdf(line: str) -> bool:
 def _delimiter(header: str) -> str:
     """Return what separates the names of a header, a blank for a single one; else nothing."""
     for delimiter in sorted(_DELIMITERS, key=header.count, reverse=True):
-        names = next(csv.reader([header.strip("\r\n")], delimiter=delimiter), [])
+        names = _header_cells(header, delimiter)
         if _structure_columns(names):
             return delimiter if len(names) > 1 else " "
     return ""
 
 
-def no_structures_in(place: Path, names: Sequence[object]) -> DataError:
+def _header_cells(header: str, delimiter: str) -> list[str]:
+    if len(header) > _MAX_HEADER_SIZE:
+        return []
+    return next(csv.reader([header.strip("\r\n")], delimiter=delimiter), [])
+
+
+def _no_structures_in(place: Path, names: Sequence[object]) -> DataError:
     """Return the error for a table without a column of structures."""
     return DataError(
         f"{place}: no column smiles or inchi; there are "
@@ -229,7 +236,7 @@ class _Columns:
     def __init__(self, names: Sequence[object], place: Path, wanted: Collection[str] | None):
         self.structure = _structure_columns(names)
         if not self.structure:
-            raise no_structures_in(place, names)
+            raise _no_structures_in(place, names)
         plain = [_plain(name) for name in names]
         self.name = _first(plain, (*_NAME_NAMES, *_ID_NAMES))
         self.others = {
@@ -261,7 +268,7 @@ def _iter_table(
 ) -> _Records:
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL_SIZE))
     rows = csv.reader(lines, delimiter="," if delimiter == " " else delimiter)
-    names = next(rows, [])
+    names = next(rows)
     columns = _Columns(names, place, wanted)
     while True:
         try:

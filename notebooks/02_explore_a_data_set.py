@@ -184,7 +184,7 @@ pl.Series("fold", list(folds.values())).value_counts(sort=True)
 #
 # `gnps.mgf` is a small file, made up in the shapes of public exports, with the faults that these
 # have. What can be used is read, the rest is counted by its reason, and nothing is mended in
-# silence.
+# silence: `notes` says what a spectrum had to do without.
 
 # %%
 found = read_spectra(FILES / "gnps.mgf")
@@ -196,6 +196,7 @@ pl.DataFrame(
         "energy": record.spectrum.collision_energy,
         "peaks": record.spectrum.n_peaks,
         "SMILES": record.smiles,
+        "notes": "; ".join(record.spectrum.notes),
     }
     for record in found.records
 )
@@ -204,9 +205,8 @@ pl.DataFrame(
 what_it_means = {
     "not MS2 (1)": "a survey scan, not a fragment spectrum",
     "no peaks": "a header without a peak list",
-    "record not understood": "a line that is no peak, or a number that is none",
+    "peak list not understood": "a line that is no peak, or an m/z without intensity",
     "peaks of negative intensity": "left over when a background was subtracted",
-    "adduct not understood": "its mass cannot be calculated",
     "record without END IONS": "the file was cut off",
 }
 pl.DataFrame(
@@ -228,8 +228,8 @@ pl.DataFrame(
 )
 
 # %% [markdown]
-# Two more fall out: the one without a structure, and the leucine whose precursor does not fit:
-# twice charged it would be at m/z 66.55, the file says 388.25.
+# Four more fall out: the one without a structure, the two whose adduct is not known, and the
+# leucine whose precursor does not fit: twice charged it would be at m/z 66.55, the file says 388.25.
 #
 # `massspecgym.mgf` is in the shape of the MassSpecGym data set. Its only record can be used; it
 # brings its own fold.

@@ -229,7 +229,8 @@ pl.DataFrame(
 
 # %% [markdown]
 # Four more fall out: the one without a structure, the two whose adduct is not known, and the
-# leucine whose precursor does not fit: twice charged it would be at m/z 66.55, the file says 388.25.
+# leucine whose precursor does not fit: twice charged it would be at m/z 66.55, the file says
+# 388.25.
 #
 # `massspecgym.mgf` is in the shape of the MassSpecGym data set. Its only record can be used; it
 # brings its own fold.

@@ -1,6 +1,7 @@
 """An encoder of somebody's own: a version names it, and the user says whether it is imported."""
 
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -185,7 +186,9 @@ def test_predict_py_imports_what_its_own_line_allows_and_nothing_else(lab, tmp_p
 
     refused = predict()
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "ConfigError: the version's encoder is lab_encoders.Sums" in refused.stderr
+    error = json.loads(refused.stderr)["error"]
+    assert error["type"] == "ConfigError"
+    assert error["message"].startswith("the version's encoder is lab_encoders.Sums")
     assert '"formula": "C2H6O"' in predict(f"allow=[{NAME}]").stdout
     own = tmp_path / "configs" / "own"
     own.mkdir(parents=True)

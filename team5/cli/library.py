@@ -137,30 +137,39 @@ def _lookup(options: argparse.Namespace) -> None:
     from team5.library.library import open_library
 
     library = open_library(options.library)
-    found = library.of_precursor(options.mz, options.adduct, options.ppm)
-    shown = min(len(found), options.limit)
+    candidates = library.of_precursor(options.mz, options.adduct, options.ppm)
+    shown = min(len(candidates), options.limit)
     columns = [
-        found.exact_masses[:shown].tolist(),
+        candidates.exact_masses[:shown].tolist(),
         *(
             column[:shown].to_pylist()
-            for column in (found.formula, found.inchikey14, found.smiles, found.names)
+            for column in (
+                candidates.formula,
+                candidates.inchikey14,
+                candidates.smiles,
+                candidates.names,
+            )
         ),
     ]
     rows = list(zip(*columns, strict=True))
     if options.json:
         keys = ("exact_mass", "formula", "inchikey14", "smiles", "name")
         structures = [dict(zip(keys, row, strict=True)) for row in rows]
-        print(json.dumps({"n": len(found), "structures": structures}, indent=2, ensure_ascii=False))
+        print(
+            json.dumps(
+                {"n": len(candidates), "structures": structures}, indent=2, ensure_ascii=False
+            )
+        )
         return
     print(
-        f"{len(found):,} structures for {options.adduct} at m/z {options.mz:.4f}, "
+        f"{len(candidates):,} structures for {options.adduct} at m/z {options.mz:.4f}, "
         f"{options.ppm:g} ppm"
     )
     for mass, formula, inchikey14, smiles, name in rows:
         line = f"  {mass:10.5f}  {formula or '':<14}  {inchikey14 or '':<14}  {smiles}"
         print_text(f"{line}  {name}" if name else line)
-    if shown < len(found):
-        print(f"  ... {len(found) - shown:,} more; --limit {len(found)} shows all.")
+    if shown < len(candidates):
+        print(f"  ... {len(candidates) - shown:,} more; --limit {len(candidates)} shows all.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -170,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         examples=[line for lines in _EXAMPLES.values() for line in lines],
     )
     command = Commands(parser, _EXAMPLES).add
-    one = command("build", _build, "make a library, or go on with one that was broken off")
+    one = command("build", _build, "make a library, or resume an interrupted build")
     one.add_argument(
         "inputs", nargs="+", metavar="INPUT",
         help="lists of SMILES or InChI, CSV or TSV, SDF, Parquet, also packed (.gz, .zst, .bz2, "

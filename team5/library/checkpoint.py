@@ -114,7 +114,7 @@ class ChunkWriter:
         return self.write
 
     def write(self, chunk: Chunk, on_record: Callable[[int], None] = lambda index: None) -> None:
-        """Do one chunk; `on_record` is told the index of each record before it."""
+        """Do one chunk; call `on_record` with the index of each record before it."""
         table, dropped = standardise(chunk, on_record)
         facts = {
             "source_index": chunk.source_index,

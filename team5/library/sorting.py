@@ -77,7 +77,7 @@ def sort_chunks(
         A local folder for the parts.
     sizes : PartSizes
     on_rows : callable
-        Told how many rows were written so far.
+        Called with the number of rows written so far.
 
     Returns
     -------

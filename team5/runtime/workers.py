@@ -49,7 +49,7 @@ def work_in_processes(
         Picklable.
     make_work : callable
         Called once in each worker for what does the tasks there: a callable that takes a task
-        and a callable to be told the index of each item before it is begun. Must be picklable.
+        and a callable to call with the index of each item before it. Must be picklable.
     n_workers : int
         At least 1; they are started as there are tasks for them.
     leave_out : callable

@@ -1,4 +1,4 @@
-"""Packed files, told by their first bytes: ``.gz .bz2 .xz .zst`` and a ``.zip`` of one file."""
+"""Packed files by their first bytes: ``.gz .bz2 .xz .zst`` and a ``.zip`` of one file."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Unpacked:
 
 @contextmanager
 def open_unpacked(place: Path) -> Iterator[Unpacked]:
-    """Open a file that may be packed; what packs it is told by its first bytes.
+    """Open a file that may be packed, which its first bytes show.
 
     Raises
     ------

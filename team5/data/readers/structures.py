@@ -1,8 +1,8 @@
 """Lists of structures as people and databases have them, read record by record.
 
 SMILES lists (``SMILES name`` or ``id<tab>SMILES``), tables with a header, separated by comma,
-semicolon, bar or tab, SDF and Parquet, with SMILES or InChI; packed as well. The kind is told by
-the content.
+semicolon, bar or tab, SDF and Parquet, with SMILES or InChI; packed as well. The
+content decides which it is.
 """
 
 from __future__ import annotations
@@ -376,8 +376,8 @@ def _sdf_record(
     text = "\n".join(lines[: end + 1]) + "\n"
     if len(lines) > 3 and lines[3][:3].strip() == "0" and "V3000" not in lines[3]:
         # Some databases leave out the atoms of what they have no drawing of.
-        found = (tags[names[i]] for i in _structure_columns(names))
-        text = next((text for text in found if text), "")
+        tagged = (tags[names[i]] for i in _structure_columns(names))
+        text = next((text for text in tagged if text), "")
         if not text:
             return UnusableRecord(number, "no_structure", title)
     others = {

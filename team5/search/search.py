@@ -96,8 +96,6 @@ def search_file(
         For spectra that do not say how they were measured.
     engine : Engine, optional
         All cores of this machine by default.
-    resume : bool, default False
-        Resume an interrupted search.
     chunk_size : int
         Spectra that are searched, and kept, together.
     unusable : sequence of LeftOut
@@ -106,11 +104,11 @@ def search_file(
     Raises
     ------
     ConfigError
-        If there is an interrupted search and `resume` is false, or it began otherwise.
+        If there is an interrupted search and not ``resume=True``, or it began otherwise.
     DataError
         If spectra or structures cannot be read, or there is not one spectrum.
     WorkerError
-        If a worker ends; finished chunks are kept.
+        If workers cannot begin; finished chunks are kept.
     """
     output = check_output_path(output, endings=TABLE_ENDINGS)
     source = SpectraFile(spectra) if isinstance(spectra, str | Path) else spectra

@@ -23,8 +23,3 @@ def normalize_license(text: str) -> str:
         extra = [part.upper() for part in ("nc", "nd", "sa") if part in terms[2:]]
         return "-".join(["CC BY", *extra])
     return text.strip()
-
-
-def is_allowed(license_text: str, allowed: tuple[str, ...]) -> bool:
-    """Return whether a licence is among those allowed, in whatever way both are written."""
-    return normalize_license(license_text) in {normalize_license(name) for name in allowed}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -15,6 +14,7 @@ from typing import Any, Self
 from torch import nn
 
 from team5.errors import ConfigError
+from team5.registry.allowed import argument_fault
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,7 @@ class ForeignEncoder:
                 f"model.encoder: {name_of(kind)} cannot be imported by this name later on. Put the "
                 "class at the top level of a module of its own."
             )
-        try:
-            json.dumps(maker.keywords, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"model.encoder: its arguments are stored in config.json: {error}. Give numbers, "
-                "texts, true or false, or lists and dicts of these."
-            ) from error
+        _check_arguments(maker.keywords, "model.encoder")
         return cls(kind, maker.keywords)
 
     @classmethod
@@ -75,7 +69,8 @@ class ForeignEncoder:
         Raises
         ------
         ConfigError
-            If the name is not among them, cannot be imported, or is of no ``nn.Module`` class.
+            If the name is not among them, cannot be imported, or is of no ``nn.Module`` class, or
+            an argument is no plain value.
         """
         name = config.get("class")
         if not isinstance(name, str) or not isinstance(config.get("arguments"), dict):
@@ -86,6 +81,7 @@ class ForeignEncoder:
                 f"was imported. If you trust that code, allow it: allow=[{name}], in Python "
                 f'load_model(allow=["{name}"]).'
             )
+        _check_arguments(config["arguments"], "config.json: encoder")
         return cls(_import(name), config["arguments"])
 
     def make(self, d_model: int) -> nn.Module:
@@ -113,6 +109,15 @@ class ForeignEncoder:
 def name_of(kind: type) -> str:
     """Return the dotted name that a class is allowed by."""
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _check_arguments(arguments: Mapping[str, Any], where: str) -> None:
+    faults = [argument_fault(name, value) for name, value in arguments.items()]
+    if named := next(filter(None, faults), None):
+        raise ConfigError(
+            f"{where}: {named}. Give numbers, words, true or false, or lists and dicts of these; "
+            "a file that an encoder reads is named in its own code."
+        )
 
 
 def _import(name: str) -> type[nn.Module]:

@@ -28,6 +28,7 @@ _IN_WORDS = {
     "model_type": "is not an object",
     "int_type": "is not a whole number",
     "missing": "is missing",
+    "extra_forbidden": "is not known here",
     "too_long": "holds too many",
     "string_too_long": "is too long",
 }
@@ -163,6 +164,26 @@ class TrackerSchema(_Part):
         return self
 
 
+class NetworkSizes(_Part):
+    """Sizes of the network."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    d_model: Annotated[int, Field(ge=1, le=4_096)] = 1
+    d_hidden: Annotated[int, Field(ge=1, le=16_384)] = 1
+    n_layers: Annotated[int, Field(ge=0, le=64)] = 1
+    n_blocks: Annotated[int, Field(ge=0, le=64)] = 1
+    rank: Annotated[int, Field(ge=1, le=1_024)] = 1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0
+
+
+class TokenizerLimits(_Part):
+    """How far structures are cut."""
+
+    max_depth: Annotated[int, Field(ge=1, le=3)] = 1
+    max_fragments: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
 class FileRecord(_Part):
     """Checksum and size of one file."""
 
@@ -171,21 +192,23 @@ class FileRecord(_Part):
 
 
 class ConfigSchema(_Part):
-    """``config.json``, as far as the registry reads it."""
+    """``config.json``, as far as it is read."""
 
     schema_: int = Field(default=1, alias="schema", ge=1)
     version: VersionName | None = None
+    model: NetworkSizes | None = None
+    tokenizer: TokenizerLimits | None = None
     files: dict[Annotated[str, AfterValidator(_file_name)], FileRecord] = Field(
         default_factory=dict, max_length=1_000
     )
 
 
-def fault_of(model: type[BaseModel], raw: Any) -> str | None:
+def fault_of(model: type[BaseModel], raw: Any, context: Any = None) -> str | None:
     """Return what is first wrong with a parsed JSON value, and where; None if nothing is."""
     if not isinstance(raw, Mapping):
         return "holds no JSON object"
     try:
-        model.model_validate(raw)
+        model.model_validate(raw, context=context)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = _place(first["loc"])

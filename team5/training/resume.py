@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +14,26 @@ from omegaconf import DictConfig, OmegaConf
 
 from team5.errors import CheckpointError, ConfigError
 from team5.registry.export import OPTIMIZER_NAME, StoredVersion, read_optimizer, read_version
+from team5.registry.gate import gate_queries
 from team5.registry.report import read_config
 from team5.registry.tracker import Tracker
+from team5.training.settings import FILES, GATE_QUERIES, put_settings, taken_settings, value_at
 
-# Settings of data= that name files.
-PATHS = ("path", "archive", "folds", "pool", "cache_dir")
-GATE_QUERIES = "callbacks.export.gate_queries"
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 _WHERE_IT_RUNS = ("launcher", "sweeper")
-_TARGET = "_target_"
 _log = logging.getLogger(__name__)
 
 
 def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
-    """Return the config of the run that wrote a version, with what was typed now put over it.
+    """Return the user's config with the settings of the run that wrote a version put into it.
+
+    What was typed stays. Of the version only plain values are taken (see `taken_settings`).
 
     Raises
     ------
     CheckpointError
-        If the version does not hold the config of its training.
+        If the version does not hold the settings of its training.
     ConfigError
-        If what was typed contradicts it, or it names a class that neither team5's configs nor the
-        user does.
+        If these are none that a version may give, or want what only the user can give.
     """
     stored = parent.config.get("training_config")
     if stored is None:
@@ -42,51 +41,61 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
             f"{parent.folder}/config.json holds no training config, so {parent.version} cannot "
             f"be resumed. Start from its weights: from_version={parent.version}."
         )
-    resumed = OmegaConf.create(stored)
-    assert isinstance(resumed, DictConfig)  # noqa: S101 - a dict becomes a DictConfig
-    _check_targets(stored, cfg, parent.version)
-    for key in ("resume", "checkpoints_root", "output_dir", "allow", "report_spectra"):
-        resumed[key] = cfg[key]
-    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    typed = [override.partition("=")[0].lstrip("+~") for override in overrides]
-    # Raw arguments never reach Hydra; they stand in the config where they were put.
-    paths = [*(f"data.{name}" for name in PATHS), GATE_QUERIES]
-    typed += [path for path in paths if OmegaConf.select(cfg, path) is not None]
+    typed = _typed_keys(cfg)
+    taken = taken_settings(stored, parent.version, typed=typed, allow=cfg.allow)
+    _check_files_given(cfg, stored, typed, parent.version)
+    resumed = copy.deepcopy(cfg)
+    OmegaConf.set_struct(resumed, False)
+    missing = [f"callbacks.{name}" for name in put_settings(resumed, taken)]
+    missing += [f"logger.{name}" for name in stored.get("logger") or () if name not in cfg.logger]
     for key in typed:
-        if key == "experiment":
-            raise ConfigError(
-                "experiment= and resume= exclude each other: a resumed run keeps its own settings. "
-                "Give one of the two."
-            )
-        if key not in _WHERE_IT_RUNS:
-            OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False)
+        OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
+    if missing:
+        _log.warning(
+            "Not taken from %s: %s. What watches or records a run comes from your own settings.",
+            parent.version,
+            ", ".join(missing),
+        )
     return resumed
 
 
-def _check_targets(stored: Mapping[str, Any], cfg: DictConfig, version: str) -> None:
-    """Let a version name only classes that are known otherwise: its config is data, not code."""
-    known = set(cfg.allow)
-    known.update(_targets(OmegaConf.to_container(cfg, resolve=False)))
-    for file in CONFIGS.rglob("*.yaml"):
-        known.update(_targets(OmegaConf.to_container(OmegaConf.load(file), resolve=False)))
-    foreign = sorted(set(_targets(stored)) - known)
-    if foreign:
+def _typed_keys(cfg: DictConfig) -> list[str]:
+    """Return the dotted keys of what was typed.
+
+    Raises
+    ------
+    ConfigError
+        If an experiment is among it.
+    """
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    typed = [override.partition("=")[0].lstrip("+~") for override in overrides]
+    if "experiment" in typed:
         raise ConfigError(
-            f"{version} was trained with {', '.join(foreign)}, not named in team5's configs, so "
-            f"nothing of it was imported. If you trust that code: allow=[{','.join(foreign)}]."
+            "experiment= and resume= exclude each other: a resumed run keeps its own settings. "
+            "Give one of the two."
         )
+    # Raw arguments never reach Hydra; they stand in the config where they were put.
+    paths = ["description", *FILES, "data.cache_dir"]
+    typed += [path for path in paths if OmegaConf.select(cfg, path) is not None]
+    if "seed" in typed:
+        typed.append("data.seed")
+    return [key for key in typed if key not in _WHERE_IT_RUNS]
 
 
-def _targets(value: Any) -> Iterator[str]:
-    match value:
-        case Mapping():
-            if _TARGET in value:
-                yield str(value[_TARGET])
-            for item in value.values():
-                yield from _targets(item)
-        case list() | tuple():
-            for item in value:
-                yield from _targets(item)
+def _check_files_given(
+    cfg: DictConfig, stored: Mapping[str, Any], typed: Collection[str], version: str
+) -> None:
+    """Ask for the files that a run was made with: a version does not say what is read here."""
+    never = OmegaConf.select(cfg, "callbacks.export.set_as_latest") in (None, "never")
+    gated = never or gate_queries(OmegaConf.select(cfg, GATE_QUERIES)) is not None
+    wanted = [key for key in FILES if not (gated if key == GATE_QUERIES else "data" in typed)]
+    named = {key: value_at(stored, key) for key in wanted if OmegaConf.select(cfg, key) is None}
+    files = {key: f"{key}={str(name)[:80]!r}" for key, name in named.items() if name is not None}
+    if files:
+        raise ConfigError(
+            f"{version} was trained with {', '.join(files.values())}, and a version does not "
+            f"choose which files are read. Give {', '.join(f'{key}=FILE' for key in files)}."
+        )
 
 
 def check_epochs_left(cfg: DictConfig, parent: StoredVersion, state: Mapping[str, Any]) -> None:

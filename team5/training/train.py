@@ -17,7 +17,7 @@ import torch
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from team5.callbacks.checkpoint_export import CheckpointExport
 from team5.callbacks.stop_on_signal import StopOnSignal
@@ -33,13 +33,13 @@ from team5.training.next_steps import log_how_to_resume, log_outcome, log_places
 from team5.training.processes import together
 from team5.training.report import n_in_report, write_report
 from team5.training.resume import (
-    PATHS,
     check_epochs_left,
     resumed_config,
     slurm_run,
     state_begun,
     version_begun,
 )
+from team5.training.settings import PATHS, plain_settings
 
 _log = logging.getLogger(__name__)
 
@@ -337,11 +337,7 @@ def precision_of(trainer: DictConfig) -> str:
 def _facts(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a training for config.json, without anything of the machine."""
     cfg, parent = run.cfg, run.parent
-    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
-    plain.update(
-        (key, OmegaConf.select(cfg, key)) for key in ("seed", "from_version", "description")
-    )
-    plain.update({"output_dir": None, "checkpoints_root": None, "resume": None})
+    plain = plain_settings(cfg)
     # A resumed run uses the cache of its machine.
     if "cache_dir" in plain["data"]:
         plain["data"]["cache_dir"] = None

@@ -107,10 +107,28 @@ def test_what_is_not_allowed_in_full_is_never_imported(lab, tmp_path, allow):
     assert "lab_encoders" not in sys.modules
 
 
-def test_what_an_encoder_is_made_of_cannot_name_further_code(lab, tmp_path):
-    config = {"class": NAME, "arguments": {"_target_": "os.getcwd"}}
-    with pytest.raises(ConfigError, match="cannot be made from d_model, _target_"):
-        ForeignEncoder.from_config(config, [NAME]).make(8)
+@pytest.mark.parametrize(("arguments", "said"), [
+    ({"_target_": "os.getcwd"}, "'_target_' is no name of an argument"),
+    ({"inner": {"_target_": "os.getcwd"}}, "inner: '_target_' is no name"),
+    ({"file": "/etc/passwd"}, "file='/etc/passwd' is no plain value"),
+    ({"file": ".netrc"}, "file='.netrc' is no plain value"),
+    ({"url": "https://example.org"}, "is no plain value"),
+    ({"text": "${oc.env:HOME}"}, "is no plain value"),
+    ({"scale": float("nan")}, "is no plain value"),
+    ({"scale": 10**400}, "is no plain value"),
+    ({"deep": [[[[[[1]]]]]]}, "is no plain value"),
+])  # fmt: skip
+def test_what_an_encoder_is_made_of_cannot_name_further_code_or_files(lab, arguments, said):
+    config = {"class": NAME, "arguments": arguments}
+    sys.modules.pop("lab_encoders", None)
+    with pytest.raises(ConfigError, match=said):
+        ForeignEncoder.from_config(config, [NAME])
+    assert "lab_encoders" not in sys.modules
+
+
+def test_an_argument_that_the_class_does_not_take_is_said(lab):
+    with pytest.raises(ConfigError, match="cannot be made from d_model, colour"):
+        foreign(NAME, colour="red").make(8)
 
 
 @pytest.mark.parametrize(("name", "said"), [

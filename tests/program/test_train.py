@@ -371,12 +371,16 @@ def test_a_run_that_ends_worse_than_latest_on_frozen_queries_leaves_it(
     assert f"stays {latest}: {worse}" in said
     assert '--force "REASON"' in said
     assert Tracker(root).latest() == latest
-    # The file's name is kept, not where this machine has it; a run that goes on asks for it.
+    # The file's name is kept, not where this machine has it; a run that goes on asks for it, and
+    # would not read one that a version names.
     kept = read_version(root, trained).config["training_config"]["callbacks"]["export"]
     assert kept["gate_queries"] == "frozen (1).parquet"
     more = (f"resume={trained}", f"data.path={own_spectra}", "trainer.max_epochs=2")
     assert train(root, *more) == 2
-    assert last_line(capfd).startswith("DataFileNotFoundError: frozen (1).parquet: no such file")
+    assert last_line(capfd).endswith(
+        "was trained with callbacks.export.gate_queries='frozen (1).parquet', and a version does "
+        "not choose which files are read. Give callbacks.export.gate_queries=FILE."
+    )
     assert train(root, *more, f"callbacks.export.gate_queries={queries}") == 0
     assert Tracker(root).latest() == latest
     assert read_version(root, trained).config["training"]["epoch"] == 1

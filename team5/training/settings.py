@@ -1,0 +1,441 @@
+"""What a version keeps of its training's settings, and what of it a resumed run takes.
+
+A version may come from anybody, so that what it says is data. A run is resumed with the user's own
+config, composed from configs/ and the command line, into which the numbers and words below are put.
+Paths, loggers, callbacks and whatever else reaches outside the training are the user's alone, and
+no interpolation that a version holds is ever resolved.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, cast
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from team5.errors import ConfigError
+from team5.registry.allowed import argument_fault, is_dotted
+from team5.registry.schemas import NetworkSizes, Text, TokenizerLimits, fault_of
+
+# Settings of data= that name files, and those of all that a resumed run needs again.
+PATHS = ("path", "archive", "folds", "pool", "cache_dir")
+GATE_QUERIES = "callbacks.export.gate_queries"
+FILES = (*(f"data.{name}" for name in PATHS if name != "cache_dir"), GATE_QUERIES)
+
+# Written by team5 before it wrote resolved values; each stands where the user's own value is taken.
+_INTERPOLATIONS = {
+    "${seed}",
+    "${description}",
+    "${output_dir}",
+    "${output_dir}/mlruns",
+    "${checkpoints_root}",
+    "${trainer.devices}",
+}
+_RESOLVER = re.compile(r"\$\{[^}]*:")
+_MACHINE = ("output_dir", "checkpoints_root")
+# Where a class of the user's may stand in place of team5's, or of none.
+_CLASSES = {
+    "data": "team5.data.datamodule.SpectrumDataModule",
+    "model": "team5.models.lightning_module.Team5LightningModule",
+    "model.optimizer": "torch.optim.AdamW",
+    "model.encoder": None,
+}
+_TAKEN = ("seed", "description", "data", "model", "trainer")
+# Of these sections, what names files, shows or writes: the user's own is taken.
+_USERS = {
+    "data": PATHS,
+    "trainer": (
+        "default_root_dir",
+        "enable_checkpointing",
+        "enable_model_summary",
+        "enable_progress_bar",
+    ),
+}
+_MAX_COUNT, _MAX_NAME = 10**6, 200
+_MISSING = "???"
+_REMEDY = "Nothing of it was used. Give the setting yourself, KEY=VALUE, if you trust the rest."
+
+Count = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
+Positive = Annotated[int, Field(ge=1, le=_MAX_COUNT)]
+Size = Annotated[float, Field(ge=0, le=1e9)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+License = Annotated[str, Field(pattern=r"^[\w ./-]{1,60}$")]
+Metric = Annotated[str, Field(pattern=r"^(train|val)/[\w@]{1,60}$")]
+Direction = Literal["min", "max"]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("text", "is no line of text")
+    return text
+
+
+def _class_name(text: str) -> str:
+    if not is_dotted(text) or len(text) > _MAX_NAME:
+        raise PydanticCustomError("name", "is no name of a class")
+    return text
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class _Arguments(_Settings):
+    """Settings of an object; a class of the user's may have further ones, plain as well."""
+
+    model_config = ConfigDict(extra="allow")
+
+    target: Annotated[str, AfterValidator(_class_name)] = Field("", alias="_target_")
+
+    @model_validator(mode="after")
+    def _plain(self, info: ValidationInfo) -> _Arguments:
+        extra = self.model_extra or {}
+        for name, value in extra.items():
+            if self.target in cast(dict[str, Any], info.context)["allow"]:
+                fault = argument_fault(name, value)
+            else:
+                fault = f"{name[:60]!r} is not taken from a version"
+            if fault is not None:
+                raise PydanticCustomError("argument", "{fault}", {"fault": fault})
+        return self
+
+
+class _Data(_Arguments):
+    kind: Literal["demo", "file", "massbank"] = "demo"
+    licenses: list[License] = Field(default=[], max_length=100)
+    batch_size: Positive = 1
+    max_spectra: Positive = 1
+    val_max_spectra: Positive = 1
+    n_candidates: Positive = 1
+    n_references: Count = 0
+    train_compounds: Positive | None = None
+    train_decoys: Count = 0
+    train_exchanged: Count = 0
+    seed: Seed = 0
+    num_workers: Annotated[int, Field(ge=0, le=16)] = 0
+
+
+class _Network(NetworkSizes):
+    target: Literal["team5.models.model.ModelConfig"] | None = Field(None, alias="_target_")
+
+
+class _Tokenizer(TokenizerLimits):
+    target: Literal["team5.chemistry.tokenizer.TokenizerConfig"] | None = Field(
+        None, alias="_target_"
+    )
+
+
+class _Optimizer(_Arguments):
+    partial: Literal[True] = Field(True, alias="_partial_")
+    lr: Size = 0
+    weight_decay: Size = 0
+    betas: list[Share] = Field(default=[], min_length=2, max_length=2)
+    eps: Size = 0
+    amsgrad: bool = False
+
+
+class _Encoder(_Arguments):
+    partial: Literal[True] = Field(alias="_partial_")
+
+
+class _Model(_Arguments):
+    network: _Network | None = None
+    tokenizer: _Tokenizer | None = None
+    encoder: _Encoder | None = None
+    optimizer: _Optimizer | None = None
+    warmup_steps: Count = 0
+    final_lr_share: Share = 0
+    averaging_decay: Share = 0
+    match_ridge: Size = 0
+    contrast_weight: Size = 0
+    contrast_scale: Size = 0
+    exchange_weight: Size = 0
+    parent_share: Share = 0
+
+
+class _Timeout(_Settings):
+    target: Literal["datetime.timedelta"] = Field(alias="_target_")
+    minutes: Size = 0
+
+
+class _Strategy(_Settings):
+    target: Literal[
+        "lightning.pytorch.strategies.DDPStrategy",
+        "lightning.pytorch.strategies.ModelParallelStrategy",
+    ] = Field(alias="_target_")
+    timeout: _Timeout | None = None
+    data_parallel_size: Annotated[int, Field(ge=1, le=16)] = 1
+    tensor_parallel_size: Literal[1] = 1
+    save_distributed_checkpoint: Literal[False] = False
+
+
+class _Trainer(_Settings):
+    target: Literal["lightning.Trainer"] | None = Field(None, alias="_target_")
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    devices: Annotated[int, Field(ge=1, le=16)] | Literal["auto"] = 1
+    num_nodes: Annotated[int, Field(ge=1, le=64)] = 1
+    strategy: Literal["auto", "ddp"] | _Strategy = "auto"
+    precision: Literal[
+        "auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "16-true", "64-true"
+    ] = "auto"
+    fast_dev_run: bool = False
+    min_epochs: Count | None = None
+    max_epochs: Annotated[int, Field(ge=-1, le=_MAX_COUNT)] | None = None
+    max_steps: Annotated[int, Field(ge=-1, le=10**9)] = -1
+    limit_train_batches: Size | None = None
+    limit_val_batches: Size | None = None
+    val_check_interval: Size | None = None
+    check_val_every_n_epoch: Positive | None = None
+    num_sanity_val_steps: Count | None = None
+    log_every_n_steps: Count | None = None
+    accumulate_grad_batches: Positive = 1
+    gradient_clip_val: Size | None = None
+    gradient_clip_algorithm: Literal["norm", "value"] | None = None
+    deterministic: bool | Literal["warn"] | None = None
+    benchmark: bool | None = None
+    detect_anomaly: bool = False
+    use_distributed_sampler: bool = True
+
+
+class _EarlyStopping(_Settings):
+    model_config = ConfigDict(extra="ignore")
+
+    monitor: Metric | None = None
+    mode: Direction = "min"
+    min_delta: Size = 0
+    patience: Count = 0
+    check_on_train_epoch_end: bool | None = None
+
+
+class _Export(_Settings):
+    model_config = ConfigDict(extra="ignore")
+
+    monitor: Metric | None = None
+    mode: Direction = "min"
+    every_best: bool = False
+    set_as_latest: Literal["on_success", "always", "never"] = "on_success"
+
+
+class _Callbacks(_Settings):
+    model_config = ConfigDict(extra="ignore")
+
+    early_stopping: _EarlyStopping | None = None
+    export: _Export | None = None
+
+
+_CALLBACKS: Mapping[str, type[_Settings]] = {"early_stopping": _EarlyStopping, "export": _Export}
+
+
+class _Training(_Settings):
+    model_config = ConfigDict(extra="ignore")
+
+    seed: Seed = 0
+    description: Annotated[Text, AfterValidator(_printable)] | None = None
+    data: _Data | None = None
+    model: _Model | None = None
+    trainer: _Trainer | None = None
+    callbacks: _Callbacks | None = None
+
+
+def plain_settings(cfg: DictConfig) -> dict[str, Any]:
+    """Return a training's config as plain values, for a version to keep.
+
+    Interpolations are resolved. A text that a resolver gave (an environment variable, for one), or
+    that says where this machine keeps something, becomes None.
+    """
+    known = copy.deepcopy(cfg)
+    OmegaConf.set_struct(known, False)
+    for key in _MACHINE:
+        known[key] = _MISSING
+    _blank_resolvers(known)
+    plain: dict[str, Any] = _plain(cfg, known)
+    return plain | dict.fromkeys((*_MACHINE, "resume"))
+
+
+def _blank_resolvers(node: Any) -> None:
+    raw: Any = OmegaConf.to_container(node, resolve=False)
+    for key, value in raw.items() if isinstance(raw, dict) else enumerate(raw):
+        if isinstance(value, str) and _RESOLVER.search(value):
+            node[key] = _MISSING
+        elif isinstance(value, dict | list):
+            _blank_resolvers(node[key])
+
+
+def _plain(value: Any, known: Any) -> Any:
+    if isinstance(value, DictConfig):
+        return {str(key): _plain(_item(value, key), _item(known, key)) for key in value}
+    if isinstance(value, ListConfig):
+        return [_plain(_item(value, i), _item(known, i)) for i in range(len(value))]
+    is_secret = isinstance(value, str) and known is None
+    return None if is_secret else value
+
+
+def _item(node: Any, key: Any) -> Any:
+    try:
+        return None if node is None else node[key]
+    except OmegaConfBaseException:  # missing, or made of what is
+        return None
+
+
+def taken_settings(
+    stored: Any, version: str, *, typed: Collection[str], allow: Sequence[str]
+) -> dict[str, Any]:
+    """Return what a resumed run takes of a version's ``training_config``: plain values, checked.
+
+    Parameters
+    ----------
+    stored : JSON value
+        As read: data, not to be trusted.
+    version : str
+        Its name, for errors.
+    typed : collection of str
+        Dotted keys that the user gives; neither these nor what is below them is taken.
+    allow : sequence of str
+        Dotted names of classes outside team5 that may be named.
+
+    Raises
+    ------
+    ConfigError
+        If it holds an interpolation, names a class that is not allowed, or a value that it may
+        not give.
+    """
+    if not isinstance(stored, Mapping):
+        raise ConfigError(f"{version}: training_config is no object. Use another version.")
+    remaining = _without(stored, frozenset(typed))
+    for where, text in _texts(remaining):
+        if "${" in text and text not in _INTERPOLATIONS:
+            raise ConfigError(
+                f"{version}: training_config{where} is {text[:60]!r}, to be resolved where it is "
+                f"read; a version gives plain values. {_REMEDY}"
+            )
+    remaining = _with_values(remaining, stored)
+    for section, keys in _USERS.items():
+        if isinstance(there := remaining.get(section), dict):
+            remaining[section] = {key: there[key] for key in there if key not in keys}
+    foreign = sorted(_foreign(remaining) - set(allow))
+    if foreign:
+        raise ConfigError(
+            f"{version} was trained with {', '.join(foreign)}, not named in team5's configs, so "
+            f"nothing of it was imported. If you trust that code: allow=[{','.join(foreign)}]."
+        )
+    if fault := fault_of(_Training, remaining, {"allow": allow}):
+        raise ConfigError(f"{version}: training_config: {fault}. {_REMEDY}")
+    taken = {key: remaining[key] for key in _TAKEN if remaining.get(key) is not None}
+    if "callbacks" in remaining:
+        taken["callbacks"] = {
+            name: _taken_of_callback(name, callback)
+            for name, callback in (remaining["callbacks"] or {}).items()
+            if callback
+        }
+    return taken
+
+
+def put_settings(cfg: DictConfig, taken: Mapping[str, Any]) -> list[str]:
+    """Put what is taken of a version into the user's config.
+
+    Returns
+    -------
+    list of str
+        Callbacks that the version was trained with and the user's config does not have.
+    """
+    callbacks = taken.get("callbacks")
+    for key, value in taken.items():
+        if key != "callbacks":
+            _put(cfg, key, value)
+    if callbacks is None:
+        return []
+    own = cfg.callbacks or {}
+    for name in [name for name in own if name not in callbacks]:
+        del own[name]
+    for name in own:
+        if own[name]:
+            _put(cfg.callbacks, name, callbacks[name])
+    return [name for name in callbacks if name not in own]
+
+
+def _put(node: DictConfig, key: str, value: Any) -> None:
+    there = node.get(key)
+    if (
+        isinstance(value, Mapping)
+        and isinstance(there, DictConfig)
+        and value.get("_target_", there.get("_target_")) == there.get("_target_")
+    ):
+        for name, item in value.items():
+            _put(there, name, item)
+    else:
+        node[key] = value
+
+
+def _taken_of_callback(name: str, callback: Any) -> dict[str, Any]:
+    schema = _CALLBACKS.get(name)
+    taken = {key: callback[key] for key in schema.model_fields if key in callback} if schema else {}
+    if taken.get("set_as_latest") == "always":
+        # A version says nothing of what becomes latest, but may hold itself back.
+        del taken["set_as_latest"]
+    return taken
+
+
+def _without(
+    settings: Mapping[str, Any], typed: frozenset[str], before: str = ""
+) -> dict[str, Any]:
+    return {
+        key: _without(value, typed, f"{before}{key}.") if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if f"{before}{key}" not in typed
+    }
+
+
+def _with_values(value: Any, stored: Mapping[str, Any]) -> Any:
+    """Put in what team5 once wrote as interpolations: a number of the same config, or nothing."""
+    match value:
+        case Mapping():
+            return {key: _with_values(item, stored) for key, item in value.items()}
+        case list():
+            return [_with_values(item, stored) for item in value]
+        case "${seed}":
+            return stored.get("seed")
+        case "${trainer.devices}":
+            return value_at(stored, "trainer.devices")
+        case str() if value in _INTERPOLATIONS:
+            return None
+    return value
+
+
+def _foreign(settings: Mapping[str, Any]) -> set[str]:
+    """Return the classes that are named in place of team5's own."""
+    named = {key: value_at(settings, f"{key}._target_") for key in _CLASSES}
+    return {name for key, name in named.items() if is_dotted(name) and name != _CLASSES[key]}
+
+
+def value_at(settings: Any, key: str) -> Any:
+    """Return the value of a dotted key in nested mappings, None where there is none."""
+    for part in key.split("."):
+        settings = settings.get(part) if isinstance(settings, Mapping) else None
+    return settings
+
+
+def _texts(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Yield all keys and texts in a JSON value, each with its place."""
+    match value:
+        case str():
+            yield where, value
+        case Mapping():
+            for key, item in value.items():
+                yield f"{where}, a key,", key
+                yield from _texts(item, f"{where}.{key}"[:200])
+        case list():
+            for item in value:
+                yield from _texts(item, where)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from team5.registry.tracker import Tracker
+from team5.training.settings import FILES
 
 _log = logging.getLogger(__name__)
 
@@ -64,9 +66,15 @@ def log_how_to_resume(version: str | None, cfg: DictConfig) -> None:
         _log.warning("Stopped before the first export: nothing was kept.")
     else:
         _log.warning(
-            "Stopped. %s holds the best epoch so far; go on with: python train.py resume=%s%s",
-            version, version, _root_argument(cfg),
+            "Stopped. %s holds the best epoch so far; go on with: python train.py resume=%s%s%s",
+            version, version, _root_argument(cfg), _file_arguments(cfg),
         )  # fmt: skip
+
+
+def _file_arguments(cfg: DictConfig) -> str:
+    """Return the files of a run as arguments: a version does not say what is read."""
+    files = {key: OmegaConf.select(cfg, key) for key in FILES}
+    return "".join(f" {key}={shlex.quote(str(file))}" for key, file in files.items() if file)
 
 
 def _root_argument(cfg: DictConfig) -> str:

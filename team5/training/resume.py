@@ -20,6 +20,16 @@ from team5.registry.tracker import Tracker
 from team5.training.settings import FILES, GATE_QUERIES, put_settings, taken_settings, value_at
 
 _WHERE_IT_RUNS = ("launcher", "sweeper")
+_STATE: Mapping[str, type] = {
+    "epoch": int,
+    "global_step": int,
+    "state_dict": Mapping,
+    "loops": Mapping,
+    "callbacks": Mapping,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+}
+_OWN = ("CheckpointExport", "EarlyStopping")
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +57,9 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
     resumed = copy.deepcopy(cfg)
     OmegaConf.set_struct(resumed, False)
     missing = [f"callbacks.{name}" for name in put_settings(resumed, taken)]
-    missing += [f"logger.{name}" for name in stored.get("logger") or () if name not in cfg.logger]
+    loggers, own = stored.get("logger"), cfg.logger or {}
+    if isinstance(loggers, Mapping):
+        missing += [f"logger.{name}" for name in loggers if name not in own]
     for key in typed:
         OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
     if missing:
@@ -98,6 +110,32 @@ def _check_files_given(
         )
 
 
+def read_state(root: str | Path, version: str) -> dict[str, Any]:
+    """Read the state to go on training from, as far as it is of team5's own run.
+
+    What callbacks of others keep may name files to delete (`ModelCheckpoint`), so that these begin
+    anew.
+
+    Raises
+    ------
+    CheckpointError
+        As `read_optimizer`, or if it is no state of a training.
+    """
+    state = read_optimizer(root, version)
+    faults = [
+        key
+        for key, kind in _STATE.items()
+        if not isinstance(state.get(key), kind) or isinstance(state[key], bool)
+    ]
+    if faults:
+        raise CheckpointError(
+            f"{OPTIMIZER_NAME} of {version} is no state of a training: {', '.join(faults)} missing "
+            f"or of another kind. Start from its weights: from_version={version}."
+        )
+    own = {key: each for key, each in state["callbacks"].items() if str(key).startswith(_OWN)}
+    return {**state, "callbacks": own}
+
+
 def check_epochs_left(cfg: DictConfig, parent: StoredVersion, state: Mapping[str, Any]) -> None:
     """Refuse to go on where nothing is left to do.
 
@@ -106,7 +144,7 @@ def check_epochs_left(cfg: DictConfig, parent: StoredVersion, state: Mapping[str
     ConfigError
         If the version has had all its epochs.
     """
-    done, wanted = int(state["epoch"]) + 1, cfg.trainer.max_epochs
+    done, wanted = state["epoch"] + 1, cfg.trainer.max_epochs
     if wanted is not None and 0 <= wanted <= done:
         raise ConfigError(
             f"{parent.version} has been trained for {done} epochs, and trainer.max_epochs is "
@@ -153,4 +191,4 @@ def state_begun(cfg: DictConfig, begun: StoredVersion) -> dict[str, Any] | None:
         )
         return None
     _log.info("Started again: going on with %s", begun.version)
-    return read_optimizer(cfg.checkpoints_root, begun.version)
+    return read_state(cfg.checkpoints_root, begun.version)

@@ -41,7 +41,6 @@ _INTERPOLATIONS = {
     "${output_dir}",
     "${output_dir}/mlruns",
     "${checkpoints_root}",
-    "${trainer.devices}",
 }
 _RESOLVER = re.compile(r"\$\{[^}]*:")
 _MACHINE = ("output_dir", "checkpoints_root")
@@ -172,14 +171,8 @@ class _Timeout(_Settings):
 
 
 class _Strategy(_Settings):
-    target: Literal[
-        "lightning.pytorch.strategies.DDPStrategy",
-        "lightning.pytorch.strategies.ModelParallelStrategy",
-    ] = Field(alias="_target_")
+    target: Literal["lightning.pytorch.strategies.DDPStrategy"] = Field(alias="_target_")
     timeout: _Timeout | None = None
-    data_parallel_size: Annotated[int, Field(ge=1, le=16)] = 1
-    tensor_parallel_size: Literal[1] = 1
-    save_distributed_checkpoint: Literal[False] = False
 
 
 class _Trainer(_Settings):
@@ -407,8 +400,6 @@ def _with_values(value: Any, stored: Mapping[str, Any]) -> Any:
             return [_with_values(item, stored) for item in value]
         case "${seed}":
             return stored.get("seed")
-        case "${trainer.devices}":
-            return value_at(stored, "trainer.devices")
         case str() if value in _INTERPOLATIONS:
             return None
     return value

@@ -22,10 +22,10 @@ from omegaconf import DictConfig
 from team5.callbacks.checkpoint_export import CheckpointExport
 from team5.callbacks.stop_on_signal import StopOnSignal
 from team5.data.datamodule import SpectrumDataModule
-from team5.errors import ConfigError, DeviceError, ProcessError
+from team5.errors import CheckpointError, ConfigError, DeviceError, ProcessError
 from team5.models.lightning_module import Team5LightningModule
 from team5.registry.allowed import check_allow
-from team5.registry.export import StoredVersion, read_optimizer, read_version
+from team5.registry.export import StoredVersion, read_version
 from team5.training.interfaces import check_data, check_module
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
@@ -34,6 +34,7 @@ from team5.training.processes import together
 from team5.training.report import n_in_report, write_report
 from team5.training.resume import (
     check_epochs_left,
+    read_state,
     resumed_config,
     slurm_run,
     state_begun,
@@ -177,7 +178,7 @@ def resolve(cfg: DictConfig) -> Run:
             )
         parent = resumed = read_version(cfg.checkpoints_root, cfg.resume)
         cfg = resumed_config(cfg, parent)
-        state = read_optimizer(cfg.checkpoints_root, cfg.resume)
+        state = read_state(cfg.checkpoints_root, cfg.resume)
         if begun is None:
             check_epochs_left(cfg, parent, state)
     elif cfg.from_version is not None:
@@ -283,10 +284,15 @@ def _plugins() -> list[SLURMEnvironment]:
 
 def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
     """Use the network sizes and cutting limits of the version whose weights are taken."""
-    network, tokenizer = parent.config["model"], parent.config["tokenizer"]
+    try:
+        network = dict(parent.config["model"])
+        limits = {key: parent.config["tokenizer"][key] for key in ("max_depth", "max_fragments")}
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{parent.folder}/config.json does not describe a model: {error}. Use another version."
+        ) from error
     cfg.model.network.update(network)
-    for key in ("max_depth", "max_fragments"):
-        cfg.model.tokenizer[key] = tokenizer[key]
+    cfg.model.tokenizer.update(limits)
 
 
 def _check_same_encoder(module: Team5LightningModule, parent: StoredVersion) -> None:

@@ -51,7 +51,6 @@ _CLASSES = {
     "model.optimizer": "torch.optim.AdamW",
     "model.encoder": None,
 }
-_TAKEN = ("seed", "description", "data", "model", "trainer")
 # Of these sections, what names files, shows or writes: the user's own is taken.
 _USERS = {
     "data": PATHS,
@@ -132,6 +131,8 @@ class _Network(NetworkSizes):
 
 
 class _Tokenizer(TokenizerLimits):
+    model_config = ConfigDict(extra="forbid")
+
     target: Literal["team5.chemistry.tokenizer.TokenizerConfig"] | None = Field(
         None, alias="_target_"
     )
@@ -229,9 +230,6 @@ class _Callbacks(_Settings):
     export: _Export | None = None
 
 
-_CALLBACKS: Mapping[str, type[_Settings]] = {"early_stopping": _EarlyStopping, "export": _Export}
-
-
 class _Training(_Settings):
     model_config = ConfigDict(extra="ignore")
 
@@ -326,13 +324,15 @@ def taken_settings(
         )
     if fault := fault_of(_Training, remaining, {"allow": allow}):
         raise ConfigError(f"{version}: training_config: {fault}. {_REMEDY}")
-    taken = {key: remaining[key] for key in _TAKEN if remaining.get(key) is not None}
+    checked = _Training.model_validate(remaining, context={"allow": allow})
+    taken = {key: v for key, v in _kept(checked, remaining).items() if v is not None}
     if "callbacks" in remaining:
-        taken["callbacks"] = {
-            name: _taken_of_callback(name, callback)
-            for name, callback in (remaining["callbacks"] or {}).items()
-            if callback
-        }
+        # Their names as well: what the run did without is left out again.
+        names = [name for name, settings in (remaining["callbacks"] or {}).items() if settings]
+        taken["callbacks"] = {name: taken.get("callbacks", {}).get(name) or {} for name in names}
+    if value_at(taken, "callbacks.export.set_as_latest") == "always":
+        # A version says nothing of what becomes latest, but may hold itself back.
+        del taken["callbacks"]["export"]["set_as_latest"]
     return taken
 
 
@@ -372,13 +372,16 @@ def _put(node: DictConfig, key: str, value: Any) -> None:
         node[key] = value
 
 
-def _taken_of_callback(name: str, callback: Any) -> dict[str, Any]:
-    schema = _CALLBACKS.get(name)
-    taken = {key: callback[key] for key in schema.model_fields if key in callback} if schema else {}
-    if taken.get("set_as_latest") == "always":
-        # A version says nothing of what becomes latest, but may hold itself back.
-        del taken["set_as_latest"]
-    return taken
+def _kept(checked: BaseModel, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of a section what its schema names, as it was written."""
+    kept = {}
+    for name in checked.model_fields_set:
+        field = type(checked).model_fields.get(name)
+        value = getattr(checked, name)
+        key = name if field is None else field.alias or name
+        if field is not None or isinstance(checked, _Arguments):
+            kept[key] = _kept(value, raw[key]) if isinstance(value, BaseModel) else raw[key]
+    return kept
 
 
 def _without(

@@ -230,7 +230,11 @@ def attack(trained: dict[str, Any], root: Path, config: dict[str, Any], *routes:
                 assert SECRET.encode() not in path.read_bytes(), path
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+@settings(
+    max_examples=60,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
 @given(data=st.data())
 def test_nothing_that_a_version_says_is_run(trained, tmp_path_factory, data, capsys):
     place = data.draw(st.sampled_from(list(places(trained["config"]))))

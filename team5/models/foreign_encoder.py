@@ -52,7 +52,7 @@ class ForeignEncoder:
                 f"model.encoder: {name_of(kind)} cannot be imported by this name later on. Put the "
                 "class at the top level of a module of its own."
             )
-        _check_arguments(maker.keywords, "model.encoder")
+        _check_arguments(maker.keywords, "model.encoder, stored in config.json")
         return cls(kind, maker.keywords)
 
     @classmethod

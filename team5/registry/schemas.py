@@ -184,6 +184,16 @@ class TokenizerLimits(_Part):
     max_fragments: Annotated[int, Field(ge=1, le=10_000)] = 1
 
 
+class TrainingEnd(_Part):
+    """Where the training stood when the version was exported."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    epoch: Annotated[int, Field(ge=0, le=10**9)]
+    global_step: Annotated[int, Field(ge=0, le=10**12)]
+    score: Annotated[float, Field(ge=-1e12, le=1e12)]
+
+
 class FileRecord(_Part):
     """Checksum and size of one file."""
 
@@ -198,6 +208,7 @@ class ConfigSchema(_Part):
     version: VersionName | None = None
     model: NetworkSizes | None = None
     tokenizer: TokenizerLimits | None = None
+    training: TrainingEnd | None = None
     files: dict[Annotated[str, AfterValidator(_file_name)], FileRecord] = Field(
         default_factory=dict, max_length=1_000
     )

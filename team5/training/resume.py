@@ -136,6 +136,23 @@ def read_state(root: str | Path, version: str) -> dict[str, Any]:
     return {**state, "callbacks": own}
 
 
+def best_score(version: StoredVersion) -> float:
+    """Return the score that a version was exported with.
+
+    Raises
+    ------
+    CheckpointError
+        If it does not say.
+    """
+    score = value_at(version.config, "training.score")
+    if score is None:
+        raise CheckpointError(
+            f"{version.folder}/config.json names no training score, so {version.version} cannot be "
+            f"resumed. Start from its weights: from_version={version.version}."
+        )
+    return float(score)
+
+
 def check_epochs_left(cfg: DictConfig, parent: StoredVersion, state: Mapping[str, Any]) -> None:
     """Refuse to go on where nothing is left to do.
 

@@ -33,6 +33,7 @@ from team5.training.next_steps import log_how_to_resume, log_outcome, log_places
 from team5.training.processes import together
 from team5.training.report import n_in_report, write_report
 from team5.training.resume import (
+    best_score,
     check_epochs_left,
     read_state,
     resumed_config,
@@ -258,8 +259,7 @@ def _callbacks(
                 # Computed spectra teach the machinery, not chemistry.
                 arguments["set_as_latest"] = "never"
             if resumed is not None:
-                score = resumed.config["training"]["score"]
-                arguments.update(version=resumed.version, best_score=score)
+                arguments.update(version=resumed.version, best_score=best_score(resumed))
         callbacks.append(make(**arguments))
     return callbacks
 

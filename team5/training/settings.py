@@ -307,7 +307,7 @@ def taken_settings(
         raise ConfigError(f"{version}: training_config is no object. Use another version.")
     remaining = _without(stored, frozenset(typed))
     for where, text in _texts(remaining):
-        if "${" in text and text not in _INTERPOLATIONS:
+        if ("${" in text and text not in _INTERPOLATIONS) or text == _MISSING:
             raise ConfigError(
                 f"{version}: training_config{where} is {text[:60]!r}, to be resolved where it is "
                 f"read; a version gives plain values. {_REMEDY}"

@@ -1,35 +1,12 @@
 """Measure a version on spectra whose structure is known, with candidates of the same mass.
 
-    python evaluate.py version=v0.1 data.queries=test.parquet
-    python evaluate.py data.queries=test.parquet output=report.html
-    python evaluate.py data.queries=val.parquet data.train=folds.csv data.pool=pool.parquet
-    python evaluate.py version=v0.1 data.queries=val.parquet record=true
-    python evaluate.py data.massspecgym=MassSpecGym.tsv data.candidates=CANDIDATES.json
-
-Prints accuracy, F1, AUROC and calibration of matches, hit@1/5/20 and MRR for all candidates, long
-lists and candidates of the same formula, and how like measured spectra the simulated ones are; each
-with its 95 % interval over structures, beside controls that see less than the model.
+``python evaluate.py --help`` shows examples and all settings.
 """
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
 
-from team5.cli.run import program
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
+from team5.cli.evaluate import main
 
 # Hydra's shell completion looks for the word @hydra.main in a program.
-@program("evaluate")
-def main(cfg: DictConfig) -> int:
-    """Measure as the settings say."""
-    from team5.cli.evaluation import evaluate
-
-    return evaluate(cfg)
-
-
 if __name__ == "__main__":
     sys.exit(main())

@@ -76,6 +76,8 @@ class CheckpointExport(Callback):
         Text of the version's README.md, if any.
     allow : sequence of str
         Encoders outside team5 that may be imported to judge versions.
+    after : str, optional
+        The version trained on from, whose number a new version follows, wherever it lies.
     description : str
         One line for the tracker.
     save_optimizer : bool
@@ -107,6 +109,7 @@ class CheckpointExport(Callback):
         facts: Mapping[str, Any] | None = None,
         model_card: str = "",
         allow: Sequence[str] = (),
+        after: str | None = None,
     ) -> None:
         super().__init__()
         _check_choice("mode", mode, get_args(Mode))
@@ -124,6 +127,7 @@ class CheckpointExport(Callback):
         self.facts = dict(facts or {})
         self.model_card = model_card
         self.allow = allow
+        self.after = after
         self._is_resumed = version is not None
         self._frozen: FrozenQueries | None = None
 
@@ -268,6 +272,7 @@ class CheckpointExport(Callback):
             ),
             set_as_latest=self.set_as_latest == "always" and self._frozen is None,
             replace=not self.every_best,
+            after=self.after,
         )
         _log.info("%s %.6g is the best so far: exported %s", self.monitor, score, version)
         return version

@@ -49,9 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Fine-tune the shipped model on the built-in demo set, then ask it.",
         examples=(call, f"{call} trainer.max_epochs=1"),
     )
-    parser.add_argument(
-        "--root", type=Path, default=Path("checkpoints"), help="where the shipped versions lie"
-    )
+    parser.add_argument("--root", type=Path, default=None, help="where the shipped versions lie")
     parser.add_argument(
         "--folder", type=Path, default=Path("outputs/demo"), help="made anew, for all it writes"
     )

@@ -32,9 +32,10 @@ from team5.cli.arguments import (
 from team5.cli.jobs import argv_of_job, own_environment, share_run_folder
 from team5.errors import ConfigError, MissingExtraError, Team5Error
 from team5.runtime.command import TERMINATED, run_program, wants_traceback
+from team5.runtime.places import checkpoints_to_write, config_folder, find_checkpoints
 from team5.training.processes import is_first_process
 
-CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
+CONFIG_DIR = config_folder()
 
 # What Hydra's plugins bring: the choice that asks for it, and the extra it is in.
 _PLUGINS = {
@@ -60,7 +61,7 @@ def program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[Task],
     ----------
     entry_point : str
         Name of the config, and of the list of raw arguments.
-    config_dir : Path, default the repository's ``configs/``
+    config_dir : Path, default team5's own
     """
 
     def decorate(task: Task) -> Program:
@@ -96,7 +97,7 @@ def hydra_program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[
     ----------
     entry_point : str
         Name of the config, and of the list of raw arguments.
-    config_dir : Path, default the repository's ``configs/``
+    config_dir : Path, default team5's own
     """
 
     def decorate(task: Run) -> Program:
@@ -135,7 +136,7 @@ def compose_config(
         Name of the config, and of the list of raw arguments.
     argv : sequence of str
         The words behind the program's name.
-    config_dir : Path, default the repository's ``configs/``
+    config_dir : Path, default team5's own
 
     Raises
     ------
@@ -159,6 +160,8 @@ def _compose(entry_point: str, line: CommandLine, config_dir: Path) -> DictConfi
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain_override(error, entry_point, line, config_dir) from error
     put_raw_values(cfg, line.raw)
+    if "checkpoints_root" in cfg and cfg.checkpoints_root is None:
+        cfg.checkpoints_root = str(find_checkpoints())
     return cfg
 
 
@@ -180,6 +183,8 @@ def _run_hydra(
         share_run_folder()
         try:
             put_raw_values(cfg, line.raw)
+            if "checkpoints_root" in cfg and cfg.checkpoints_root is None:
+                cfg.checkpoints_root = str(checkpoints_to_write())
             if is_first_process():
                 _record_config(cfg)
             with own_environment():
@@ -410,7 +415,11 @@ def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: P
 
 def _print_help(entry_point: str, task: Task | Run, config_dir: Path) -> None:
     """Print the examples, then every setting with its default, as the config file explains it."""
-    print((sys.modules[task.__module__].__doc__ or "").strip())
+    examples = (sys.modules[task.__module__].__doc__ or "").strip()
+    if Path(sys.argv[0]).resolve().parent == Path(__file__).resolve().parent:  # by `team5`
+        examples = re.sub(r"python (\w+)\.py", r"team5 \1", examples)
+        examples = examples.replace("python -m team5.library", "team5 library")
+    print(examples)
     config = (config_dir / f"{entry_point}.yaml").read_text(encoding="utf-8")
     settings = re.sub(r"^defaults:\n(?:[ \t]+.*\n)*", "", config, count=1, flags=re.MULTILINE)
     print(f"\nSettings, key=value, with their defaults (configs/{entry_point}.yaml):\n")

@@ -21,6 +21,7 @@ from team5.registry.repair import repair
 from team5.registry.staging import read_tracker
 from team5.registry.tracker import Tracker
 from team5.runtime.command import Commands, ExamplesParser, run_program
+from team5.runtime.places import find_checkpoints
 from team5.runtime.progress import progress
 from team5.runtime.tables import print_text
 
@@ -57,7 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0 done, 1 it failed, 2 the call was wrong.
     """
     options = _parser().parse_args(arguments)
-    return run_program(lambda: options.act(options), argv=arguments)
+
+    def run() -> int | None:
+        if options.root is None:
+            options.root = Path(find_checkpoints())
+        act: int | None = options.act(options)
+        return act
+
+    return run_program(run, argv=arguments)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -246,7 +254,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     common = ExamplesParser(add_help=False)
     # Taken before the command as well as after it, where one that is not given changes nothing.
-    for taker, default in ((parser, Path("checkpoints")), (common, argparse.SUPPRESS)):
+    for taker, default in ((parser, None), (common, argparse.SUPPRESS)):
         taker.add_argument(
             "--root", type=Path, default=default, help="folder of the versions, or checkpoints"
         )

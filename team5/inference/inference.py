@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--precursor_mz", type=float)
     parser.add_argument("--collision_energy", help="as the instrument writes it: 35 eV")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
-    parser.add_argument("--root", default="checkpoints", help="folder of the versions")
+    parser.add_argument("--root", help="folder of the versions")
     parser.add_argument("--allow", nargs="+", default=[], help="encoders of your own to import")
     given = parser.parse_args(arguments)
     return run_program(lambda: _print_answers(given), argv=arguments)

@@ -17,6 +17,7 @@ from team5.models.model import ModelConfig, Team5Model
 from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
 from team5.runtime.html import render
+from team5.runtime.places import find_checkpoints
 
 
 class LoadedModel(Team5Model):
@@ -76,7 +77,7 @@ def load_model(
     version: str | None = None,
     *,
     device: str = "auto",
-    root: str | Path = "checkpoints",
+    root: str | Path | None = None,
     verify: bool = True,
     cache_structures: bool = False,
     allow: Sequence[str] = (),
@@ -89,8 +90,8 @@ def load_model(
         ``v0.2``; the tracker's latest by default.
     device : str
         ``auto`` (the best there is), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-    root : path
-        The folder of versions.
+    root : path, optional
+        The folder of versions; by default where `find_checkpoints` finds them.
     verify : bool
         Compare the checksums of the version's files before anything is built from them.
     cache_structures : bool
@@ -112,7 +113,7 @@ def load_model(
         If the device is not on this machine.
     """
     place = parse_device(device)
-    stored = read_version(root, version, verify=verify)
+    stored = read_version(find_checkpoints(root), version, verify=verify)
     model = LoadedModel.from_config(stored.config, check_allow(allow))
     model.load_weights(stored.weights, f"{stored.folder}/model.safetensors")
     model.version, model.version_hash = stored.version, stored.version_hash
@@ -125,11 +126,11 @@ def load_model(
 
 
 def load_tokenizer(
-    version: str | None = None, *, root: str | Path = "checkpoints", verify: bool = True
+    version: str | None = None, *, root: str | Path | None = None, verify: bool = True
 ) -> MoleculeTokenizer:
     """Load a version's tokenizer; ``load_model(...).tokenizer`` is the same."""
     return MoleculeTokenizer.from_config(
-        read_version(root, version, verify=verify).config["tokenizer"]
+        read_version(find_checkpoints(root), version, verify=verify).config["tokenizer"]
     )
 
 

@@ -106,6 +106,7 @@ def export_version(
     entry: TrackerEntryFields,
     set_as_latest: bool = False,
     replace: bool = False,
+    after: str | None = None,
 ) -> str:
     """Write a version and its tracker entry: both, or neither.
 
@@ -130,6 +131,8 @@ def export_version(
         Move ``latest`` to it.
     replace : bool
         Replace the version, if there is one of this name.
+    after : str, optional
+        Version of any folder whose number a new name must follow as well: what was trained on from.
 
     Returns
     -------
@@ -159,7 +162,8 @@ def export_version(
     with registry_lock(root) as data:
         there = present(root, data)
         # The name of a deleted version is not given again: answers may still carry it.
-        name = wanted or next_version(there | set(data.deleted))
+        taken = there | set(data.deleted) | ({Version.parse(after)} if after else set())
+        name = wanted or next_version(taken)
         if name in there and not replace:
             raise VersionError(f"{root}/ has a {name} already. Replace it, or choose another.")
         with stage(root, name) as staging:

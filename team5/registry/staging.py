@@ -28,6 +28,7 @@ from team5.errors import StorageError, TrackerError
 from team5.registry.integrity import CONFIG_NAME
 from team5.registry.tracker_format import TrackerData
 from team5.registry.versions import Version
+from team5.runtime.places import TRACKER_NAME
 from team5.runtime.storage import (
     flush_folder,
     is_remote,
@@ -38,7 +39,6 @@ from team5.runtime.storage import (
     write_flushed,
 )
 
-TRACKER_NAME = "checkpoint_tracker.json"
 LOCK_TIMEOUT_S = 120.0
 
 _LOCK_NAME = f"{TRACKER_NAME}.lock"

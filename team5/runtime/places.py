@@ -49,9 +49,10 @@ def find_checkpoints(root: str | Path | None = None) -> str | Path:
     for place in places:
         if (place / TRACKER_NAME).is_file():
             return place
+    looked_at = ", ".join(str(place.absolute()) for place in places)
     raise VersionNotFoundError(
-        f"no versions in {', '.join(str(place) for place in places)}: none of these holds a "
-        f"{TRACKER_NAME}. Name the folder: checkpoints_root=FOLDER, in Python "
+        f"no versions in {looked_at}: none of these holds a {TRACKER_NAME}. Name "
+        "the folder: checkpoints_root=FOLDER, in Python "
         f'load_model(root="FOLDER"), or {CHECKPOINTS_VARIABLE}=FOLDER.'
     )
 
@@ -69,13 +70,13 @@ def checkpoints_to_write(root: str | Path | None = None) -> Path:
     for place in _default_places()[:-1]:
         if (place / TRACKER_NAME).is_file() and os.access(place, os.W_OK):
             return place
-    return Path("checkpoints").absolute()
+    return Path("checkpoints")
 
 
 def _default_places() -> list[Path]:
     clone = repository()
     return [
-        Path("checkpoints").absolute(),
+        Path("checkpoints"),
         *([clone / "checkpoints"] if clone is not None else []),
         _RELEASED / "checkpoints",
     ]

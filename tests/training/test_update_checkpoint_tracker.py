@@ -128,10 +128,12 @@ def test_an_invalid_tracker_is_exit_code_1_and_stays():
     assert path.read_text() == '{"latest": "v0.1",}'
 
 
-def test_debug_adds_the_traceback(monkeypatch):
+def test_debug_adds_the_traceback_and_keeps_the_exit_code(monkeypatch, capsys):
     monkeypatch.setenv("TEAM5_DEBUG", "1")
-    with pytest.raises(ValueError, match="is not a version"):
-        main([*GUIDE, "--version", "new"])
+    assert main([*GUIDE, "--version", "new"]) == 2
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert shown.splitlines()[-1].startswith('VersionError: "new" is not a version.')
 
 
 def test_processes_at_once_all_stand():

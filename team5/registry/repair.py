@@ -12,9 +12,10 @@ from typing import Any
 from team5.errors import CheckpointError, TrackerError
 from team5.registry.integrity import CONFIG_NAME, parse_config, verify_folder
 from team5.registry.schemas import Entry, RecordedMove, fault_of
-from team5.registry.staging import TRACKER_NAME, locked
+from team5.registry.staging import locked
 from team5.registry.tracker_format import TrackerData, entry_of_export
 from team5.registry.versions import Version
+from team5.runtime.places import TRACKER_NAME
 from team5.runtime.storage import put_in_place, sha256, storage_errors, write_whole
 
 REPAIRED_NAME = "checkpoint_tracker.repaired.json"

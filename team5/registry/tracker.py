@@ -7,7 +7,7 @@ from typing import Any
 
 from team5.errors import ConfigError, VersionError, VersionNotFoundError
 from team5.registry.integrity import CONFIG_NAME
-from team5.registry.staging import TRACKER_NAME, read_tracker, registry_lock, write_tracker
+from team5.registry.staging import read_tracker, registry_lock, write_tracker
 from team5.registry.tracker_format import (
     TrackerData,
     TrackerEntry,
@@ -15,6 +15,7 @@ from team5.registry.tracker_format import (
     entry_changes,
 )
 from team5.registry.versions import Version, closest
+from team5.runtime.places import TRACKER_NAME
 from team5.runtime.storage import as_path, sha256
 
 __all__ = ["Tracker", "TrackerData", "TrackerEntry", "TrackerEntryFields", "unknown_version"]

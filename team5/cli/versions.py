@@ -13,7 +13,7 @@ from typing import Any
 
 from team5.errors import ConfigError, Team5Error
 from team5.registry import report
-from team5.registry.export import resolve_version
+from team5.registry.export import read_version, resolve_version
 from team5.registry.gate import QUERIES_VARIABLE, check_promotion, gate_queries
 from team5.registry.integrity import verify_folder
 from team5.registry.removal import collect_garbage, delete_version
@@ -123,6 +123,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _promote(options: argparse.Namespace) -> None:
     version = resolve_version(options.root, options.version)
     verify_folder(options.root / version)
+    _check_usable(options.root, version, options.allow)
     queries = gate_queries(options.queries)
     judged = None
     if options.force is not None:
@@ -136,6 +137,20 @@ def _promote(options: argparse.Namespace) -> None:
     reason = f"promoted, {said}" if options.force is not None else f"promoted; {said}"
     Tracker(options.root).set_latest(version, reason, judged)
     print(f"latest is {version} ({said})")
+
+
+def _check_usable(root: Path, version: str, allow: Sequence[str]) -> None:
+    """Refuse a version that cannot be loaded, or whose weights are no numbers of a trained one."""
+    # Need torch, which no other command waits for.
+    from team5.inference.loading import load_model
+    from team5.models.version_weights import check_weights
+
+    stored = read_version(root, version)
+    check_weights(stored)
+    encoder = stored.config.get("encoder")
+    # What is no model of team5's, or has an encoder that is not allowed, is left as it is.
+    if "model" in stored.config and (encoder is None or encoder["class"] in allow):
+        load_model(version, root=root, device="cpu", allow=allow)
 
 
 def _judge(

@@ -25,6 +25,7 @@ from team5.data.collate import (
 )
 from team5.data.preprocess import N_OUTCOMES
 from team5.data.spectrum import Spectrum
+from team5.errors import CheckpointError
 from team5.inference.encodings import EncodingCache
 from team5.models.heads import MatchFeature
 from team5.models.model import Team5Model
@@ -132,7 +133,12 @@ def iter_mixed(
     one_by_one = model.device.type == "cpu" and model.is_own
     score = _score_each if one_by_one else _score_padded
     for items in _windows(work, _MOLECULES_AT_ONCE if one_by_one else _WINDOW):
-        yield from score(model, items, encodings)
+        for scored in score(model, items, encodings):
+            if not (np.isfinite(scored.logits).all() and np.isfinite(scored.scores).all()):
+                raise CheckpointError(
+                    "the version answers with no number, which no trained one does. Use another."
+                )
+            yield scored
         if one_by_one and (items[-1].index + 1) % _TRIM_EVERY == 0:
             give_back_free_memory()
 

@@ -14,6 +14,7 @@ from team5.inference.encodings import EncodingCache
 from team5.inference.selective import Calibration
 from team5.models.foreign_encoder import ForeignEncoder
 from team5.models.model import ModelConfig, Team5Model
+from team5.models.version_weights import check_weights
 from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
 from team5.runtime.html import render
@@ -108,12 +109,14 @@ def load_model(
     ConfigError
         If the version has an encoder that is not allowed, or not there.
     CheckpointError
-        If a file is damaged or missing, or the weights do not fit the config.
+        If a file is damaged or missing, a weight is no finite number, or they do not fit the
+        config.
     DeviceError
         If the device is not on this machine.
     """
     place = parse_device(device)
     stored = read_version(find_checkpoints(root), version, verify=verify)
+    check_weights(stored)
     model = LoadedModel.from_config(stored.config, check_allow(allow))
     model.load_weights(stored.weights, f"{stored.folder}/model.safetensors")
     model.version, model.version_hash = stored.version, stored.version_hash

@@ -7,6 +7,7 @@ text for people. Nothing in it is code, and nothing that reads it runs any.
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import struct
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from team5.registry.integrity import (
     write_checksums,
 )
 from team5.registry.migration import SCHEMA, migrated
+from team5.registry.schemas import MAX_CONFIG_BYTES
 from team5.registry.staging import (
     is_moved_aside,
     known_sha256s,
@@ -50,6 +52,10 @@ if TYPE_CHECKING:
 
 WEIGHTS_NAME = "model.safetensors"
 OPTIMIZER_NAME = "optimizer.bin"
+
+# Of one file; v0.2 has 4 MB of weights.
+_MAX_BYTES = 2 * 2**30
+_MAX_HEADER_BYTES = 2**20  # what safetensors says of its tensors; 12 kB for v0.2
 
 # A version may be replaced while it is read. Then the checksums do not fit together, and reading
 # again gives the new one; only one replaced twice in these milliseconds needs a third attempt.
@@ -311,7 +317,8 @@ def _read_files_once(
     # Both are open before either is read: what is replaced afterwards stays readable.
     with _open(path) as config_file, _open(path.parent / file_name) as file:
         mark_as_read(config_file)
-        data, content = config_file.read(), file.read()
+        data = _read_at_most(config_file, path, MAX_CONFIG_BYTES)
+        content = _read_at_most(file, path.parent / file_name, _MAX_BYTES)
 
     if known is not None and sha256(data) not in known:
         known = known_sha256s(root, version) or known
@@ -338,6 +345,16 @@ def _open(path: Path) -> io.BufferedReader:
         raise CheckpointError(
             f"{path} cannot be read ({error.strerror}). Give yourself the right to read it."
         ) from error
+
+
+def _read_at_most(file: io.BufferedReader, path: Path, limit: int) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    if size > limit:
+        raise CheckpointError(
+            f"{path}: {size:,} bytes; at most {limit:,} are read. Use another version."
+        )
+    file.seek(0)
+    return file.read()
 
 
 def _encoded_files(files: Mapping[str, bytes | str]) -> dict[str, bytes]:
@@ -374,6 +391,8 @@ def _weights_from_bytes(path: Path, content: bytes) -> dict[str, Tensor]:
     from safetensors.torch import load
 
     try:
+        if int.from_bytes(content[:8], "little") > _MAX_HEADER_BYTES:
+            raise ValueError(f"a header of more than {_MAX_HEADER_BYTES:,} bytes")
         return load(content)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(

@@ -16,6 +16,7 @@ from team5.registry.versions import Version
 
 MAX_TRACKER_BYTES = 16 * 2**20
 MAX_CONFIG_BYTES = 4 * 2**20
+_MAX_ANSWERS = 1_000_000  # of a calibration
 MOMENT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"  # ISO 8601, in UTC
 
 # No dot, so that no alias looks like a version.
@@ -94,6 +95,12 @@ def _shown(text: str) -> dict[str, Any]:
 
 VersionName = Annotated[str, AfterValidator(_version)]
 Text = Annotated[str, Field(max_length=10_000)]
+Name = Annotated[str, Field(max_length=1_000)]
+Names = Annotated[list[Name], Field(max_length=1_000)]
+Small = Annotated[int, Field(ge=0, le=10_000)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Counts = Annotated[dict[Name, Count], Field(max_length=10_000)]
+Number = Annotated[float, Field(ge=-1e15, le=1e15)]
 
 
 class _Part(BaseModel):
@@ -172,7 +179,7 @@ class NetworkSizes(_Part):
     d_model: Annotated[int, Field(ge=1, le=4_096)] = 1
     d_hidden: Annotated[int, Field(ge=1, le=16_384)] = 1
     n_layers: Annotated[int, Field(ge=0, le=64)] = 1
-    n_blocks: Annotated[int, Field(ge=0, le=64)] = 1
+    n_blocks: Annotated[int, Field(ge=1, le=64)] = 1
     rank: Annotated[int, Field(ge=1, le=1_024)] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0
 
@@ -184,31 +191,116 @@ class TokenizerLimits(_Part):
     max_fragments: Annotated[int, Field(ge=1, le=10_000)] = 1
 
 
-class TrainingEnd(_Part):
+class _Tokenizer(TokenizerLimits):
+    atom_vocabulary: dict[Name, Small] = Field(default_factory=dict, max_length=100)
+    bond_vocabulary: dict[Name, Small] = Field(default_factory=dict, max_length=100)
+    fragment_features: Names = []
+
+
+class _Encoder(_Part):
+    class_: Name = Field(alias="class")
+    arguments: dict[Name, Any] = Field(max_length=1_000)
+
+
+class _Context(_Part):
+    adducts: Names
+    instruments: Names
+
+
+class _References(_Part):
+    features: Names
+    isomers: Small
+    at_least: Small
+    at_most: Small
+
+
+class _Answers(_Part):
+    """Confidence of validation answers, whether each was wrong, and its structure."""
+
+    confidences: list[Annotated[float, Field(ge=0, le=1)]] = Field(max_length=_MAX_ANSWERS)
+    wrong: list[Annotated[int, Field(ge=0, le=1)]] = Field(max_length=_MAX_ANSWERS)
+    groups: list[Annotated[int, Field(ge=0, lt=_MAX_ANSWERS)]] = Field(max_length=_MAX_ANSWERS)
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> "_Answers":
+        if not len(self.confidences) == len(self.wrong) == len(self.groups):
+            raise PydanticCustomError("lengths", "holds lists of different lengths")
+        return self
+
+
+class _LearnedFrom(_Part):
+    """Facts of the spectra."""
+
+    kind: Name | None = None
+    source: Name | None = None
+    table_sha256: Name | None = None
+    folds_sha256: Name | None = None
+    computed: bool | None = None
+    train_compounds: Count | None = None
+    train_spectra: Count | None = None
+    train_decoys: Count | None = None
+    val_compounds: Count | None = None
+    val_pairs: Count | None = None
+    val_spectra_without_decoy: Count | None = None
+    left_out: Counts | None = None
+    licenses: Counts | None = None
+    contributors: Counts | None = None
+
+
+class _Code(_Part):
+    commit: Name | None
+    dirty: bool | None
+
+
+class _TrainingEnd(_Part):
     """Where the training stood when the version was exported."""
 
-    model_config = ConfigDict(allow_inf_nan=False)
+    epoch: Count
+    global_step: Count
+    score: Number
+    monitor: Name = ""
+    mode: Name = ""
+    team5_version: Name = ""
+    date: Name = ""
 
-    epoch: Annotated[int, Field(ge=0, le=10**9)]
-    global_step: Annotated[int, Field(ge=0, le=10**12)]
-    score: Annotated[float, Field(ge=-1e12, le=1e12)]
+
+class _ExportedEntry(_Part):
+    """The tracker's entry at the export."""
+
+    date: Name = ""
+    description: Text = ""
+    performance: dict[Name, Number] = Field(default_factory=dict, max_length=1_000)
 
 
 class FileRecord(_Part):
     """Checksum and size of one file."""
 
     sha256: Annotated[str, AfterValidator(_sha256)]
-    size: int | None = None
+    size: Count | None = None
 
 
 class ConfigSchema(_Part):
-    """``config.json``, as far as it is read."""
+    """``config.json``, as far as team5 reads it."""
 
-    schema_: int = Field(default=1, alias="schema", ge=1)
+    schema_: int = Field(default=1, alias="schema", ge=1, le=1_000)
     version: VersionName | None = None
     model: NetworkSizes | None = None
-    tokenizer: TokenizerLimits | None = None
-    training: TrainingEnd | None = None
+    tokenizer: _Tokenizer | None = None
+    encoder: _Encoder | None = None
+    context: _Context | None = None
+    hydrogen_shifts: list[Annotated[int, Field(ge=-100, le=100)]] = Field([], max_length=1_000)
+    match_features: Names = []
+    references: _References | None = None
+    calibration: dict[Name, _Answers] | None = Field(None, max_length=100)
+    training_config: dict[str, Any] | None = None
+    parent_version: VersionName | None = None
+    parent_hash: Name | None = None
+    data: _LearnedFrom | None = None
+    code: _Code | None = None
+    packages: dict[Name, Name] = Field(default_factory=dict, max_length=1_000)
+    training: _TrainingEnd | None = None
+    entry: _ExportedEntry | None = None
+    slurm_run: Name | None = None
     files: dict[Annotated[str, AfterValidator(_file_name)], FileRecord] = Field(
         default_factory=dict, max_length=1_000
     )

@@ -24,6 +24,7 @@ from team5.callbacks.stop_on_signal import StopOnSignal
 from team5.data.datamodule import SpectrumDataModule
 from team5.errors import CheckpointError, ConfigError, DeviceError, ProcessError
 from team5.models.lightning_module import Team5LightningModule
+from team5.models.version_weights import check_weights
 from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_version
 from team5.runtime.places import TRACKER_NAME, find_checkpoints
@@ -291,6 +292,7 @@ def _plugins() -> list[SLURMEnvironment]:
 
 def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
     """Use the network sizes and cutting limits of the version whose weights are taken."""
+    check_weights(parent)
     try:
         network = dict(parent.config["model"])
         limits = {key: parent.config["tokenizer"][key] for key in ("max_depth", "max_fragments")}

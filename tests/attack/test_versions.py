@@ -13,7 +13,6 @@ from unittest import mock
 
 import lightning
 import pytest
-from hydra.utils import instantiate
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -24,13 +23,10 @@ from team5.cli.versions import main as registry
 from team5.data.datamodule import SpectrumDataModule
 from team5.errors import Team5Error
 from team5.inference.inference import load_model, load_tokenizer
-from team5.registry.export import export_version
 from team5.registry.sharing import pull
-from team5.registry.tracker_format import TrackerEntryFields
-from team5.training.lineage import code_state, package_versions
-from team5.training.settings import plain_settings
 from team5.training.train import train
 from tests.attack.sentinel import MARK, SECRET, watched
+from tests.attack.versions import FACTS, Place, places, write
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -90,11 +86,6 @@ TEXTS = (
     "???",
 )
 PAYLOADS = (*TARGETS, *TEXTS)
-FACTS: dict[str, Any] = {
-    "computed": True, "train_spectra": 1, "train_compounds": 1, "val_pairs": 1, "val_compounds": 1,
-    "source": "demo", "licenses": {}, "contributors": {}, "folds_sha256": "",
-}  # fmt: skip
-Place = tuple[str, ...]
 
 
 class Hub:
@@ -105,39 +96,6 @@ class Hub:
 
     def snapshot_download(self, repo_id, *, revision, local_dir):
         shutil.copytree(self.folder, local_dir, dirs_exist_ok=True)
-
-
-@pytest.fixture(scope="module")
-def trained() -> dict[str, Any]:
-    """What the version of an honest training holds."""
-    words = ["experiment=debug", "trainer.max_epochs=3", "output_dir=outputs"]
-    cfg = compose_config("train", words)
-    module = instantiate(cfg.model, _convert_="all")
-    one = {"confidences": [0.9], "wrong": [0], "groups": [0]}
-    config = {
-        **module.model.to_config(),
-        "calibration": {"match": one, "rank": one},
-        "training_config": plain_settings(cfg),
-        "parent_version": None,
-        "parent_hash": None,
-        "data": {**FACTS, "kind": "demo", "left_out": {"too large": 0}},
-        "code": code_state(),
-        "packages": package_versions(),
-        "training": {"epoch": 0, "global_step": 2, "monitor": "val/loss", "mode": "min",
-                     "score": 5.5, "team5_version": "0.1.0", "date": "2026-11-01"},
-    }  # fmt: skip
-    empty: dict[str, Any] = {"state_dict": {}, "loops": {}, "callbacks": {}}
-    state = {"epoch": 0, "global_step": 2, **empty, "optimizer_states": [], "lr_schedulers": []}
-    return {"config": config, "weights": module.model.state_dict(), "state": state}
-
-
-def places(value: Any, before: Place = ()) -> Iterator[Place]:
-    """Yield the place of every field, those of sections included."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield (*before, key)
-            yield from places(item, (*before, key))
-        yield (*before, "added")
 
 
 def with_payload(config: dict[str, Any], place: Place, payload: Any, how: str) -> dict[str, Any]:
@@ -198,17 +156,6 @@ ROUTES: dict[str, Callable[[Path], object]] = {
     "compare": lambda root: command("compare", "v0.1", "v0.1", "--root", str(root)),
     "repair": lambda root: command("repair", "--root", str(root)),
 }
-
-
-def write(trained: dict[str, Any], root: Path, config: dict[str, Any]) -> None:
-    """Write a version whose checksums are right."""
-    export_version(
-        root,
-        config=config,
-        weights=trained["weights"],
-        optimizer=trained["state"],
-        entry=TrackerEntryFields("of somebody", 0.5, 0.5),
-    )
 
 
 def attack(trained: dict[str, Any], root: Path, config: dict[str, Any], *routes: str) -> None:

@@ -123,7 +123,6 @@ def _verify(options: argparse.Namespace) -> int:
 def _promote(options: argparse.Namespace) -> None:
     version = resolve_version(options.root, options.version)
     verify_folder(options.root / version)
-    _check_usable(options.root, version, options.allow)
     queries = gate_queries(options.queries)
     judged = None
     if options.force is not None:
@@ -134,6 +133,8 @@ def _promote(options: argparse.Namespace) -> None:
         said, judged = _judge(options.root, version, queries, options.allow)
     else:
         said = check_promotion(options.root, version)
+    if options.force is None and judged is None:  # it has not answered any query
+        _check_usable(options.root, version, options.allow)
     reason = f"promoted, {said}" if options.force is not None else f"promoted; {said}"
     Tracker(options.root).set_latest(version, reason, judged)
     print(f"latest is {version} ({said})")

@@ -106,9 +106,10 @@ class CandidatePool:
             except MoleculeError as error:
                 faults[error.code] += 1
         left_out = ", ".join(f"{code} ({count:,})" for code, count in faults.most_common())
-        if not rows:
+        if faults.total() >= len(rows):  # text of another kind has lines that look like SMILES
+            share = f"only {len(rows):,}" if rows else "none"
             raise DataError(
-                f"{path}: none of its {faults.total():,} structures can be used: "
+                f"{path}: {share} of its {faults.total() + len(rows):,} structures can be used: "
                 f"{left_out or 'it is empty'}. Give a list of structures.",
                 code="no_usable_structure",
             )

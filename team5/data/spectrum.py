@@ -331,8 +331,8 @@ def _checked_text(value: object, name: str, where: str) -> str | None:
         return text_or_none(value)
     if isinstance(value, float) and math.isnan(value):  # what pandas has for nothing
         return None
-    if name == "adduct":
-        parse_adduct(str(value))  # which no number is
+    if name == "adduct" and isinstance(value, int | float):
+        parse_adduct(str(value))  # refuses it as a command line does, where it is text
     raise SpectrumError(
         f"{where}{name} must be text, not {value!r}. Write it in quotes, or leave it out.",
         code="not_text",

@@ -169,7 +169,7 @@ def test_page_is_one_file_with_all_figures(table, structures, tmp_path):
     [
         (("data.queries=none.parquet",), "DataFileNotFoundError: none.parquet"),
         ((), "ConfigError: data.queries must be given"),
-        (("data.queries=README.md",), "DataError: README.md: only "),
+        (("data.queries=README.md",), "DataError: README.md: not a readable Parquet file"),
         (("data.queries=README.md", "output=figures.csv"), "ConfigError: output=figures.csv"),
         (("data.querys=README.md",), "ConfigError: no setting"),
         (("data.queries=README.md", "output=none/a.html"), "ConfigError: output=none/a.html"),

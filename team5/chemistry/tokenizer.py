@@ -220,9 +220,14 @@ class MoleculeTokenizer:
         Raises
         ------
         ConfigError
-            If the stored vocabulary is not the one this code writes.
+            If the limits are missing, or the vocabulary is not the one this code writes.
         """
-        here = cls(TokenizerConfig(config["max_depth"], config["max_fragments"]))
+        try:
+            here = cls(TokenizerConfig(config["max_depth"], config["max_fragments"]))
+        except KeyError as error:
+            raise ConfigError(
+                f"the version's tokenizer has no {error}. Use another version."
+            ) from error
         written = here.to_config()
         different = sorted(key for key in written if config.get(key) != written[key])
         if different:

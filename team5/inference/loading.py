@@ -132,9 +132,8 @@ def load_tokenizer(
     version: str | None = None, *, root: str | Path | None = None, verify: bool = True
 ) -> MoleculeTokenizer:
     """Load a version's tokenizer; ``load_model(...).tokenizer`` is the same."""
-    return MoleculeTokenizer.from_config(
-        read_version(find_checkpoints(root), version, verify=verify).config["tokenizer"]
-    )
+    stored = read_version(find_checkpoints(root), version, verify=verify)
+    return MoleculeTokenizer.from_config(stored.config.get("tokenizer") or {})
 
 
 def parse_device(device: str) -> torch.device:

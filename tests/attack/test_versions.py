@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import lightning
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -24,7 +23,7 @@ from team5.data.datamodule import SpectrumDataModule
 from team5.errors import Team5Error
 from team5.inference.inference import load_model, load_tokenizer
 from team5.registry.sharing import pull
-from team5.training.train import train
+from team5.training.train import build, resolve
 from tests.attack.sentinel import MARK, SECRET, watched
 from tests.attack.versions import FACTS, Place, places, write
 
@@ -116,13 +115,12 @@ def with_payload(config: dict[str, Any], place: Place, payload: Any, how: str) -
 
 @contextlib.contextmanager
 def untrained() -> Iterator[None]:
-    """Let train() do all it does but the epochs and the reading of spectra."""
+    """Let a training be built without reading spectra."""
 
     def setup(self: SpectrumDataModule, stage: str | None = None) -> None:
         self.facts = dict(FACTS)
 
     with (
-        mock.patch.object(lightning.Trainer, "fit", return_value=None),
         mock.patch.object(SpectrumDataModule, "prepare_data", return_value=None),
         mock.patch.object(SpectrumDataModule, "setup", setup),
     ):
@@ -136,7 +134,12 @@ def training(root: Path, *words: str) -> None:
     cfg = copy.deepcopy(composed("report_spectra=0", *words))
     cfg.checkpoints_root = cfg.output_dir = str(root)
     with untrained():
-        train(cfg)
+        run = resolve(cfg)
+        settings: Any = OmegaConf.to_container(run.cfg, resolve=True)
+        assert SECRET not in str(settings)
+        # A description may be any text; nothing but a person reads it.
+        assert MARK not in str({**settings, "description": None})
+        build(run)
 
 
 def command(*words: str) -> None:
@@ -232,6 +235,15 @@ def test_each_kind_of_code_is_refused_where_it_was_run(trained, tmp_path, place)
 def test_what_once_ran_runs_no_more(trained, tmp_path, place, value, route):
     config = with_payload(trained["config"], place, value, "value")
     attack(trained, tmp_path / "root", config, route)
+
+
+@pytest.mark.parametrize("part", ["model", "tokenizer", "training", "training_config"])
+@pytest.mark.parametrize("left", [None, {}])
+def test_what_a_version_does_not_say_is_one_error(trained, tmp_path, part, left, capsys):
+    config = {key: value for key, value in trained["config"].items() if key != part}
+    if left is not None:
+        config[part] = left
+    attack(trained, tmp_path / "root", config, *ROUTES)
 
 
 def test_an_honest_version_goes_all_these_ways(trained, tmp_path, capsys):

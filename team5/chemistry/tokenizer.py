@@ -226,7 +226,7 @@ class MoleculeTokenizer:
             here = cls(TokenizerConfig(config["max_depth"], config["max_fragments"]))
         except KeyError as error:
             raise ConfigError(
-                f"the version's tokenizer has no {error}. Use another version."
+                f"config.json does not describe a model: {error}. Choose another version."
             ) from error
         written = here.to_config()
         different = sorted(key for key in written if config.get(key) != written[key])

@@ -15,9 +15,9 @@ _RELEASED = _PACKAGE / "released"  # only in a wheel: see setup.py
 
 
 def repository() -> Path | None:
-    """Return the clone that team5 runs from, None if it is installed without one."""
+    """Return the clone (or a copy of it, as in the image) that team5 runs from, None for a wheel."""
     folder = _PACKAGE.parent
-    return folder if (folder / "pyproject.toml").is_file() else None
+    return folder if (folder / "configs" / "predict.yaml").is_file() else None
 
 
 def config_folder() -> Path:

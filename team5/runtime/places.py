@@ -15,7 +15,7 @@ _RELEASED = _PACKAGE / "released"  # only in a wheel: see setup.py
 
 
 def repository() -> Path | None:
-    """Return the clone (or a copy of it, as in the image) that team5 runs from, None for a wheel."""
+    """Return the clone, or a copy as in the image, that team5 runs from; None for a wheel."""
     folder = _PACKAGE.parent
     return folder if (folder / "configs" / "predict.yaml").is_file() else None
 

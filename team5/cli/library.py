@@ -5,15 +5,13 @@ python -m team5.library build structures.smi.gz my.library
 
 import argparse
 import json
-import signal
 import sys
 import time
 from collections.abc import Sequence
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from team5.errors import ConfigError
-from team5.runtime.command import Commands, ExamplesParser, run_program
+from team5.runtime.command import Commands, ExamplesParser, raising_at_sigterm, run_program
 from team5.runtime.tables import print_text
 
 if TYPE_CHECKING:
@@ -40,14 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0 done, 1 it failed, 2 the call was wrong.
     """
     options = _parser().parse_args(arguments)
-    # As with Ctrl-C: worker processes are ended, and what is done stays.
-    signal.signal(signal.SIGTERM, _interrupt)
     go_on = _GO_ON if options.act is _build else ""
-    return run_program(lambda: options.act(options), argv=arguments, go_on=go_on)
 
+    def run() -> None:
+        # As with Ctrl-C: worker processes are ended, and what is done stays.
+        with raising_at_sigterm(KeyboardInterrupt()):
+            options.act(options)
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return run_program(run, argv=arguments, go_on=go_on)
 
 
 def _build(options: argparse.Namespace) -> None:

@@ -7,7 +7,6 @@ import itertools
 import logging
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,7 +30,12 @@ from team5.cli.arguments import (
 )
 from team5.cli.jobs import argv_of_job, own_environment, share_run_folder
 from team5.errors import ConfigError, MissingExtraError, Team5Error
-from team5.runtime.command import TERMINATED, run_program, wants_traceback
+from team5.runtime.command import (
+    TERMINATED,
+    raising_at_sigterm,
+    run_program,
+    wants_traceback,
+)
 from team5.runtime.places import checkpoints_to_write, config_folder, find_checkpoints
 from team5.training.processes import is_first_process
 
@@ -74,9 +78,8 @@ def program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[Task],
                 if _answer_flags(entry_point, line, task, config_dir):
                     return 0
                 _log_to_stderr(wants_traceback(argv))
-                # Ends as an exception does, so that a file half written is taken away.
-                signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-                return task(_compose(entry_point, line, config_dir))
+                with raising_at_sigterm(SystemExit(TERMINATED)):
+                    return task(_compose(entry_point, line, config_dir))
 
             return run_program(run, argv=argv, explain=_explain_raised)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
 from typing import Any, NoReturn
 
 from team5.errors import StorageError, Team5Error
@@ -69,6 +73,27 @@ def run_program(
         print_error(error, as_json=any(word in _AS_JSON for word in argv))
         return error.exit_code
     return code or 0
+
+
+@contextlib.contextmanager
+def raising_at_sigterm(exception: BaseException) -> Iterator[None]:
+    """Raise an exception at SIGTERM, so that a file half written is taken away as after an error.
+
+    What was done at SIGTERM before is restored at the end. Other threads than the main one may
+    not say what is done at a signal; in them nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise exception
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def print_error(error: Team5Error, *, as_json: bool = False) -> None:

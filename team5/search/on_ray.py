@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
-import threading
 from collections.abc import Generator, Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 from team5.errors import ConfigError, MissingExtraError, Team5Error, WorkerError
+from team5.runtime.command import TERMINATED, raising_at_sigterm
 from team5.search.chunks import Result
 from team5.search.local import MakeSearcher
 from team5.search.spectra import Chunk
@@ -73,23 +72,15 @@ def search_on_ray(
     ours = not ray.is_initialized()
     if ours:
         _connect(ray, address, n_workers)
-    before = signal.getsignal(signal.SIGTERM)
-    if in_main_thread := threading.current_thread() is threading.main_thread():
-        # Ray's own handler would abort with a dump and leave its processes behind.
-        signal.signal(signal.SIGTERM, _end)
-    try:
-        resource = "GPU" if on_gpu else "CPU"
-        n_workers = n_workers or max(1, int(ray.cluster_resources().get(resource, 1)))
-        yield from _search(ray, chunks, make_searcher, n_workers, on_gpu)
-    finally:
-        if ours:
-            ray.shutdown()
-        if in_main_thread:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _end(number: int, frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
+    # Ray's own handler would abort with a dump and leave its processes behind.
+    with raising_at_sigterm(SystemExit(TERMINATED)):
+        try:
+            resource = "GPU" if on_gpu else "CPU"
+            n_workers = n_workers or max(1, int(ray.cluster_resources().get(resource, 1)))
+            yield from _search(ray, chunks, make_searcher, n_workers, on_gpu)
+        finally:
+            if ours:
+                ray.shutdown()
 
 
 def _connect(ray: Any, address: str | None, n_workers: int | None) -> None:

@@ -4,7 +4,7 @@ import math
 import multiprocessing
 import os
 import pickle
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -146,9 +146,9 @@ def test_threads_and_other_processes_find_the_same(built, all_rows):
     copy = pickle.loads(pickle.dumps(library))
     assert found(copy.near(masses[3], 1000)) == one_by_one[3]
     for way in ("fork", "spawn"):
-        with multiprocessing.get_context(way).Pool(2) as pool:
-            given_over = [(library, mass) for mass in masses[:5]]
-            assert pool.starmap(find_near, given_over) == one_by_one[:5]
+        context = multiprocessing.get_context(way)
+        with ProcessPoolExecutor(2, mp_context=context) as processes:
+            assert list(processes.map(find_near, [library] * 5, masses)) == one_by_one[:5]
 
 
 def find_near(library, mass):

@@ -93,6 +93,18 @@ USABLE := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info 
 # torch comes first: which build of it (CPU, CUDA) depends on the indexes of this machine, and pip would
 # prefer that of PyPI where hashes are required. Its hash is compared here.
 $(STAMP): requirements.lock pyproject.toml
+	@made_in=$$(cat $(STAMP) 2>/dev/null); foreign=; \
+	if [ "$$made_in" = "$(CURDIR)" ]; then :; \
+	elif [ -L $(VENV) ]; then foreign="a link to $$(readlink $(VENV))"; \
+	elif [ -n "$$made_in" ] && [ -e "$$made_in" ]; then foreign="that of $$made_in"; \
+	elif [ -z "$$made_in" ] && [ -e $(VENV) ] && ! $(RUN) -c '$(USABLE)' 2>/dev/null; then \
+	    foreign="not of make setup, and without a Python 3.11 to 3.14"; \
+	fi; \
+	if [ -n "$$foreign" ]; then \
+	    echo "make setup: $(VENV) is $$foreign; it is left as it is." >&2; \
+	    echo "Move it away (mv $(VENV) ELSEWHERE) and run make setup again, or do without make: source $(VENV)/bin/activate" >&2; \
+	    exit 1; \
+	fi
 	@set -e; \
 	made_in=$$(cat $(STAMP) 2>/dev/null || true); rm -f $(STAMP); \
 	if ! $(RUN) -c '$(USABLE)' 2>/dev/null || [ "$${made_in:-$(CURDIR)}" != "$(CURDIR)" ]; then \
@@ -119,5 +131,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(RUN) -m pip install --quiet --no-build-isolation -e .
 	@echo "Compiling the fragment enumeration once ..."
 	@$(RUN) -m team5.inference.warm_up
+	@# A clone's own tracker is no change to it: docs/versions.md.
+	@git update-index --skip-worktree checkpoints/checkpoint_tracker.json 2>/dev/null || true
 	@printf '%s' "$(CURDIR)" > $(STAMP)
 	@echo "Done. Next: make demo"

@@ -32,7 +32,7 @@ class BuildWithData(build_py):
 
 
 def _copy_latest(root: Path, target: Path) -> None:
-    tracker = json.loads((root / "checkpoint_tracker.json").read_text(encoding="utf-8"))
+    tracker = json.loads((root / "released.json").read_text(encoding="utf-8"))
     latest = tracker["latest"]
     folder = target / latest
     folder.mkdir(parents=True)

@@ -6,11 +6,12 @@ import pytest
 
 from team5.inference.inference import infer, load_model
 from team5.registry.integrity import verify_folder
-from team5.registry.tracker import Tracker
+from team5.registry.tracker_format import TrackerData
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROOT = REPOSITORY / "checkpoints"
-RELEASED = Tracker(ROOT).read().entries
+TRACKER = TrackerData.parse((ROOT / "released.json").read_bytes(), "released.json")
+RELEASED = TRACKER.entries
 
 CAFFEINE = "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"
 MZS = [195.0877, 138.0662, 110.0713, 83.0604, 69.0447, 56.0495]
@@ -18,7 +19,14 @@ INTENSITIES = [100, 60, 20, 8, 10, 3]
 
 
 def test_there_is_a_latest_version_to_answer_with():
-    assert Tracker(ROOT).latest() in {entry.version for entry in RELEASED}
+    assert TRACKER.latest in {entry.version for entry in RELEASED}
+
+
+def test_no_released_version_takes_a_number_that_trainings_take():
+    assert {entry.version for entry in RELEASED if not entry.version.endswith(".0")} == {
+        "v0.1",
+        "v0.2",
+    }
 
 
 @pytest.mark.parametrize("entry", RELEASED, ids=lambda entry: entry.version)

@@ -36,7 +36,7 @@ from team5.runtime.command import (
     run_program,
     wants_traceback,
 )
-from team5.runtime.places import checkpoints_to_write, config_folder, find_checkpoints
+from team5.runtime.places import config_folder
 from team5.training.processes import is_first_process
 
 CONFIG_DIR = config_folder()
@@ -164,7 +164,9 @@ def _compose(entry_point: str, line: CommandLine, config_dir: Path) -> DictConfi
         raise _explain_override(error, entry_point, line, config_dir) from error
     put_raw_values(cfg, line.raw)
     if "checkpoints_root" in cfg and cfg.checkpoints_root is None:
-        cfg.checkpoints_root = str(find_checkpoints())
+        from team5.registry.roots import find_checkpoints  # which --help does without
+
+        cfg.checkpoints_root = str(find_checkpoints(version=cfg.get("version")))
     return cfg
 
 
@@ -187,6 +189,8 @@ def _run_hydra(
         try:
             put_raw_values(cfg, line.raw)
             if "checkpoints_root" in cfg and cfg.checkpoints_root is None:
+                from team5.registry.roots import checkpoints_to_write  # as above
+
                 cfg.checkpoints_root = str(checkpoints_to_write())
             if is_first_process():
                 _record_config(cfg)

@@ -18,10 +18,10 @@ from team5.registry.gate import QUERIES_VARIABLE, check_promotion, gate_queries
 from team5.registry.integrity import verify_folder
 from team5.registry.removal import collect_garbage, delete_version
 from team5.registry.repair import repair
+from team5.registry.roots import find_checkpoints, first_registry
 from team5.registry.staging import read_tracker
 from team5.registry.tracker import Tracker
 from team5.runtime.command import Commands, ExamplesParser, run_program
-from team5.runtime.places import find_checkpoints
 from team5.runtime.progress import progress
 from team5.runtime.tables import print_text
 
@@ -61,7 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def run() -> int | None:
         if options.root is None:
-            options.root = Path(find_checkpoints())
+            reads_one = options.act is _show
+            options.root = Path(
+                find_checkpoints(version=options.version) if reads_one else first_registry()
+            )
         act: int | None = options.act(options)
         return act
 
@@ -74,6 +77,7 @@ def _list(options: argparse.Namespace) -> None:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     elif rows:
         print_text(report.format_list(rows))
+        print(f"in {options.root.absolute()}", file=sys.stderr)
     else:
         print(f"{options.root}/ holds no version. Train one: python train.py", file=sys.stderr)
 

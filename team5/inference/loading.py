@@ -17,8 +17,8 @@ from team5.models.model import ModelConfig, Team5Model
 from team5.models.version_weights import check_weights
 from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
+from team5.registry.roots import find_checkpoints
 from team5.runtime.html import render
-from team5.runtime.places import find_checkpoints
 
 
 class LoadedModel(Team5Model):
@@ -115,7 +115,7 @@ def load_model(
         If the device is not on this machine.
     """
     place = parse_device(device)
-    stored = read_version(find_checkpoints(root), version, verify=verify)
+    stored = read_version(find_checkpoints(root, version), version, verify=verify)
     check_weights(stored)
     model = LoadedModel.from_config(stored.config, check_allow(allow))
     model.load_weights(stored.weights, f"{stored.folder}/model.safetensors")
@@ -132,7 +132,7 @@ def load_tokenizer(
     version: str | None = None, *, root: str | Path | None = None, verify: bool = True
 ) -> MoleculeTokenizer:
     """Load a version's tokenizer; ``load_model(...).tokenizer`` is the same."""
-    stored = read_version(find_checkpoints(root), version, verify=verify)
+    stored = read_version(find_checkpoints(root, version), version, verify=verify)
     return MoleculeTokenizer.from_config(stored.config.get("tokenizer") or {})
 
 

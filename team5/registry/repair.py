@@ -12,11 +12,11 @@ from typing import Any
 from team5.errors import CheckpointError, TrackerError
 from team5.registry.integrity import CONFIG_NAME, parse_config, verify_folder
 from team5.registry.schemas import Entry, RecordedMove, fault_of
-from team5.registry.staging import locked
+from team5.registry.staging import locked, put_tracker_in_place
 from team5.registry.tracker_format import TrackerData, entry_of_export
 from team5.registry.versions import Version
 from team5.runtime.places import TRACKER_NAME
-from team5.runtime.storage import put_in_place, sha256, storage_errors, write_whole
+from team5.runtime.storage import sha256, storage_errors, write_whole
 
 REPAIRED_NAME = "checkpoint_tracker.repaired.json"
 
@@ -88,7 +88,7 @@ def repair(root: str | Path, *, replace: bool = False) -> Repaired:
                 if old:
                     moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
                     write_whole(root / f"checkpoint_tracker.damaged-{moment}.json", old)
-                put_in_place(target, path)
+                put_tracker_in_place(target, root)
                 target = path
     return Repaired(data, target, difference, tuple(notes))
 

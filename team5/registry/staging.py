@@ -24,11 +24,11 @@ from pathlib import Path
 
 import filelock
 
-from team5.errors import StorageError, TrackerError
+from team5.errors import StorageError, TrackerError, VersionNotFoundError
 from team5.registry.integrity import CONFIG_NAME
 from team5.registry.tracker_format import TrackerData
 from team5.registry.versions import Version
-from team5.runtime.places import TRACKER_NAME
+from team5.runtime.places import RELEASED_NAME, TRACKER_NAME
 from team5.runtime.storage import (
     flush_folder,
     is_remote,
@@ -87,7 +87,7 @@ class Staging:
         if self.version is not None:
             self._place_folder()
             flush_folder(self.root)
-        put_in_place(self.tracker, self.root / TRACKER_NAME)
+        put_tracker_in_place(self.tracker, self.root)
 
     def undo(self) -> None:
         """Take the folder out again, if the change was not made to its end."""
@@ -183,6 +183,7 @@ def locked(root: Path) -> Iterator[None]:
         raise StorageError(
             f"{root} can only be read. Work in a folder of this machine, and copy it there."
         )
+    _refuse_folder_of_one(root)
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(root / _LOCK_NAME, timeout=LOCK_TIMEOUT_S)
@@ -219,24 +220,55 @@ def write_tracker(root: Path, data: TrackerData) -> None:
         staging.commit(data)
 
 
+def put_tracker_in_place(staged: Path, root: Path) -> None:
+    """Put a finished tracker in its place; the repository's own file stays as it is."""
+    path = root / TRACKER_NAME
+    if path.is_symlink() and path.readlink() == Path(RELEASED_NAME):
+        staged.replace(path)
+        flush_folder(root)
+    else:
+        put_in_place(staged, path)
+
+
 def read_tracker(root: Path) -> TrackerData:
-    """Return what the tracker says, an empty one if there is no file.
+    """Return what the tracker says, and of released versions what a `git pull` has brought since.
+
+    An empty one if there is no file.
 
     Raises
     ------
     TrackerError
         If it is not valid or cannot be read.
+    VersionNotFoundError
+        If the folder is that of one version.
     """
-    path = root / TRACKER_NAME
+    own = _parsed(root / TRACKER_NAME)
+    released = None if is_remote(root) else _parsed(root / RELEASED_NAME)
+    if own is None and released is None:
+        _refuse_folder_of_one(root)
+        return TrackerData()
+    if own is None or released is None:
+        return own or released or TrackerData()
+    return own.with_released(released)
+
+
+def _parsed(path: Path) -> TrackerData | None:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return TrackerData()
+        return None
     except OSError as error:
         raise TrackerError(
             f"{path} cannot be read ({error.strerror}). Give yourself the right to read it."
         ) from error
     return TrackerData.parse(data, str(path))
+
+
+def _refuse_folder_of_one(root: Path) -> None:
+    if (root / CONFIG_NAME).is_file():
+        raise VersionNotFoundError(
+            f"{root} is the folder of one version. Give its parent: {root.parent}"
+        )
 
 
 def present(root: Path, data: TrackerData) -> set[Version]:

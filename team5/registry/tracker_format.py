@@ -219,6 +219,26 @@ class TrackerData:
         entry["performance"] = {**figures, **changes.get("performance", {})}
         return TrackerData(raw)
 
+    def with_released(self, released: "TrackerData") -> "TrackerData":
+        """Return the tracker with released versions that it lacks, or has with other weights.
+
+        ``latest`` follows the released one until it has been moved here.
+        """
+        entries = {raw["version"]: raw for raw in self.raw.get("checkpoints", [])}
+        known = {*entries, *self.raw.get("deleted", [])}
+        for raw in released.raw.get("checkpoints", []):
+            own = entries.get(raw["version"], {}).get("sha256")
+            if raw["version"] not in known or own not in (None, raw.get("sha256")):
+                entries[raw["version"]] = raw
+        merged = {**self.raw, "checkpoints": list(entries.values())}
+        moves, released_moves = (one.raw.get("history", []) for one in (self, released))
+        is_moved_here = self.latest != (moves[-1]["latest"] if moves else None) or any(
+            move not in released_moves for move in moves
+        )
+        if not is_moved_here and released.latest in entries:
+            merged |= {"latest": released.latest, "history": released_moves}
+        return TrackerData(merged)
+
     @property
     def history(self) -> tuple[Move, ...]:
         """Every move of ``latest`` since moves are recorded, the oldest first."""

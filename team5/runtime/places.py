@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-from team5.errors import VersionNotFoundError
 
 CHECKPOINTS_VARIABLE = "TEAM5_CHECKPOINTS"
 TRACKER_NAME = "checkpoint_tracker.json"
+# What a clone's checkpoints/ has of the repository: the same format, changed by `git pull` alone.
+RELEASED_NAME = "released.json"
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _RELEASED = _PACKAGE / "released"  # only in a wheel: see setup.py
@@ -26,57 +25,16 @@ def config_folder() -> Path:
     return clone / "configs" if clone is not None else _RELEASED / "configs"
 
 
-def find_checkpoints(root: str | Path | None = None) -> str | Path:
-    """Return the folder of versions to read from.
-
-    Parameters
-    ----------
-    root : path or URL, optional
-        What the caller names is used as it is. By default the first of these that holds a tracker:
-        the folder that ``TEAM5_CHECKPOINTS`` names (which must hold one if it is set),
-        ``./checkpoints``, the clone's ``checkpoints/``, the released version in the package.
-
-    Raises
-    ------
-    VersionNotFoundError
-        If none of them holds a tracker; names all places looked at.
-    """
-    if root is not None:
-        return root
-    if named := os.environ.get(CHECKPOINTS_VARIABLE):
-        return named
-    places = _default_places()
-    for place in places:
-        if (place / TRACKER_NAME).is_file():
-            return place
-    looked_at = ", ".join(str(place.absolute()) for place in places)
-    raise VersionNotFoundError(
-        f"no versions in {looked_at}: none of these holds a {TRACKER_NAME}. Name "
-        "the folder: checkpoints_root=FOLDER, in Python "
-        f'load_model(root="FOLDER"), or {CHECKPOINTS_VARIABLE}=FOLDER.'
-    )
-
-
-def checkpoints_to_write(root: str | Path | None = None) -> Path:
-    """Return the folder of versions that a training or a tracker update writes to.
-
-    The first of the places of :func:`find_checkpoints` that can be written to; where there is none
-    that holds versions, ``./checkpoints``, which need not be there yet.
-    """
-    if root is not None:
-        return Path(root)
-    if named := os.environ.get(CHECKPOINTS_VARIABLE):
-        return Path(named)
-    for place in _default_places()[:-1]:
-        if (place / TRACKER_NAME).is_file() and os.access(place, os.W_OK):
-            return place
-    return Path("checkpoints")
-
-
-def _default_places() -> list[Path]:
+def checkpoint_folders() -> list[Path]:
+    """Return where versions are looked for by default: here, in the clone, in the package."""
     clone = repository()
     return [
         Path("checkpoints"),
         *([clone / "checkpoints"] if clone is not None else []),
         _RELEASED / "checkpoints",
     ]
+
+
+def holds_tracker(folder: Path) -> bool:
+    """Tell whether a folder is one of versions."""
+    return any((folder / name).is_file() for name in (TRACKER_NAME, RELEASED_NAME))

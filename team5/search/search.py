@@ -24,7 +24,7 @@ from team5.inference.selective import check_max_error
 from team5.models.foreign_encoder import ForeignEncoder
 from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
-from team5.runtime.places import find_checkpoints
+from team5.registry.roots import find_checkpoints
 from team5.runtime.progress import progress
 from team5.runtime.storage import sha256
 from team5.search.checkpoint import Checkpoint, open_checkpoint
@@ -117,7 +117,7 @@ def search_file(
         structures = LibraryStructures(absolute(str(structures)))
     settings, context = settings or SearchSettings(), context or Conditions()
     tools = make_tools(
-        version, find_checkpoints(root), device, structures, settings,
+        version, find_checkpoints(root, version), device, structures, settings,
         verify=verify, cache_structures=cache_structures, allow=allow,
     )  # fmt: skip
     plan = _plan(source, tools, settings, context, chunk_size)

@@ -27,7 +27,7 @@ from team5.models.lightning_module import Team5LightningModule
 from team5.models.version_weights import check_weights
 from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_version
-from team5.runtime.places import TRACKER_NAME, find_checkpoints
+from team5.registry.roots import find_checkpoints
 from team5.training.interfaces import check_data, check_module
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
@@ -185,7 +185,9 @@ def resolve(cfg: DictConfig) -> Run:
         if begun is None:
             check_epochs_left(cfg, parent, state)
     elif cfg.from_version is not None:
-        parent = read_version(_root_of_parent(cfg.checkpoints_root), cfg.from_version)
+        # Those that shipped are elsewhere while the folder of this run has only its own.
+        root = find_checkpoints(cfg.checkpoints_root, cfg.from_version, or_elsewhere=True)
+        parent = read_version(root, cfg.from_version)
     if begun is not None:
         resumed, state = begun, state_begun(cfg, begun)
     n_in_report(cfg)
@@ -199,11 +201,6 @@ def resolve(cfg: DictConfig) -> Run:
         _take_sizes(cfg, parent)
     cfg.trainer.precision = precision_of(cfg.trainer)
     return Run(cfg, parent, resumed, state, slurm, started)
-
-
-def _root_of_parent(root: str) -> str | Path:
-    """Return where versions are read from: another folder while that of this run is still empty."""
-    return root if (Path(root) / TRACKER_NAME).is_file() else find_checkpoints()
 
 
 def build(run: Run) -> Training:

@@ -14,6 +14,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from team5.registry.gate import check_by_hand
+from team5.registry.roots import checkpoints_to_write
 from team5.registry.tracker import Tracker
 from team5.runtime.command import ExamplesParser, run_program
 
@@ -44,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _update(options: argparse.Namespace) -> None:
-    tracker = Tracker(options.root)
+    root = options.root or checkpoints_to_write(options.version, update=options.update)
+    tracker = Tracker(root)
     if options.set_as_latest:
         check_by_hand(tracker.root, options.version)
     data = tracker.add(
@@ -84,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="change an entry there is; what is not given stays",
     )
-    parser.add_argument("--root", default="checkpoints", help="default: %(default)s")
+    parser.add_argument(
+        "--root", help="folder of the versions; default: where the version is, or ./checkpoints"
+    )
     return parser
 
 

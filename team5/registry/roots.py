@@ -1,0 +1,116 @@
+"""The folder of versions to read from or to write to, where none is named or several have some."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from team5.errors import VersionError, VersionNotFoundError
+from team5.registry.export import resolve_version
+from team5.registry.staging import present, read_tracker
+from team5.runtime.places import (
+    CHECKPOINTS_VARIABLE,
+    TRACKER_NAME,
+    checkpoint_folders,
+    holds_tracker,
+)
+from team5.runtime.storage import as_path
+
+
+def find_checkpoints(
+    root: str | Path | None = None, version: str | None = None, *, or_elsewhere: bool = False
+) -> str | Path:
+    """Return the folder of versions to read a version from.
+
+    Parameters
+    ----------
+    root : path or URL, optional
+        What the caller names is used as it is, and so is what ``TEAM5_CHECKPOINTS`` names. By
+        default the first of ``./checkpoints``, the clone's ``checkpoints/`` and the released
+        version in the package that has the version.
+    version : str, optional
+        ``v<major>.<minor>`` or an alias; None and "latest" mean what the folder's tracker says.
+    or_elsewhere : bool
+        Look in the other places too where ``root`` does not have the version.
+
+    Raises
+    ------
+    VersionError, VersionNotFoundError
+        If none of several has it; names all places looked at.
+    TrackerError
+        If a tracker is not valid.
+    """
+    named = [] if root is None else [root]
+    if root is None or or_elsewhere:
+        variable = os.environ.get(CHECKPOINTS_VARIABLE)
+        named += [variable] if variable else checkpoint_folders()
+    if len(named) == 1:
+        return named[0]
+    faults, looked_at = [], []
+    for place in _with_versions(named):
+        try:
+            resolve_version(place, version)
+            return place
+        except VersionError as error:
+            faults.append(error)
+            looked_at.append(f"{place.absolute()} ({', '.join(_names(place)) or 'none'})")
+    if len(faults) > 1:
+        raise faults[0].reworded(f"{faults[0]} Looked at: {', '.join(looked_at)}.")
+    return first_registry()
+
+
+def first_registry() -> str | Path:
+    """Return the first folder of versions there is, whichever it has.
+
+    Raises
+    ------
+    VersionNotFoundError
+        If there is none; names all places looked at.
+    """
+    if named := os.environ.get(CHECKPOINTS_VARIABLE):
+        return named
+    for place in _with_versions(checkpoint_folders()):
+        return place
+    looked_at = ", ".join(str(place.absolute()) for place in checkpoint_folders())
+    raise VersionNotFoundError(
+        f"no versions in {looked_at}: none of these holds a {TRACKER_NAME}. Name the folder: "
+        f'checkpoints_root=FOLDER, in Python load_model(root="FOLDER"), or '
+        f"{CHECKPOINTS_VARIABLE}=FOLDER."
+    )
+
+
+def checkpoints_to_write(version: str | None = None, *, update: bool = False) -> Path:
+    """Return the folder of versions that a training or a tracker update writes to by default.
+
+    What ``TEAM5_CHECKPOINTS`` names, else ``./checkpoints`` or the clone's ``checkpoints/``, the
+    first with versions that can be written to; otherwise ``./checkpoints``, which need not be there.
+
+    Parameters
+    ----------
+    version : str, optional
+        What is to be recorded by hand: in the clone's only if that has its folder and no entry yet.
+    update : bool
+        Its entry is to be changed: in the clone's only if that has one.
+    """
+    if named := os.environ.get(CHECKPOINTS_VARIABLE):
+        return Path(named)
+    here, *clones, _ = checkpoint_folders()
+    for place in (here, *clones):
+        if not (holds_tracker(place) and os.access(place, os.W_OK)):
+            continue
+        if place == here or version is None:
+            return place
+        if version in _names(place) and update == (read_tracker(place).entry(version) is not None):
+            return place
+    return here
+
+
+def _names(place: Path) -> list[str]:
+    return [str(version) for version in sorted(present(place, read_tracker(place)))]
+
+
+def _with_versions(places: Sequence[str | Path]) -> list[Path]:
+    """Return the places that hold versions, each once: here may be the clone."""
+    paths = {str(as_path(place).absolute()): as_path(place) for place in reversed(places)}
+    return [path for path in reversed(paths.values()) if holds_tracker(path)]

@@ -129,7 +129,8 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
     ),
     "evaluate": _as_typed(
         *_VERSION, "output", *(f"data.{name}" for name in
-        ("queries", "train", "pool", "massspecgym", "candidates")),
+        ("queries", "train", "pool", "massspecgym", "candidates", "archive", "path", "folds",
+         "cache_dir")),
     ),
     "train": _as_typed(
         *("from_version", "resume", "checkpoints_root", "description"),

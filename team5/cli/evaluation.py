@@ -14,6 +14,7 @@ from team5.assessment.examples import make_examples
 from team5.assessment.queries import Query, read_queries
 from team5.assessment.scoring import score_queries
 from team5.assessment.structure_only import MoleculeOnly, fit_molecule_only, training_similarities
+from team5.cli.cross_folds import evaluate_cross_folds
 from team5.cli.massspecgym import evaluate_massspecgym, is_on_massspecgym
 from team5.data.decoys import CandidatePool
 from team5.data.structures import TrainingStructures, read_training_structures
@@ -45,6 +46,8 @@ def evaluate(cfg: DictConfig) -> int:
     """Measure a version as ``configs/evaluate.yaml`` says; figures go to standard output."""
     if cfg.format not in ("text", "json"):
         raise ConfigError(f"format={cfg.format}: choose text or json.", argument="format")
+    if cfg.versions is not None:
+        return _answer(cfg, *evaluate_cross_folds(cfg))
 
     def load() -> LoadedModel:
         return load_model(
@@ -56,7 +59,10 @@ def evaluate(cfg: DictConfig) -> int:
         )
 
     evaluation = evaluate_massspecgym if is_on_massspecgym(cfg) else _evaluate_queries
-    values, text = evaluation(cfg, load)
+    return _answer(cfg, *evaluation(cfg, load))
+
+
+def _answer(cfg: DictConfig, values: dict[str, Any], text: str) -> int:
     if cfg.format == "json":
         print(json.dumps(values, indent=2))
     else:

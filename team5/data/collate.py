@@ -17,7 +17,9 @@ from team5.chemistry.tokenizer import MoleculeBatch, MoleculeTokens, pad_molecul
 from team5.constants import PRECURSOR_MARGIN
 from team5.data.context import context_features
 from team5.data.preprocess import (
+    FIRST_RULE,
     ModelPeaks,
+    ScoreRule,
     ion_offsets,
     match_peaks,
     outcome_offsets,
@@ -114,15 +116,18 @@ def prepare_spectrum(
     collision_energy: str | None,
     instrument_type: str | None,
     keep_impossible: bool = True,
+    rule: ScoreRule = FIRST_RULE,
 ) -> PreparedSpectrum:
-    """Prepare a spectrum; see ``select_peaks`` for ``keep_impossible``."""
+    """Prepare a spectrum; see ``select_peaks`` for the last two."""
     precursor_mz = adduct.precursor_mz(exact_mass)
     return PreparedSpectrum(
         adduct=adduct,
         context=context_features(adduct, precursor_mz, collision_energy, instrument_type),
         offsets=outcome_offsets(*ion_offsets(adduct)),
         precursor_mz=precursor_mz,
-        peaks=select_peaks(mzs, intensities, precursor_mz, keep_impossible=keep_impossible),
+        peaks=select_peaks(
+            mzs, intensities, precursor_mz, keep_impossible=keep_impossible, rule=rule
+        ),
     )
 
 
@@ -160,8 +165,9 @@ def make_pair(
     collision_energy: str | None,
     instrument_type: str | None,
     keep_impossible: bool = True,
+    rule: ScoreRule = FIRST_RULE,
 ) -> Pair:
-    """Match one spectrum with one molecule; see ``select_peaks`` for ``keep_impossible``.
+    """Match one spectrum with one molecule; see ``select_peaks`` for the last two.
 
     Raises
     ------
@@ -177,6 +183,7 @@ def make_pair(
         collision_energy=collision_energy,
         instrument_type=instrument_type,
         keep_impossible=keep_impossible,
+        rule=rule,
     )
     return match_fragments(spectrum, tokens, molecule_index)
 

@@ -15,6 +15,7 @@ from team5.chemistry.adducts import Adduct, parse_adduct
 from team5.chemistry.tokenizer import MoleculeTokens
 from team5.data.collate import Pair, make_pair
 from team5.data.peaks import Peaks
+from team5.data.preprocess import FIRST_RULE, ScoreRule
 from team5.data.training_table import distinct, text
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Measurement:
     ----------
     peaks, row : Peaks, int
         Where the peaks are; they are read on every access.
+    rule : ScoreRule
+        How they count.
     """
 
     identifier: str
@@ -40,6 +43,7 @@ class Measurement:
     adduct: Adduct
     collision_energy: str | None
     instrument_type: str | None
+    rule: ScoreRule = FIRST_RULE
 
     @property
     def mzs(self) -> Array:
@@ -69,6 +73,7 @@ class Measurement:
             collision_energy=self.collision_energy,
             instrument_type=self.instrument_type,
             keep_impossible=keep_impossible,
+            rule=self.rule,
         )
         return replace(pair, spectrum_index=spectrum_index)
 
@@ -83,6 +88,7 @@ class _Columns:
     adducts: pa.DictionaryArray
     collision_energies: pa.DictionaryArray
     instrument_types: pa.DictionaryArray
+    rule: ScoreRule
 
 
 class Measurements(Sequence[Measurement]):
@@ -113,6 +119,7 @@ class Measurements(Sequence[Measurement]):
             parse_adduct(columns.adducts[i].as_py()),
             columns.collision_energies[i].as_py(),
             columns.instrument_types[i].as_py(),
+            columns.rule,
         )
 
 
@@ -132,7 +139,9 @@ class Compound:
         return len(self.smiles)
 
 
-def read_compounds(table: pl.DataFrame, peaks: Peaks | None = None) -> list[Compound]:
+def read_compounds(
+    table: pl.DataFrame, peaks: Peaks | None = None, rule: ScoreRule = FIRST_RULE
+) -> list[Compound]:
     """Group the rows of a prepared table by structure, in order of InChIKey first block.
 
     Rows whose adduct the model has no ions for (several molecules or charges) must be left out.
@@ -143,6 +152,8 @@ def read_compounds(table: pl.DataFrame, peaks: Peaks | None = None) -> list[Comp
         Rows of a prepared table.
     peaks : Peaks, optional
         By the column ``row``; by default the peaks in the table, in memory.
+    rule : ScoreRule
+        How they count.
     """
     if peaks is None:
         table = table.with_row_index("row")
@@ -155,6 +166,7 @@ def read_compounds(table: pl.DataFrame, peaks: Peaks | None = None) -> list[Comp
         _encoded(table["adduct"][order]),
         _encoded(table["collision_energy"][order]),
         _encoded(table["instrument_type"][order]),
+        rule,
     )
     bounds = pairwise([*starts.tolist(), table.height])
     structures = table.select("smiles", "inchikey14", "exact_mass", "formula")[order[starts]]

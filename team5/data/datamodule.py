@@ -26,7 +26,8 @@ from team5.data.download import cache_folder, massbank_archive
 from team5.data.licenses import DEFAULT_LICENSES
 from team5.data.peaks import Peaks, peaks_path
 from team5.data.preparation import format_skipped, prepare_table
-from team5.data.splits import check_folds
+from team5.data.preprocess import FIRST_RULE
+from team5.data.splits import FOLDS, check_folds
 from team5.data.training_table import (
     counts,
     distinct,
@@ -37,6 +38,7 @@ from team5.data.training_table import (
     text,
     trainable,
     with_folds,
+    with_part_held_out,
 )
 from team5.data.validation_set import draw_validation_set, training_decoys
 from team5.errors import ConfigError, DataError
@@ -75,6 +77,9 @@ class SpectrumDataModule(lightning.LightningDataModule):
         Candidates of a validation ranking, the true structure included.
     n_references : int
         Other molecules of its mass as references of a validation structure and its decoys.
+    cross_fold : int, optional
+        Part of the structures of train and val, 0 to 4, that is held out as well: every part by one
+        of five runs. Test is left out.
     train_compounds : int, optional
         Train on so many compounds, drawn by seed: for learning curves.
     train_decoys : int
@@ -103,6 +108,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         val_max_spectra: int = 4,
         n_candidates: int = 16,
         n_references: int = 24,
+        cross_fold: int | None = None,
         train_compounds: int | None = None,
         train_decoys: int = 0,
         train_exchanged: int = 0,
@@ -130,6 +136,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         self.val_max_spectra = val_max_spectra
         self.n_candidates = n_candidates
         self.n_references = n_references
+        self.cross_fold = cross_fold
         self.train_compounds = train_compounds
         self.train_decoys = train_decoys
         self.train_exchanged = train_exchanged
@@ -137,6 +144,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         self.num_workers = num_workers
         self.cache = Path(cache_dir) if cache_dir else cache_folder()
         self.tokenizer = MoleculeTokenizer()
+        self.rule = FIRST_RULE
         self.facts: dict[str, Any] = {}
         self._source: Path | None = None
         self._prepared_path: Path | None = None
@@ -183,13 +191,17 @@ class SpectrumDataModule(lightning.LightningDataModule):
         # Other processes of a distributed run read what the first one has prepared.
         self._table_path = self._prepared_path or self._prepare(progress=False)
         table = with_folds(read_training_table(self._table_path), self.folds, seed=self.seed)
+        if self.cross_fold is not None:
+            table = with_part_held_out(table, self.cross_fold)
         structures = table.select("inchikey14", "fold").unique()
         check_folds(structures["inchikey14"], structures["fold"], source=self._table_path.name)
         table, left_out = trainable(table)
         pool = CandidatePool.read(self.pool) if self.pool else structure_pool(table)
+        self.candidate_pool = pool
         peaks = Peaks.open(peaks_path(self._table_path))
-        train = read_compounds(table.filter(text("fold") == "train"), peaks)
-        val = read_compounds(table.filter(text("fold") == "val"), peaks)
+        train, val, self.held_out = (
+            read_compounds(table.filter(text("fold") == fold), peaks, self.rule) for fold in FOLDS
+        )
         if not train or not val:
             raise DataError(
                 f"{self._table_path.name}: {len(train)} compounds to train on and {len(val)} to "
@@ -224,6 +236,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             "source": self._source.name if self._source else self.kind,
             "table_sha256": table_hash(table),
             "folds_sha256": folds_hash(table),
+            "cross_fold": self.cross_fold,
             "computed": self.is_computed,
             "train_compounds": len(train),
             "train_spectra": sources.height,

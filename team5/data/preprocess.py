@@ -34,6 +34,35 @@ _ISOTOPE_SHIFTS = (1.00335, 1.9960, 1.9970, 1.9980, 2.0067)
 
 
 @dataclass(frozen=True)
+class ScoreRule:
+    """How the peaks of a spectrum count in its score; stored in ``config.json``.
+
+    The defaults are the rule of versions that store none.
+
+    Attributes
+    ----------
+    intensity_power, mz_power : float
+        A peak weighs ``intensity ** intensity_power * mz ** mz_power``.
+    log_p_floor : float or None
+        A peak's log probability counts as no less, so that no single peak decides.
+    """
+
+    intensity_power: float = 0.5
+    mz_power: float = 0.0
+    log_p_floor: float | None = None
+
+    def weights(self, mzs: Array, relative_intensities: Array) -> Array:
+        """Return weights (P,) that add up to 1."""
+        weights = relative_intensities**self.intensity_power
+        if self.mz_power:
+            weights = weights * mzs**self.mz_power
+        return weights / max(weights.sum(), 1e-12)
+
+
+FIRST_RULE = ScoreRule()
+
+
+@dataclass(frozen=True)
 class ModelPeaks:
     """The peaks of one spectrum that the model scores for a precursor.
 
@@ -42,7 +71,7 @@ class ModelPeaks:
     mzs, intensities : array of shape (P,)
         Ascending in m/z; intensities relative to the spectrum's base peak.
     weights : array of shape (P,)
-        Square roots of the intensities, adding up to 1.
+        How much each counts, by a :class:`ScoreRule`; they add up to 1.
     impossible_mzs : array
         Peaks above the precursor that no ion of the structure gives.
     """
@@ -54,7 +83,12 @@ class ModelPeaks:
 
 
 def select_peaks(
-    mzs: Array, intensities: Array, precursor_mz: float, *, keep_impossible: bool = True
+    mzs: Array,
+    intensities: Array,
+    precursor_mz: float,
+    *,
+    keep_impossible: bool = True,
+    rule: ScoreRule = FIRST_RULE,
 ) -> ModelPeaks:
     """Keep the peaks that are scored: the highest, without the precursor's isotopes.
 
@@ -77,11 +111,10 @@ def select_peaks(
     if len(kept) > MAX_MODEL_PEAKS:
         strongest = np.argsort(-relative[kept], kind="stable")[:MAX_MODEL_PEAKS]
         kept = np.sort(kept[strongest])
-    weights = np.sqrt(relative[kept])
     return ModelPeaks(
         mzs[kept],
         relative[kept],
-        weights / max(weights.sum(), 1e-12),
+        rule.weights(mzs[kept], relative[kept]),
         mzs[keep & above],
     )
 

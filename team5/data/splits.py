@@ -14,6 +14,8 @@ from team5.data.readers.tables import read_texts
 from team5.errors import ConfigError, DataError
 
 FOLDS = ("train", "val", "test")
+N_CROSS_FOLDS = 5
+CLUSTER_SIMILARITY = 0.45
 
 _INCHIKEY14 = re.compile(r"[A-Z]{14}")
 _COLUMNS = ("inchikey14", "fold")
@@ -105,7 +107,7 @@ def assign_folds(
     *,
     val_share: float = 0.05,
     test_share: float = 0.07,
-    similarity: float = 0.45,
+    similarity: float = CLUSTER_SIMILARITY,
     seed: int = 0,
 ) -> dict[str, str]:
     """Split structures into folds by structural cluster.
@@ -166,6 +168,28 @@ def assign_folds(
         index: fold for fold, members in folds.items() for cluster in members for index in cluster
     }
     return {key: fold_by_index[index] for index, key in enumerate(inchikey14s)}
+
+
+def cross_folds(structures: Mapping[str, str]) -> dict[str, int]:
+    """Deal structures out to `N_CROSS_FOLDS` parts of like size, whole structural clusters to one.
+
+    Parameters
+    ----------
+    structures : mapping of str to str
+        SMILES by InChIKey first block.
+
+    Returns
+    -------
+    dict of str to int
+        Part, from 0, by InChIKey first block.
+    """
+    inchikey14s = sorted(structures)
+    fingerprints = _fingerprints([structures[key] for key in inchikey14s], inchikey14s)
+    parts: list[list[int]] = [[] for _ in range(N_CROSS_FOLDS)]
+    # The largest first, so that the parts come out alike.
+    for cluster in sorted(_butina_clusters(fingerprints, CLUSTER_SIMILARITY), key=len)[::-1]:
+        min(parts, key=len).extend(cluster)
+    return {inchikey14s[index]: part for part, members in enumerate(parts) for index in members}
 
 
 def _deal(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import is_small_enough
 from team5.data.decoys import CandidatePool
-from team5.data.splits import assign_folds, read_folds
-from team5.errors import DataError
+from team5.data.splits import N_CROSS_FOLDS, assign_folds, cross_folds, read_folds
+from team5.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,16 +69,41 @@ def with_folds(table: pl.DataFrame, folds_path: str | None, *, seed: int) -> pl.
         if unknown:
             _log.info("%d structures have no fold in %s: left out", len(unknown), folds_path)
     else:
-        # One structure is written in several ways; which one is taken must not depend on order.
-        written = table.select("inchikey14", "smiles").unique()
-        texts = written.group_by(text("inchikey14")).agg(text("smiles").min())
-        folds = assign_folds(
-            dict(zip(texts["inchikey14"], texts["smiles"], strict=True)), seed=seed
-        )
+        folds = assign_folds(_structures(table), seed=seed)
     fold = text("inchikey14").replace_strict(folds, default=None, return_dtype=pl.String)
     return table.with_columns(fold.cast(pl.Categorical).alias("fold")).filter(
         pl.col("fold").is_not_null()
     )
+
+
+def with_part_held_out(table: pl.DataFrame, part: int) -> pl.DataFrame:
+    """Return the rows of train and val, those of one part by structural cluster as test.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such part.
+    """
+    import polars as pl
+
+    if not 0 <= part < N_CROSS_FOLDS:
+        raise ConfigError(
+            f"data.cross_fold={part}: there are {N_CROSS_FOLDS} parts; give 0 to "
+            f"{N_CROSS_FOLDS - 1}."
+        )
+    table = table.filter(text("fold") != "test")
+    parts = cross_folds(_structures(table))
+    held_out = [key for key, its_part in parts.items() if its_part == part]
+    fold = pl.when(text("inchikey14").is_in(held_out)).then(pl.lit("test")).otherwise(text("fold"))
+    return table.with_columns(fold.cast(pl.Categorical).alias("fold"))
+
+
+def _structures(table: pl.DataFrame) -> dict[str, str]:
+    """Return SMILES by InChIKey first block."""
+    # One structure is written in several ways; which one is taken must not depend on order.
+    written = table.select("inchikey14", "smiles").unique()
+    texts = written.group_by(text("inchikey14")).agg(text("smiles").min())
+    return dict(zip(texts["inchikey14"], texts["smiles"], strict=True))
 
 
 def trainable(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:

@@ -68,7 +68,7 @@ def draw_validation_set(
     """
     pairs, n_without_decoy = _pairs(compounds, pool, max_spectra, seed)
     references = _references(pairs, pool, n_references, seed)
-    rankings = _rankings(compounds, pool, n_candidates, seed)
+    rankings = draw_rankings(compounds, pool, n_candidates, seed)
     return ValidationSet(pairs, references, rankings, n_without_decoy)
 
 
@@ -133,9 +133,10 @@ def _references(
     return references
 
 
-def _rankings(
+def draw_rankings(
     compounds: Sequence[Compound], pool: CandidatePool, n_candidates: int, seed: int
 ) -> list[Query]:
+    """Return one spectrum of each compound with candidates of its mass, its formula first."""
     queries = []
     for position, compound in enumerate(compounds):
         (chosen,) = _draw(len(compound.measurements), 1, seed, position)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from team5.errors import DataError
 from team5.evaluation.bootstrap import paired_bootstrap_interval
-from team5.evaluation.metrics import MatchPairs, ranked_lists
+from team5.evaluation.metrics import MatchPairs, RankedList, ranked_lists
 from team5.evaluation.records import COSINE, MODEL, ScoredQuery
-from team5.evaluation.retrieval import hit_probabilities
+from team5.evaluation.retrieval import hit_probabilities, reciprocal_ranks
 
 Array = NDArray[Any]
 
@@ -96,6 +96,15 @@ def query_metrics(scored: Sequence[ScoredQuery], *, threshold: float) -> dict[st
         cosines = np.array([s.similarities[COSINE][MODEL] for s in simulated], dtype=np.float64)
         metrics["cosine"] = _by_query(cosines, simulated)
     return metrics
+
+
+def ranking_figures(prefix: str, lists: Sequence[RankedList]) -> dict[str, QueryMetric]:
+    """Return hit@1, hit@5 and reciprocal rank by list, under names with a prefix."""
+    scores, truths = [r.scores(MODEL) for r in lists], [r.truth for r in lists]
+    queries = [r.query for r in lists]
+    values = {f"hit@{k}": hit_probabilities(scores, truths, k) for k in (1, 5)}
+    values["MRR"] = reciprocal_ranks(scores, truths)
+    return {f"{prefix}{name}": _by_query(each, queries) for name, each in values.items()}
 
 
 def paired_differences(

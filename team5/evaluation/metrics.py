@@ -74,9 +74,9 @@ def compute_metrics(
         raise DataError("no query has two candidates or more; there is nothing to rank or match.")
     long_lists = [s for s in scored if len(s.same_formula) >= LONG_LIST]
     by_task = {
-        ALL: _ranking_metrics(ranked_lists(scored), seed),
-        LONG: _ranking_metrics(ranked_lists(long_lists), seed),
-        SAME_FORMULA: _ranking_metrics(ranked_lists(scored, same_formula=True), seed),
+        ALL: ranking_metrics(ranked_lists(scored), seed),
+        LONG: ranking_metrics(ranked_lists(long_lists), seed),
+        SAME_FORMULA: ranking_metrics(ranked_lists(scored, same_formula=True), seed),
         MATCH: _match_metrics(MatchPairs.alone(scored), threshold, seed),
         MATCH_WITH_REFERENCES: _match_metrics(MatchPairs.with_references(scored), threshold, seed),
         SIMULATE: _simulation_metrics(scored, seed),
@@ -217,7 +217,8 @@ def hit_rate(
     return _mean_metric(name or f"hit@{k}", by_source, structures, seed, chance)
 
 
-def _ranking_metrics(lists: Sequence[RankedList], seed: int) -> list[Metric]:
+def ranking_metrics(lists: Sequence[RankedList], seed: int) -> list[Metric]:
+    """Return hit rates and MRR; none where there are no lists."""
     if not lists:
         return []
     scores, truths, structures = _columns(lists)

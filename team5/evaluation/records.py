@@ -24,6 +24,7 @@ CONTROLS = (*BLIND_CONTROLS, "bond_breaking")
 ALL = "rank, all candidates"
 LONG = f"rank, lists of {LONG_LIST} and more"
 SAME_FORMULA = "rank, candidates of the same formula"
+EDITED = "rank, edits of the true structure that keep its formula"
 MATCH = "match, one decoy of the same mass"
 MATCH_WITH_REFERENCES = f"match, beside {MANY_REFERENCES} and more other molecules of the mass"
 SIMULATE = f"simulate, bins of {BIN_WIDTH}"

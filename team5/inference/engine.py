@@ -190,7 +190,7 @@ def _score_each(
         for measurement, outcomes in zip(measurements, of_item, strict=True):
             assert outcomes is not None  # noqa: S101 - for the type checker
             pairs.append(match_fragments(measurement.prepared, outcomes.tokens, 0))
-            details.append(score_pair(outcomes, pairs[-1]))
+            details.append(score_pair(outcomes, pairs[-1], model.rule.log_p_floor))
         # Atoms of the same structure written otherwise have other numbers.
         tokens = replace(details[0].outcomes.tokens, molecule=item.molecule)
         rows.append((item.index, tokens, tuple(pairs), tuple(details)))
@@ -255,7 +255,9 @@ class _ReadySpectra:
         # The last digits of a mass depend on the order of its atoms.
         key = id(spectrum), adduct.name, round(exact_mass, 7)
         if key not in self._ready:
-            self._ready[key] = prepare_spectrum(exact_mass, adduct=adduct, **_measured(spectrum))
+            self._ready[key] = prepare_spectrum(
+                exact_mass, adduct=adduct, rule=self._model.rule, **_measured(spectrum)
+            )
         return self._ready[key]
 
     def weights(self, measurement: _Measurement) -> OutcomeWeights:
@@ -315,6 +317,7 @@ def _score_batch(model: Team5Model, batch: Sequence[_Encoded]) -> Iterator[Score
             each.tokens,
             position,
             adduct=adduct_of(spectrum, each.item.molecule),
+            rule=model.rule,
             **_measured(spectrum),
         )
         for position, each in enumerate(batch)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from team5.chemistry.tokenizer import MoleculeTokenizer
+from team5.data.preprocess import FIRST_RULE, ScoreRule
 from team5.data.structure_cache import StructureCache
 from team5.errors import DeviceError
 from team5.inference.encodings import EncodingCache
@@ -45,8 +46,9 @@ class LoadedModel(Team5Model):
         config: ModelConfig | None = None,
         tokenizer: MoleculeTokenizer | None = None,
         encoder: ForeignEncoder | None = None,
+        rule: ScoreRule = FIRST_RULE,
     ) -> None:
-        super().__init__(config, tokenizer, encoder)
+        super().__init__(config, tokenizer, encoder, rule)
         self.encodings = EncodingCache()
 
     @property

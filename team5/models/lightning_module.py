@@ -19,6 +19,7 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
 
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.collate import Batch
+from team5.data.preprocess import FIRST_RULE, ScoreRule
 from team5.errors import ConfigError
 from team5.evaluation.selective import match_confidence, to_calibration
 from team5.models.foreign_encoder import ForeignEncoder
@@ -67,6 +68,8 @@ class Team5LightningModule(lightning.LightningModule):
         Of scores in that loss and the next.
     exchange_weight : float
         Weight of scoring all structures alike under shuffled peaks, where the data have such.
+    score : ScoreRule, optional
+        How peaks count, in the loss and in the score; by default as in versions that name none.
     encoder : callable, optional
         Factory of a user's encoder of structures: a ``_target_`` with ``_partial_``, called with
         ``d_model``. See :class:`~team5.models.foreign_encoder.ForeignEncoder`.
@@ -88,11 +91,12 @@ class Team5LightningModule(lightning.LightningModule):
         contrast_scale: float = 4.0,
         exchange_weight: float = 1.0,
         parent_share: float = 0.0,
+        score: ScoreRule = FIRST_RULE,
         encoder: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
         foreign = None if encoder is None else ForeignEncoder.of(encoder)
-        self.model = Team5Model(network, MoleculeTokenizer(tokenizer), foreign)
+        self.model = Team5Model(network, MoleculeTokenizer(tokenizer), foreign, score)
         self.averaged = AveragedModel(
             self.model, multi_avg_fn=get_ema_multi_avg_fn(averaging_decay)
         )
@@ -138,6 +142,11 @@ class Team5LightningModule(lightning.LightningModule):
         if self.parent_share > 0:
             self.parent = copy.deepcopy(self.model).requires_grad_(False)
             self.mixed = copy.deepcopy(self.parent)
+
+    def forget_heads(self) -> None:
+        """Fit the match heads anew: those of the version begun from know another score."""
+        for head in self.prior_heads.values():
+            head.load_state_dict(type(head)().state_dict())
 
     @property
     def scored(self) -> Team5Model:

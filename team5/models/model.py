@@ -18,7 +18,7 @@ from team5.chemistry.isomers import N_ISOMERS
 from team5.chemistry.tokenizer import MoleculeBatch, MoleculeTokenizer
 from team5.data.collate import Batch
 from team5.data.context import ADDUCTS, CONTEXT_FEATURES, INSTRUMENTS
-from team5.data.preprocess import HYDROGEN_SHIFTS
+from team5.data.preprocess import FIRST_RULE, HYDROGEN_SHIFTS, ScoreRule
 from team5.errors import CheckpointError, ConfigError
 from team5.models.encoders import ContextEncoder, MoleculeEncoder
 from team5.models.foreign_encoder import ForeignEncoder, name_of
@@ -109,6 +109,8 @@ class Team5Model(nn.Module):
     encoder : ForeignEncoder, optional
         In place of :class:`~team5.models.encoders.MoleculeEncoder`: takes a ``MoleculeBatch`` and
         returns fragments (M, F, D) and molecules (M, D) that padding does not change.
+    rule : ScoreRule
+        How peaks count; the batches must be weighed by it.
     """
 
     def __init__(
@@ -116,10 +118,12 @@ class Team5Model(nn.Module):
         config: ModelConfig | None = None,
         tokenizer: MoleculeTokenizer | None = None,
         encoder: ForeignEncoder | None = None,
+        rule: ScoreRule = FIRST_RULE,
     ) -> None:
         super().__init__()
         self.config = config or ModelConfig()
         self.tokenizer = tokenizer or MoleculeTokenizer()
+        self.rule = rule
         c = self.config
         self.foreign_encoder = encoder
         self.molecule_encoder = (
@@ -207,6 +211,8 @@ class Team5Model(nn.Module):
         log_p_none = log_p_outcomes[:, -1:]
         log_p = torch.where(matched, probability.clamp(min=1e-20).log(), log_p_none)
         penalised = torch.where(matched, log_p, log_p + UNEXPLAINED_LOG_PENALTY)
+        if self.rule.log_p_floor is not None:
+            penalised = penalised.clamp(min=self.rule.log_p_floor)
         score = (penalised * batch.weights).sum(dim=-1)
         features = self._match_features(batch, log_p, matched, log_p_outcomes, score)
         logit = self.match_head(features, batch.impossible_weight)
@@ -257,6 +263,7 @@ class Team5Model(nn.Module):
             **({"encoder": foreign} if foreign else {}),
             "model": asdict(self.config),
             "tokenizer": self.tokenizer.to_config(),
+            "score": asdict(self.rule),
             "context": {"adducts": list(ADDUCTS), "instruments": list(INSTRUMENTS)},
             "hydrogen_shifts": list(HYDROGEN_SHIFTS),
             "match_features": list(MATCH_FEATURES),
@@ -287,6 +294,7 @@ class Team5Model(nn.Module):
                 ModelConfig(**config["model"]),
                 MoleculeTokenizer.from_config(config["tokenizer"]),
                 encoder,
+                ScoreRule(**(config.get("score") or {})),
             )
         except (KeyError, TypeError) as error:
             raise ConfigError(

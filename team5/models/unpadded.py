@@ -203,8 +203,8 @@ def outcomes_of(
     return Outcomes(encoded.tokens, weights.columns, logits, none, log_total, squares, entropy)
 
 
-def score_pair(outcomes: Outcomes, pair: Pair) -> PairScores:
-    """Hold one spectrum against one structure."""
+def score_pair(outcomes: Outcomes, pair: Pair, floor: float | None = None) -> PairScores:
+    """Hold one spectrum against one structure; ``floor`` is the rule's, of a peak's log p."""
     place = np.full(N_OUTCOMES, -1)
     place[outcomes.columns] = np.arange(len(outcomes.columns))
     log_p, matched, features = _summarise(
@@ -219,6 +219,7 @@ def score_pair(outcomes: Outcomes, pair: Pair) -> PairScores:
         pair.peaks.weights,
         pair.peaks.intensities,
         UNEXPLAINED_LOG_PENALTY,
+        -np.inf if floor is None else floor,
         len(MATCH_FEATURES),
     )
     return PairScores(log_p, matched, features, outcomes)
@@ -292,6 +293,7 @@ def _summarise(  # type: ignore[no-untyped-def]
     weights,
     intensities,
     penalty,
+    floor,
     n_features,
 ):
     n_peaks, n_outcomes, n_columns = len(weights), len(place), logits.shape[1]
@@ -321,13 +323,13 @@ def _summarise(  # type: ignore[no-untyped-def]
         matched[p] = p_peaks[p] > 0
         if matched[p]:
             log_p[p] = np.log(max(p_peaks[p], 1e-20))
-            score += weight * log_p[p]
+            score += weight * max(log_p[p], floor)
             matched_weight += weight
             matched_log_p += weight * log_p[p]
             explained += intensities[p]
         else:
             log_p[p] = log_p_none
-            score += weight * (log_p_none + penalty)
+            score += weight * max(log_p_none + penalty, floor)
         total_intensity += intensities[p]
         squared_weights += weight * weight
         common += p_peaks[p] * weight

@@ -184,6 +184,16 @@ class NetworkSizes(_Part):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0
 
 
+class ScoreSettings(_Part):
+    """How the peaks of a spectrum count in its score."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    intensity_power: Annotated[float, Field(ge=0, le=4)] = 0
+    mz_power: Annotated[float, Field(ge=0, le=4)] = 0
+    log_p_floor: Annotated[float, Field(ge=-1_000, le=0)] | None = None
+
+
 class TokenizerLimits(_Part):
     """How far structures are cut."""
 
@@ -235,6 +245,7 @@ class _LearnedFrom(_Part):
     source: Name | None = None
     table_sha256: Name | None = None
     folds_sha256: Name | None = None
+    cross_fold: Small | None = None
     computed: bool | None = None
     train_compounds: Count | None = None
     train_spectra: Count | None = None
@@ -287,6 +298,7 @@ class ConfigSchema(_Part):
     model: NetworkSizes | None = None
     tokenizer: _Tokenizer | None = None
     encoder: _Encoder | None = None
+    score: ScoreSettings | None = None
     context: _Context | None = None
     hydrogen_shifts: list[Annotated[int, Field(ge=-100, le=100)]] = Field([], max_length=1_000)
     match_features: Names = []

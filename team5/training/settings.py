@@ -25,9 +25,16 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from team5.data.splits import N_CROSS_FOLDS
 from team5.errors import ConfigError
 from team5.registry.allowed import argument_fault, is_dotted
-from team5.registry.schemas import NetworkSizes, Text, TokenizerLimits, fault_of
+from team5.registry.schemas import (
+    NetworkSizes,
+    ScoreSettings,
+    Text,
+    TokenizerLimits,
+    fault_of,
+)
 
 # Settings of data= that name files, and those of all that a resumed run needs again.
 PATHS = ("path", "archive", "folds", "pool", "cache_dir")
@@ -119,6 +126,7 @@ class _Data(_Arguments):
     val_max_spectra: Positive = 1
     n_candidates: Positive = 1
     n_references: Count = 0
+    cross_fold: Annotated[int, Field(ge=0, lt=N_CROSS_FOLDS)] | None = None
     train_compounds: Positive | None = None
     train_decoys: Count = 0
     train_exchanged: Count = 0
@@ -128,6 +136,10 @@ class _Data(_Arguments):
 
 class _Network(NetworkSizes):
     target: Literal["team5.models.model.ModelConfig"] | None = Field(None, alias="_target_")
+
+
+class _Score(ScoreSettings):
+    target: Literal["team5.data.preprocess.ScoreRule"] | None = Field(None, alias="_target_")
 
 
 class _Tokenizer(TokenizerLimits):
@@ -154,6 +166,7 @@ class _Encoder(_Arguments):
 class _Model(_Arguments):
     network: _Network | None = None
     tokenizer: _Tokenizer | None = None
+    score: _Score | None = None
     encoder: _Encoder | None = None
     optimizer: _Optimizer | None = None
     warmup_steps: Count = 0

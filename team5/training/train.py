@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from team5.callbacks.checkpoint_export import CheckpointExport
 from team5.callbacks.stop_on_signal import StopOnSignal
 from team5.data.datamodule import SpectrumDataModule
+from team5.data.preprocess import FIRST_RULE
 from team5.errors import CheckpointError, ConfigError, DeviceError, ProcessError
 from team5.models.lightning_module import Team5LightningModule
 from team5.models.version_weights import check_weights
@@ -220,10 +221,13 @@ def build(run: Run) -> Training:
     data: SpectrumDataModule = instantiate(cfg.data)
     check_data(data)
     data.tokenizer = module.model.tokenizer
+    data.rule = module.model.rule
     data.prepare_data()
     data.setup("fit")
     if parent is not None:
         module.take_weights(parent.weights, f"{parent.folder}/model.safetensors")
+        if cfg.rescore:
+            module.forget_heads()
     allow = _allowed(cfg, module)
     loggers = [instantiate(logger) for logger in (cfg.logger or {}).values() if logger]
     callbacks = _callbacks(run, data, allow, has_logger=bool(loggers))
@@ -260,8 +264,9 @@ def _callbacks(
                 facts=facts,
                 model_card=write_model_card(facts),
             )
-            if data.is_computed:
-                # Computed spectra teach the machinery, not chemistry.
+            if data.is_computed or data.facts.get("cross_fold") is not None:
+                # Computed spectra teach the machinery, not chemistry; a part was held out to judge
+                # the settings.
                 arguments["set_as_latest"] = "never"
             if resumed is not None:
                 arguments.update(version=resumed.version, best_score=best_score(resumed))
@@ -288,7 +293,7 @@ def _plugins() -> list[SLURMEnvironment]:
 
 
 def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
-    """Use the network sizes and cutting limits of the version whose weights are taken."""
+    """Use the sizes, cutting limits and score of the version whose weights are taken."""
     check_weights(parent)
     try:
         network = dict(parent.config["model"])
@@ -299,6 +304,8 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
         ) from error
     cfg.model.network.update(network)
     cfg.model.tokenizer.update(limits)
+    if not cfg.rescore:
+        cfg.model.score.update(parent.config.get("score") or asdict(FIRST_RULE))
 
 
 def _check_same_encoder(module: Team5LightningModule, parent: StoredVersion) -> None:

@@ -13,7 +13,7 @@ of the compounds, on the other fifth, all fifths together. The networks stay as 
 from __future__ import annotations
 
 import sys
-from itertools import product
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,10 @@ from team5.registry.export import read_version
 Array = NDArray[Any]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-RULES = [
-    ScoreRule(a, b, floor)
-    for a, b, floor in product(
-        (0.15, 0.2, 0.25, 0.3, 0.4, 0.5), (0.0, 0.5, 1.0), (None, -11.0, -10.0, -9.0, -8.0, -7.0)
-    )
-]
+WEIGHTS = [ScoreRule(a, b) for a in (0.15, 0.2, 0.25, 0.3, 0.4, 0.5) for b in (0.0, 0.5, 1.0)]
+FLOORS = (None, -11.0, -10.0, -9.0, -8.0, -7.0)
+LOWEST = [-np.inf if floor is None else floor for floor in FLOORS]
+RULES = [replace(each, log_p_floor=floor) for each in WEIGHTS for floor in FLOORS]
 FIRST = RULES.index(ScoreRule())
 
 
@@ -95,9 +93,7 @@ def _held_out(
         val_max_spectra=1,
         num_workers=0,
         seed=1,
-        **{
-            key: options[key] for key in ("archive", "folds", "pool", "cache_dir") if key in options
-        },
+        **{key: options.get(key) for key in ("archive", "folds", "pool", "cache_dir")},
     )
     data.prepare_data()
     data.setup()
@@ -123,10 +119,10 @@ def _hits(
     for scored, index, _ in iter_query_scores(model, molecules, [one], [shuffled]):
         for i, (pair, detail) in enumerate(zip(scored.pairs, scored.details, strict=True)):
             log_p = np.where(detail.matched, detail.log_p, detail.log_p + UNEXPLAINED_LOG_PENALTY)
-            for r, rule in enumerate(RULES):
-                weights = rule.weights(pair.peaks.mzs, pair.peaks.intensities)
-                floor = -np.inf if rule.log_p_floor is None else rule.log_p_floor
-                scores[i, r, index] = weights @ np.maximum(log_p, floor)
+            weights = np.stack(
+                [each.weights(pair.peaks.mzs, pair.peaks.intensities) for each in WEIGHTS]
+            )
+            scores[i, :, index] = (weights @ np.maximum.outer(log_p, LOWEST)).ravel()
     return tuple(  # type: ignore[return-value]
         hit_probabilities(list(each), [truth] * len(RULES), 1) for each in scores
     )

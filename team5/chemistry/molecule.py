@@ -233,7 +233,9 @@ def parse_typed(text: str) -> Chem.Mol:
         raise MoleculeError(_explain_sanitization(text, mol, str(error))) from error
     if mol.GetNumAtoms() == 0:
         raise MoleculeError(f"SMILES {text!r}: no atoms. Give a structure such as CCO.")
+    has_hydrogens = False
     for atom in atoms_of(mol):
+        has_hydrogens |= atom.GetAtomicNum() == 1
         if atom.GetAtomicNum() == 0:
             raise MoleculeError(
                 f"SMILES {shorten(text)!r}: atom {atom.GetIdx() + 1} is a placeholder "
@@ -255,7 +257,8 @@ def parse_typed(text: str) -> Chem.Mol:
                 "neither single, double, triple nor aromatic. Give a complete structure."
             )
     with quiet():
-        mol = Chem.RemoveHs(mol)
+        if has_hydrogens:  # it sanitises once more
+            mol = Chem.RemoveHs(mol)
         Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
     return mol
 

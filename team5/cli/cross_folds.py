@@ -102,7 +102,7 @@ def _by_part(cfg: DictConfig, names: Iterable[str]) -> dict[int, StoredVersion]:
         if part in versions:
             raise ConfigError(f"{versions[part].version} and {name} hold out the same part, {part}")
         versions[part] = version
-    return versions
+    return dict(sorted(versions.items()))
 
 
 def _queries(cfg: DictConfig, part: int, version: StoredVersion) -> list[Query]:

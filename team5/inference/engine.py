@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -133,7 +135,9 @@ def iter_mixed(
     one_by_one = model.device.type == "cpu" and model.is_own
     score = _score_each if one_by_one else _score_padded
     for items in _windows(work, _MOLECULES_AT_ONCE if one_by_one else _WINDOW):
-        for scored in score(model, items, encodings):
+        with one_thread() if one_by_one else nullcontext():
+            of_items = score(model, items, encodings)
+        for scored in of_items:
             if not (np.isfinite(scored.logits).all() and np.isfinite(scored.scores).all()):
                 raise CheckpointError(
                     "the version answers with no number, which no trained one does. Use another."
@@ -141,6 +145,37 @@ def iter_mixed(
             yield scored
         if one_by_one and (items[-1].index + 1) % _TRIM_EVERY == 0:
             give_back_free_memory()
+
+
+class _Threads:
+    """How many scorings are under way, and torch's number of threads before the first of them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.n_under_way = 0
+        self.before = 0
+
+
+_threads = _Threads()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread for a while, whichever other threads do so as well.
+
+    With several, products this small wait for each other, and last digits differ.
+    """
+    with _threads.lock:
+        if _threads.n_under_way == 0:
+            _threads.before = torch.get_num_threads()
+        _threads.n_under_way += 1
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _threads.lock:
+            _threads.n_under_way -= 1
+        torch.set_num_threads(_threads.before)
 
 
 def iter_padded(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from functools import partial
 
 import torch
 
+from team5.inference.engine import one_thread
 from team5.runtime.workers import OnItem, work_in_processes
 from team5.search.chunks import Result, Searcher
 from team5.search.spectra import Chunk, LeftOut
@@ -20,7 +21,7 @@ _SPECTRUM_TIMEOUT_S = 3600.0  # far beyond the longest list of candidates
 
 def search_here(chunks: Iterable[Chunk], make_searcher: MakeSearcher) -> Generator[Result]:
     """Search chunks in this process, with one thread as workers do it."""
-    with _one_thread():
+    with one_thread():
         searcher = make_searcher()
         for chunk in chunks:
             yield searcher.search(chunk)
@@ -74,14 +75,3 @@ def without_spectrum(chunk: Chunk, index: int, reason: str) -> Chunk:
         spectra=chunk.spectra[:index] + chunk.spectra[index + 1 :],
         left_out=(*chunk.left_out, LeftOut(number, spectrum.identifier, reason)),
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute with one thread for a while: with several the last digits differ."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

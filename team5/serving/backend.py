@@ -235,7 +235,7 @@ class Backend:
             "team5.serving.worker",
             *("--root", settings.checkpoints_root, "--device", settings.device),
             *("--max-versions", str(settings.max_versions)),
-            *("--batch-pairs", str(settings.batch_pairs), "--threads", str(settings.threads)),
+            *("--batch-pairs", str(settings.batch_pairs)),
             *("--registry-s", str(settings.limits.registry_s), "--allow", *settings.allow),
         )
         await self._process.connect()

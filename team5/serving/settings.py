@@ -57,7 +57,6 @@ class Settings:
     poll_s: float = 1
     shutdown_s: float = 30
     stuck_s: float = 60
-    threads: int = 0
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Settings:
@@ -75,10 +74,6 @@ class Settings:
         port = values["port"]
         if not isinstance(port, int) or not 0 <= port <= 65535:
             raise ConfigError(f"port={port}: give a number from 1 to 65535, or 0 for a free one.")
-        if not isinstance(values["threads"], int) or values["threads"] < 0:
-            raise ConfigError(
-                f"threads={values['threads']}: give a number, 0 for torch's own choice."
-            )
         token = values["token"] or os.environ.get(TOKEN_VARIABLE) or None
         return cls(**{**values, "token": None if token is None else str(token)})
 

@@ -16,8 +16,6 @@ import sys
 import time
 from typing import Any, Never
 
-import torch
-
 from team5.errors import Team5Error
 from team5.inference.inference import LoadedModel
 from team5.serving.batcher import Batcher
@@ -94,7 +92,6 @@ def main() -> Never:
     parser.add_argument("--device", required=True)
     parser.add_argument("--max-versions", type=int, required=True)
     parser.add_argument("--batch-pairs", type=int, required=True)
-    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--registry-s", type=float, default=5.0)
     parser.add_argument("--allow", nargs="*", default=[])
     given = parser.parse_args()
@@ -103,8 +100,6 @@ def main() -> Never:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s")
-    if given.threads:
-        torch.set_num_threads(given.threads)
     channel = Channel(socket.socket(fileno=given.socket))
     pool = ModelPool(given.root, given.device, given.max_versions, given.allow, given.registry_s)
     try:

@@ -56,6 +56,25 @@ def test_no_structure_is_trained_and_validated_on(demo):
         assert not train & blocks(query.candidates[0] for query in queries)
 
 
+def test_every_structure_is_held_out_by_one_part_and_test_by_all(cache, demo):
+    parts = []
+    for part in range(5):
+        module = module_of(cache, cross_fold=part)
+        module.prepare_data()
+        module.setup("fit")
+        assert module.facts["cross_fold"] == part
+        held_out = {compound.inchikey14 for compound in module.held_out}
+        assert not held_out & {compound.inchikey14 for compound in module.train}
+        assert not held_out & blocks(query.candidates[0] for query in module.rankings)
+        parts.append(held_out)
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) < 20
+    assert sum(sizes) == len(set().union(*parts))
+    assert not set().union(*parts) & {compound.inchikey14 for compound in demo.held_out}
+    with pytest.raises(ConfigError, match="there are 5 parts"):
+        module_of(cache, cross_fold=5).setup("fit")
+
+
 def test_a_pair_is_a_structure_and_a_decoy_of_its_mass(demo):
     assert demo.pairs
     for query in demo.pairs:

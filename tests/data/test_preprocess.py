@@ -10,6 +10,7 @@ from team5.data.preprocess import (
     HYDROGEN_SHIFTS,
     MAX_MODEL_PEAKS,
     N_OUTCOMES,
+    ScoreRule,
     ion_offsets,
     match_peaks,
     outcome_offsets,
@@ -195,3 +196,11 @@ def test_peaks_above_the_precursor_are_kept_and_named():
 def test_for_training_there_may_be_no_peak_left():
     peaks = select_peaks(np.array([100.0]), np.array([1.0]), 79.05, keep_impossible=False)
     assert len(peaks.mzs) == len(peaks.weights) == 0
+
+
+def test_peaks_weigh_as_the_rule_says():
+    mzs, intensities = np.array([50.0, 200.0]), np.array([0.25, 1.0])
+    first = select_peaks(mzs, intensities, 300.0)
+    np.testing.assert_array_equal(first.weights, np.sqrt(intensities) / 1.5)
+    other = select_peaks(mzs, intensities, 300.0, rule=ScoreRule(1.0, 0.5))
+    np.testing.assert_allclose(other.weights, np.array([1.0, 8.0]) / 9)

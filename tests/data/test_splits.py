@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from team5.data.splits import FOLDS, assign_folds, check_folds, read_folds
+from team5.data.splits import FOLDS, assign_folds, check_folds, cross_folds, read_folds
 from team5.errors import ConfigError, DataError, DataFileNotFoundError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -61,6 +61,15 @@ def test_close_relatives_share_a_fold():
     keys = sorted(STRUCTURES)
     for family in range(30):
         assert len({folds[member] for member in keys[4 * family : 4 * family + 4]}) == 1
+
+
+def test_parts_are_of_like_size_and_keep_clusters_whole():
+    unlike = ["c1ccncc1", "CCCCCCO", "NS(=O)(=O)C#N", "ClCCl", "c1ccsc1", "OC(=O)CF"]
+    structures = {key(i): smiles for i, smiles in enumerate(2 * unlike)}
+    parts = cross_folds(structures)
+    assert Counter(Counter(parts.values()).values()) == {2: 4, 4: 1}
+    assert all(parts[key(i)] == parts[key(i + len(unlike))] for i in range(len(unlike)))
+    assert parts == cross_folds(dict(reversed(structures.items())))
 
 
 @given(st.randoms(use_true_random=False))

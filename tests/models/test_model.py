@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.collate import Pair, collate, make_pair
-from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
+from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES, ScoreRule
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, CheckpointError, ConfigError
 from team5.models.model import UNEXPLAINED_LOG_PENALTY, ModelConfig, Team5Model
@@ -94,6 +94,11 @@ def test_a_peak_nothing_explains_counts_as_none_with_a_penalty(model):
     none = scores.log_p_outcomes[0, -1]
     torch.testing.assert_close(scores.log_p[0, 0], none)
     assert scores.score.item() == pytest.approx(none.item() + UNEXPLAINED_LOG_PENALTY, abs=1e-5)
+
+
+def test_no_peak_counts_less_than_the_floor(model):
+    floored = Team5Model(SIZES, model.tokenizer, rule=ScoreRule(log_p_floor=-1.0)).eval()
+    assert scores_of(floored, "CCO", [33.5], [1.0]).score.item() == pytest.approx(-1.0)
 
 
 def test_benzene_with_peaks_it_cannot_give_is_no_match(model):
@@ -178,11 +183,19 @@ def test_a_config_of_another_release_is_refused(model, change, said):
 
 
 def test_a_config_without_a_part_is_refused(model):
-    for part in model.to_config().keys() - {"references"}:
+    for part in model.to_config().keys() - {"references", "score"}:
         stored = model.to_config()
         del stored[part]
         with pytest.raises(ConfigError, match=part):
             Team5Model.from_config(stored)
+
+
+def test_a_version_that_does_not_say_how_peaks_count_has_the_first_rule(model):
+    stored = model.to_config()
+    del stored["score"]
+    assert Team5Model.from_config(stored).rule == ScoreRule(0.5, 0.0, None)
+    stored["score"] = {"intensity_power": 0.3, "mz_power": 0.5, "log_p_floor": -9.0}
+    assert Team5Model.from_config(stored).to_config()["score"] == stored["score"]
 
 
 def test_a_version_from_before_there_were_references_loads_without(model):

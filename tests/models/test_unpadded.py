@@ -8,7 +8,7 @@ from torch import nn
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.tokenizer import pad_molecules
 from team5.data.collate import collate_pairs, match_fragments, prepare_spectrum
-from team5.data.preprocess import N_OUTCOMES
+from team5.data.preprocess import FIRST_RULE, N_OUTCOMES, ScoreRule
 from team5.models.heads import MATCH_FEATURES
 from team5.models.layers import Linear, matmul
 from team5.models.model import ModelConfig, Team5Model
@@ -27,10 +27,11 @@ SMILES = [
 ADDUCTS = ["[M+H]+", "[M-H]-", "[M+Na]+", "[M+NH4]+", "[M+HCOO]-", "[M+2H]2+", "[2M+H]+"]
 
 
-@pytest.fixture(scope="module")
-def model() -> Team5Model:
+@pytest.fixture(scope="module", params=[FIRST_RULE, ScoreRule(0.3, 0.5, -6.0)])
+def model(request) -> Team5Model:
     torch.manual_seed(0)
-    network = Team5Model(ModelConfig(d_model=32, d_hidden=48, n_layers=2, n_blocks=2, rank=6))
+    sizes = ModelConfig(d_model=32, d_hidden=48, n_layers=2, n_blocks=2, rank=6)
+    network = Team5Model(sizes, rule=request.param)
     features = torch.randn(200, len(MATCH_FEATURES))
     network.match_head.fit(features, (features[:, 0] + torch.randn(200) > 0).float())
     return network.eval().requires_grad_(False)
@@ -59,6 +60,7 @@ def test_what_is_computed_without_padding_is_what_the_padded_batch_says(model, a
                 adduct=ion,
                 collision_energy=energy,
                 instrument_type=None,
+                rule=model.rule,
             )
             for (mzs, intensities), energy in (
                 (some_spectrum(1), "35 eV"), (some_spectrum(2), None), (some_spectrum(3), "20 %")
@@ -75,7 +77,9 @@ def test_what_is_computed_without_padding_is_what_the_padded_batch_says(model, a
             for spectrum in spectra:
                 pair = pairs[row]
                 weights = outcome_weights(model, spectrum)
-                found = score_pair(outcomes_of(model, encoded, spectrum, weights), pair)
+                found = score_pair(
+                    outcomes_of(model, encoded, spectrum, weights), pair, model.rule.log_p_floor
+                )
                 n = len(pair.peaks.mzs)
                 np.testing.assert_allclose(found.log_p, padded.log_p[row, :n], rtol=1e-4, atol=1e-4)
                 np.testing.assert_array_equal(found.matched, padded.matched[row, :n])

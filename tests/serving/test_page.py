@@ -41,7 +41,7 @@ PEAKS = "195.0877 100\n138.0662 75\n110.0713 22\n69.0447 11\n150.5 5"
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Address of a server, its process and port its own."""
-    command = [sys.executable, "serve.py", "port=0", "device=cpu", "threads=1"]
+    command = [sys.executable, "serve.py", "port=0", "device=cpu"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     try:

@@ -15,6 +15,7 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
+from team5.cli.evaluate import main as evaluate_main
 from team5.data.demo import write_demo_table
 from team5.registry.export import export_version, read_optimizer, read_version
 from team5.registry.tracker import Tracker
@@ -389,3 +390,43 @@ def test_a_run_that_ends_worse_than_latest_on_frozen_queries_leaves_it(
     assert train(root, *words[:-1]) == 2
     assert last_line(capfd).startswith("DataFileNotFoundError: nowhere.parquet: no such file")
     assert {str(v) for v in Tracker(root).read().versions} == {*shipped, trained}
+
+
+@pytest.mark.slow
+def test_parts_held_out_in_turn_are_measured_together_and_compared(train, cache, tmp_path, capsys):
+    root = tmp_path / "checkpoints"
+    assert train(root, *QUICK, "-m", "data.cross_fold=0,1") == 0
+    assert train(root, *QUICK, "from_version=v0.1", "rescore=true", "data.cross_fold=0",
+                 "model.optimizer.lr=0", "trainer.max_epochs=1",
+                 "model.score.intensity_power=1") == 0  # fmt: skip
+    assert Tracker(root).latest() is None
+    rule = read_version(root, "v0.3").config["score"]
+    assert rule == {"intensity_power": 1.0, "mz_power": 0.5, "log_p_floor": -9.0}
+    asked = ["data=demo", "data.seed=1", f"data.cache_dir={cache}", "data.n_candidates=5",
+             f"checkpoints_root={root}", "at_most=8", "format=json", "device=cpu"]  # fmt: skip
+
+    def evaluate(*words: str) -> int:
+        return evaluate_program([*asked, *words])
+
+    assert evaluate("versions=[v0.1,v0.2]") == 0
+    report = json.loads(capsys.readouterr().out)
+    figures = {row["name"]: row for row in report["figures"]["rank, all candidates"]}
+    assert figures["hit@1"]["n_structures"] > 8  # of both parts
+    assert report["figures"]["rank, edits of the true structure that keep its formula"]
+    assert evaluate("versions=[v0.3]", "baseline=[v0.1]") == 0
+    compared = json.loads(capsys.readouterr().out)["against_baseline"]
+    assert {"same formula, hit@1", "edits, MRR", "cosine", "accuracy"} <= compared.keys()
+    assert compared["cosine"]["before"] == pytest.approx(compared["cosine"]["after"], abs=1e-4)
+    assert evaluate("versions=[v0.2]", "baseline=[v0.1]") == 2
+    assert "hold out parts [1] and baseline= [0]" in capsys.readouterr().err
+    assert evaluate("versions=[v0.1]", "data.seed=2") == 2
+    assert "learned from other spectra or folds" in capsys.readouterr().err
+
+
+def evaluate_program(words: list[str]) -> int:
+    argv = sys.argv
+    sys.argv = ["evaluate.py", *words]
+    try:
+        return evaluate_main()
+    finally:
+        sys.argv = argv

@@ -14,7 +14,14 @@ from team5.chemistry.tokenizer import (
     GraphBatch,
     MoleculeBatch,
 )
-from team5.models.layers import Linear, MessagePassing, ResidualBlock, gather_rows, matmul
+from team5.models.layers import (
+    Linear,
+    MessagePassing,
+    ResidualBlock,
+    gather_rows,
+    matmul,
+    padded_length,
+)
 
 KEPT_SUM_SCALE = 8  # atoms; brings sums over a fragment's atoms near 1
 
@@ -172,6 +179,7 @@ class MoleculeEncoder(nn.Module):
         # A fragment's parent competes with it and tells how it was formed.
         if len(counts) == 1:  # few fragments are parents
             used, place = parents[0].unique(return_inverse=True)
+            used = nn.functional.pad(used, (0, padded_length(len(used)) - len(used)))
             fragments = fragments + self.parent(fragments[0, used]).index_select(0, place)
         else:
             fragments = fragments + gather_rows(self.parent(fragments), parents)

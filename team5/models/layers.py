@@ -8,6 +8,7 @@ from torch import Tensor, nn
 # torch gives float32 products to MKL, which leaves half of the vector unit of AMD processors
 # idle; oneDNN, which torch carries as well, does not. The values are the same.
 _HAS_ONEDNN = torch.backends.mkldnn.is_available()
+_ROWS = 64
 
 
 class Linear(nn.Linear):
@@ -35,6 +36,15 @@ class Linear(nn.Linear):
             x, other, self.weight, self.bias, "add"
         )
         return total
+
+
+def padded_length(n: int) -> int:
+    """Return how many rows to multiply in place of n, so that many products are of one shape.
+
+    oneDNN prepares each shape of a product anew, which takes it longer than a product of this
+    size. What a row gives does not depend on rows that only fill up.
+    """
+    return -(-n // _ROWS) * _ROWS
 
 
 def matmul(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

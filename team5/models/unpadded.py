@@ -22,7 +22,7 @@ from team5.data.collate import Pair, PreparedSpectrum
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
 from team5.models.encoders import KEPT_SUM_SCALE, MoleculeEncoder
 from team5.models.heads import MATCH_FEATURES, MatchFeature
-from team5.models.layers import matmul
+from team5.models.layers import matmul, padded_length
 from team5.models.model import UNEXPLAINED_LOG_PENALTY, Team5Model
 from team5.models.symmetry import fragment_kinds
 
@@ -37,7 +37,7 @@ class EncodedStructure:
     ----------
     tokens : MoleculeTokens
     kinds : (U, D)
-        Of fragments.
+        Of fragments; some at the end only fill up (`padded_length`).
     kind : array of shape (F,)
         Of each fragment.
     molecule : (D,)
@@ -156,8 +156,10 @@ def encode_structures(
             each.bond_ends,
             features[found.first],
             np.float32(1 / KEPT_SUM_SCALE),
+            padded_length(len(found.first)),
         )
-        parents = found.kind[each.fragments.parents[found.first]]
+        parents = np.zeros(len(counts), dtype=found.kind.dtype)
+        parents[: len(found.first)] = found.kind[each.fragments.parents[found.first]]
         kinds = encoder.read_counts(
             own,
             torch.from_numpy(counts).unsqueeze(0),
@@ -244,11 +246,11 @@ def _possible_logits(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _counts(masks, n_atoms, ends, features, share):  # type: ignore[no-untyped-def]
-    """Return what ``MoleculeEncoder.read_counts`` takes of one molecule."""
+def _counts(masks, n_atoms, ends, features, share, n_rows):  # type: ignore[no-untyped-def]
+    """Return what ``MoleculeEncoder.read_counts`` takes of one molecule, padded with rows of 0."""
     n_bonds, n_features = len(ends), features.shape[1]
     cuts = 2 * n_atoms
-    out = np.zeros((len(masks), cuts + 2 * n_bonds + n_features), dtype=np.float32)
+    out = np.zeros((n_rows, cuts + 2 * n_bonds + n_features), dtype=np.float32)
     for f in range(len(masks)):
         low, high = masks[f, 0], masks[f, 1]
         of_mean = np.float32(1) / np.float32(count_atoms(low, high))

@@ -1,15 +1,17 @@
-"""Readers of spectra against pyteomics, matchms, pymzml and pymzdata: what each reads, how fast.
+"""Readers of spectra against those of other programs: what each reads, how fast.
 
     python benchmarks/readers.py FOLDER [--repeats 3] [--no-compare]
 
-Every MGF, MSP and mzML file below the folder is read by each program that can. Differences in the
-number of MS2 spectra, in peaks, precursors and adducts are listed with what both read; the speed is
-of one process, the best of some repeats, in spectra per second of processor time.
+Every MGF, MSP and mzML file below the folder is read by each program that can: pyteomics, matchms,
+pymzml, pymzdata and pyopenms. Differences in the number of MS2 spectra, in peaks, precursors and
+adducts are listed with what both read; the speed is of one process, the best of some repeats, in
+spectra per second of processor time, and the memory what the process had at most until then.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -54,7 +56,7 @@ def main() -> int:
     for path in files:
         for name, reader in {"team5": ours, **READERS[path.suffix.casefold()]}.items():
             rows.append([path.name, name, *speed(reader, path, given.repeats)])
-    print_table(["file", "program", "spectra", "per second"], rows)
+    print_table(["file", "program", "spectra", "per second", "MB"], rows)
     print(f"\n{len(files)} files, {n_different} differences listed above.")
     return 0
 
@@ -112,6 +114,18 @@ def pymzdata_mzml(path: Path) -> Iterator[Read]:
                 yield Read(one.mz_array(), one.intensity_array(), mz, None)
 
 
+def pyopenms_mzml(path: Path) -> Iterator[Read]:
+    """Read by pyopenms, all of the file at once."""
+    import pyopenms
+
+    run = pyopenms.MSExperiment()
+    pyopenms.MzMLFile().load(str(path), run)
+    for one in run:
+        if one.getMSLevel() == 2:
+            ions = one.getPrecursors()
+            yield Read(*one.get_peaks(), ions[0].getMZ() if ions else None, None)
+
+
 def matchms_by(loader: str) -> Callable[[Path], Iterator[Read]]:
     """Return a reader by matchms."""
 
@@ -133,6 +147,7 @@ READERS: dict[str, dict[str, Callable[[Path], Iterator[Read]]]] = {
         "pyteomics": pyteomics_mzml,
         "pymzml": pymzml_mzml,
         "pymzdata": pymzdata_mzml,
+        "pyopenms": pyopenms_mzml,
         "matchms": matchms_by("load_from_mzml"),
     },
 }
@@ -194,19 +209,20 @@ def _same(text: str, adduct: str | None) -> bool:
         return adduct is None
 
 
-def speed(reader: Callable[[Path], Iterator[Read]], path: Path, repeats: int) -> tuple[str, str]:
-    """Return the number of spectra and how many a second of processor time reads."""
+def speed(reader: Callable[[Path], Iterator[Read]], path: Path, repeats: int) -> tuple[str, ...]:
+    """Return the number of spectra, how many a second of processor time reads, and memory."""
     best, n_spectra = 0.0, 0
     for _ in range(repeats):
         start = time.process_time()
         try:
             n_spectra = sum(1 for _ in reader(path))
         except ImportError:
-            return "", "not installed"
+            return "", "not installed", ""
         except Exception as error:  # noqa: BLE001  (another program's end is its answer)
-            return "", f"ends with {type(error).__name__}"
+            return "", f"ends with {type(error).__name__}", ""
         best = max(best, n_spectra / max(time.process_time() - start, 1e-9))
-    return f"{n_spectra:,}", f"{best:,.0f}"
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return f"{n_spectra:,}", f"{best:,.0f}", f"{highest:,}"
 
 
 if __name__ == "__main__":

@@ -56,7 +56,6 @@ _MEANING = {
 }
 # What libraries write where they have nothing to say.
 _NOTHING = {"", "n/a", "na", "nan", "none", "null", "unknown", "-", "?", "not available", "no_data"}
-_LONGEST_NOTHING = max(map(len, _NOTHING))
 # Text that means an ion, understood or not, told from other words.
 _LOOKS_LIKE_ADDUCT = re.compile(
     r"[\[(]*\s*\d*\s*(?:M|Cat)\s*(?:[+\-−–\])?]|(?:H|Na|NH4|K|Li)\d?[+\-\]])|\[.*\]\d*[+-]"
@@ -77,18 +76,18 @@ def text_or_none(value: object) -> str | None:
     if value is None:
         return None
     text = str(value).strip()
-    return None if _says_nothing(text) else text
+    return None if text.casefold() in _NOTHING else text
 
 
 def first_number(value: object) -> float | None:
     """Return the first positive number in "195.0877 1200" (m/z and intensity), if there is one."""
-    if isinstance(value, float):
-        return value if 0 < value < math.inf else None
-    text = text_or_none(value)
-    match = _NUMBER.search(text) if text else None
-    if match is None:
+    if value is None:
         return None
-    number = float(match[0])
+    try:
+        number = float(value if isinstance(value, float) else str(value).replace("_", " "))
+    except ValueError:  # none, or more than a number
+        match = _NUMBER.search(str(value))
+        number = float(match[0]) if match else 0.0
     return number if 0 < number < math.inf else None
 
 
@@ -112,9 +111,11 @@ def fields_of(pairs: Iterable[tuple[str, Any]]) -> Fields:
     fields: Fields = {}
     plan = _plan(tuple([key for key, _ in listed]))
     for meaning, index in plan.known:
+        if meaning in fields:
+            continue
         text = listed[index][1].strip()
         # A dash says nothing, except that the ions are negative.
-        if meaning not in fields and (not _says_nothing(text) or meaning == "ion_mode"):
+        if text.casefold() not in _NOTHING or meaning == "ion_mode":
             fields[meaning] = text
     for index in plan.comments:
         text = listed[index][1]
@@ -158,10 +159,6 @@ def _plan(keys: tuple[str, ...]) -> _Plan:
     return _Plan(known, *indexes.values())
 
 
-def _says_nothing(text: str) -> bool:
-    return len(text) <= _LONGEST_NOTHING and text.casefold() in _NOTHING
-
-
 def _text(value: Any) -> str:
     # pyteomics gives PEPMASS as (m/z, intensity) and CHARGE as a list.
     if isinstance(value, (tuple, list)):
@@ -177,8 +174,12 @@ def conditions_of(fields: Mapping[str, str], identifier: str = "") -> dict[str, 
         fields.get("charge", ""),
         fields.get("name", "") if "adduct" not in fields else "",
     )
+    written = fields.get("precursor_mz")
+    precursor_mz = first_number(written)
+    if written and precursor_mz is None and re.search("[1-9a-zA-Z]", written):
+        notes += (f"precursor {written[:60]!r} is not understood and left out",)
     return {
-        "precursor_mz": fields.get("precursor_mz"),
+        "precursor_mz": precursor_mz,
         "adduct": adduct,
         "ion_mode": ion_mode,
         "collision_energy": _energy(fields, identifier),

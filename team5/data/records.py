@@ -1,33 +1,22 @@
 """Record: a spectrum with what its library says about the molecule; and records left out."""
 
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from team5.chemistry.notation import to_smiles
 from team5.constants import MAX_PEAKS
-from team5.data.metadata import (
-    Fields,
-    conditions_of,
-    first_number,
-    identity_of,
-    ion_of,
-    ms_level,
-    text_or_none,
-)
+from team5.data.metadata import Fields, conditions_of, identity_of, ms_level
 from team5.data.spectrum import Spectrum
 from team5.errors import MoleculeError, SpectrumError
 
 _FOLDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-_ABOUT_THE_MOLECULE = (
-    "smiles", "inchi", "inchikey", "formula", "license", "contributor", "fold",
-)  # fmt: skip
+_INCHIKEY = re.compile(r"(?:InChIKey=)?([A-Z]{14})(?![A-Z])")
 # Why a record is left out, by code; equal faults are counted together.
 REASONS = {
     "no_peaks": "no peaks",
@@ -115,13 +104,19 @@ def record_of(
     name: str,
     place: str,
     minutes: bool = False,
+    notes: tuple[str, ...] = (),
 ) -> Record | None:
-    """Return the record of fields by `team5.data.metadata`, or count why there is none.
+    """Return the record that a file's fields and peaks make, or count why there is none.
+
+    Only peaks that are none, another level than MS2 and a fold nobody knows cost a record. A
+    precursor m/z of 0, which some libraries write for "not known", counts as missing; an adduct
+    that is not understood leaves its sign and a note.
 
     Parameters
     ----------
     skipped : Counter
     fields : dict of str to str
+        By meaning, as `team5.data.metadata.fields_of` returns them.
     mzs, intensities : array of shape (P,)
     name : str
         Identifier of a record that says none itself.
@@ -129,86 +124,34 @@ def record_of(
         Where in the file it stands.
     minutes : bool, default False
         Whether retention times without a unit are minutes.
+    notes : tuple of str
+        What was odd about it.
     """
+    get = fields.get
     level = ms_level(fields["ms_level"]) if "ms_level" in fields else None
-    if level is None and fields.get("correlated", "").upper() == "CORRELATED MS":
+    if level is None and get("correlated", "").upper() == "CORRELATED MS":
         level = "1"
     if level not in (None, "2"):
-        leave_out(skipped, "not_ms2", place, fields.get("ms_level", "1"))
+        leave_out(skipped, "not_ms2", place, get("ms_level", "1"))
         return None
-    identifier = fields.get("identifier") or fields.get("title") or name
-    molecule: dict[str, Any] = {about: fields.get(about) for about in _ABOUT_THE_MOLECULE}
-    return make_record(
-        skipped,
-        mzs,
-        intensities,
-        identifier=identifier,
-        place=place,
-        **conditions_of(fields, identifier),
-        **identity_of(fields, minutes),
-        **molecule,
-    )
-
-
-def make_record(
-    skipped: Counter[str],
-    mzs: ArrayLike,
-    intensities: ArrayLike,
-    *,
-    identifier: str = "",
-    precursor_mz: object = None,
-    adduct: object = None,
-    collision_energy: object = None,
-    instrument_type: object = None,
-    ion_mode: object = None,
-    smiles: object = None,
-    inchi: object = None,
-    inchikey: object = None,
-    formula: object = None,
-    license: object = None,  # noqa: A002  (the name of the column)
-    contributor: object = None,
-    fold: object = None,
-    feature_id: str | None = None,
-    scan: str | None = None,
-    retention_time: float | None = None,
-    group: str | None = None,
-    notes: tuple[str, ...] = (),
-    place: str = "",
-) -> Record | None:
-    """Return a record made from what a file says, or count why there is none.
-
-    Only peaks that are none, and a fold nobody knows, cost a record. Texts that say nothing
-    ("N/A", "unknown") count as missing, and so does a precursor m/z of 0, which some libraries
-    write for "not known"; an adduct that is not understood leaves its sign and a note.
-    """
-    place = place or identifier
-    known_fold = text_or_none(fold)
-    if known_fold is not None and known_fold.casefold() not in _FOLDS:
+    fold = get("fold")
+    if fold is not None and fold.casefold() not in _FOLDS:
         leave_out(skipped, "unknown_fold", place)
         return None
-    ion, mode, more = ion_of(text_or_none(adduct) or "", "" if ion_mode is None else str(ion_mode))
-    notes = (*notes, *more)
-    mz = first_number(precursor_mz)
-    if mz is None and re.search("[1-9a-z]", text_or_none(precursor_mz) or "", re.IGNORECASE):
-        notes = (*notes, f"precursor {str(precursor_mz)[:60]!r} is not understood and left out")
+    identifier = get("identifier") or get("title") or name
+    conditions = conditions_of(fields, identifier)
+    notes += conditions.pop("notes")
     try:
         if len(mzs) > MAX_PEAKS and len(mzs) == len(intensities):  # type: ignore[arg-type]
-            notes = (*notes, f"the highest {MAX_PEAKS} of {len(mzs)} peaks are kept")  # type: ignore[arg-type]
+            notes += (f"the highest {MAX_PEAKS} of {len(mzs)} peaks are kept",)  # type: ignore[arg-type]
             mzs, intensities = _highest(mzs, intensities)
         spectrum = Spectrum(
             mzs,  # type: ignore[arg-type]  # any array-like is checked and converted
             intensities,  # type: ignore[arg-type]
-            precursor_mz=mz,
-            adduct=ion,
-            collision_energy=_plain(collision_energy),  # type: ignore[arg-type]
-            instrument_type=text_or_none(instrument_type),
-            ion_mode=mode,
             identifier=identifier,
-            feature_id=feature_id,
-            scan=scan,
-            retention_time=retention_time,
-            group=group,
             notes=notes,
+            **conditions,
+            **identity_of(fields, minutes),
         )
     except SpectrumError as error:
         leave_out(skipped, error.code if error.code in REASONS else "peaks_not_understood", place)
@@ -216,15 +159,15 @@ def make_record(
     except (TypeError, ValueError):
         leave_out(skipped, "peaks_not_understood", place)
         return None
-    structure = text_or_none(smiles) or text_or_none(inchi)
+    smiles = get("smiles") or get("inchi")
     return Record(
         spectrum,
-        smiles=_smiles_of(structure) if structure and structure.startswith("InChI=") else structure,
-        inchikey14=_first_block(inchikey),
-        formula=text_or_none(formula),
-        license=text_or_none(license),
-        contributor=text_or_none(contributor),
-        fold=_FOLDS[known_fold.casefold()] if known_fold else None,
+        smiles=_smiles_of(smiles) if smiles and smiles.startswith("InChI=") else smiles,
+        inchikey14=_first_block(fields["inchikey"]) if "inchikey" in fields else None,
+        formula=get("formula"),
+        license=get("license"),
+        contributor=get("contributor"),
+        fold=_FOLDS[fold.casefold()] if fold else None,
     )
 
 
@@ -233,14 +176,6 @@ def _highest(mzs: ArrayLike, intensities: ArrayLike) -> tuple[ArrayLike, ArrayLi
     # NaN sorts last and so stays, to be refused.
     highest = np.sort(np.argsort(height, kind="stable")[-MAX_PEAKS:])
     return mz[highest], height[highest]
-
-
-def _plain(energy: object) -> str | float | None:
-    """Return an energy as number or text; what is neither, or infinite, says nothing."""
-    if isinstance(energy, (int, float, np.number)) and not isinstance(energy, bool):
-        number = float(energy)
-        return number if math.isfinite(number) else None
-    return energy if isinstance(energy, str) else None
 
 
 @lru_cache(maxsize=65_536)
@@ -252,6 +187,6 @@ def _smiles_of(inchi: str) -> str:
         return inchi
 
 
-def _first_block(inchikey: object) -> str | None:
-    match = re.match(r"(?:InChIKey=)?([A-Z]{14})(?![A-Z])", str(inchikey or "").strip())
+def _first_block(inchikey: str) -> str | None:
+    match = _INCHIKEY.match(inchikey)
     return match[1] if match else None

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from team5.data.metadata import ms_level, retention_time, text_or_none
+from team5.data.metadata import fields_of, ms_level, text_or_none
 from team5.data.readers.packed import open_unpacked
-from team5.data.records import Record, leave_out, make_record
+from team5.data.records import Record, leave_out, record_of
 from team5.errors import DataError
 
 # A record without a licence may not be used; a text that no filter allows keeps it out.
@@ -116,25 +116,31 @@ def _parse_record(block: str, skipped: Counter[str]) -> Record | None:
     except ValueError:
         leave_out(skipped, "peaks_not_understood", accession)
         return None
-    return make_record(
+    known = {
+        "identifier": accession,
+        "precursor_mz": _last_ion(fields.get("MS$FOCUSED_ION: PRECURSOR_M/Z")),
+        # Some records have ION_TYPE, most PRECURSOR_TYPE; both mean the adduct.
+        "adduct": text_or_none(fields.get("MS$FOCUSED_ION: PRECURSOR_TYPE"))
+        or fields.get("MS$FOCUSED_ION: ION_TYPE"),
+        "collision_energy": fields.get("AC$MASS_SPECTROMETRY: COLLISION_ENERGY"),
+        "instrument_type": fields.get("AC$INSTRUMENT_TYPE"),
+        "ion_mode": fields.get("AC$MASS_SPECTROMETRY: ION_MODE"),
+        "smiles": fields.get("CH$SMILES"),
+        "inchi": fields.get("CH$IUPAC"),
+        "inchikey": fields.get("INCHIKEY"),
+        "formula": fields.get("CH$FORMULA"),
+        "license": fields.get("LICENSE") or NO_LICENSE,
+        "contributor": contributor_of(accession),
+        "retention_time": fields.get("AC$CHROMATOGRAPHY: RETENTION_TIME"),
+    }
+    return record_of(
         skipped,
+        fields_of(known.items()),
         mzs,
         intensities,
-        identifier=accession,
-        precursor_mz=_last_ion(fields.get("MS$FOCUSED_ION: PRECURSOR_M/Z")),
-        # Some records have ION_TYPE, most PRECURSOR_TYPE; both mean the adduct.
-        adduct=text_or_none(fields.get("MS$FOCUSED_ION: PRECURSOR_TYPE"))
-        or fields.get("MS$FOCUSED_ION: ION_TYPE"),
-        collision_energy=fields.get("AC$MASS_SPECTROMETRY: COLLISION_ENERGY"),
-        instrument_type=fields.get("AC$INSTRUMENT_TYPE"),
-        ion_mode=fields.get("AC$MASS_SPECTROMETRY: ION_MODE"),
-        smiles=fields.get("CH$SMILES"),
-        inchi=fields.get("CH$IUPAC"),
-        inchikey=fields.get("INCHIKEY"),
-        formula=fields.get("CH$FORMULA"),
-        license=fields.get("LICENSE") or NO_LICENSE,
-        contributor=contributor_of(accession),
-        retention_time=retention_time(fields.get("AC$CHROMATOGRAPHY: RETENTION_TIME", ""), 60.0),
+        name=accession,
+        place=accession,
+        minutes=True,
     )
 
 

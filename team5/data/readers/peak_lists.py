@@ -1,14 +1,19 @@
 """MGF, MSP and SIRIUS ``.ms``: fields and lists of peaks in plain text.
 
 All three are lines of two kinds. A peak begins with numbers, and what stands behind them is an
-annotation; all else is a field. Records are cut out of the text and parsed whole.
+annotation; all else is a field. Records are cut out of the text and parsed whole. Throughout, a
+text begins with the line feed before its first line, which a search finds fastest.
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import chain, pairwise
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from team5.data.metadata import fields_of
 from team5.data.readers.massbank import contributor_of
@@ -20,16 +25,18 @@ from team5.errors import DataError
 Progress = Callable[[float], None] | None
 Reader = Callable[[Path, Counter[str], Progress], Iterator[Record]]
 Pairs = list[tuple[str, str]]
+_Numbers = list[float] | NDArray[np.float64]
 
 _READ_AT_ONCE = 1 << 20  # characters
-_MGF_EDGE = re.compile(r"^[ \t]*(?i:(BEGIN|END)[ \t]+IONS)[ \t]*$", re.MULTILINE)
-_MGF_FIELD = re.compile(r"^[ \t]*([^\s\d=#;!/][^=\n]*)=(.*)$", re.MULTILINE)
-_MSP_FIELD = re.compile(r"^[ \t]*([^\s\d:(.#][^:\n]*):(.*)$", re.MULTILINE)
-_MS_FIELD = re.compile(r"^[ \t]*([>#]+[ \t]*\S+)[ \t]*(.*)$", re.MULTILINE)
-_PEAK_LINE = re.compile(r"^[ \t]*[(+-]?\.?\d", re.MULTILINE)
-_N_PEAKS = re.compile(r"^[ \t]*num[ _]?peaks?[ \t]*:", re.MULTILINE | re.IGNORECASE)
-_NAME = re.compile(r"^[ \t]*name[ \t]*:", re.MULTILINE | re.IGNORECASE)
-_PAIRS = re.compile(r"(?:[ \t]*+[^\s,;:]++[ \t]++[^\s,;:]++[ \t]*+\n)++")
+_MGF_EDGE = re.compile(r"\n[ \t]*(?=[BbEe])(?i:(BEGIN|END)[ \t]+IONS)[ \t]*$", re.MULTILINE)
+_MGF_FIELD = re.compile(r"\n[ \t]*([^\s\d=#;!/][^=\n]*)=(.*)")
+_MSP_FIELD = re.compile(r"\n[ \t]*([^\s\d:(.#][^:\n]*):(.*)")
+_MS_FIELD = re.compile(r"\n[ \t]*([>#]+[ \t]*\S+)[ \t]*(.*)")
+_PEAK_LINE = re.compile(r"\n[ \t]*[(+-]?\.?\d")
+_N_PEAKS = re.compile(r"\n[ \t]*(?i:num[ _]?peaks?)[ \t]*:")
+_NAME_AFTER_BLANK = re.compile(r"\n[ \t]*(?=\n[ \t]*(?i:name)[ \t]*:)")
+_NAME = re.compile(r"\n[ \t]*(?i:name)[ \t]*:")
+_PAIRS = re.compile(r"(?:\n[ \t]*+[0-9.eE+-]++[ \t]++[0-9.eE+-]++[ \t]*+)++\n*")
 _NUMBER = r"[+-]?(?:\d[\d.,]*|\.\d+)(?:[eE][+-]?\d+)?|nan|[+-]?inf"
 _QUOTED = r"""[ \t]*(?:"[^"]*"|'[^']*')?[ \t]*"""
 _PAIR = re.compile(
@@ -45,9 +52,10 @@ _MS_PEAKS = re.compile(r"(?i)(ms1\w*|ms2\w*|collision\w*|ms)$")
 
 def reader_by_content(head: str) -> Reader | None:
     """Return the reader for a text that begins like this, or None if it is no peak list."""
+    head = f"\n{head}"
     if _MGF_EDGE.search(head):
         return iter_mgf
-    if re.search(r"^>(compound|parentmass|ms2|ms2peaks)\b", head, re.MULTILINE):
+    if re.search(r"\n>(compound|parentmass|ms2|ms2peaks)\b", head):
         return iter_ms
     if _N_PEAKS.search(head) or (_NAME.search(head) and _MSP_FIELD.search(head)):
         return iter_msp
@@ -153,14 +161,12 @@ class _Builder:
         self.last = group, count
         return group if count == 1 else f"{group}-{count}"
 
-    def _peaks(self, text: str) -> tuple[tuple[list[float], list[float], list[float]], Pairs]:
+    def _peaks(self, text: str) -> tuple[tuple[_Numbers, _Numbers, _Numbers], Pairs]:
         """Return m/z, intensities, all numbers in pairs, and fields that stand among the peaks."""
-        if _PAIRS.fullmatch(text) and "_" not in text:
-            try:
-                values = list(map(float, text.split()))
-                return (values[::2], values[1::2], values), []
-            except ValueError:
-                pass  # annotated, or no numbers: line by line
+        if _PAIRS.fullmatch(text):
+            with suppress(ValueError):  # 1-2 or e5: line by line
+                every_number = np.array(text.split(), dtype=np.float64)
+                return (every_number[::2], every_number[1::2], every_number), []
         first: list[float] = []
         every: list[float] = []
         fields: Pairs = []
@@ -168,11 +174,11 @@ class _Builder:
             stripped = line.strip()
             if not stripped or stripped.startswith(_COMMENTS):
                 continue
-            if _PEAK_LINE.match(stripped):
+            if _PEAK_LINE.match(f"\n{stripped}"):
                 values, is_listed = self._pairs_of(stripped)
                 first += values if is_listed else values[:2]
                 every += values
-            elif match := self.field.match(stripped):
+            elif match := self.field.match(f"\n{stripped}"):
                 fields.append((match[1], match[2]))
             else:
                 raise ValueError(stripped)
@@ -207,9 +213,9 @@ def _cut(block: str) -> tuple[str, str]:
 
 
 def _chunks(file: Unpacked, on_progress: Progress) -> Iterator[str]:
-    """Yield the text of a file in pieces of whole lines, all ended by a line feed."""
+    """Yield the text of a file in pieces of whole lines, a line feed before each line."""
     text = file.text()
-    rest = ""
+    rest = "\n"
     while chunk := text.read(_READ_AT_ONCE):
         if "\r" in chunk:
             if chunk[-1] == "\r":
@@ -217,11 +223,11 @@ def _chunks(file: Unpacked, on_progress: Progress) -> Iterator[str]:
             chunk = chunk.replace("\r\n", "\n").replace("\r", "\n")
         if on_progress:
             on_progress(file.share_read())
-        cut = chunk.rfind("\n") + 1
-        yield rest + chunk[:cut]
+        chunk = rest + chunk
+        cut = chunk.rfind("\n")
+        yield chunk[:cut]
         rest = chunk[cut:]
-    if rest:
-        yield rest + "\n"
+    yield rest
 
 
 def _mgf_blocks(
@@ -229,7 +235,7 @@ def _mgf_blocks(
 ) -> Iterator[tuple[int, str]]:
     """Yield each record's text and first line; parameters of the whole file go to `defaults`."""
     buffer = ""
-    line = 1
+    line = 0
     inside = False
     for chunk in _chunks(file, on_progress):
         buffer += chunk
@@ -244,7 +250,7 @@ def _mgf_blocks(
             else:
                 defaults += [pair for pair in _MGF_FIELD.findall(block) if pair[1].strip()]
             inside = begins
-            line += block.count("\n")
+            line += block.count("\n") + 1
             done = edge.end()
         buffer = buffer[done:]
     if inside:
@@ -275,7 +281,7 @@ def _msp_blocks(file: Unpacked, on_progress: Progress) -> Iterator[tuple[int, st
                 yield line, header, ""
                 line += header.count("\n")
             if peaks_at < end or headers[-1].strip():
-                yield line, headers[-1], buffer[peaks_at:end].rstrip() + "\n"
+                yield line, headers[-1], buffer[peaks_at:end]
             line += headers[-1].count("\n") + buffer.count("\n", peaks_at, end)
             done = end
         buffer = buffer[done:]
@@ -284,11 +290,14 @@ def _msp_blocks(file: Unpacked, on_progress: Progress) -> Iterator[tuple[int, st
 def _msp_headers(text: str) -> list[str]:
     """Cut the fields of records without peaks from those of the record that follows them."""
     marks = [match.end() for match in _N_PEAKS.finditer(text)]
-    cuts = [text.find("\n", mark) + 1 or len(text) for mark in marks]
+    ends = [text.find("\n", mark) for mark in marks]
+    cuts = [end for end in ends if end > 0 and text[end:].strip()]
     if "\n\n" in text.strip("\n") and len(_NAME.findall(text)) > len(marks):
         # Without "Num Peaks" a blank line and another name tell records apart.
-        cuts += [match.end() for match in re.finditer(r"\n\s*\n(?=[ \t]*(?i:name)[ \t]*:)", text)]
-    bounds = sorted({0, *(cut for cut in cuts if text[cut:].strip()), len(text)})
+        cuts += [
+            match.end() - 1 for match in re.finditer(r"\n\s*\n(?=[ \t]*(?i:name)[ \t]*:)", text)
+        ]
+    bounds = sorted({0, *(cut for cut in cuts if text[:cut].strip()), len(text)})
     return [text[a:b] for a, b in pairwise(bounds)] or [""]
 
 
@@ -314,9 +323,9 @@ def _samples(path: Path) -> Iterator[tuple[str, str]]:
     line = 0
     with open_unpacked(path) as file:
         for chunk in _chunks(file, None):
-            for text in chunk.split("\n")[:-1]:
+            for text in chunk.split("\n")[1:]:
                 line += 1
-                if _PEAK_LINE.match(text):
+                if _PEAK_LINE.match(f"\n{text}"):
                     if text.lstrip().startswith("("):
                         continue
                     tokens = re.split(r"[\s;:]+", text.strip())[:2]

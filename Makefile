@@ -65,11 +65,13 @@ format: setup ## let ruff mend and format the code
 # those of .ci/torch-cpu.sha256.
 UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 LOCKS := requirements.lock requirements-serve.lock
+DEV_EXTRAS := matchms ray remote serve slurm sweep viz
 
-lock: ## resolve requirements.lock anew, keeping its versions where they still fit (needs uv)
+lock: ## resolve requirements.lock and pylock.toml anew, keeping versions that still fit (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	$(UV_COMPILE) --extra dev pyproject.toml -o requirements.lock
+	$(UV_COMPILE) $(addprefix --extra ,$(DEV_EXTRAS)) --group dev pyproject.toml -o requirements.lock
 	$(UV_COMPILE) --extra serve --constraint requirements.lock pyproject.toml -o requirements-serve.lock
+	$(UV_COMPILE) --format pylock.toml --extra serve --extra viz --constraint requirements.lock pyproject.toml -o pylock.toml
 	@for lock in $(LOCKS); do \
 	    { echo "# Exact versions and hashes, for every platform, made by 'make lock'; -serve is what a server needs."; \
 	      awk '/^[a-z]/ {left_out = /^(cuda-|nvidia-|triton)/} /^#/ || left_out {next} {print} \

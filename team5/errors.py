@@ -6,6 +6,7 @@ is the builtin exception that fits, so that callers who do not know team5 can ca
 
 from __future__ import annotations
 
+import re
 from typing import Self
 
 
@@ -153,6 +154,24 @@ class MissingExtraError(Team5Error, ImportError):
 
     exit_code = 2
     code = "extra_missing"
+
+    @classmethod
+    def of(cls, what: str, extra: str) -> Self:
+        """Return the error for what needs an extra, with the line that installs its packages.
+
+        They are named one by one: the index need not have a team5, or may have another one.
+        """
+        from importlib import metadata
+
+        try:
+            needed = [line.partition(";") for line in metadata.requires("team5") or ()]
+        except metadata.PackageNotFoundError:  # run from a clone that was not installed
+            needed = []
+        of_extra = re.compile(f"""extra == ["']{extra}["']""")
+        packages = [name.strip() for name, _, when in needed if of_extra.search(when)]
+        quoted = " ".join(f'"{name}"' for name in packages)
+        line = f"pip install {quoted}" if packages else f'pip install -e ".[{extra}]" in the clone'
+        return cls(f"{what} needs the extra {extra}: {line}")
 
 
 class BusyError(Team5Error):

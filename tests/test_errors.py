@@ -46,6 +46,22 @@ def test_an_error_is_still_the_builtin_one_that_fits():
         assert str(error) == "x"
 
 
+def test_a_missing_extra_is_installed_without_the_name_of_team5(monkeypatch):
+    from importlib import metadata
+
+    needed = ["torch>=2", 'a>=1; extra == "hub"', "b; extra == 'hub'", 'c; extra == "hub-two"']
+    monkeypatch.setattr(metadata, "requires", lambda name: needed)
+    said = 'sharing needs the extra hub: pip install "a>=1" "b"'
+    assert str(MissingExtraError.of("sharing", "hub")) == said
+
+    def not_installed(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "requires", not_installed)
+    said = 'sharing needs the extra hub: pip install -e ".[hub]" in the clone'
+    assert str(MissingExtraError.of("sharing", "hub")) == said
+
+
 def test_an_error_is_json():
     assert MoleculeError("what is wrong").to_dict() == {
         "type": "MoleculeError",

@@ -290,7 +290,7 @@ def _explain_override(
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         if (group, option) in _PLUGINS:
             choice, extra = _PLUGINS[group, option]
-            return MissingExtraError(f'{choice} needs an extra: pip install "team5[{extra}]"')
+            return MissingExtraError.of(choice, extra)
         return ConfigError(_unknown_option(group, option, error.options))
     return _explain(error)
 

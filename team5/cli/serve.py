@@ -32,9 +32,7 @@ def main(cfg: DictConfig) -> int:
     try:
         from team5.serving.server import serve
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f'serving needs {error.name}, of an extra: pip install "team5[serve]"'
-        ) from error
+        raise MissingExtraError.of("serving", "serve") from error
     from team5.serving.settings import Settings
 
     return serve(Settings.from_config(settings))

@@ -10,7 +10,7 @@ Learn from MassBank from scratch (downloads the release once, or takes data.arch
     python train.py experiment=massbank
     python train.py experiment=massbank trainer=ddp trainer.devices=2
 
-On a cluster, and looking for better settings (pip install "team5[slurm,sweep]"):
+On a cluster, and looking for better settings (the extras slurm and sweep):
 
     python train.py experiment=massbank trainer=ddp launcher=slurm hydra.launcher.partition=NAME
     python train.py experiment=massbank sweeper=optuna hydra.sweeper.n_trials=20

@@ -135,9 +135,7 @@ class Spectrum:
         try:
             import matchms  # from the extra
         except ImportError as error:
-            raise MissingExtraError(
-                'matchms is not installed. Install it with pip install "team5[matchms]".'
-            ) from error
+            raise MissingExtraError.of("to_matchms", "matchms") from error
         metadata: dict[str, Any] = {
             "spectrum_id": self.identifier or None,
             "precursor_mz": self.precursor_mz,

@@ -45,7 +45,7 @@ def load_mces_distance(threshold: float = MCES_THRESHOLD) -> Distance:
         import pulp
         from myopic_mces import MCES
     except ImportError as error:
-        raise MissingExtraError('MCES@1 needs an extra: pip install "team5[mces]"') from error
+        raise MissingExtraError.of("MCES@1", "mces") from error
     available = pulp.listSolvers(onlyAvailable=True)
     solvers = [name for name in _SOLVERS if name in available] or available
     if not solvers:

@@ -84,7 +84,7 @@ def checkpoints_to_write(version: str | None = None, *, update: bool = False) ->
     """Return the folder of versions that a training or a tracker update writes to by default.
 
     What ``TEAM5_CHECKPOINTS`` names, else ``./checkpoints`` or the clone's ``checkpoints/``, the
-    first with versions that can be written to; otherwise ``./checkpoints``, which need not be there.
+    first with versions that can be written to; otherwise ``./checkpoints``, there or not.
 
     Parameters
     ----------

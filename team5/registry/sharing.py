@@ -147,5 +147,5 @@ def _hub() -> Hub:
     try:
         from huggingface_hub import HfApi
     except ImportError as error:
-        raise MissingExtraError('push and pull need an extra: pip install "team5[hub]"') from error
+        raise MissingExtraError.of("sharing versions", "hub") from error
     return HfApi()

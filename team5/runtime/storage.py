@@ -146,9 +146,9 @@ def as_path(place: str | Path) -> Path:
         # It has the methods of a Path that are needed here, though it is none.
         return cast(Path, UPath(str(place)))
     except ImportError as error:
-        raise MissingExtraError(
-            f"{place}: object storage needs an extra and the package of its protocol, such as "
-            f's3fs: pip install "team5[remote]" s3fs ({error}).'
+        missing = MissingExtraError.of(f"{place}: object storage", "remote")
+        raise missing.reworded(
+            f"{missing}, and the package of its protocol, such as s3fs ({error})."
         ) from error
 
 

@@ -66,9 +66,7 @@ def search_on_ray(
     try:
         import ray
     except ImportError as error:
-        raise MissingExtraError(
-            f'engine=ray needs an extra: pip install "team5[ray]" ({error}).'
-        ) from error
+        raise MissingExtraError.of("engine=ray", "ray") from error
     ours = not ray.is_initialized()
     if ours:
         _connect(ray, address, n_workers)

@@ -19,7 +19,7 @@ ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 @pytest.fixture(scope="module")
 def team5(tmp_path_factory):
     """Return a function that runs the installed command in a folder."""
-    pytest.importorskip("setuptools", reason="needs the extra dev")
+    pytest.importorskip("setuptools", reason="needs the group dev")
     place = tmp_path_factory.mktemp("installed")
     source = place / "source"
     subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(source)], check=True)

@@ -13,7 +13,7 @@ from team5.search.spectra import SpectraFile, iter_chunks
 from team5.search.structures import LibraryStructures
 from tests.search.spectra_files import write_mgf
 
-ray = pytest.importorskip("ray", reason='needs the extra: pip install "team5[ray]"')
+ray = pytest.importorskip("ray", reason="needs the extra ray")
 pytestmark = pytest.mark.slow
 
 

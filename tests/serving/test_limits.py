@@ -282,4 +282,4 @@ def test_python_says_which_extra_is_missing(tmp_path):
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert 'pip install "team5[serve]"' in done.stderr
+    assert "serving needs the extra serve: pip install" in done.stderr

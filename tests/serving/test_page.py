@@ -22,9 +22,9 @@ from team5.chemistry.molecule import parse_smiles
 from team5.data.readers import read_spectra
 
 playwright = pytest.importorskip(
-    "playwright.sync_api", reason='the page is tested in a browser: pip install "team5[dev]"'
+    "playwright.sync_api", reason="the page is tested in a browser: make setup"
 )
-pytest.importorskip("fastapi", reason='the server needs its extra: pip install "team5[serve]"')
+pytest.importorskip("fastapi", reason="the server needs its extra: make setup")
 CHROMIUM = shutil.which("chromium", path=f"/usr/bin{os.pathsep}{os.environ.get('PATH', '')}")
 pytestmark = [
     pytest.mark.slow,

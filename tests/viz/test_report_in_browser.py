@@ -15,7 +15,7 @@ import pytest
 from tests.inference.queries import write_queries
 
 playwright = pytest.importorskip(
-    "playwright.sync_api", reason='reports are tested in a browser: pip install "team5[dev]"'
+    "playwright.sync_api", reason="reports are tested in a browser: make setup"
 )
 CHROMIUM = shutil.which("chromium", path=f"/usr/bin{os.pathsep}{os.environ.get('PATH', '')}")
 pytestmark = [

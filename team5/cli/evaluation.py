@@ -18,13 +18,16 @@ from team5.cli.cross_folds import evaluate_cross_folds
 from team5.cli.massspecgym import evaluate_massspecgym, is_on_massspecgym
 from team5.data.decoys import CandidatePool
 from team5.data.structures import TrainingStructures, read_training_structures
-from team5.errors import ConfigError
+from team5.errors import ConfigError, DataError
+from team5.evaluation.confidence import fit_confidence
+from team5.evaluation.confidence_report import confidence_metrics, lists_to_fit
 from team5.evaluation.metrics import breakdowns, compute_metrics, reliability_diagram
 from team5.evaluation.records import ALL, COSINE, MATCH, SAME_FORMULA, SIMULATE, Metric, ScoredQuery
 from team5.evaluation.report import Report
-from team5.evaluation.selective_report import selective_metrics
+from team5.evaluation.selective import to_calibration
+from team5.evaluation.selective_report import ranking_answers, selective_metrics
 from team5.inference.inference import LoadedModel, load_model
-from team5.registry.card import rewrite_card
+from team5.registry.card import rewrite_card, rewrite_config
 from team5.registry.tracker import Tracker
 from team5.runtime.progress import progress
 from team5.runtime.tables import print_text
@@ -79,9 +82,17 @@ def _evaluate_queries(
     model = load()
     scored = list(_with_progress(model, queries, cfg.seed, controls))
     metrics = compute_metrics(scored, threshold=model.threshold, seed=cfg.seed)
+    if cfg.confidence:
+        _fit_confidence(cfg, model, scored)
+    if model.confidence:
+        metrics |= confidence_metrics(scored, model.confidence, seed=cfg.seed)
     if model.calibration:
         metrics |= selective_metrics(
-            scored, model.calibration, threshold=model.threshold, seed=cfg.seed
+            scored,
+            model.calibration,
+            threshold=model.threshold,
+            confidence=model.confidence,
+            seed=cfg.seed,
         )
     report = Report(
         model.version,
@@ -196,6 +207,21 @@ def _writer(cfg: DictConfig) -> Callable[[_Measured], None]:
         write_text_file(page, path, endings=_ENDINGS)
 
     return write
+
+
+def _fit_confidence(cfg: DictConfig, model: LoadedModel, scored: Sequence[ScoredQuery]) -> None:
+    """Fit on these queries how sure rankings are, and store it in the version."""
+    confidence = fit_confidence(lists_to_fit(scored), seed=cfg.seed)
+    if confidence is None:
+        raise DataError(f"{cfg.data.queries}: no query has two candidates. Give another file.")
+    changes: dict[str, Any] = {"confidence": confidence.to_config()}
+    if model.calibration:
+        changes["calibration"] = {
+            **model.calibration,
+            "rank": to_calibration(ranking_answers(scored, confidence)),
+        }
+    rewrite_config(cfg.checkpoints_root, model.version, changes)
+    model.confidence, model.calibration = confidence, changes.get("calibration")
 
 
 def _record(

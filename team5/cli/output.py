@@ -7,16 +7,25 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from team5.cli.terminal import Terminal
-from team5.inference.results import Answer, Match, Ranking, Simulation
+from team5.inference.results import (
+    Answer,
+    Match,
+    Ranking,
+    Simulation,
+    confidence_text,
+    sure_text,
+)
 from team5.runtime.tables import to_columns
+from team5.search.text import RANKING_WORDS
 
 # m/z and intensities.
 Peaks = tuple[Sequence[float], Sequence[float]]
 # Parquet rows held in memory before they are written as one row group.
 _ROWS_PER_GROUP = 50_000
 _RANKING_HEADER: tuple[str, ...] = (
-    "rank", "score", "probability", "match", "explained", "formula", "name", "SMILES",
+    "rank", "confidence", "score", "explained", "formula", "name", "SMILES",
 )  # fmt: skip
+_SHARE_WORDS = "predicted share: how much of the spectrum predicted for the structure this ion is"
 
 
 def print_answers(
@@ -119,7 +128,7 @@ def _are_ranked(answers: Sequence[Answer]) -> bool:
 
 
 def _format_match(match: Match, top: int, width: int | None, sketch: Sequence[str]) -> str:
-    verdict = "held back" if match.abstained else "match" if match.label else "no match"
+    verdict = "withheld" if match.abstained else "match" if match.label else "no match"
     judgement = (
         f"{verdict}: probability {match.probability:.3f} (threshold {match.threshold:.3f}), "
         f"{match.explained_intensity:.0%} of the intensity explained"
@@ -136,7 +145,7 @@ def _format_match(match: Match, top: int, width: int | None, sketch: Sequence[st
         lines.append("")
         highest = sorted(match.peaks, key=lambda peak: -peak.intensity)[:top]
         lines += to_columns(
-            ("m/z", "intensity", "ion", "error ppm", "probability"),
+            ("m/z", "intensity", "ion", "error ppm", "predicted share"),
             [
                 (
                     f"{peak.mz:.4f}",
@@ -151,6 +160,7 @@ def _format_match(match: Match, top: int, width: int | None, sketch: Sequence[st
             width=width,
         )
         lines += _left_out(len(match.peaks), top, "explained peaks")
+        lines += ["", f"  {_SHARE_WORDS}"]
     if match.impossible_mzs:
         lines.append("")
         mzs = ", ".join(f"{mz:.4f}" for mz in match.impossible_mzs[:top])
@@ -165,15 +175,15 @@ def _format_ranking(ranking: Ranking, top: int, width: int | None, sketch: Seque
     if not ranking.matches:
         return title
     best_first = ranking.best_first
+    title += f"; first place: {sure_text(best_first[0].confidence)}"
     names = dict(zip(map(id, ranking.matches), ranking.names, strict=False))
     shown = best_first[:top]
     header = _RANKING_HEADER
     rows: list[tuple[str, ...]] = [
         (
             "-" if match.rank is None else str(match.rank),
+            confidence_text(match.confidence),
             f"{match.score:.2f}",
-            f"{match.probability:.3f}",
-            "yes" if match.label else "no",
             f"{match.explained_intensity:.0%}",
             match.formula,
             names.get(id(match), ""),
@@ -186,8 +196,9 @@ def _format_ranking(ranking: Ranking, top: int, width: int | None, sketch: Seque
     lines = [title, f"  {_conditions_of_all(best_first)}", ""]
     if sketch:
         lines += [*sketch, ""]
-    lines += to_columns(header, rows, left={"match", "formula", "name", "SMILES"}, width=width)
+    lines += to_columns(header, rows, left={"formula", "name", "SMILES"}, width=width)
     lines += _left_out(count, top, "candidates")
+    lines += ["", *(f"  {words}" for words in RANKING_WORDS)]
     # What is said of all; what is said of one candidate stands in its own row of a file.
     notes = [note for note in shown[0].notes if all(note in match.notes for match in shown)]
     notes += _misfits(best_first)
@@ -244,7 +255,7 @@ def _conditions_of_all(matches: Sequence[Match]) -> str:
 def _closing(answer: Match | Simulation, notes: Sequence[str] | None = None) -> list[str]:
     said = answer.notes if notes is None else notes
     if isinstance(answer, Match) and answer.abstained:
-        said = [f"ABSTAINED: {answer.abstained}", *said]
+        said = [f"WITHHELD: {answer.abstained}", *said]
     model = f"{answer.version} ({answer.version_hash})" if answer.version_hash else answer.version
     return ["", *(f"  Note: {note}" for note in said), f"  Model: {model}"]
 

@@ -35,6 +35,7 @@ def predict(cfg: DictConfig) -> int:
         check_output_kind(output, is_simulation=is_simulation)
     from team5.cli.output import print_answers
     from team5.inference.inference import infer, load_model
+    from team5.inference.results import AnswerList
     from team5.runtime.problems import Problems
 
     model = load_model(
@@ -49,6 +50,8 @@ def predict(cfg: DictConfig) -> int:
     references = _references(settings, problems)
     # Without a structure, infer says what it misses.
     answers = infer(model, None, settings["smiles"] or [], **given, references=references)
+    if isinstance(answers, AnswerList):
+        answers = answers.ranked()
     if output is not None:
         count = write_answers(answers, output)
     else:

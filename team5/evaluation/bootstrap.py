@@ -1,6 +1,7 @@
 """Confidence intervals of means and shares, by resampling."""
 
 import math
+from collections.abc import Callable
 from statistics import NormalDist
 from typing import Any
 
@@ -74,6 +75,34 @@ def bootstrap_interval(
         means[start:stop] = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def resampled_interval(
+    measure: Callable[[NDArray[np.intp]], float],
+    groups: ArrayLike,
+    n: int = 500,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of any measure, drawing whole groups.
+
+    Parameters
+    ----------
+    measure : callable
+        Takes the indices of the rows that were drawn.
+    groups : array of shape (N,)
+        Of each row.
+    """
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
+    random = np.random.default_rng(seed)
+    values = [
+        measure(
+            np.concatenate([members[g] for g in random.integers(len(members), size=len(members))])
+        )
+        for _ in range(n)
+    ]
+    low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from team5.errors import DataError
-from team5.evaluation.bootstrap import bootstrap_interval
+from team5.evaluation.bootstrap import bootstrap_interval, resampled_interval
 from team5.evaluation.matching import (
     ReliabilityBin,
     accuracy,
@@ -315,21 +315,14 @@ def _pair_interval(
     labels: Array,
     structures: Array,
     seed: int,
-    n: int = 500,
 ) -> tuple[float, float]:
     """Return the 95 % interval of a measure of pairs, resampling structures."""
-    random = np.random.default_rng(seed)
-    _, group = np.unique(structures, return_inverse=True)
-    members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
-    values = []
-    for _ in range(n):
-        drawn = np.concatenate(
-            [members[g] for g in random.integers(len(members), size=len(members))]
-        )
+
+    def of_queries(drawn: Array) -> float:
         rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
-        values.append(measure(probabilities[rows], labels[rows]))
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+        return measure(probabilities[rows], labels[rows])
+
+    return resampled_interval(of_queries, structures, seed=seed)
 
 
 def _simulation_metrics(scored: Sequence[ScoredQuery], seed: int) -> list[Metric]:

@@ -11,6 +11,7 @@ from team5.chemistry.tokenizer import MoleculeTokenizer
 from team5.data.preprocess import FIRST_RULE, ScoreRule
 from team5.data.structure_cache import StructureCache
 from team5.errors import DeviceError
+from team5.evaluation.confidence import ListConfidence
 from team5.inference.encodings import EncodingCache
 from team5.inference.selective import Calibration
 from team5.models.foreign_encoder import ForeignEncoder
@@ -33,6 +34,8 @@ class LoadedModel(Team5Model):
     calibration : mapping or None
         Confidence of the version's validation answers and which were wrong, by question; None
         for versions that do not store it.
+    confidence : ListConfidence or None
+        How scores of a list become probabilities; None for versions without.
     encodings : EncodingCache
         Of structures seen before.
     """
@@ -40,6 +43,7 @@ class LoadedModel(Team5Model):
     version = ""
     version_hash = ""
     calibration: Calibration | None = None
+    confidence: ListConfidence | None = None
 
     def __init__(
         self,
@@ -123,6 +127,7 @@ def load_model(
     model.load_weights(stored.weights, f"{stored.folder}/model.safetensors")
     model.version, model.version_hash = stored.version, stored.version_hash
     model.calibration = stored.config.get("calibration")
+    model.confidence = ListConfidence.from_config(stored.config.get("confidence"))
     if cache_structures:
         model.encodings.disk = StructureCache.of(model.tokenizer)
     model.requires_grad_(False)

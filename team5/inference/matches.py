@@ -19,6 +19,8 @@ from team5.data.collate import Pair
 from team5.data.collision_energy import parse_collision_energy
 from team5.data.context import ADDUCTS
 from team5.data.spectrum import Spectrum
+from team5.evaluation.confidence import have_one_formula, sureness
+from team5.evaluation.selective import match_confidence
 from team5.inference.engine import Scored
 from team5.inference.explain import explain_peaks, predict_spectrum
 from team5.inference.loading import LoadedModel
@@ -29,10 +31,11 @@ from team5.inference.references import (
     note_unused,
 )
 from team5.inference.results import ExplainedPeak, Match, Simulation
-from team5.inference.selective import why_withheld
+from team5.inference.selective import Question, why_withheld
 
-# A precursor that the structure cannot have settles the question; in units of the match logit.
-_WRONG_PRECURSOR_PENALTY = 12.0
+# A precursor that the structure cannot have settles the question, as does a spectrum of which it
+# explains nothing; in units of the match logit.
+_PENALTY = 12.0
 
 
 def rank_key(n_wrong: int, score: float, index: int) -> tuple[int, float, int]:
@@ -51,7 +54,9 @@ def ranks(n_wrong: ArrayLike, scores: ArrayLike) -> NDArray[np.intp]:
     return by_index
 
 
-def match_probabilities(logits: Tensor, n_wrong: ArrayLike = 0) -> NDArray[np.float64]:
+def match_probabilities(
+    logits: Tensor, n_wrong: ArrayLike = 0, explained: ArrayLike = 1.0
+) -> NDArray[np.float64]:
     """Return match probabilities (...) from logits (..., S) of S spectra, whose mean counts.
 
     Parameters
@@ -59,9 +64,12 @@ def match_probabilities(logits: Tensor, n_wrong: ArrayLike = 0) -> NDArray[np.fl
     logits : tensor of shape (..., S)
     n_wrong : array of shape (...)
         Spectra with a precursor that the structure cannot have.
+    explained : array of shape (...)
+        Share of the intensity that the structure explains; nothing is no match.
     """
     share_wrong = torch.as_tensor(n_wrong) / logits.shape[-1]
-    mean = logits.double().mean(dim=-1) - _WRONG_PRECURSOR_PENALTY * share_wrong
+    nothing = torch.as_tensor(explained) <= 0
+    mean = logits.double().mean(dim=-1) - _PENALTY * (share_wrong + nothing)
     return torch.sigmoid(mean).numpy()
 
 
@@ -71,11 +79,12 @@ def judge(
     comparisons: Comparisons,
     scores: ReferenceScores,
     n_wrong: NDArray[np.int64],
+    exact_masses: NDArray[np.float64],
     *,
     max_error: float | None = None,
     n_references: int = 0,
 ) -> list[Match]:
-    """Complete matches by their probability, rank, and why they are withheld if they are.
+    """Complete matches by probability, confidence, rank, and why they are withheld if they are.
 
     Parameters
     ----------
@@ -87,6 +96,8 @@ def judge(
         Of all candidates, then of what they are compared with.
     n_wrong : array of shape (C,)
         Spectra with a precursor that the candidate cannot have.
+    exact_masses : array of shape (C,)
+        Of the candidates, in u.
     max_error
         As for `infer`.
     n_references : int
@@ -96,23 +107,48 @@ def judge(
     mean_scores = scores.scores[:n].double().mean(dim=1).numpy()
     rank = ranks(n_wrong, mean_scores)
     logits = compared_logits(model, scores, comparisons)
-    probabilities = match_probabilities(logits, n_wrong[list(matches)])
+    explained = [match.explained_intensity for match in matches.values()]
+    probabilities = match_probabilities(logits, n_wrong[list(matches)], explained)
+    competing = np.where(n_wrong == n_wrong.min(), mean_scores, -np.inf)
+    isomers = have_one_formula(exact_masses)
+    confidences = None
+    if model.confidence is not None:
+        # Where no candidate can have the precursor, none is the right one.
+        certain = math.exp(-_PENALTY) if n_wrong.min() > 0 else 1.0
+        confidences = certain * model.confidence.of(competing, same_formula=isomers)
+    is_only_one = np.isfinite(competing).sum() == 1
     withheld = None
     if max_error is not None and model.calibration is not None:
-        withheld = why_withheld(
-            float(probabilities[0]), mean_scores, n_wrong, model.calibration, max_error
+        question: Question = "match" if n == 1 else "rank"
+        sure = (
+            match_confidence(float(probabilities[0]))
+            if n == 1
+            else sureness(model.confidence, competing, same_formula=isomers)
         )
+        withheld = why_withheld(question, sure, model.calibration, max_error)
     judged = []
     for (index, match), p in zip(matches.items(), probabilities.tolist(), strict=True):
         comparison = comparisons[index]
-        unused = note_unused(comparison, n_references, is_alone=n == 1)
+        further = [note_unused(comparison, n_references, is_alone=n == 1)]
+        if n > 1 and confidences is None:
+            further.append(
+                f"{model.version} was not calibrated for the confidence of rankings; to add it: "
+                f"python evaluate.py version={model.version} data.queries=FILE confidence=true"
+            )
         judged.append(
             replace(
                 match,
                 probability=p,
                 label=p >= model.threshold,
                 rank=int(rank[index]),
-                notes=(*match.notes, *([unused] if unused else [])),
+                confidence=(
+                    p
+                    if is_only_one and rank[index] == 1
+                    else None
+                    if confidences is None
+                    else float(confidences[index])
+                ),
+                notes=(*match.notes, *filter(None, further)),
                 abstained=withheld,
                 references=comparison.kind,
                 n_references=len(comparison.indices),

@@ -136,10 +136,11 @@ class Question:
             self.comparisons,
             ReferenceScores.join(each.scores for each in ordered if each.scores is not None),
             np.array([each.n_wrong for each in candidates]),
+            np.array([self.molecules[each.index].exact_mass for each in candidates]),
             max_error=self.max_error,
             n_references=self.n_references,
         )
-        return matches if len(matches) > 1 else [replace(matches[0], rank=None)]
+        return matches if len(matches) > 1 else [replace(matches[0], rank=None, confidence=None)]
 
 
 def make_questions(

@@ -71,6 +71,10 @@ class Match:
         The model's calibrated one.
     rank : int or None
         1 for the best of several candidates; None for a single structure.
+    confidence : float or None
+        The probability that it is the right one of several candidates, supposing that one of them
+        is; they add up to 1, and to about 0 where none can have the measured precursor. None for
+        a single structure, and where the version was not calibrated for it.
     score : float
         What ranks are made of: weighted log-likelihood of the peaks, higher is better.
     explained_intensity : float
@@ -121,12 +125,14 @@ class Match:
     abstained: str | None = None
     references: str | None = None
     n_references: int = 0
+    confidence: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return _to_dict(self)
 
     def _repr_html_(self) -> str:
         verdict = "match" if self.label else "no match"
+        is_alone = self.rank is None
         spectrum = draw_sticks(
             [peak.mz for peak in self.peaks],
             [peak.intensity for peak in self.peaks],
@@ -134,25 +140,31 @@ class Match:
             colour=MEASURED,
             titles=[str(peak) for peak in self.peaks],
         )
+        judgement = {
+            verdict: f"at probability {self.probability:.3f} (threshold {self.threshold:.3f})"
+        }
+        place = {"rank": str(self.rank), "confidence": confidence_text(self.confidence)}
         values = {
-            verdict: f"at probability {self.probability:.3f} (threshold {self.threshold:.3f})",
-            "rank": None if self.rank is None else str(self.rank),
+            **(judgement if is_alone else place),
             "explained": f"{self.explained_intensity:.0%} of the intensity",
             "ion": f"{self.formula} {self.adduct}, m/z {self.precursor_mz:.4f}",
             "collision energy": self.collision_energy,
-            "held back": self.abstained,
+            "withheld": self.abstained,
             "model": _model(self),
         }
         return _card(self, spectrum, values)
 
     def __str__(self) -> str:
-        place = "" if self.rank is None else f"rank {self.rank}, "
         verdict = "a match" if self.label else "no match"
+        judgement = (
+            f"probability {self.probability:.3f}, {verdict} at {self.threshold:.3f}"
+            if self.rank is None
+            else f"rank {self.rank}, confidence {confidence_text(self.confidence)}"
+        )
         return (
-            f"{self.smiles} ({self.formula}, {self.adduct}): {place}probability "
-            f"{self.probability:.3f}, {verdict} at {self.threshold:.3f}; "
+            f"{self.smiles} ({self.formula}, {self.adduct}): {judgement}; "
             f"{self.explained_intensity:.0%} of the intensity explained ({self.version})"
-            + (f"; abstained: {self.abstained}" if self.abstained else "")
+            + (f"; withheld: {self.abstained}" if self.abstained else "")
         )
 
 
@@ -245,7 +257,7 @@ class Ranking:
     @property
     def best_first(self) -> tuple[Match, ...]:
         """The matches by rank."""
-        return tuple(sorted(self.matches, key=lambda match: match.rank or 0))
+        return tuple(sorted(self.matches, key=_rank_of))
 
     def to_dict(self) -> dict[str, Any]:
         return _to_dict(self)
@@ -262,8 +274,8 @@ class Ranking:
             return f"{name}: {candidates} ({self.version})"
         best = self.best_first[0]
         return (
-            f"{name}: best of {candidates} is {best.smiles}, "
-            f"probability {best.probability:.3f} ({self.version})"
+            f"{name}: best of {candidates} is {best.smiles}, {sure_text(best.confidence)} "
+            f"({self.version})"
         )
 
 
@@ -273,6 +285,10 @@ Listed = TypeVar("Listed", Match, Ranking, Simulation)
 
 class AnswerList(list[Listed]):
     """Answers in the order of the structures: a list that notebooks show as a table."""
+
+    def ranked(self) -> AnswerList[Listed]:
+        """Return the answers by rank, the best first; those without a rank keep their order."""
+        return AnswerList(sorted(self, key=_rank_of))
 
     def _repr_html_(self) -> str:
         answers: Sequence[Answer] = self
@@ -288,6 +304,28 @@ class AnswerList(list[Listed]):
         )
 
 
+def confidence_text(confidence: float | None) -> str:
+    """Return a confidence in percent, "-" where the version was not calibrated for it."""
+    if confidence is None:
+        return "-"
+    if 0 < confidence < 0.01:
+        return "<1 %"
+    if 0.99 < confidence < 1:
+        return ">99 %"
+    return f"{confidence:.0%}".replace("%", " %")
+
+
+def sure_text(confidence: float | None) -> str:
+    """Return in words how sure the first place of a ranking is."""
+    if confidence is None:
+        return "how sure is not known"
+    return f"{confidence_text(confidence)} sure"
+
+
+def _rank_of(answer: Answer) -> int:
+    return getattr(answer, "rank", None) or 0
+
+
 def _card(answer: Match | Simulation, spectrum: Markup, values: dict[str, str | None]) -> str:
     """Return a structure, a spectrum and what is known of both as HTML for a notebook."""
     return render(
@@ -301,13 +339,17 @@ def _card(answer: Match | Simulation, spectrum: Markup, values: dict[str, str | 
 
 def _table(title: str, named: Sequence[tuple[Match, str]]) -> str:
     """Return matches, each with its name or "", as a table for a notebook."""
-    rows = [(match, name, _structure(match.smiles, 130, 84)) for match, name in named[:_N_SHOWN]]
+    rows = [
+        (match, name, _structure(match.smiles, 130, 84), confidence_text(match.confidence))
+        for match, name in named[:_N_SHOWN]
+    ]
     return render(
         "matches_card.html",
         title=title,
         rows=rows,
         n_matches=len(named),
         held_back=named[0][0].abstained if named else None,
+        is_ranked=any(match.rank is not None for match, _ in named),
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MATCH_COLUMNS: dict[str, type] = {
     "identifier": str,
     "rank": int,
+    "confidence": float,
     "smiles": str,
     "name": str,
     "probability": float,

@@ -21,6 +21,7 @@ from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.collate import Batch
 from team5.data.preprocess import FIRST_RULE, ScoreRule
 from team5.errors import ConfigError
+from team5.evaluation.confidence import ListConfidence, fit_confidence, sureness
 from team5.evaluation.selective import match_confidence, to_calibration
 from team5.models.foreign_encoder import ForeignEncoder
 from team5.models.head_fit import cross_fitted, fit_heads
@@ -204,6 +205,7 @@ class Team5LightningModule(lightning.LightningModule):
         self._judged: dict[int, JudgedPairs] = {}
         self._ranked: dict[int, JudgedRanking] = {}
         self._answers: dict[str, list[tuple[float, bool, int]]] = {"match": [], "rank": []}
+        self._confidence: ListConfidence | None = None
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         scores = self.scored.eval()(batch)
@@ -233,9 +235,15 @@ class Team5LightningModule(lightning.LightningModule):
             index = torch.full_like(probabilities, number, dtype=torch.long)
             for retrieval in (self.val_mrr, self.val_hit_rate_1, self.val_hit_rate_5):
                 retrieval.update(probabilities, ranking.is_target.to(self.device), indexes=index)
+        lists = [r.candidates for r in ranked]
+        self._confidence = fit_confidence(lists)
         self._answers["rank"] = [
-            (r.confidence, r.is_wrong, numbers.setdefault(r.structure, len(numbers)))
-            for r in ranked
+            (
+                sureness(self._confidence, each.scores, same_formula=each.same_formula),
+                r.is_wrong,
+                numbers.setdefault(each.structure, len(numbers)),
+            )
+            for r, each in zip(ranked, lists, strict=True)
         ]
         alone, with_references = cross_fitted(self.prior_heads, pairs, ridge=self.match_ridge)
         fitted = fit_heads(self.prior_heads, pairs, ridge=self.match_ridge)
@@ -294,6 +302,7 @@ class Team5LightningModule(lightning.LightningModule):
             "calibration": {
                 question: to_calibration(answers) for question, answers in self._answers.items()
             },
+            "confidence": self._confidence.to_config() if self._confidence else None,
         }
 
     def export_files(self) -> dict[str, str]:

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed
 
+from team5.chemistry.molecule import Molecule
 from team5.data.collate import Batch
 from team5.data.dataset import TARGET
-from team5.evaluation.selective import ranking_confidence
+from team5.evaluation.confidence import CandidateList
 from team5.models.head_fit import ScoredPairs, scored_pairs
 from team5.models.losses import peak_likelihood_loss
 from team5.models.model import Scores
@@ -49,17 +50,15 @@ class JudgedRanking:
     ----------
     probabilities, is_target : (N,)
         Of its candidates.
-    confidence : float
+    candidates : CandidateList
+        Its structure is the SMILES of the spectrum's true one.
     is_wrong : bool
-    structure : str
-        SMILES of the spectrum's true structure.
     """
 
     probabilities: Tensor
     is_target: Tensor
-    confidence: float
+    candidates: CandidateList
     is_wrong: bool
-    structure: str
 
 
 def judge_pairs(batch: Batch, scores: Scores) -> JudgedPairs:
@@ -78,9 +77,13 @@ def judge_ranking(batch: Batch, scores: Scores) -> JudgedRanking:
         # torchmetrics counts candidates with negative scores as not retrieved.
         scores.score.softmax(dim=0).cpu(),
         (batch.labels > 0).cpu(),
-        ranking_confidence(scores.score.float().cpu().numpy()),
+        CandidateList(
+            scores.score.double().cpu().numpy(),
+            len({molecule.formula for molecule in _molecules(batch)}) == 1,
+            truth,
+            _smiles(batch, truth),
+        ),
         best != truth,
-        _smiles(batch, truth),
     )
 
 
@@ -107,7 +110,10 @@ def joined(judged: list[JudgedPairs], numbers: dict[str, int]) -> ScoredPairs:
     return ScoredPairs.join(parts)
 
 
+def _molecules(batch: Batch) -> list[Molecule]:
+    return [batch.molecules.tokens[int(index)].molecule for index in batch.molecule_index]
+
+
 def _smiles(batch: Batch, row: int) -> str:
     """Return the structure of a row."""
-    tokens = batch.molecules.tokens[int(batch.molecule_index[row])]
-    return tokens.molecule.smiles
+    return batch.molecules.tokens[int(batch.molecule_index[row])].molecule.smiles

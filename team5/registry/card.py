@@ -1,14 +1,17 @@
-"""The model card of a version, rewritten without the version ever being half of one."""
+"""The model card or the settings of a version, rewritten without it ever being half of one."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from team5.errors import VersionError
-from team5.registry.integrity import verify_folder, write_checksums
+from team5.registry.integrity import CONFIG_NAME, parse_config, verify_folder, write_checksums
 from team5.registry.staging import known_sha256s, registry_lock, stage
 from team5.registry.versions import Version
 from team5.runtime.storage import write_flushed
+from team5.runtime.strict_json import to_json
 
 CARD_NAME = "README.md"
 
@@ -37,18 +40,37 @@ def rewrite_card(root: str | Path, version: str, rewrite: Callable[[str], str]) 
         If the tracker is not valid, the disk full or the folder unwritable. What was there before
         is untouched.
     """
+    with _copy(root, version) as folder:
+        card = folder / CARD_NAME
+        before = card.read_text() if card.exists() else ""
+        write_flushed(card, rewrite(before).encode())
+
+
+def rewrite_config(root: str | Path, version: str, changes: dict[str, Any]) -> None:
+    """Replace top-level values of a version's ``config.json``; errors are those of `rewrite_card`.
+
+    The version's hash changes, its weights do not.
+    """
+    with _copy(root, version) as folder:
+        path = folder / CONFIG_NAME
+        config = {**parse_config(path, path.read_bytes()), **changes}
+        parse_config(path, to_json(config, CONFIG_NAME))  # nothing is written that is not read
+        write_flushed(path, to_json(config, CONFIG_NAME))
+
+
+@contextmanager
+def _copy(root: str | Path, version: str) -> Iterator[Path]:
+    """Give a copy of a version's folder, which takes its place once it has been changed."""
     root = Path(root)
     name = Version.parse(version)
     folder = root / str(name)
     with registry_lock(root) as data:
         if not folder.is_dir():
-            raise VersionError(f"{root}/ has no {name}. Export it before its card is rewritten.")
+            raise VersionError(f"{root}/ has no {name}. Export it before it is rewritten.")
         recorded = known_sha256s(root, name)
         verify_folder(folder, next(iter(recorded), None) if recorded else None)
         with stage(root, name) as staging:
             shutil.copytree(folder, staging.new)
-            card = staging.new / CARD_NAME
-            before = card.read_text() if card.exists() else ""
-            write_flushed(card, rewrite(before).encode())
+            yield staging.new
             changes = {"sha256": write_checksums(staging.new)}
             staging.commit(data.with_entry(name, changes, replace_figures=False))

@@ -238,6 +238,19 @@ class _Answers(_Part):
         return self
 
 
+class _Confidence(_Part):
+    """How the scores of a list become probabilities: fields of `ListConfidence`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    log_scale: Annotated[float, Field(ge=-10, le=10)]
+    per_log_length: Annotated[float, Field(ge=-2, le=2)]
+    same_formula: Annotated[float, Field(ge=-5, le=5)]
+    uninformative: Annotated[float, Field(ge=0, le=1)]
+    n_lists: Count
+    n_structures: Count
+
+
 class _LearnedFrom(_Part):
     """Facts of the spectra."""
 
@@ -304,6 +317,7 @@ class ConfigSchema(_Part):
     match_features: Names = []
     references: _References | None = None
     calibration: dict[Name, _Answers] | None = Field(None, max_length=100)
+    confidence: _Confidence | None = None
     training_config: dict[str, Any] | None = None
     parent_version: VersionName | None = None
     parent_hash: Name | None = None

@@ -212,6 +212,7 @@ class _Field:
             comparisons,
             scores,
             self._n_wrong,
+            np.array(self._masses),
             max_error=max_error,
             n_references=len(references),
         )

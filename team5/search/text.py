@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from team5.inference.results import confidence_text, sure_text
 from team5.runtime.tables import to_columns
 
-_HEADER: tuple[str, ...] = (
-    *("rank", "score", "probability", "match", "explained", "error ppm", "formula", "name"),
-    "SMILES",
+# What the words of a ranking mean; said once below what is printed.
+RANKING_WORDS = (
+    "confidence: the probability that it is the right one, if the right one is in the list",
+    "score: the weighted log-likelihood of the peaks, which ranks go by",
+    "explained: the share of the intensity that fragments of the structure explain",
 )
 _LEFT = {"match", "formula", "name", "SMILES"}
 
@@ -31,24 +34,17 @@ def format_hits(
         Lines of a drawn spectrum, put before the table.
     """
     candidates = answer["candidates"]
-    rows: list[tuple[str, ...]] = [
-        (
-            str(row["rank"]),
-            f"{row['score']:.2f}",
-            f"{row['probability']:.3f}",
-            "yes" if row["label"] else "no",
-            f"{row['explained_intensity']:.0%}",
-            "" if row["error_ppm"] is None else f"{row['error_ppm']:+.1f}",
-            row["formula"],
-            row["name"] or "",
-            row["smiles"],
-        )
-        for row in candidates[:top]
+    columns = [_cells(row, is_alone=answer["n_candidates"] == 1) for row in candidates[:top]]
+    header = [
+        name
+        for name in columns[0]
+        if name not in ("name", "error ppm") or any(row[name] for row in columns)
     ]
+    rows = [[row[name] for name in header] for row in columns]
     adducts = " or ".join(dict.fromkeys(row["adduct"] for row in candidates))
     measured = answer["precursor_mz"]
     lines = [
-        f"{answer['identifier'] or 'Spectrum'}: {_counted(answer, len(candidates))}",
+        f"{answer['identifier'] or 'Spectrum'}: {_counted(answer, len(candidates))}{_sure(answer)}",
         (
             f"  precursor m/z {'not given' if measured is None else f'{measured:.4f}'}, {adducts}, "
             f"collision energy {answer['collision_energy'] or 'not given'}"
@@ -57,11 +53,6 @@ def format_hits(
     ]
     if sketch:
         lines += [*sketch, ""]
-    header = _HEADER
-    for name in ("name", "error ppm"):
-        at = header.index(name)
-        if not any(row[at] for row in rows):
-            header, rows = _without(at, header), [_without(at, row) for row in rows]
     lines += to_columns(header, rows, left=_LEFT, width=width)
     if len(candidates) > top:
         lines.append(f"  ... {len(candidates) - top:,} more; output=FILE holds all.")
@@ -75,8 +66,32 @@ def format_hits(
     return "\n".join(lines)
 
 
-def _without(index: int, cells: tuple[str, ...]) -> tuple[str, ...]:
-    return cells[:index] + cells[index + 1 :]
+def _cells(row: dict[str, Any], *, is_alone: bool) -> dict[str, str]:
+    """Return the cells of a candidate by their column; one that is alone is matched."""
+    judgement = (
+        {
+            "probability": f"{row['probability']:.3f}",
+            "match": "yes" if row["label"] else "no",
+        }
+        if is_alone
+        else {"confidence": confidence_text(row["confidence"])}
+    )
+    return {
+        **({} if is_alone else {"rank": str(row["rank"])}),
+        **judgement,
+        "score": f"{row['score']:.2f}",
+        "explained": f"{row['explained_intensity']:.0%}",
+        "error ppm": "" if row["error_ppm"] is None else f"{row['error_ppm']:+.1f}",
+        "formula": row["formula"],
+        "name": row["name"] or "",
+        "SMILES": row["smiles"],
+    }
+
+
+def _sure(answer: dict[str, Any]) -> str:
+    if answer["n_candidates"] == 1:
+        return ""
+    return f"; first place: {sure_text(answer['candidates'][0]['confidence'])}"
 
 
 def _counted(answer: dict[str, Any], n_shown: int) -> str:

@@ -15,7 +15,7 @@ from matplotlib.path import Path
 
 from team5.chemistry import depiction
 from team5.errors import ConfigError
-from team5.inference.results import ExplainedPeak, Match, Ranking
+from team5.inference.results import ExplainedPeak, Match, Ranking, confidence_text
 from team5.viz.spectra import format_adduct, format_formula
 from team5.viz.style import BLUE, INK, MUTED, VERMILION, axes_or_new, figure_of, new_figure, plain
 
@@ -65,7 +65,7 @@ def plot_candidates(
     columns: int = 4,
     title: str | None = None,
 ) -> Figure:
-    """Draw ranked candidates as a grid, the best first, each with its probability and score.
+    """Draw ranked candidates as a grid, the best first, each with its confidence and score.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def plot_candidates(
         Number that are drawn; the title says of how many.
     columns : int
     title : str, optional
-        By default the number of candidates, and that the ranking was held back where it was.
+        By default the number of candidates, and that the ranking was withheld where it was.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def plot_candidates(
     shown = [matches[i] for i in order]
     if title is None:
         title = _candidates_title(shown, len(matches))
-    # Where all are held back, the title says so.
+    # Where all are withheld, the title says so.
     some_held_back = not all(match.abstained for match in shown)
     texts = [_candidate_texts(matches[i], names[i] if names else "", some_held_back) for i in order]
     figure, panels = _grid(columns, texts, title)
@@ -209,14 +209,16 @@ def _grid(
 
 
 def _candidate_texts(match: Match, name: str, say_held_back: bool) -> list[tuple[str, str]]:
-    rank = "" if match.rank is None else f"{match.rank}   "
-    texts = [(f"{rank}probability {match.probability:.2f}", BLUE if match.label else MUTED)]
+    said = f"probability {match.probability:.2f}"
+    if match.rank is not None:
+        said = f"{match.rank}   confidence {confidence_text(match.confidence)}"
+    texts = [(said, BLUE if match.label else MUTED)]
     if name:
         texts.append((plain(_shortened(name)), INK))
     score = f"{match.score:.2f}".replace("-", "−")
     texts.append((f"score {score}, {100 * match.explained_intensity:.0f} % explained", MUTED))
     if match.abstained and say_held_back:
-        texts.append(("held back", VERMILION))
+        texts.append(("withheld", VERMILION))
     if match.precursor_fits is False:
         texts.append(("cannot have the precursor", VERMILION))
     return texts
@@ -228,7 +230,7 @@ def _candidates_title(shown: Sequence[Match], n_candidates: int) -> str:
     if len(shown) < n_candidates:
         count = f"Best {len(shown)} of {count}"
     title = f"{count}, {format_adduct(best.adduct)}, ranked by {best.version}"
-    return f"{title}. Held back: {best.abstained}" if best.abstained else title
+    return f"{title}. Withheld: {best.abstained}" if best.abstained else title
 
 
 def _peak_texts(peak: ExplainedPeak) -> list[tuple[str, str]]:

@@ -141,12 +141,12 @@ def test_colours_change_no_character():
 
 
 def test_a_narrow_table_leaves_columns_out_by_name_and_a_wide_one_nothing():
-    header = ("rank", "score", "probability", "match", "explained", "formula", "SMILES")
-    row = ("1", "-1.50", "0.900", "yes", "100%", "C9H8O4", "CC(=O)Oc1ccccc1C(=O)O")
-    *table, said = to_columns(header, [row], width=60)
+    header = ("rank", "confidence", "score", "explained", "formula", "SMILES")
+    row = ("1", "39 %", "-1.50", "100%", "C9H8O4", "CC(=O)Oc1ccccc1C(=O)O")
+    *table, said = to_columns(header, [row], width=56)
     assert "explained" not in table[0]
     assert said == "  Not shown for lack of width: explained."
-    assert all(len(line) <= 60 for line in table)
+    assert all(len(line) <= 56 for line in table)
     whole = list(to_columns(header, [row]))
     assert len(whole) == 2
     assert whole[1].endswith(row[-1])

@@ -11,7 +11,7 @@ import pytest
 
 from team5.data.spectrum import Spectrum
 from team5.inference.inference import infer, load_model
-from team5.inference.results import AnswerList, Ranking
+from team5.inference.results import AnswerList, Ranking, confidence_text
 from team5.registry.export import read_version
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
@@ -132,7 +132,7 @@ def test_match_says_what_was_judged_and_how(shown):
     match = shown["match"]
     said = " ".join(Page(match._repr_html_()).texts)
 
-    for text in (match.smiles, f"{match.probability:.3f}", match.formula, "[M+H]+", "v0.2"):
+    for text in (match.smiles, confidence_text(match.confidence), match.formula, "[M+H]+", "v0.2"):
         assert text in said
     for peak in match.peaks:
         assert str(peak) in said
@@ -159,7 +159,7 @@ def test_what_was_held_back_says_why(shown):
     held = dataclasses.replace(shown["match"], abstained="only 0.4 sure")
 
     assert "only 0.4 sure" in Page(held._repr_html_()).texts
-    assert "Held back: only 0.4 sure" in Page(AnswerList([held])._repr_html_()).texts
+    assert "Withheld: only 0.4 sure" in Page(AnswerList([held])._repr_html_()).texts
 
 
 def test_labels_of_peaks_stay_inside_and_apart(shown):

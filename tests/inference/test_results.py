@@ -41,7 +41,10 @@ SIMULATION = Simulation(
 )
 RANKING = Ranking(
     "query 1",
-    (dataclasses.replace(MATCH, rank=2), dataclasses.replace(MATCH, smiles="CCO", rank=1)),
+    (
+        dataclasses.replace(MATCH, rank=2),
+        dataclasses.replace(MATCH, smiles="CCO", rank=1, confidence=0.39),
+    ),
     "v0.2",
 )
 RESULTS = [PEAK, MATCH, SIMULATION, RANKING]
@@ -82,7 +85,7 @@ def test_result_is_frozen_and_can_be_pickled(result):
                 "base peak 47.0491 C2H7O+ (v0.2)"
             ),
         ),
-        (RANKING, "query 1: best of 2 candidates is CCO, probability 0.870 (v0.2)"),
+        (RANKING, "query 1: best of 2 candidates is CCO, 39 % sure (v0.2)"),
         (Ranking("", (), "v0.2"), "spectrum: 0 candidates (v0.2)"),
     ],
 )

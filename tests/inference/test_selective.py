@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from team5.errors import ConfigError
+from team5.evaluation.confidence import USUAL
 from team5.inference.inference import infer
 from team5.inference.selective import why_withheld
 
@@ -13,10 +14,9 @@ ISOMER = "CCCN1C2=C(NC=N2)C(=O)NC1=O"
 PEAKS = [195.0877, 138.0662, 110.0713], [100.0, 60.0, 15.0]
 
 
-def hold_back(matches, calibration, max_error):
-    scores, n_wrong = zip(*((m.score, m.precursor_fits is False) for m in matches), strict=True)
-    reason = why_withheld(matches[0].probability, scores, n_wrong, calibration, max_error)
-    return [replace(match, abstained=reason) for match in matches]
+def hold_back(match, calibration, max_error):
+    sure = max(match.probability, 1 - match.probability)
+    return replace(match, abstained=why_withheld("match", sure, calibration, max_error))
 
 
 def calibration(n: int = 400) -> dict[str, dict[str, list[float]]]:
@@ -33,44 +33,38 @@ def calibration(n: int = 400) -> dict[str, dict[str, list[float]]]:
 @pytest.fixture
 def calibrated(model):
     model.calibration = calibration()
+    confidence = model.confidence
     yield model
-    model.calibration = None
+    model.calibration, model.confidence = None, confidence
 
 
 def test_a_match_is_held_back_where_it_is_not_sure_enough(calibrated):
     match = infer(calibrated, None, CAFFEINE, *PEAKS)
     assert match.abstained is None
     for probability, held in ((0.95, False), (0.02, False), (0.6, True), (0.45, True)):
-        (answer,) = hold_back(
-            [replace(match, probability=probability)], calibrated.calibration, 0.1
-        )
+        answer = hold_back(replace(match, probability=probability), calibrated.calibration, 0.1)
         assert (answer.abstained is not None) is held
-    assert "the label is 0.55 sure" in answer.abstained
-    assert "abstained" in str(answer)
+    assert "the label is 55% sure" in answer.abstained
+    assert "withheld" in str(answer)
     assert answer.to_dict()["abstained"] == answer.abstained
 
 
-def test_a_ranking_is_held_back_as_a_whole(calibrated):
-    ranked = infer(calibrated, None, [CAFFEINE, ISOMER], *PEAKS)
-    close = [replace(match, score=-1.0 - i / 100) for i, match in enumerate(ranked)]
-    held = hold_back(close, calibrated.calibration, 0.1)
-    assert len({match.abstained for match in held}) == 1
-    assert "the first place" in held[0].abstained
-    clear = [replace(match, score=-1.0 - 3 * i) for i, match in enumerate(ranked)]
-    assert all(m.abstained is None for m in hold_back(clear, calibrated.calibration, 0.1))
-
-
-def test_candidates_of_another_mass_do_not_make_the_first_place_unsure(calibrated):
-    ranked = infer(calibrated, None, [CAFFEINE, ISOMER], *PEAKS)
-    other = [replace(ranked[0], precursor_fits=True), replace(ranked[0], precursor_fits=False)]
-    assert all(m.abstained is None for m in hold_back(other, calibrated.calibration, 0.1))
+def test_a_ranking_is_held_back_as_a_whole_by_its_confidence(calibrated):
+    calibrated.confidence = replace(USUAL, log_scale=-5.0)
+    unsure = infer(calibrated, None, [CAFFEINE, ISOMER], *PEAKS, max_error=0.1)
+    assert len({match.abstained for match in unsure}) == 1
+    (first,) = (match for match in unsure if match.rank == 1)
+    assert f"the first place is {first.confidence:.0%} sure" in first.abstained
+    calibrated.confidence = replace(USUAL, log_scale=5.0, uninformative=0.0)
+    sure = infer(calibrated, None, [CAFFEINE, ISOMER], *PEAKS, max_error=0.1)
+    assert all(match.abstained is None for match in sure)
 
 
 def test_the_more_error_is_accepted_the_fewer_answers_are_held_back(calibrated):
     match = infer(calibrated, None, CAFFEINE, *PEAKS)
-    answers = [[replace(match, probability=p)] for p in np.linspace(0.5, 1, 50)]
+    answers = [replace(match, probability=p) for p in np.linspace(0.5, 1, 50)]
     held = [
-        sum(hold_back(a, calibrated.calibration, e)[0].abstained is not None for a in answers)
+        sum(hold_back(a, calibrated.calibration, e).abstained is not None for a in answers)
         for e in (0.02, 0.1, 0.2, 0.4)
     ]
     assert held == sorted(held, reverse=True)

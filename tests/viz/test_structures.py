@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from team5.chemistry.depiction import depict
 from team5.errors import ConfigError, MoleculeError
-from team5.inference.results import Ranking
+from team5.inference.results import Ranking, confidence_text
 from team5.viz.spectra import format_formula
 from team5.viz.structures import plot_candidates, plot_fragments, plot_structure
 
@@ -50,7 +50,7 @@ def test_candidates_stand_best_first_with_what_the_model_says(matches):
 
     by_rank = sorted(matches, key=lambda match: match.rank)
     assert [ax.get_title() for ax in figure.axes] == [
-        f"{match.rank}   probability {match.probability:.2f}" for match in by_rank
+        f"{match.rank}   confidence {confidence_text(match.confidence)}" for match in by_rank
     ]
     for ax, match in zip(figure.axes, by_rank, strict=True):
         score = f"{match.score:.2f}".replace("-", "−")
@@ -79,9 +79,9 @@ def test_only_the_best_are_drawn_and_the_title_says_of_how_many(matches):
 def test_ranking_that_was_held_back_says_so(matches):
     held = [replace(match, abstained="only 0.28 sure") for match in matches]
 
-    assert "Held back: only 0.28 sure" in plot_candidates(held).get_suptitle().replace("\n", " ")
+    assert "Withheld: only 0.28 sure" in plot_candidates(held).get_suptitle().replace("\n", " ")
     mixed = plot_candidates([*matches[:3], held[3]])
-    said = [ax for ax in mixed.axes if "held back" in texts(ax)]
+    said = [ax for ax in mixed.axes if "withheld" in texts(ax)]
     assert [ax.get_title()[0] for ax in said] == [str(held[3].rank)]
 
 

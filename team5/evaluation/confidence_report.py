@@ -1,0 +1,105 @@
+"""Whether first places are right as often as their confidence says, by bands of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from team5.evaluation.bootstrap import bootstrap_interval, resampled_interval, share_interval
+from team5.evaluation.confidence import CandidateList, ListConfidence
+from team5.evaluation.matching import expected_calibration_error
+from team5.evaluation.metrics import ranked_lists
+from team5.evaluation.records import ALL, MODEL, SAME_FORMULA, Metric, ScoredQuery, make_metric
+
+_N_BANDS = 5
+
+
+def candidate_lists(scored: Sequence[ScoredQuery], *, same_formula: bool) -> list[CandidateList]:
+    """Return the lists of queries, or of their candidates of the true structure's formula."""
+    return [
+        CandidateList(
+            ranked.scores(MODEL),
+            bool(ranked.query.same_formula[ranked.candidates].all()),
+            ranked.truth,
+            ranked.query.structure,
+        )
+        for ranked in ranked_lists(scored, same_formula=same_formula)
+    ]
+
+
+def lists_to_fit(scored: Sequence[ScoredQuery]) -> list[CandidateList]:
+    """Return the lists that confidence is fitted on: of one mass, and of one formula."""
+    of_mass = candidate_lists(scored, same_formula=False)
+    isomers = candidate_lists(scored, same_formula=True)
+    return [*(each for each in of_mass if not each.same_formula), *isomers]
+
+
+def confidence_metrics(
+    scored: Sequence[ScoredQuery], confidence: ListConfidence, *, seed: int = 0
+) -> dict[str, list[Metric]]:
+    """Return how sure first places are and how often they are right, by kind of list.
+
+    Returns
+    -------
+    dict of str to list of Metric
+        The mean confidence, the share right, their distance (`expected_calibration_error`), and
+        the share right in each band of confidence.
+    """
+    by_title = {}
+    for task, same_formula in ((ALL, False), (SAME_FORMULA, True)):
+        lists = candidate_lists(scored, same_formula=same_formula)
+        if lists:
+            by_title[f"{task}, confidence of the first place"] = _metrics(lists, confidence, seed)
+    return by_title
+
+
+def _metrics(lists: Sequence[CandidateList], confidence: ListConfidence, seed: int) -> list[Metric]:
+    firsts = [int(np.argmax(each.scores)) for each in lists]
+    said = np.array(
+        [
+            confidence.of(each.scores, same_formula=each.same_formula)[first]
+            for each, first in zip(lists, firsts, strict=True)
+        ]
+    )
+    is_right = np.array([first == each.truth for each, first in zip(lists, firsts, strict=True)])
+    structures = np.array([each.structure for each in lists])
+
+    def error(rows: NDArray[np.intp]) -> float:
+        return expected_calibration_error(said[rows], is_right[rows])
+
+    def metric(
+        name: str, value: float, interval: tuple[float, float], n: NDArray[np.bool_]
+    ) -> Metric:
+        return make_metric(name, value, interval, {}, structures[n].tolist())
+
+    everywhere = np.ones(len(lists), dtype=bool)
+    rows = [
+        metric(
+            "said", float(said.mean()), bootstrap_interval(said, structures, seed=seed), everywhere
+        ),
+        metric(
+            "right",
+            float(is_right.mean()),
+            share_interval(is_right, structures, seed=seed),
+            everywhere,
+        ),
+        make_metric(
+            "calibration error",
+            error(np.arange(len(lists))),
+            resampled_interval(error, structures, seed=seed),
+            {},
+            structures.tolist(),
+            lower_is_better=True,
+        ),
+    ]
+    bands = np.minimum((said * _N_BANDS).astype(int), _N_BANDS - 1)
+    for band in range(_N_BANDS):
+        there = bands == band
+        if there.any():
+            low, high = (round(100 * (band + i) / _N_BANDS) for i in (0, 1))
+            interval = share_interval(is_right[there], structures[there], seed=seed)
+            name = f"right, where {low} to {high} % was said"
+            rows.append(metric(name, float(is_right[there].mean()), interval, there))
+    return rows

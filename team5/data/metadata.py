@@ -302,7 +302,7 @@ def ion_of(
     if understood:
         ion_mode = parse_adduct(understood[0]).ion_mode
         if len(understood) > 1:
-            notes.append(f"{understood[0]} is taken; the record also says {understood[1]}")
+            notes.append(f"{understood[0]} is taken, though the record also says {understood[1]}")
     elif size > 1 and not signs:
         negative = charge_sign == "-" or (not charge_sign and ion_mode == "negative")
         ion_mode = "negative" if negative or ion_mode == "negative" else "positive"

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from team5.data.conditions import Conditions
-from team5.data.readers import iter_spectra
+from team5.data.readers import check_exists, iter_spectra
 from team5.data.records import Record, Skipped
 from team5.data.spectrum import Spectrum
-from team5.errors import AdductError, DataError, DataFileNotFoundError, SpectrumError
+from team5.errors import AdductError, DataError, SpectrumError
 
 _BLOCK_SIZE = 1 << 20
 _PARQUET = b"PAR1"
@@ -91,8 +91,7 @@ class SpectraFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if not self.path.exists():
-            raise DataFileNotFoundError(f"{path}: no such file or folder. Check the path.")
+        check_exists(self.path)
         if not (self.path.is_file() or self.path.is_dir()):
             raise DataError(
                 f"{path}: spectra of a search are read more than once, and a pipe gives them once. "

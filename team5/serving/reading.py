@@ -20,6 +20,7 @@ from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.data.conditions import Conditions
 from team5.data.metadata import text_or_none
+from team5.data.readers.packed import open_unpacked
 from team5.data.records import Record
 from team5.errors import ConfigError, DataError, Team5Error
 from team5.search.reading import UNANSWERABLE, Candidate, numbered_records, read_candidates
@@ -163,7 +164,7 @@ def _bare(text: str, folder: Path) -> str:
 def _read(
     folder: Path, upload: _Upload, limits: Limits, left_out: list[str]
 ) -> Iterator[tuple[str, Record]]:
-    path = _write(upload, folder / "spectra", "spectra.txt")
+    path = _write(upload, folder / "spectra", "spectra.txt", limits)
     records = numbered_records(path, lambda text: left_out.append(_bare(text, folder)))
     for number, (place, record) in enumerate(records):
         if number >= limits.spectra:
@@ -190,27 +191,44 @@ def _read_candidates(
         check_atoms(smiles, limits)
         return parse_smiles(smiles)
 
-    path = _write(upload, folder / "candidates", "candidates.smi")
+    path = _write(upload, folder / "candidates", "candidates.smi", limits)
     return read_candidates(
         path, report=lambda text: left_out.append(_bare(text, folder)), parse=parse
     )
 
 
-def _write(upload: _Upload, folder: Path, fallback: str) -> Path:
-    _check_harmless(upload)
+def _write(upload: _Upload, folder: Path, fallback: str, limits: Limits) -> Path:
+    """Write a file unpacked and, where it is UTF-16, as UTF-8."""
     folder.mkdir()
-    # Of the name only letters count: it is never a path.
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", upload.name.replace("\\", "/").rpartition("/")[2])
-    path = folder / (name.lstrip(".")[-80:] or fallback)
+    path = folder / (_harmless_name(upload.name) or fallback)
     path.write_bytes(upload.content)
+    with open_unpacked(path) as file:
+        is_wide = b"\0" in file.stream.peek(4)[:4]
+        n = limits.body_bytes + 1
+        content: bytes = file.text().read(n).encode() if is_wide else file.stream.read(n)
+        name = file.name
+    if len(content) > limits.body_bytes:
+        raise DataError(
+            f"{upload.name[:80]}: larger than {limits.body_mb:g} MB when unpacked. Send less at once."
+        )
+    _check_harmless(name[:80], content)
+    if content != upload.content:
+        path.unlink()
+        path = folder / (_harmless_name(name) or fallback)
+        path.write_bytes(content)
     return path
 
 
-def _check_harmless(upload: _Upload) -> None:
+def _harmless_name(name: str) -> str:
+    # Of a name only letters count: it is never a path.
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name.replace("\\", "/").rpartition("/")[2])
+    return plain.lstrip(".")[-80:]
+
+
+def _check_harmless(name: str, content: bytes) -> None:
     """Refuse what unfolds when it is read, or points elsewhere."""
-    name, content = upload.name[:80], upload.content
     if content.startswith(_PACKED) or content[257:262] == b"ustar":
-        raise DataError(f"{name}: a packed file. Send it unpacked, as text.")
+        raise DataError(f"{name}: packed twice, or in a way not taken here. Send it unpacked.")
     if b"\0" in content:
         raise DataError(f"{name}: no text in UTF-8. Save it as UTF-8.")
     if not re.match(rb"(\xef\xbb\xbf)?\s*<", content):
@@ -247,5 +265,6 @@ def _to_dict(place: str, record: Record) -> dict[str, Any]:
         "mzs": spectrum.mzs.tolist(),
         "intensities": spectrum.intensities.tolist(),
         **{name: getattr(spectrum, name) for name in names},
+        "notes": list(spectrum.notes),
         "smiles": record.smiles,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Iterator
 from contextlib import aclosing
@@ -28,6 +29,8 @@ T = TypeVar("T")
 _LARGE_BYTES = 100_000
 # Memory of a body and of what is made of it.
 _BYTES_PER_BYTE = 4
+# How packed files begin: wherever in a body, no text has such bytes.
+_PACKED = re.compile(rb"\x1f\x8b\x08|PK\x03\x04|BZh\d1AY|\xfd7zXZ|\x28\xb5\x2f\xfd")
 # Items of a request under way at once: enough for any batch.
 _ITEMS_AHEAD = 256
 
@@ -128,7 +131,9 @@ class Service:
         """Return what a helper process makes of a body."""
         helper = self._files if task.startswith("read") else self._others
         limits = self.settings.limits
-        return await helper.call(task, *arguments, body, limits, n_bytes=len(body))
+        # What is packed is taken up to the size of a body.
+        n_bytes = limits.body_bytes if _PACKED.search(body) else len(body)
+        return await helper.call(task, *arguments, body, limits, n_bytes=n_bytes)
 
     async def rank_file(self, request: Request, version: str | None) -> AsyncGenerator[bytes]:
         """Yield the lines of POST /rank/file; after the first one, an error is a line too."""

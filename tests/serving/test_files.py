@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import zipfile
 import zlib
 from base64 import b64encode
 
@@ -110,7 +111,8 @@ def mzml(array: bytes, head: str = "") -> bytes:
 
 
 @pytest.mark.parametrize(("name", "content"), [
-    ("packed.mgf.gz", gzip.compress(b"BEGIN IONS\nEND IONS\n", mtime=0)),
+    ("packed_twice.mgf.gz", gzip.compress(gzip.compress(b"BEGIN IONS\nEND IONS\n"))),
+    ("bomb.mgf.gz", gzip.compress(bytes(50_000_000))),
     ("packed.zip", b"PK\x03\x04rest"),
     ("table.parquet", b"PAR1rest"),
     ("nulls.mgf", b"BEGIN IONS\0"),
@@ -127,6 +129,27 @@ def test_files_that_unfold_or_point_elsewhere_are_refused(server, name, content)
     assert answer.status_code == 422
     assert answer.json()["error"]["type"] in ("DataError", "ConfigError")
     assert "/tmp" not in answer.text
+
+
+def test_packed_files_are_read_as_they_are_unpacked_and_notes_are_said(server, tmp_path):
+    text = "BEGIN IONS\nTITLE=a\nPEPMASS=181.0496\nADDUCT=[M+H]+\nCHARGE=1-\n121.028 9\nEND IONS\n"
+    packed = tmp_path / "packed.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("folder/a.mgf", text)
+    candidates = ("list.smi.gz", gzip.compress(CANDIDATES.encode()))
+    note = "charge 1- contradicts [M+H]+, which is taken"
+    for name, content in {
+        "a.mgf": text.encode(),
+        "a.mgf.gz": gzip.compress(text.encode()),
+        "packed.zip": packed.read_bytes(),
+        "wide.mgf": text.encode("utf-16"),
+    }.items():
+        read = server.http.post("/spectra/read", files={"spectra": (name, content)}).json()
+        assert [one["notes"] for one in read["spectra"]] == [[note]]
+        files = {"spectra": (name, content), "candidates": candidates}
+        ranked = lines_of(server.http.post("/rank/file", files=files))[-1]
+        assert ranked["matches"]
+        assert all(note in match["notes"] for match in ranked["matches"])
 
 
 @pytest.mark.slow

@@ -95,21 +95,31 @@ def nothing_usable(path: str | Path, skipped: Counter[str]) -> str:
     )
 
 
+def check_exists(path: Path) -> None:
+    """Raise if there is no such file or folder; the name of a spectrum on the network is told.
+
+    Raises
+    ------
+    DataFileNotFoundError, DataError
+    """
+    if path.exists():
+        return
+    if _USI.match(str(path)):
+        raise DataError(
+            f"{path}: the name of a spectrum on the network (USI), and team5 fetches none. Download "
+            "it as JSON or MGF from https://metabolomics-usi.gnps2.org and give that file.",
+            code="usi",
+        )
+    raise DataFileNotFoundError(f"{path}: no such file or folder. Check the path.")
+
+
 Reader = Callable[[Path, Counter[str], Callable[[float], None] | None], Iterator[Record]]
 
 
 def _pick_reader(path: Path) -> Reader:
     if path.is_dir():
         return massbank.iter_folder
-    if not path.exists():
-        if _USI.match(str(path)):
-            raise DataError(
-                f"{path}: the name of a spectrum on the network (USI), and team5 fetches none. "
-                "Download it as JSON or MGF from https://metabolomics-usi.gnps2.org and give "
-                "that file.",
-                code="usi",
-            )
-        raise DataFileNotFoundError(f"{path}: no such file or folder. Check the path.")
+    check_exists(path)
     if re.search(r"\.tar(\.\w+)?$|\.tgz$", path.name.casefold()):
         return massbank.iter_archive
     with open_unpacked(path) as file:

@@ -238,12 +238,14 @@ class _Scan:
         if not target:
             return selected, charge, ()
         if not selected:
-            return target, charge, ("no selected ion; the isolation window's target is taken",)
+            return target, charge, ("no selected ion, so the isolation window's target is taken",)
         # Windows of width 0 are written where the width is not known.
         low, high = (self._number(window, name) or 1.0 for name in (_LOWER_OFFSET, _UPPER_OFFSET))
         if target - low - 0.01 <= selected <= target + high + 0.01:
             return selected, charge, ()
-        note = f"selected ion {selected:.4f} lies outside its isolation window; its target is taken"
+        note = (
+            f"selected ion {selected:.4f} lies outside its isolation window, whose target is taken"
+        )
         return target, charge, (note,)
 
     def _energy(self) -> str | None:

@@ -9,6 +9,7 @@ const LARGEST = 200_000_000; // bytes; beyond it a browser tab has trouble of it
 const MAX_LEFT_OUT = 50; // lines shown of what a file holds and cannot be used
 
 let spectra = [];
+let left = []; // what of the file cannot be used
 let structuresOfRecord = ""; // what the form got from a record, and may lose again with it
 export let identifier = ""; // of the spectrum in the form, if it came from a file
 
@@ -58,7 +59,7 @@ export async function read(file, name, signal) {
     return false;
   }
   spectra = answer.spectra;
-  const left = answer.left_out;
+  left = answer.left_out;
   if (!spectra.length) {
     showError("file", `${name}: no spectrum that can be used. ${left[0] ?? ""}`);
     return false;
@@ -68,7 +69,6 @@ export async function read(file, name, signal) {
   byId("spectra").replaceChildren(
     ...spectra.map((one, i) => new Option(describeSpectrum(one, i), String(i))),
   );
-  byId("spectra-hint").replaceChildren(...(left.length ? [leftOut(left)] : []));
   byId("spectra-box").hidden = false;
   byId("rank-all").hidden = spectra.length < 2;
   byId("rank-all").textContent = `Ask all ${spectra.length.toLocaleString("en")}`;
@@ -78,7 +78,7 @@ export async function read(file, name, signal) {
   return true;
 }
 
-function leftOut(left) {
+function leftOut() {
   const more = left.length - MAX_LEFT_OUT;
   return h(
     "details",
@@ -105,6 +105,10 @@ function describeSpectrum(one, index) {
 function choose(index) {
   const one = spectra[index];
   byId("spectra").selectedIndex = index;
+  byId("spectra-hint").replaceChildren(
+    ...one.notes.map((note) => h("div", {}, `Note: ${note}`)),
+    ...(left.length ? [leftOut()] : []),
+  );
   const values = valuesOf(one);
   structuresOfRecord = hasOwnStructures() ? "" : values.structures;
   fillForm(values);

@@ -34,7 +34,8 @@ def main() -> int:
             cwd=REPOSITORY, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=False,
         )  # fmt: skip
     if done.returncode == 0:
-        print(f"Open {os.path.relpath(site)}/index.html")
+        place = os.path.relpath(site)
+        print(f"Open {place}/index.html; to search in it: python -m http.server -d {place}")
     return done.returncode
 
 

@@ -26,16 +26,12 @@
 
 # %%
 # %matplotlib inline
-from pathlib import Path
-
-import team5
 from team5.data.spectrum import Spectrum
 from team5.inference.inference import infer, load_model
 from team5.viz.answers import plot_match, plot_simulation
 from team5.viz.structures import plot_candidates, plot_fragments
 
-REPOSITORY = Path(team5.__file__).parents[1]
-model = load_model(root=REPOSITORY / "checkpoints", device="cpu")  # the latest version
+model = load_model(device="cpu")  # the latest version
 model
 
 # %% [markdown]
@@ -63,10 +59,10 @@ spectrum = Spectrum(
 #
 # `infer` takes the model, its tokenizer (which cuts molecules; `None` is the model's own), a
 # structure and a spectrum. What is not known of a measurement is left out: peaks alone will do,
-# `infer(model, None, caffeine, mzs, intensities)`.
+# `infer(model, caffeine, mzs, intensities)`.
 
 # %%
-match = infer(model, None, caffeine, spectra=spectrum)
+match = infer(model, caffeine, spectra=spectrum)
 match
 
 # %% [markdown]
@@ -82,7 +78,7 @@ plot_fragments(match, top=6, columns=3)
 # to the third question, in advance.
 
 # %%
-expected = infer(model, None, caffeine, adduct="[M+H]+", collision_energy="35 eV")
+expected = infer(model, caffeine, adduct="[M+H]+", collision_energy="35 eV")
 plot_match(spectrum, match, expected)
 
 # %% [markdown]
@@ -91,7 +87,7 @@ plot_match(spectrum, match, expected)
 
 # %%
 aspirin = "CC(=O)Oc1ccccc1C(=O)O"
-infer(model, None, aspirin, spectra=spectrum)
+infer(model, aspirin, spectra=spectrum)
 
 # %% [markdown]
 # ## 2. Rank
@@ -106,7 +102,7 @@ candidates = {
     "enprofylline": "CCCN1C2=C(NC=N2)C(=O)NC1=O",
     "methyl-(nitrophenyl)guanidine": "CN=C(N)Nc1ccc(cc1)[N+](=O)[O-]",
 }
-matches = infer(model, None, list(candidates.values()), spectra=spectrum)
+matches = infer(model, list(candidates.values()), spectra=spectrum)
 plot_candidates(matches, names=list(candidates))
 
 # %% [markdown]
@@ -120,10 +116,10 @@ plot_candidates(matches, names=list(candidates))
 # A structure alone gives the spectrum to be expected, for an adduct and a collision energy.
 
 # %%
-plot_simulation(infer(model, None, caffeine, adduct="[M+H]+", collision_energy="10 eV"))
+plot_simulation(infer(model, caffeine, adduct="[M+H]+", collision_energy="10 eV"))
 
 # %%
-plot_simulation(infer(model, None, caffeine, adduct="[M+H]+", collision_energy="50 eV"))
+plot_simulation(infer(model, caffeine, adduct="[M+H]+", collision_energy="50 eV"))
 
 # %% [markdown]
 # With more energy the precursor at 195.09 goes and the small fragments come.
@@ -135,6 +131,6 @@ plot_simulation(infer(model, None, caffeine, adduct="[M+H]+", collision_energy="
 # - [04](04_explain_a_prediction.ipynb): what an answer rests on, and when not to believe it
 # - [05](05_rank_a_file.ipynb): a whole file against a library of structures
 # - Several spectra of one compound are judged together:
-#   `infer(model, None, smiles, spectra=[Spectrum(...), Spectrum(...)])`
+#   `infer(model, smiles, spectra=[Spectrum(...), Spectrum(...)])`
 # - Every answer becomes a table: `from team5.inference.tables import to_frame`
 # - From a terminal, and limits: [README](../README.md)

@@ -104,7 +104,9 @@ spectra.group_by("fold", maintain_order=True).agg(
 learning_rates = {"v0.1": 0.001, "v0.2": 0.01}
 for version, learning_rate in learning_rates.items():
     training = run(
-        "train.py",
+        "-m",
+        "team5",
+        "train",
         "experiment=debug",
         "data=file",
         f"data.path={WORK}/spectra.parquet",
@@ -225,8 +227,8 @@ spectrum = Spectrum(
 
 
 def ask(model, title):
-    match = infer(model, None, caffeine, spectra=spectrum)
-    expected = infer(model, None, caffeine, adduct="[M+H]+", collision_energy="35 eV")
+    match = infer(model, caffeine, spectra=spectrum)
+    expected = infer(model, caffeine, adduct="[M+H]+", collision_energy="35 eV")
     return plot_match(spectrum, match, expected, title=title)
 
 
@@ -234,7 +236,7 @@ trained = load_model(root=VERSIONS, device="cpu")
 ask(trained, f"{trained.version} of this notebook, {trained.n_parameters:,} parameters")
 
 # %%
-shipped = load_model(root=REPOSITORY / "checkpoints", device="cpu")
+shipped = load_model(device="cpu")
 ask(shipped, f"{shipped.version} as shipped, {shipped.n_parameters:,} parameters")
 
 # %% [markdown]

@@ -21,11 +21,8 @@
 
 # %%
 # %matplotlib inline
-from pathlib import Path
-
 import polars as pl
 
-import team5
 from team5.data.spectrum import Spectrum
 from team5.evaluation.selective import risk_coverage
 from team5.inference.inference import infer, load_model
@@ -37,8 +34,7 @@ pl.Config(
     tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_rows=20, fmt_str_lengths=120
 )
 
-REPOSITORY = Path(team5.__file__).parents[1]
-model = load_model(root=REPOSITORY / "checkpoints", device="cpu")
+model = load_model(device="cpu")
 
 # %% [markdown]
 # ## The spectrum
@@ -60,8 +56,8 @@ spectrum = Spectrum(
     collision_energy="30 eV",
     identifier="paracetamol",
 )
-match = infer(model, None, paracetamol, spectra=spectrum)
-expected = infer(model, None, paracetamol, adduct="[M+H]+", collision_energy="30 eV")
+match = infer(model, paracetamol, spectra=spectrum)
+expected = infer(model, paracetamol, adduct="[M+H]+", collision_energy="30 eV")
 plot_match(spectrum, match, expected)
 
 # %% [markdown]
@@ -138,7 +134,7 @@ isomers = {
     "ethyl nicotinate": "CCOC(=O)c1cccnc1",
     "4-ethylnitrobenzene": "CCc1ccc(cc1)[N+](=O)[O-]",
 }
-matches = infer(model, None, list(isomers.values()), spectra=spectrum)
+matches = infer(model, list(isomers.values()), spectra=spectrum)
 pl.DataFrame(
     {
         "asked": asked,
@@ -149,7 +145,7 @@ pl.DataFrame(
     for asked, answer in {
         "alone": match,
         "in a list of 11 isomers": matches[0],
-        "the precursor peak alone": infer(model, None, paracetamol, [152.0706], [100]),
+        "the precursor peak alone": infer(model, paracetamol, [152.0706], [100]),
     }.items()
 )
 
@@ -183,8 +179,8 @@ plot_candidates(matches, names=list(isomers), top=8, columns=4)
 # %%
 rows = []
 for max_error in (0.1, 0.2, 0.4):
-    ranked = infer(model, None, list(isomers.values()), spectra=spectrum, max_error=max_error)
-    alone = infer(model, None, paracetamol, spectra=spectrum, max_error=max_error)
+    ranked = infer(model, list(isomers.values()), spectra=spectrum, max_error=max_error)
+    alone = infer(model, paracetamol, spectra=spectrum, max_error=max_error)
     first = next(name for name, one in zip(isomers, ranked, strict=True) if one.rank == 1)
     verdict = "a match" if alone.label else "no match"
     rows.append(

@@ -103,7 +103,15 @@ pl.DataFrame(
 # %%
 spectra = REPOSITORY / "tests" / "files" / "massspecgym.tsv"
 output = WORK / "hits.parquet"
-run("predict.py", f"spectra={spectra}", f"library={library}", f"output={output}", "device=cpu")
+run(
+    "-m",
+    "team5",
+    "predict",
+    f"spectra={spectra}",
+    f"library={library}",
+    f"output={output}",
+    "device=cpu",
+)
 hits = pl.read_parquet(output)
 hits.select(
     "identifier",
@@ -170,7 +178,7 @@ pl.read_csv(WORK / "hits.parquet.left_out.csv")
 # fragments.
 
 # %%
-model = load_model(root=REPOSITORY / "checkpoints", device="cpu")
+model = load_model(device="cpu")
 measured = {record.spectrum.identifier: record.spectrum for record in read_spectra(spectra).records}
 
 
@@ -180,12 +188,11 @@ def look(identifier):
     spectrum = measured[identifier]
     expected = infer(
         model,
-        None,
         hit["smiles"],
         adduct=hit["adduct"],
         collision_energy=spectrum.collision_energy,
     )
-    return spectrum, infer(model, None, hit["smiles"], spectra=spectrum), expected
+    return spectrum, infer(model, hit["smiles"], spectra=spectrum), expected
 
 
 aspirin = look("MassSpecGymID9000003")
@@ -204,9 +211,7 @@ plot_match(*paracetamol)
 
 # %%
 of_caffeine = hits.filter(identifier="MassSpecGymID9000001").sort("rank")
-matches = infer(
-    model, None, of_caffeine["smiles"].to_list(), spectra=measured["MassSpecGymID9000001"]
-)
+matches = infer(model, of_caffeine["smiles"].to_list(), spectra=measured["MassSpecGymID9000001"])
 plot_candidates(matches, names=of_caffeine["name"].to_list())
 
 # %% [markdown]
@@ -221,7 +226,7 @@ plot_candidates(matches, names=of_caffeine["name"].to_list())
 some = pl.from_arrow(demo_table()).filter(fold="val", collision_energy="20 eV").head(40)
 some.write_parquet(WORK / "more.parquet")
 command = [
-    "predict.py",
+    *("-m", "team5", "predict"),
     f"spectra={WORK}/more.parquet",
     f"library={library}",
     f"output={WORK}/more_hits.parquet",

@@ -24,6 +24,7 @@ README = REPOSITORY / "README.md"
 
 # What a test does not run, by the command's beginning.
 NOT_RUN = {
+    "pip install": "changes the environment that runs this test",
     "make": "sets up, or is what is running this test",
     "python serve.py": "serves until it is stopped; what asks it runs below with one that does",
     "python train.py": "trains for minutes; that its settings exist is tested below",

@@ -137,7 +137,7 @@ def _promote(options: argparse.Namespace) -> None:
         said, judged = _judge(options.root, version, queries, options.allow)
     else:
         said = check_promotion(options.root, version)
-    if options.force is None and judged is None:  # it has not answered any query
+    if judged is None:  # it has not answered any query
         _check_usable(options.root, version, options.allow)
     reason = f"promoted, {said}" if options.force is not None else f"promoted; {said}"
     Tracker(options.root).set_latest(version, reason, judged)

@@ -7,7 +7,6 @@ outlives it. It ends when the server's end of the socket is closed, however the 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ from typing import Any, Never
 
 from team5.errors import Team5Error
 from team5.inference.inference import LoadedModel
+from team5.runtime.memory import give_back_free_memory
 from team5.serving.batcher import Batcher
 from team5.serving.channel import Channel
 from team5.serving.messages import Answered, Ask, Cancel, Fault, Load, Loaded, Rank, Refused
@@ -35,9 +35,6 @@ class Worker:
         self._pool = pool
         self._batcher = Batcher(channel.send, batch_pairs)
         self._parked: set[int] = set()
-        # Only glibc has it, and only glibc needs it.
-        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-        self._trim = getattr(libc, "malloc_trim", None)
         self._trimmed_at = time.monotonic()
 
     def run(self) -> Never:
@@ -53,8 +50,8 @@ class Worker:
 
     def _give_back_memory(self) -> None:
         """Let the system have what batches of many sizes have left in pieces, now and then."""
-        if self._trim is not None and time.monotonic() - self._trimmed_at > _TRIM_S:
-            self._trim(0)
+        if time.monotonic() - self._trimmed_at > _TRIM_S:
+            give_back_free_memory()
             self._trimmed_at = time.monotonic()
 
     def _take(self, message: Any) -> None:

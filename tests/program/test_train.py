@@ -250,6 +250,36 @@ def test_a_run_that_sigterm_stopped_within_an_epoch_ends_as_an_unbroken_one(trai
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("step", ["write_flushed", "flush_folder", "put_in_place"])
+def test_a_training_killed_while_it_exports_leaves_whole_versions(train, tmp_path, cache, step):
+    root = tmp_path / "checkpoints"
+    words = ["train.py", *QUICK, f"checkpoints_root={root}", f"data.cache_dir={cache}"]
+    killed = (
+        "import os, runpy, signal, sys; from team5.registry import staging\n"
+        f"staging.{step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"sys.argv = {words!r}\n"
+        f"runpy.run_path({str(REPOSITORY / 'train.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", killed],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert Tracker(root).read().versions == ()
+    assert list(root.glob(".staging-*"))
+    assert train(root, *QUICK) == 0
+    assert not list(root.glob(".staging-*"))
+    whole = Tracker(root).read().versions
+    assert len(whole) == (2 if step == "put_in_place" else 1)  # its folder was in place already
+    for version in whole:
+        read_version(root, str(version))
+
+
 def test_more_epochs_go_on_with_the_version_that_is_resumed(train, registry):
     before = read_version(registry, "v0.3")
     # Early stopping at the end of the epoch, as Lightning does it, finds no validation in

@@ -4,6 +4,7 @@ Run as ``python exporting_processes.py <scenario> <registry>``. Each process is 
 which has torch loaded already and no threads.
 """
 
+import contextlib
 import itertools
 import os
 import random
@@ -17,9 +18,11 @@ from types import FrameType
 
 import torch
 
+from team5.errors import CheckpointFileNotFoundError, StorageError, VersionNotFoundError
 from team5.registry import staging
 from team5.registry.export import export_version, read_version
 from team5.registry.integrity import verify_folder
+from team5.registry.removal import collect_garbage, delete_version
 from team5.registry.tracker import Tracker, TrackerEntryFields
 from team5.registry.versions import Version
 from team5.runtime import storage
@@ -27,7 +30,7 @@ from team5.runtime import storage
 WRITING_FILES = {staging.__file__, storage.__file__}
 
 
-def export(root: Path, number: int, version: str | None = None) -> str:
+def export(root: Path, number: int, version: str | None = None, *, as_latest: bool = True) -> str:
     """Export a version whose config, weights and tracker entry hold the same number."""
     return export_version(
         root,
@@ -36,7 +39,7 @@ def export(root: Path, number: int, version: str | None = None) -> str:
         weights={"a": torch.full((20_000,), float(number))},
         optimizer={"number": number},
         entry=TrackerEntryFields(str(number), 0.5, 0.5, extra_performance={"number": number}),
-        set_as_latest=True,
+        set_as_latest=as_latest,
         replace=version is not None,
     )
 
@@ -178,6 +181,34 @@ def read_while_replaced(root: Path) -> None:
         os.waitpid(child, 0)
 
 
+def read_while_deleted(root: Path) -> None:
+    """Read versions that another process makes and deletes without pause."""
+    export(root, 0)  # is latest to the end, as the others are not
+
+    def act() -> None:
+        for number in itertools.count(1):
+            name = export(root, number, as_latest=False)
+            with contextlib.suppress(StorageError):  # it is being read
+                delete_version(root, name)
+            collect_garbage(root, 1, dry_run=False)
+
+    child = fork(act)
+    try:
+        n_read = n_gone = 0
+        while min(n_read, n_gone) < 30:
+            newest = str(Tracker(root).read().entries[-1].version)
+            try:
+                stored = read_version(root, newest)
+            except (VersionNotFoundError, CheckpointFileNotFoundError):
+                n_gone += 1
+            else:
+                assert torch.all(stored.weights["a"] == stored.config["number"])
+                n_read += newest != "v0.1"
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
 def export_at_once(root: Path) -> None:
     """Export from four processes at once, each a version of its own and replaced once."""
 
@@ -201,6 +232,7 @@ SCENARIOS = {
         killed_at_some_lines,
         killed_at_random_moments,
         read_while_replaced,
+        read_while_deleted,
         export_at_once,
     )
 }

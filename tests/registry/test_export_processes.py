@@ -41,5 +41,9 @@ def test_a_version_read_while_it_is_replaced_is_of_one_generation(root):
     run("read_while_replaced", root)
 
 
+def test_a_version_read_while_it_is_deleted_is_whole_or_gone(root):
+    run("read_while_deleted", root)
+
+
 def test_exports_at_once_take_a_version_each(root):
     run("export_at_once", root)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from team5.assessment.queries import Query, read_queries
+from team5.assessment.queries import Query, draw_queries, read_queries
 from team5.assessment.scoring import score_queries
+from team5.data.dataset import Query as ValidationQuery
 from team5.errors import CheckpointError, DataError, DataFileNotFoundError, VersionError
 from team5.evaluation.comparison import Difference, QueryMetric, paired_differences, query_metrics
 from team5.inference.inference import LoadedModel, load_model
@@ -17,16 +20,42 @@ from team5.registry.report import format_difference
 from team5.registry.tracker import Tracker
 from team5.runtime.storage import sha256
 
+MAX_HELD_OUT = 300
+
 _SEED = 0  # of decoys and intervals; one for all, so that the same file gives the same answer
 
 
 @dataclass(frozen=True, eq=False)
 class FrozenQueries:
-    """Queries that versions are judged on, with the checksum of their file."""
+    """Queries that versions are judged on, and the checksum of these or of their file."""
 
-    path: Path
+    name: str
     sha256: str
     queries: tuple[Query, ...]
+
+    @classmethod
+    def held_out(cls, name: str, pairs: Sequence[ValidationQuery], seed: int) -> FrozenQueries:
+        """Return queries of the spectra that a training is validated on."""
+        queries = tuple(draw_queries(pairs, MAX_HELD_OUT, seed))
+        rows = [(query.spectrum.identifier, query.candidates) for query in queries]
+        return cls(name, hashlib.sha256(json.dumps(rows).encode()).hexdigest(), queries)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions on the same queries.
+
+    Attributes
+    ----------
+    judged : dict
+        As `schemas.Judged` has it: the queries, and by metric both values and their difference.
+    lines, worse : list of str
+        The metrics in words; those whose interval lies wholly below 0.
+    """
+
+    judged: dict[str, Any]
+    lines: list[str]
+    worse: list[str]
 
 
 def read_frozen_queries(path: str | Path) -> FrozenQueries:
@@ -43,7 +72,7 @@ def read_frozen_queries(path: str | Path) -> FrozenQueries:
         raise DataError(
             f"{path} cannot be read ({error.strerror}); promotions are judged on its queries."
         ) from error
-    return FrozenQueries(path, checksum, tuple(read_queries(path)))
+    return FrozenQueries(path.name, checksum, tuple(read_queries(path)))
 
 
 def judge(
@@ -90,48 +119,64 @@ def judge(
     check_origin(root, version)
     command = promote_command(root, version, '--force "REASON"')
     by_force = f"Promote it all the same: {command}; the reason is kept in the history."
+    try:
+        comparison = compare(
+            (root, latest), (root, version), frozen,
+            device=device, allow=allow, on_progress=on_progress,
+        )  # fmt: skip
+    except VersionError as error:
+        raise error.reworded(f"{error} {by_force}") from error
+    if comparison.worse:
+        raise VersionError(
+            f"{version} is worse than {latest}, the present latest, on {frozen.name}: "
+            f"{'; '.join(comparison.worse)}. {by_force}"
+        )
+    return f"not worse than {latest} on {frozen.name}", comparison.judged
+
+
+def compare(
+    before: tuple[Path, str],
+    after: tuple[Path, str],
+    frozen: FrozenQueries,
+    *,
+    device: str = "auto",
+    allow: Sequence[str] = (),
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Score two versions, each given by its root and name, on the same queries.
+
+    Raises
+    ------
+    VersionError
+        If one of the two cannot be scored.
+    """
     hashes: dict[str, str] = {}
     metrics: list[dict[str, QueryMetric]] = []
-    for name in (latest, version):
+    for root, name in (before, after):
         try:
             model = load_model(name, device=device, root=root, allow=allow)
             metrics.append(_measure(model, frozen, on_progress))
         except (CheckpointError, DataError, VersionError) as error:
             raise VersionError(
-                f"{version} cannot be compared with {latest}, the present latest, on "
-                f"{frozen.path.name}. Of {name}: {error} {by_force}"
+                f"{after[1]} cannot be compared with {before[1]} on {frozen.name}. "
+                f"Of {name}: {error}"
             ) from error
         hashes[name] = model.version_hash
     differences = paired_differences(*metrics, seed=_SEED)
-    _refuse_worse(differences, latest, version, frozen, by_force)
     judged = {
-        "queries": frozen.path.name,
+        "queries": frozen.name,
         "sha256": frozen.sha256,
         "seed": _SEED,
-        "compared_with": latest,
+        "compared_with": before[1],
         "hashes": hashes,
         "figures": {name: _record(difference) for name, difference in differences.items()},
     }
-    return f"not worse than {latest} on {frozen.path.name}", judged
-
-
-def _refuse_worse(
-    differences: Mapping[str, Difference],
-    latest: str,
-    version: str,
-    frozen: FrozenQueries,
-    by_force: str,
-) -> None:
-    worse = [
-        f"{name} {format_difference(latest, _record(difference))}"
+    lines = {
+        name: f"{name} {format_difference(before[1], _record(difference))}"
         for name, difference in differences.items()
-        if difference.is_worse
-    ]
-    if worse:
-        raise VersionError(
-            f"{version} is worse than {latest}, the present latest, on {frozen.path.name}: "
-            f"{'; '.join(worse)}. {by_force}"
-        )
+    }
+    worse = [lines[name] for name, difference in differences.items() if difference.is_worse]
+    return Comparison(judged, list(lines.values()), worse)
 
 
 def _measure(

@@ -3,7 +3,8 @@
 import datetime as dt
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
@@ -14,8 +15,8 @@ from torch import Tensor, device
 from torch.random import fork_rng
 
 from team5 import __version__
-from team5.assessment.promotion import FrozenQueries, judge, read_frozen_queries
-from team5.errors import ConfigError, StorageError, Team5Error, TrackerError
+from team5.assessment.promotion import FrozenQueries, compare, judge, read_frozen_queries
+from team5.errors import ConfigError, StorageError, Team5Error, TrackerError, VersionError
 from team5.registry.export import export_version
 from team5.registry.gate import gate_queries as configured_queries
 from team5.registry.tracker import Tracker, TrackerEntryFields
@@ -23,6 +24,8 @@ from team5.runtime.progress import progress
 
 Mode = Literal["min", "max"]
 WhenLatest = Literal["on_success", "always", "never"]
+
+MIN_VAL_PAIRS = 50  # on fewer, the best epoch is a matter of luck
 
 _VALIDATION = "val/"
 _ACCURACY = f"{_VALIDATION}accuracy"
@@ -76,8 +79,13 @@ class CheckpointExport(Callback):
         Text of the version's README.md, if any.
     allow : sequence of str
         Encoders outside team5 that may be imported to judge versions.
-    after : str, optional
-        The version trained on from, whose number a new version follows, wherever it lies.
+    parent : path, optional
+        Folder of the version trained on from, whose number a new version follows.
+    held_out : FrozenQueries, optional
+        Spectra that the run is validated on. Without ``gate_queries``, ``latest`` moves at the
+        end only to a version that is not worse on these than its parent.
+    n_val_pairs : int, optional
+        Pairs that the run is validated on; below 50 ``latest`` does not move at its end.
     description : str
         One line for the tracker.
     save_optimizer : bool
@@ -109,7 +117,9 @@ class CheckpointExport(Callback):
         facts: Mapping[str, Any] | None = None,
         model_card: str = "",
         allow: Sequence[str] = (),
-        after: str | None = None,
+        parent: Path | None = None,
+        held_out: FrozenQueries | None = None,
+        n_val_pairs: int | None = None,
     ) -> None:
         super().__init__()
         _check_choice("mode", mode, get_args(Mode))
@@ -127,7 +137,9 @@ class CheckpointExport(Callback):
         self.facts = dict(facts or {})
         self.model_card = model_card
         self.allow = allow
-        self.after = after
+        self.parent = parent
+        self.held_out = held_out
+        self.n_val_pairs = n_val_pairs
         self._is_resumed = version is not None
         self._frozen: FrozenQueries | None = None
 
@@ -166,7 +178,10 @@ class CheckpointExport(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move ``latest``; Lightning calls this only if the fit ended well."""
-        if self.set_as_latest == "on_success" and self.version and trainer.is_global_zero:
+        if self.version is None or not trainer.is_global_zero:
+            return
+        is_not_worse = self._compare_with_parent(self.version, pl_module.device)
+        if self.set_as_latest == "on_success" and is_not_worse:
             self._move_latest(self.version, "its training ended well", pl_module.device)
 
     def state_dict(self) -> dict[str, Any]:
@@ -213,20 +228,48 @@ class CheckpointExport(Callback):
                 return
         _log.info("latest in %s is %s", self.root, version)
 
+    def _compare_with_parent(self, version: str, where: device) -> bool:
+        """Log and record before and after on held-out spectra; return whether latest may move."""
+        if self.held_out is not None and self.parent is not None:
+            before, after = (self.parent.parent, self.parent.name), (self.root, version)
+            try:
+                with self._judging(version, where) as options:
+                    comparison = compare(before, after, self.held_out, **options)
+            except VersionError as error:
+                _log.warning("latest in %s stays: %s", self.root, error)
+                return False
+            _log.info("On %s:\n  %s", self.held_out.name, "\n  ".join(comparison.lines))
+            Tracker(self.root).add(version, update=True, extra={"compared": comparison.judged})
+            if comparison.worse and self._frozen is None:
+                _log.warning(
+                    "%s is worse than %s there: latest stays. Use it by name: version=%s",
+                    version, self.parent.name, version,
+                )  # fmt: skip
+                return False
+        if self.n_val_pairs is not None and self.n_val_pairs < MIN_VAL_PAIRS:
+            _log.warning(
+                "%d pairs to validate on are too few to tell whether %s is better (%d are needed): "
+                "latest stays. Use it by name: version=%s",
+                self.n_val_pairs, version, MIN_VAL_PAIRS, version,
+            )  # fmt: skip
+            return False
+        return True
+
     def _judge(
         self, frozen: FrozenQueries, version: str, where: device
     ) -> tuple[str, dict[str, Any] | None]:
         _log.info("Comparing %s with latest on %d queries", version, len(frozen.queries))
+        with self._judging(version, where) as options:
+            return judge(self.root, version, frozen, **options)
+
+    @contextmanager
+    def _judging(self, version: str, where: device) -> Iterator[dict[str, Any]]:
+        """Show progress, and give the options of `judge` and `compare`."""
         # Making a model draws random weights, which must not change the training's own draws.
-        with (
-            fork_rng(devices=[]),
-            progress(f"Judging {version}", unit="spectra") as bar,
-        ):
+        with fork_rng(devices=[]), progress(f"Judging {version}", unit="spectra") as bar:
             # Lightning calls Apple's device mps:0; there is only one.
             name = where.type if where.type == "mps" else str(where)
-            return judge(
-                self.root, version, frozen, device=name, allow=self.allow, on_progress=bar.advance
-            )
+            yield {"device": name, "allow": self.allow, "on_progress": bar.advance}
 
     def _export(
         self, trainer: Trainer, module: LightningModule, metrics: dict[str, float], score: float
@@ -272,7 +315,7 @@ class CheckpointExport(Callback):
             ),
             set_as_latest=self.set_as_latest == "always" and self._frozen is None,
             replace=not self.every_best,
-            after=self.after,
+            after=self.parent.name if self.parent is not None else None,
         )
         _log.info("%s %.6g is the best so far: exported %s", self.monitor, score, version)
         return version

@@ -44,6 +44,8 @@ from team5.data.validation_set import draw_validation_set, training_decoys
 from team5.errors import ConfigError, DataError
 
 Kind = Literal["demo", "file", "massbank"]
+_MIN_COMPOUNDS = 20  # of fewer, neither the fit nor its figures mean anything
+
 _log = logging.getLogger(__name__)
 
 
@@ -67,6 +69,11 @@ class SpectrumDataModule(lightning.LightningDataModule):
         structural cluster.
     pool : path, optional
         Candidate structures for decoys; by default those of the data set.
+    isomer_decoys : int
+        Without a pool, isomers made of each compound that has fewer others of its mass in the
+        data set; 0 for none.
+    val_share : float
+        Share of the compounds to validate on, where neither ``folds`` nor the data say which.
     licenses : list of str
         Licences of the records to use.
     batch_size : int
@@ -102,6 +109,8 @@ class SpectrumDataModule(lightning.LightningDataModule):
         archive: str | None = None,
         folds: str | None = None,
         pool: str | None = None,
+        isomer_decoys: int = 0,
+        val_share: float = 0.05,
         licenses: Sequence[str] = DEFAULT_LICENSES,
         batch_size: int = 12,
         max_spectra: int = 8,
@@ -130,6 +139,8 @@ class SpectrumDataModule(lightning.LightningDataModule):
         self.archive = archive
         self.folds = folds
         self.pool = pool
+        self.isomer_decoys = isomer_decoys
+        self.val_share = val_share
         self.licenses = tuple(licenses)
         self.batch_size = batch_size
         self.max_spectra = max_spectra
@@ -190,22 +201,28 @@ class SpectrumDataModule(lightning.LightningDataModule):
             return
         # Other processes of a distributed run read what the first one has prepared.
         self._table_path = self._prepared_path or self._prepare(progress=False)
-        table = with_folds(read_training_table(self._table_path), self.folds, seed=self.seed)
+        table = read_training_table(self._table_path)
+        table = with_folds(table, self.folds, seed=self.seed, val_share=self.val_share)
         if self.cross_fold is not None:
             table = with_part_held_out(table, self.cross_fold)
         structures = table.select("inchikey14", "fold").unique()
         check_folds(structures["inchikey14"], structures["fold"], source=self._table_path.name)
         table, left_out = trainable(table)
-        pool = CandidatePool.read(self.pool) if self.pool else structure_pool(table)
+        pool = (
+            CandidatePool.read(self.pool)
+            if self.pool
+            else structure_pool(table, self.isomer_decoys)
+        )
         self.candidate_pool = pool
         peaks = Peaks.open(peaks_path(self._table_path))
         train, val, self.held_out = (
             read_compounds(table.filter(text("fold") == fold), peaks, self.rule) for fold in FOLDS
         )
-        if not train or not val:
+        if not train or not val or len(train) + len(val) < _MIN_COMPOUNDS:
             raise DataError(
-                f"{self._table_path.name}: {len(train)} compounds to train on and {len(val)} to "
-                "validate on. Give data.folds=FILE with both, or more compounds."
+                f"{self._source or self.kind}: {len(train)} compounds to train on and {len(val)} "
+                f"to validate on. At least {_MIN_COMPOUNDS} are needed, some of them to validate "
+                "on: give more, or other folds (data.folds=FILE)."
             )
         if self.train_compounds is not None:
             random = np.random.default_rng(self.seed)
@@ -226,8 +243,8 @@ class SpectrumDataModule(lightning.LightningDataModule):
         self.rankings = validation.rankings
         if not self.pairs:
             raise DataError(
-                f"{self._table_path.name}: no validation spectrum has a decoy of its mass. "
-                "Give data.pool=FILE with candidate structures."
+                f"{self._source or self.kind}: no validation spectrum has a decoy of its mass. "
+                "Give data.pool=FILE with candidate structures, or data.isomer_decoys=8."
             )
         used = [compound.inchikey14 for compound in train]
         sources = table.filter(text("inchikey14").is_in(used))

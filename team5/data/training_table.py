@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from team5.chemistry.adducts import parse_adduct
-from team5.chemistry.molecule import is_small_enough
+from team5.chemistry.isomers import make_isomers
+from team5.chemistry.molecule import is_small_enough, parse_smiles
 from team5.data.decoys import CandidatePool
 from team5.data.splits import N_CROSS_FOLDS, assign_folds, cross_folds, read_folds
 from team5.errors import ConfigError, DataError
@@ -46,7 +47,9 @@ def read_training_table(path: str | Path) -> pl.DataFrame:
     )
 
 
-def with_folds(table: pl.DataFrame, folds_path: str | None, *, seed: int) -> pl.DataFrame:
+def with_folds(
+    table: pl.DataFrame, folds_path: str | None, *, seed: int, val_share: float = 0.05
+) -> pl.DataFrame:
     """Return the rows that have a fold: of a file, of the table, or by structural cluster.
 
     Raises
@@ -69,7 +72,7 @@ def with_folds(table: pl.DataFrame, folds_path: str | None, *, seed: int) -> pl.
         if unknown:
             _log.info("%d structures have no fold in %s: left out", len(unknown), folds_path)
     else:
-        folds = assign_folds(_structures(table), seed=seed)
+        folds = assign_folds(_structures(table), val_share=val_share, seed=seed)
     fold = text("inchikey14").replace_strict(folds, default=None, return_dtype=pl.String)
     return table.with_columns(fold.cast(pl.Categorical).alias("fold")).filter(
         pl.col("fold").is_not_null()
@@ -119,12 +122,25 @@ def trainable(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     }
 
 
-def structure_pool(table: pl.DataFrame) -> CandidatePool:
-    """Return the structures of a table as candidates."""
-    structures = table.select("smiles", "inchikey14", "formula", "exact_mass").unique(
-        maintain_order=True
-    )
-    return CandidatePool.from_structures(*structures.iter_columns())
+def structure_pool(table: pl.DataFrame, n_isomers: int = 0) -> CandidatePool:
+    """Return the structures of a table as candidates.
+
+    Parameters
+    ----------
+    n_isomers : int
+        A structure with fewer others of its mass has so many isomers made of it among them.
+    """
+    columns = ["smiles", "inchikey14", "formula", "exact_mass"]
+    structures = table.select(columns).unique(maintain_order=True)
+    pool = CandidatePool.from_structures(*structures.iter_columns())
+    if n_isomers == 0:
+        return pool
+    rows = structures.rows()
+    for smiles, _, _, exact_mass in structures.unique("inchikey14", maintain_order=True).rows():
+        if len(pool.near(exact_mass)) <= n_isomers:
+            made = map(parse_smiles, make_isomers(parse_smiles(smiles), n_isomers))
+            rows += [(m.smiles, m.inchikey14, m.formula, m.exact_mass) for m in made]
+    return CandidatePool.from_structures(*zip(*rows, strict=True))
 
 
 def text(column: str) -> pl.Expr:

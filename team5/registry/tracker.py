@@ -160,7 +160,7 @@ class Tracker:
         with registry_lock(self.root) as data:
             if data.entry(parsed) is None:
                 raise unknown_version(version, data.versions, str(self.path))
-            if judged is not None and data.latest != judged["compared_with"]:
+            if judged is not None and data.latest not in (None, judged["compared_with"]):
                 raise VersionError(
                     f"latest has become {data.latest} while {version} was compared with "
                     f"{judged['compared_with']}. Promote {version} once more."

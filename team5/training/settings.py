@@ -127,6 +127,8 @@ class _Data(_Arguments):
     n_candidates: Positive = 1
     n_references: Count = 0
     cross_fold: Annotated[int, Field(ge=0, lt=N_CROSS_FOLDS)] | None = None
+    isomer_decoys: Count = 0
+    val_share: Share = 0.05
     train_compounds: Positive | None = None
     train_decoys: Count = 0
     train_exchanged: Count = 0

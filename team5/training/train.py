@@ -7,18 +7,20 @@ import tempfile
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
 import lightning
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
 from omegaconf import DictConfig
 
+from team5.assessment.promotion import FrozenQueries
 from team5.callbacks.checkpoint_export import CheckpointExport
 from team5.callbacks.stop_on_signal import StopOnSignal
 from team5.data.datamodule import SpectrumDataModule
@@ -29,6 +31,7 @@ from team5.models.version_weights import check_weights
 from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_version
 from team5.registry.roots import find_checkpoints
+from team5.registry.versions import Version
 from team5.training.interfaces import check_data, check_module
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
@@ -258,7 +261,9 @@ def _callbacks(
         if issubclass(kind, CheckpointExport):
             facts = _facts(run, data.facts)
             arguments.update(
-                after=run.parent.version if run.parent is not None else None,
+                parent=_origin(run),
+                held_out=_held_out(run, data),
+                n_val_pairs=data.facts.get("val_pairs"),
                 allow=allow,
                 description=cfg.description or _description(data.facts, run.parent, cfg),
                 facts=facts,
@@ -272,6 +277,29 @@ def _callbacks(
                 arguments.update(version=resumed.version, best_score=best_score(resumed))
         callbacks.append(make(**arguments))
     return callbacks
+
+
+def _origin(run: Run) -> Path | None:
+    """Return the folder of the version that a run began from, before it was interrupted or not."""
+    if run.resumed is None:
+        return run.parent.folder if run.parent is not None else None
+    name = run.resumed.config.get("parent_version")
+    if not isinstance(name, str) or not Version.is_version(name):
+        return None
+    folder = Path(run.cfg.checkpoints_root) / name
+    return folder if folder.is_dir() else None
+
+
+def _held_out(run: Run, data: SpectrumDataModule) -> FrozenQueries | None:
+    """Return the validation spectra, each with its decoy and references as candidates."""
+    if data.is_computed or not isinstance(data, SpectrumDataModule) or _origin(run) is None:
+        return None
+    pairs = [
+        replace(pair, candidates=(*pair.candidates, *data.references[pair.candidates[0]]))
+        for pair in data.pairs
+    ]
+    name = f"validation spectra of {data.facts['source']}"
+    return FrozenQueries.held_out(name, pairs, run.cfg.seed)
 
 
 def fit(training: Training) -> None:
@@ -302,10 +330,18 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
         raise CheckpointError(
             f"{parent.folder}/config.json does not describe a model: {error}. Use another version."
         ) from error
-    cfg.model.network.update(network)
-    cfg.model.tokenizer.update(limits)
+    parts = {"network": network, "tokenizer": limits}
     if not cfg.rescore:
-        cfg.model.score.update(parent.config.get("score") or asdict(FIRST_RULE))
+        parts["score"] = parent.config.get("score") or asdict(FIRST_RULE)
+    for part, sizes in parts.items():
+        for key in _typed(f"model.{part}"):
+            if key in sizes and cfg.model[part][key] != sizes[key]:
+                raise ConfigError(
+                    f"model.{part}.{key}={cfg.model[part][key]} has no effect: {parent.version}, "
+                    f"whose weights are taken, has {sizes[key]}. Leave it out, or train from "
+                    "scratch: from_version=null."
+                )
+        cfg.model[part].update(sizes)
 
 
 def _check_same_encoder(module: Team5LightningModule, parent: StoredVersion) -> None:

@@ -71,6 +71,12 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
     return resumed
 
 
+def overridden_keys() -> list[str]:
+    """Return the dotted keys that stand on the command line; none outside a program of Hydra's."""
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    return [override.partition("=")[0].lstrip("+~") for override in overrides]
+
+
 def _typed_keys(cfg: DictConfig) -> list[str]:
     """Return the dotted keys of what was typed.
 
@@ -79,8 +85,7 @@ def _typed_keys(cfg: DictConfig) -> list[str]:
     ConfigError
         If an experiment is among it.
     """
-    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    typed = [override.partition("=")[0].lstrip("+~") for override in overrides]
+    typed = overridden_keys()
     if "experiment" in typed:
         raise ConfigError(
             "experiment= and resume= exclude each other: a resumed run keeps its own settings. "

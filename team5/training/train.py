@@ -14,7 +14,6 @@ from typing import Any
 
 import lightning
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
@@ -41,6 +40,7 @@ from team5.training.report import n_in_report, write_report
 from team5.training.resume import (
     best_score,
     check_epochs_left,
+    overridden_keys,
     read_state,
     resumed_config,
     slurm_run,
@@ -333,9 +333,10 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
     parts = {"network": network, "tokenizer": limits}
     if not cfg.rescore:
         parts["score"] = parent.config.get("score") or asdict(FIRST_RULE)
+    typed = overridden_keys()
     for part, sizes in parts.items():
-        for key in _typed(f"model.{part}"):
-            if key in sizes and cfg.model[part][key] != sizes[key]:
+        for key in sizes:
+            if f"model.{part}.{key}" in typed and cfg.model[part][key] != sizes[key]:
                 raise ConfigError(
                     f"model.{part}.{key}={cfg.model[part][key]} has no effect: {parent.version}, "
                     f"whose weights are taken, has {sizes[key]}. Leave it out, or train from "

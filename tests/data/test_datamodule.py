@@ -1,4 +1,5 @@
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -179,6 +180,34 @@ def test_a_file_of_ones_own_is_split_by_structure(cache, spectra_file):
     again = module_of(cache, kind="file", path=str(spectra_file))
     again.setup("fit")
     assert [c.inchikey14 for c in again.train] == [c.inchikey14 for c in module.train]
+
+
+def few_compounds(spectra_file: Path, path: Path, n: int) -> Path:
+    """Write the spectra of n compounds of the file, no two of one formula."""
+    table = pl.read_parquet(spectra_file)
+    by_formula = {parse_smiles(text).formula: text for text in sorted(set(table["smiles"]))}
+    chosen = sorted(by_formula.values())[:n]
+    table.filter(pl.col("smiles").is_in(chosen)).write_parquet(path)
+    return path
+
+
+def test_compounds_without_others_of_their_mass_have_isomers_as_decoys(
+    cache, spectra_file, tmp_path
+):
+    path = few_compounds(spectra_file, tmp_path / "few.parquet", 24)
+    module = module_of(cache, kind="file", path=str(path), isomer_decoys=8, val_share=0.15)
+    module.setup("fit")
+    assert len(module.rankings) == module.facts["val_compounds"] == 4
+    for query in (*module.pairs, *module.rankings):
+        molecules = [parse_smiles(smiles) for smiles in query.candidates]
+        assert len({molecule.formula for molecule in molecules}) == 1
+        assert len({molecule.inchikey14 for molecule in molecules}) == len(molecules) > 1
+
+
+def test_what_is_too_small_to_learn_from_is_said_in_a_line(cache, spectra_file, tmp_path):
+    path = few_compounds(spectra_file, tmp_path / "fewer.parquet", 19)
+    with pytest.raises(DataError, match=r"fewer\.parquet: 1\d compounds .* At least 20 are needed"):
+        module_of(cache, kind="file", path=str(path), isomer_decoys=8).setup("fit")
 
 
 def test_given_folds_are_kept(cache, spectra_file, tmp_path):

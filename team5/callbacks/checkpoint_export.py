@@ -83,7 +83,8 @@ class CheckpointExport(Callback):
         Folder of the version trained on from, whose number a new version follows.
     held_out : FrozenQueries, optional
         Spectra that the run is validated on. Without ``gate_queries``, ``latest`` moves at the
-        end only to a version that is not worse on these than its parent.
+        end only to a version whose hit@1 on these is not below its parent's, and of which no
+        metric is worse by its whole interval.
     n_val_pairs : int, optional
         Pairs that the run is validated on; below 50 ``latest`` does not move at its end.
     description : str
@@ -240,7 +241,8 @@ class CheckpointExport(Callback):
                 return False
             _log.info("On %s:\n  %s", self.held_out.name, "\n  ".join(comparison.lines))
             Tracker(self.root).add(version, update=True, extra={"compared": comparison.judged})
-            if comparison.worse and self._frozen is None:
+            fell = comparison.judged["figures"]["hit_rate@1"]["difference"] < 0
+            if (comparison.worse or fell) and self._frozen is None:
                 _log.warning(
                     "%s is worse than %s there: latest stays. Use it by name: version=%s",
                     version, self.parent.name, version,

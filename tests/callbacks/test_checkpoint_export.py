@@ -13,6 +13,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from team5 import __version__
+from team5.assessment.promotion import read_frozen_queries
 from team5.callbacks.checkpoint_export import CheckpointExport
 from team5.errors import ConfigError, DataError, DataFileNotFoundError, StorageError
 from team5.registry.export import read_optimizer, read_version
@@ -381,6 +382,34 @@ def test_judging_draws_no_random_numbers_of_the_training(root, fit, table):
         fit(module, root=registry, set_as_latest="always", gate_queries=queries)
         drawn.append(module.drawn)
     assert torch.equal(*drawn)
+
+
+def test_latest_stays_where_held_out_spectra_say_that_the_parent_is_better(
+    root, fit, table, caplog
+):
+    copy_registry(root)
+    caplog.set_level("INFO")
+    held_out = read_frozen_queries(table)
+    fit(SmallVersion([3.0], root), parent=root / "v0.1", held_out=held_out, n_val_pairs=50)
+    assert Tracker(root).latest() == "v0.1"
+    assert (
+        "v0.2 is worse than v0.1 there: latest stays. Use it by name: version=v0.2" in caplog.text
+    )
+    compared = Tracker(root).read().entry("v0.2").extra["compared"]
+    assert compared["compared_with"] == "v0.1"
+    assert compared["figures"]["cosine"]["high"] < 0
+    assert "On frozen.parquet:" in caplog.text
+    assert "(difference -0." in caplog.text
+
+
+def test_latest_moves_if_the_parent_is_not_better_on_enough_pairs(root, fit, table, caplog):
+    copy_registry(root)
+    arguments = {"parent": root / "v0.1", "held_out": read_frozen_queries(table)}
+    fit(SmallVersion([3.0, 0.5], root), **arguments, n_val_pairs=48)
+    assert Tracker(root).latest() == "v0.1"
+    assert "48 pairs to validate on are too few to tell whether v0.2 is better" in caplog.text
+    fit(SmallVersion([3.0, 0.5], root), **arguments, n_val_pairs=50)
+    assert Tracker(root).latest() == "v0.3"
 
 
 def test_missing_queries_are_an_error_before_anything_is_trained(root, fit, tmp_path, monkeypatch):

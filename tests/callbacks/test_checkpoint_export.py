@@ -438,7 +438,7 @@ def test_a_latest_that_cannot_be_scored_is_told_and_ends_no_training(root, fit, 
     (root / "v0.1/model.safetensors").unlink()
     fit(module, gate_queries=table)
     assert Tracker(root).latest() == "v0.1"
-    assert "v0.2 cannot be compared with v0.1, the present latest" in caplog.text
+    assert "v0.2 cannot be compared with v0.1 on frozen.parquet" in caplog.text
 
 
 @pytest.mark.slow

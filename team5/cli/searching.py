@@ -13,6 +13,7 @@ from team5.data.conditions import Conditions
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError
 from team5.runtime.problems import Problems
+from team5.runtime.progress import progress
 from team5.search.chunks import SearchSettings, absolute
 from team5.search.engines import Engine
 from team5.search.reading import iter_candidates, read_candidates
@@ -75,7 +76,7 @@ def search(settings: dict[str, Any]) -> int:
         context=context, engine=engine, resume=settings["resume"], show_progress=True,
         unusable=unusable,
     )  # fmt: skip
-    counted = f"{summary.n_answered:,} of {summary.n_spectra:,} spectra answered"
+    counted = _counted(summary.n_answered, summary.n_spectra)
     if summary.n_rows:
         counted += f", {summary.n_rows:,} rows written to {settings['output']}"
     _report_left_out(summary.left_out)
@@ -116,7 +117,9 @@ def _structures(settings: dict[str, Any], report: Any) -> Structures:
     if settings["candidates"] is None:
         return TargetStructures()
     path = settings["candidates"]
-    listed = ListedStructures.of(Path(path).name, iter_candidates(path, report=report))
+    with progress(f"Reading {path}", 1.0) as bar:
+        candidates = iter_candidates(path, report=report, on_progress=bar.update)
+        listed = ListedStructures.of(Path(path).name, candidates)
     which = "those of each precursor's mass are scored"
     print(f"{path}: {len(listed.listed):,} structures; {which}.", file=sys.stderr)
     return listed
@@ -130,7 +133,7 @@ def _references(settings: dict[str, Any], problems: Problems) -> tuple[str, ...]
 
 def _print(results: Any, source: Source, problems: Problems, *, as_json: bool, top: int) -> int:
     terminal = Terminal.here()
-    n_answered = 0
+    n_answered = n_left_out = 0
     for result in results:
         for answer in by_spectrum([result.table]):
             if as_json:
@@ -142,10 +145,19 @@ def _print(results: Any, source: Source, problems: Problems, *, as_json: bool, t
                 terminal.print(format_hits(answer, top, terminal.width, sketch))
             n_answered += 1
         for each in result.left_out:
+            place = each.place or f"spectrum {each.spectrum}"
             name = f" ({each.identifier})" if each.identifier else ""
-            problems(f"{source.name}, spectrum {each.spectrum}{name}: {each.reason}. Left out.")
-    problems.summarise(answered=n_answered)
+            problems(f"{source.name}, {place}{name}: {each.reason}. Left out.")
+            n_left_out += 1
+    if problems.count or not n_answered:
+        print(f"{_counted(n_answered, n_answered + n_left_out)}.", file=sys.stderr)
     return 0 if n_answered else 1
+
+
+def _counted(n_answered: int, n_spectra: int) -> str:
+    counted = f"{n_answered:,} of {n_spectra:,} spectra answered"
+    n_left_out = n_spectra - n_answered
+    return f"{counted}, {n_left_out:,} left out" if n_left_out else counted
 
 
 def _sketch(terminal: Terminal, source: Source, answer: dict[str, Any]) -> list[str]:

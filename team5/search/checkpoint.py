@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class Checkpoint:
         StorageError
             If it cannot be written.
         """
-        left_out = [[each.spectrum, each.identifier, each.reason] for each in result.left_out]
+        left_out = [astuple(each) for each in result.left_out]
         table = result.table.replace_schema_metadata(
             {_LEFT_OUT: json.dumps(left_out), _N_SPECTRA: str(result.n_spectra)}
         )

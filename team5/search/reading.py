@@ -82,8 +82,12 @@ def iter_candidates(
     *,
     report: Report = log.warning,
     parse: Callable[[str], Molecule] = parse_smiles,
+    on_progress: Callable[[float], None] | None = None,
 ) -> Iterator[tuple[Candidate, Molecule]]:
-    """Yield the structures of a file that the model can take; see `read_candidates`."""
+    """Yield the structures of a file that the model can take; see `read_candidates`.
+
+    ``on_progress`` is called with the share of the file read, 0 to 1.
+    """
     path = Path(path)
     if not path.is_file():
         raise DataFileNotFoundError(f"{path}: no such file. Give a file of SMILES as candidates=.")
@@ -91,6 +95,8 @@ def iter_candidates(
     with open_structures(path) as structures:
         for record in structures.records:
             n_seen += 1
+            if on_progress:
+                on_progress(structures.share_read())
             where = f"{structures.unit} {record.number}"
             if isinstance(record, UnusableRecord):
                 report(f"{path}, {where}: {FAULTS[record.code]}. Left out.")

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from team5.data.conditions import Conditions
 from team5.data.readers import check_exists, iter_spectra
+from team5.data.records import LeftOut as Unread
 from team5.data.records import Record, Skipped
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, DataError, SpectrumError
@@ -38,11 +39,14 @@ class LeftOut:
     identifier : str
         Empty where the reader could not tell.
     reason : str
+    place : str
+        Where the file holds what the reader could not use.
     """
 
     spectrum: int
     identifier: str
     reason: str
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,8 @@ class Source(Protocol):
 
     name: str
 
-    def entries(self) -> Iterator[Record | str]:
-        """Yield all records in order; the reason in place of one that cannot be used."""
+    def entries(self) -> Iterator[Record | Unread]:
+        """Yield all records in order, also those that cannot be used."""
 
     def identity(self) -> dict[str, Any]:
         """Return what tells whether the spectra are the same as before."""
@@ -99,12 +103,13 @@ class SpectraFile:
             )
         self.name = self.path.name
 
-    def entries(self) -> Iterator[Record | str]:
+    def entries(self) -> Iterator[Record | Unread]:
         skipped = Skipped()
         for record in iter_spectra(self.path, skipped):
-            yield from _taken(skipped)
+            yield from skipped.records
+            skipped.records.clear()
             yield record
-        yield from _taken(skipped)
+        yield from skipped.records
 
     def identity(self) -> dict[str, Any]:
         digest = hashlib.sha256()
@@ -145,7 +150,7 @@ class TypedSpectrum:
     def __init__(self, spectrum: Spectrum) -> None:
         self.spectrum = spectrum
 
-    def entries(self) -> Iterator[Record | str]:
+    def entries(self) -> Iterator[Record | Unread]:
         yield Record(self.spectrum)
 
     def identity(self) -> dict[str, Any]:
@@ -165,8 +170,8 @@ def iter_chunks(source: Source, context: Conditions, size: int) -> Iterator[Chun
         spectra: list[tuple[int, Spectrum]] = []
         left_out: list[LeftOut] = []
         for index, entry in entries:
-            if isinstance(entry, str):
-                left_out.append(LeftOut(index, "", entry))
+            if isinstance(entry, Unread):
+                left_out.append(LeftOut(index, "", entry.reason, entry.place))
                 continue
             try:
                 spectra.append((index, context.fill(entry.spectrum)))
@@ -181,10 +186,3 @@ def iter_chunks(source: Source, context: Conditions, size: int) -> Iterator[Chun
 def count_reasons(left_out: Iterable[LeftOut]) -> Counter[str]:
     """Count what was left out by reason."""
     return Counter(each.reason for each in left_out)
-
-
-def _taken(skipped: Skipped) -> list[str]:
-    """Return the reasons of records left out since the last call, in order."""
-    reasons = [each.reason for each in skipped.records]
-    skipped.records.clear()
-    return reasons

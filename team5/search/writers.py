@@ -90,10 +90,10 @@ def write_left_out(left_out: Iterable[LeftOut], output: Path, workplace: Path) -
     with storage_errors(path):
         with _open_text(staged) as file:
             rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["spectrum", "identifier", "reason"])
+            rows.writerow(["spectrum", "identifier", "reason", "place"])
             n_rows = 0
             for each in left_out:
-                cells = each.spectrum or "", each.identifier, each.reason
+                cells = each.spectrum or "", each.identifier, each.reason, each.place
                 rows.writerow([_cell(cell) for cell in cells])
                 n_rows += 1
         if n_rows:

@@ -202,12 +202,12 @@ def test_files_are_ranked_and_what_was_left_out_is_told_on_stderr(search, files,
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "structures.smi, line 2" in printed.err
-    assert printed.err.endswith("2 of 3 spectra answered, 4 rows written to a.csv.\n")
+    assert printed.err.endswith("2 of 3 spectra answered, 1 left out, 4 rows written to a.csv.\n")
     rows = (files / "a.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * 2
     left_out = (files / "a.csv.left_out.csv").read_text().splitlines()
     assert left_out[1].startswith(',"structures.smi, line 2",')
-    assert left_out[2].startswith("2,")
+    assert left_out[2] == '2,,no peaks,"spectrum 2, line 7"'
 
 
 def test_file_of_structures_is_ranked_for_one_spectrum(search, files, capsys):
@@ -226,7 +226,7 @@ def test_spectra_of_a_library_are_matched_with_their_structures(search, files, c
 
 def test_nothing_answered_is_a_failed_run(search, files, capsys):
     assert search("spectra=queries.mgf", "output=a.json") == 1
-    assert capsys.readouterr().err.endswith("0 of 3 spectra answered.\n")
+    assert capsys.readouterr().err.endswith("0 of 3 spectra answered, 3 left out.\n")
     assert json.loads((files / "a.json").read_text()) == []
 
 

@@ -209,7 +209,7 @@ def _write(upload: _Upload, folder: Path, fallback: str, limits: Limits) -> Path
         name = file.name
     if len(content) > limits.body_bytes:
         raise DataError(
-            f"{upload.name[:80]}: larger than {limits.body_mb:g} MB when unpacked. Send less at once."
+            f"{upload.name[:80]}: larger than {limits.body_mb:g} MB unpacked. Send less at once."
         )
     _check_harmless(name[:80], content)
     if content != upload.content:

@@ -106,8 +106,8 @@ def check_exists(path: Path) -> None:
         return
     if _USI.match(str(path)):
         raise DataError(
-            f"{path}: the name of a spectrum on the network (USI), and team5 fetches none. Download "
-            "it as JSON or MGF from https://metabolomics-usi.gnps2.org and give that file.",
+            f"{path}: the name of a spectrum on the network (USI), and team5 fetches none. "
+            "Download it from https://metabolomics-usi.gnps2.org as JSON or MGF; give that file.",
             code="usi",
         )
     raise DataFileNotFoundError(f"{path}: no such file or folder. Check the path.")

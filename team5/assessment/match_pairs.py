@@ -35,6 +35,8 @@ class MatchJudge:
         The candidates.
     scores : ReferenceScores
         Of all candidates; -inf where one cannot form the ion.
+    explained : array of shape (C, S)
+        Share of the intensity that each candidate explains.
     judged : list of int
         Indices of the two; empty where there is no decoy.
     spectra : sequence of Spectrum
@@ -45,12 +47,14 @@ class MatchJudge:
         model: Team5Model,
         molecules: Sequence[Molecule],
         scores: ReferenceScores,
+        explained: Array,
         judged: list[int],
         spectra: Sequence[Spectrum],
     ) -> None:
         self.model = model
         self.molecules = molecules
         self.scores = scores
+        self.explained = explained[judged].T
         self.judged = judged
         self.spectra = spectra
         self._is_formed: list[bool] = scores.scores.isfinite().all(dim=1).tolist()
@@ -84,5 +88,7 @@ class MatchJudge:
     def _probabilities(self, logits: list[torch.Tensor]) -> Array:
         if not logits:
             return np.empty(0)
-        probabilities = match_probabilities(torch.cat(logits).T.unsqueeze(-1))
+        probabilities = match_probabilities(
+            torch.cat(logits).T.unsqueeze(-1), explained=self.explained
+        )
         return np.where([self._is_formed[i] for i in self.judged], probabilities, 0.0)

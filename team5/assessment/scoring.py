@@ -92,7 +92,10 @@ def score_queries(
             decoy = choose_decoy(query, seed)
             judged = [] if decoy is None else [query.truth, decoy]
             spectra = [query.spectrum, shuffled[column]]
-            judge = MatchJudge(model, molecules, scores.of_query(column), judged, spectra)
+            explained = scores.explained[:, both_spectra([column])]
+            judge = MatchJudge(
+                model, molecules, scores.of_query(column), explained, judged, spectra
+            )
             alone, with_references = (
                 {MODEL: p[0], SHUFFLED: p[1]} if len(p) else {}
                 for p in (judge.alone(), judge.with_references())
@@ -103,7 +106,7 @@ def score_queries(
                 for each in filter(None, (alone, with_references)):
                     each["molecule_only"] = torch.from_numpy(log_odds[judged]).sigmoid().numpy()
             conditions = conditions_of(query)
-            conditions[EXPLAINED] = stratum_of(EXPLAINED, scores.explained[column])
+            conditions[EXPLAINED] = stratum_of(EXPLAINED, explained[query.truth, 0])
             if training_similarity is not None:
                 similarity = training_similarity[query.inchikey14]
                 conditions[SIMILARITY] = stratum_of(SIMILARITY, similarity)
@@ -128,11 +131,10 @@ class _Scores:
 
     Attributes
     ----------
-    scores, logits, impossible : array of shape (C, 2 Q)
-        Of the model, matches by themselves; each query's spectrum, then the shuffled one.
+    scores, logits, impossible, explained : array of shape (C, 2 Q)
+        Of the model, matches by themselves, and shares of peaks and intensity; each query's
+        spectrum, then the shuffled one.
     calculated_mzs, bond_breaking : array of shape (C, Q)
-    explained : array of shape (Q,)
-        Share of the intensity that the true structure explains.
     similarities : dict of column to dict of measure to dict of source to float or None
     """
 
@@ -148,7 +150,7 @@ class _Scores:
         self.scores = np.full((n_candidates, 2 * n_queries), -np.inf)
         self.logits = np.full(self.scores.shape, -np.inf)
         self.impossible = np.zeros(self.scores.shape)
-        self.explained = np.zeros(n_queries)
+        self.explained = np.zeros(self.scores.shape)
         self.bond_breaking = np.zeros((n_candidates, n_queries))
         self.calculated_mzs = np.array(
             [
@@ -162,12 +164,11 @@ class _Scores:
             self.scores[index, both] = scored.scores
             self.logits[index, both] = scored.logits
             self.impossible[index, both] = scored.impossible
+            self.explained[index, both] = scored.features[:, MatchFeature.EXPLAINED_INTENSITY]
             for i, column in enumerate(columns):
                 query = queries[column]
                 self.bond_breaking[index, column] = _bond_breaking(scored, 2 * i)
                 if query.truth == index:
-                    explained = scored.features[2 * i, MatchFeature.EXPLAINED_INTENSITY]
-                    self.explained[column] = explained
                     self.similarities[column] = _simulated(
                         scored, 2 * i, query.spectrum, shuffled[column]
                     )

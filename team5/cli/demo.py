@@ -2,8 +2,8 @@
 
     python -m team5.cli.demo
 
-Works in a registry of its own under outputs/demo/, made anew each time, so that shipped versions
-stay as they are. Every command is printed as a user would type it, then run.
+Works in a registry of its own under outputs/demo/ (of the clone, or here), made anew each time, so
+that shipped versions stay as they are. Every command is printed as a user would type it, then run.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from pathlib import Path
 
 from team5.errors import CheckpointError, StorageError
 from team5.registry.export import read_version
+from team5.registry.roots import find_checkpoints
 from team5.registry.tracker import Tracker
 from team5.runtime.command import ExamplesParser, run_program
+from team5.runtime.places import call_of, repository
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+_BASE = repository() or Path()
+_ACTIVATE = "source .venv/bin/activate              first, so that python is team5's\n\n"
 
 # A command ended by Ctrl-C gets so long to put its files in order.
 _GRACE_S = 30.0
@@ -49,14 +52,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Fine-tune the shipped model on the built-in demo set, then ask it.",
         examples=(call, f"{call} trainer.max_epochs=1"),
     )
-    parser.add_argument("--root", type=Path, default=None, help="where the shipped versions lie")
+    parser.add_argument("--root", type=Path, help="where the shipped versions lie")
     parser.add_argument(
         "--folder", type=Path, default=Path("outputs/demo"), help="made anew, for all it writes"
     )
     parser.add_argument("setting", nargs="*", help="further settings of train.py, key=value")
     given = parser.parse_args(arguments)
 
-    return run_program(lambda: demo(given.root, given.folder, given.setting), argv=[])
+    def run() -> None:
+        demo(Path(find_checkpoints(given.root)), given.folder, given.setting)
+
+    return run_program(run, argv=[])
 
 
 def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
@@ -65,7 +71,7 @@ def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
     Parameters
     ----------
     root : path
-        The registry whose latest version is taken. Paths are relative to the repository.
+        The registry whose latest version is taken.
     folder : path
         Made anew; holds the demo's registry.
     train_settings : sequence of str
@@ -80,7 +86,7 @@ def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
     """
     started = time.monotonic()
     registry = folder / "checkpoints"
-    shipped = copy_latest(REPOSITORY / root, REPOSITORY / registry)
+    shipped = copy_latest(root, _BASE / registry)
     where = f"checkpoints_root={registry}"
 
     _heading("team5 demo")
@@ -98,9 +104,9 @@ def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
         "no chemistry; for better answers, train on measured spectra.\n"
     )
     settings = "".join(f" {shlex.quote(setting)}" for setting in train_settings)
-    _run(f"python train.py experiment=finetune {where}{settings}")
+    _run(f"{call_of('train')} experiment=finetune {where}{settings}")
 
-    tracker = Tracker(REPOSITORY / registry)
+    tracker = Tracker(_BASE / registry)
     entry = tracker.read().entries[-1]
     if entry.version == shipped:
         raise CheckpointError(
@@ -121,7 +127,7 @@ def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
         f"latest stays {tracker.latest()}."
     )
 
-    ask = f"python predict.py {where} version={entry.version}"
+    ask = f"{call_of('predict')} {where} version={entry.version}"
     _heading("3  Match: is this spectrum of caffeine?")
     print("Caffeine's main fragments as measured (literature; heights rounded).\n")
     _run(f'{ask} \\\n    smiles="{_CAFFEINE}" \\\n    {_SPECTRUM}')
@@ -159,7 +165,7 @@ def copy_latest(root: Path, target: Path) -> str:
     except OSError as error:
         raise StorageError(
             f"{target} cannot be written ({error.strerror or error}). Make room there, or name "
-            "another folder: python -m team5.cli.demo --folder FOLDER."
+            "another folder: --folder FOLDER."
         ) from error
     Tracker(target).add(
         stored.version,
@@ -188,8 +194,8 @@ def _run(command: str) -> None:
     """Print a command, run it, and wait for it."""
     print(f"$ {command}\n", flush=True)
     program, *words = shlex.split(command.replace("\\\n", ""))
-    program = sys.executable if program == "python" else program
-    with subprocess.Popen([program, *words], cwd=REPOSITORY) as process:  # noqa: S603
+    start = [] if program == "python" else ["-m", program]
+    with subprocess.Popen([sys.executable, *start, *words], cwd=_BASE) as process:  # noqa: S603
         try:
             exit_code = process.wait()
         except KeyboardInterrupt:
@@ -204,20 +210,19 @@ def _run(command: str) -> None:
 
 
 def _next_steps(shipped: str) -> str:
+    activate = "" if repository() is None else _ACTIVATE
+    train, predict, evaluate = map(call_of, ("train", "predict", "evaluate"))
     return f"""\
-source .venv/bin/activate              first, so that python is team5's
-
-Real work: the shipped {shipped}, trained on measured spectra (MassBank). Ask as
+{activate}Real work: the shipped {shipped}, trained on measured spectra (MassBank). Ask as
 above, without checkpoints_root= and version=:
-    python predict.py smiles="CC(=O)Oc1ccccc1C(=O)O"
+    {predict} smiles="CC(=O)Oc1ccccc1C(=O)O"
 
 Spectra of your own (MGF, MSP, mzML, SIRIUS, JSON, MassBank, Parquet, CSV):
-    python predict.py spectra=FILE candidates=FILE output=ranking.csv
-    python train.py experiment=finetune data=file data.path=FILE
+    {predict} spectra=FILE candidates=FILE output=ranking.csv
+    {train} experiment=finetune data=file data.path=FILE
 
-How good is a version:  python evaluate.py version={shipped} data.queries=FILE
-Step by step in Python: notebooks/01_first_steps.ipynb
-All there is:           README.md, or --help behind each program"""
+How good is a version:  {evaluate} version={shipped} data.queries=FILE
+All there is:           --help behind each program"""
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from team5.evaluation.selective_report import ranking_answers, selective_metrics
 from team5.inference.inference import LoadedModel, load_model
 from team5.registry.card import rewrite_card, rewrite_config
 from team5.registry.tracker import Tracker
+from team5.runtime.places import call_of
 from team5.runtime.progress import progress
 from team5.runtime.tables import print_text
 from team5.search.writers import check_output_path, write_json_file, write_text_file
@@ -259,7 +260,7 @@ def _command(cfg: DictConfig, version: str) -> str:
     }
     seed = {} if cfg.seed == 0 else {"seed": cfg.seed}
     words = [f"{key}={value}" for key, value in {"version": version, **files, **seed}.items()]
-    return " ".join(["python evaluate.py", *words])
+    return " ".join([call_of("evaluate"), *words])
 
 
 def _with_progress(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from team5.errors import ConfigError
+from team5.runtime.places import call_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -93,7 +94,7 @@ def check_settings(settings: dict[str, Any]) -> None:
     if not given & {"spectra", "smiles", "mzs", "intensities"}:
         raise ConfigError(
             "no query given. Give smiles=, with mzs= and intensities= if you have a spectrum; "
-            "python predict.py --help shows examples."
+            f"{call_of('predict')} --help shows examples."
         )
 
 

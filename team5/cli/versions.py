@@ -22,6 +22,7 @@ from team5.registry.roots import find_checkpoints, first_registry
 from team5.registry.staging import read_tracker
 from team5.registry.tracker import Tracker
 from team5.runtime.command import Commands, ExamplesParser, run_program
+from team5.runtime.places import call_of
 from team5.runtime.progress import progress
 from team5.runtime.tables import print_text
 
@@ -79,7 +80,7 @@ def _list(options: argparse.Namespace) -> None:
         print_text(report.format_list(rows))
         print(f"in {options.root.absolute()}", file=sys.stderr)
     else:
-        print(f"{options.root}/ holds no version. Train one: python train.py", file=sys.stderr)
+        print(f"{options.root}/ holds no version. Train one: {call_of('train')}", file=sys.stderr)
 
 
 def _show(options: argparse.Namespace) -> None:

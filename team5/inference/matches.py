@@ -32,6 +32,7 @@ from team5.inference.references import (
 )
 from team5.inference.results import ExplainedPeak, Match, Simulation
 from team5.inference.selective import Question, why_withheld
+from team5.runtime.places import call_of
 
 # A precursor that the structure cannot have settles the question, as does a spectrum of which it
 # explains nothing; in units of the match logit.
@@ -133,7 +134,7 @@ def judge(
         if n > 1 and confidences is None:
             further.append(
                 f"{model.version} was not calibrated for the confidence of rankings; to add it: "
-                f"python evaluate.py version={model.version} data.queries=FILE confidence=true"
+                f"{call_of('evaluate')} version={model.version} data.queries=FILE confidence=true"
             )
         judged.append(
             replace(

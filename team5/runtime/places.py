@@ -19,6 +19,11 @@ def repository() -> Path | None:
     return folder if (folder / "configs" / "predict.yaml").is_file() else None
 
 
+def call_of(name: str) -> str:
+    """Return what is typed for one of the programs: its file in a clone, else ``team5 NAME``."""
+    return f"team5 {name}" if repository() is None else f"python {name}.py"
+
+
 def config_folder() -> Path:
     """Return the folder of team5's own configs: the clone's, or the package's."""
     clone = repository()

@@ -10,6 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from team5.registry.tracker import Tracker
+from team5.runtime.places import call_of
 from team5.training.settings import FILES
 
 _log = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ def log_outcome(
         return
     root = _root_argument(cfg)
     allowed = f" allow=[{','.join(allow)}]" if allow else ""
-    _log.info('Try it: python predict.py version=%s%s%s smiles="CCO"', version, root, allowed)
+    ask = call_of("predict")
+    _log.info('Try it: %s version=%s%s%s smiles="CCO"', ask, version, root, allowed)
     registry = "python -m team5.registry"
     flag = "" if cfg.checkpoints_root == "checkpoints" else f" --root {cfg.checkpoints_root}"
     latest = Tracker(cfg.checkpoints_root).latest()
@@ -66,8 +68,8 @@ def log_how_to_resume(version: str | None, cfg: DictConfig) -> None:
         _log.warning("Stopped before the first export: nothing was kept.")
     else:
         _log.warning(
-            "Stopped. %s holds the best epoch so far; go on with: python train.py resume=%s%s%s",
-            version, version, _root_argument(cfg), _file_arguments(cfg),
+            "Stopped. %s holds the best epoch so far; go on with: %s resume=%s%s%s",
+            version, call_of("train"), version, _root_argument(cfg), _file_arguments(cfg),
         )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from team5.evaluation.records import ScoredQuery
 from team5.evaluation.report import Report
 from team5.inference.inference import LoadedModel, load_model
 from team5.registry.tracker import Tracker
+from team5.runtime.places import call_of
 from team5.runtime.progress import progress
 from team5.runtime.storage import storage_errors, write_whole
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 NAME = "report.html"
 _OPTIMISTIC = (
     "The best epoch was chosen, and the match probability fitted, on the compounds these spectra "
-    "are of, so the figures flatter. Measure on others: python evaluate.py data.queries=FILE."
+    "are of, so the figures flatter. Measure on others: {} data.queries=FILE."
 )
 _COMPUTED = "The spectra are computed, not measured: figures on them say nothing about chemistry."
 _NOTHING_EXPORTED = (
@@ -172,7 +173,7 @@ def _logged(cfg: DictConfig, version: str | None) -> dict[str, float]:
 
 
 def _notes(version: str | None, data: SpectrumDataModule) -> tuple[str, ...]:
-    notes = [_NOTHING_EXPORTED if version is None else _OPTIMISTIC]
+    notes = [_NOTHING_EXPORTED if version is None else _OPTIMISTIC.format(call_of("evaluate"))]
     if data.is_computed:
         notes.append(_COMPUTED)
     return tuple(notes)

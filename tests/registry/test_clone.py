@@ -58,7 +58,7 @@ def upstream(tmp_path):
     (root / "released.json").write_text(json.dumps({**tracker, "history": [move]}))
     link = REPOSITORY / "checkpoints" / "checkpoint_tracker.json"
     mode, blob = git(REPOSITORY, "ls-files", "-s", str(link)).split()[:2]
-    assert mode == "120000"  # a link
+    assert mode == "120000", "no link any more; see CONTRIBUTING.md, Release a version"
     (root / link.name).symlink_to(git(REPOSITORY, "cat-file", "blob", blob))
     shutil.copy(REPOSITORY / ".gitignore", folder)
     git(folder, "init", "-q")

@@ -14,7 +14,7 @@ from typing import Any
 from team5.errors import ConfigError, Team5Error
 from team5.registry import report
 from team5.registry.export import read_version, resolve_version
-from team5.registry.gate import QUERIES_VARIABLE, check_promotion, gate_queries
+from team5.registry.gate import QUERIES_VARIABLE, check_promotion, data_difference, gate_queries
 from team5.registry.integrity import verify_folder
 from team5.registry.removal import collect_garbage, delete_version
 from team5.registry.repair import repair
@@ -102,7 +102,15 @@ def _compare(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(found, indent=2))
     else:
-        print_text(report.format_comparison(first, second, found))
+        entry = read_tracker(options.root).entry(second)
+        judged = entry.extra.get("compared") if entry is not None else None
+        if judged is not None and judged["compared_with"] != first:
+            judged = None
+        difference = data_difference(options.root, first, second)
+        text = report.format_comparison(
+            first, second, found, not_comparable=difference, judged=judged
+        )
+        print_text(text)
 
 
 def _verify(options: argparse.Namespace) -> int:

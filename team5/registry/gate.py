@@ -8,7 +8,6 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from team5.errors import CheckpointError, ConfigError, VersionError
 from team5.registry.report import read_config
@@ -90,7 +89,7 @@ def check_promotion(root: Path, version: str) -> str:
     common = [name for name in _COMPARED if all(name in one for one in figures)]
     if not common:
         return f"not compared with {data.latest}: they have no figure in common"
-    difference = _data_difference(root, data.latest, version, entries)
+    difference = data_difference(root, data.latest, version)
     if difference:
         return f"not compared with {data.latest}: {difference}"
     worse = [
@@ -116,7 +115,10 @@ def _learned_from_computed(root: Path, version: str) -> bool | None:
     return said if isinstance(said, bool) else None
 
 
-def _data_difference(root: Path, first: str, second: str, entries: Any) -> str | None:
+def data_difference(root: Path, first: str, second: str) -> str | None:
+    """Return why recorded figures of two versions cannot be compared; None if they can."""
+    data = read_tracker(root)
+    entries = data.entry(first), data.entry(second)
     measured = [entry.extra.get("measured_on") if entry else None for entry in entries]
     if any(measured):
         if measured[0] == measured[1]:

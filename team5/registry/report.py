@@ -18,6 +18,8 @@ _DATA_PARTS = ("data", "training_config.data")
 _OF_ITS_OWN = ("version", "files", "entry", "training.date")
 # Values of a list that text shows; of a longer one it says how many there are.
 _MAX_VALUES_SHOWN = 12
+_MAX_WIDTH = 36  # of a setting in a comparison
+_MAX_SETTINGS_SHOWN = 20  # of those that differ between two versions
 
 
 def read_config(root: Path, version: str) -> dict[str, Any]:
@@ -118,27 +120,44 @@ def compare(root: Path, first: str, second: str) -> dict[str, list[tuple[str, An
 
 
 def format_comparison(
-    first: str, second: str, found: Mapping[str, Sequence[tuple[str, Any, Any]]]
+    first: str,
+    second: str,
+    found: Mapping[str, Sequence[tuple[str, Any, Any]]],
+    *,
+    not_comparable: str | None = None,
+    judged: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return a comparison as text; of long lists how many values they have and how many differ."""
+    """Return a comparison as text that fits a screen; the JSON has all of it.
+
+    Parameters
+    ----------
+    not_comparable : str, optional
+        Why the recorded figures of the two say nothing about which is better.
+    judged : mapping, optional
+        Both on the same spectra, as `schemas.Judged` has it.
+    """
     lines = []
-    for title, rows in found.items():
-        lines.append(title if rows else f"{title}: no difference")
-        if title == "figures":
-            table = [("", first, second, "change")]
-            for name, one, other in rows:
-                both = isinstance(one, int | float) and isinstance(other, int | float)
-                change = f"{other - one:+.4f}" if both else ""
-                table.append((f"  {name}", _number(one), _number(other), change))
-            lines.append(_table(table))
-            if found["data"]:
-                lines.append("  The data differ, and figures on other spectra cannot be compared.")
-        else:
-            for key, one, two in rows:
-                lines += [f"  {key}", f"    {first}: {_in_short(one)}"]
-                lines.append(f"    {second}: {_in_short(two)}{_n_differing(one, two)}")
-        lines.append("")
-    return "\n".join(lines).rstrip()
+    if judged is not None:
+        lines += [f"both on {judged['queries']}", *judged_lines(judged, indent=2), ""]
+    if not_comparable is not None:
+        lines.append(f"figures (of different spectra, no comparison: {not_comparable})")
+    table: list[Sequence[str]] = [("" if not_comparable else "figures", first, second, "change")]
+    for name, one, other in found["figures"]:
+        both = isinstance(one, int | float) and isinstance(other, int | float)
+        change = f"{other - one:+.4f}" if both and not_comparable is None else ""
+        table.append((f"  {name}", _number(one), _number(other), change))
+    lines.append(_table(table))
+    differing = [row for title in ("data", "config") for row in found[title]]
+    shown = [row for row in differing if not row[0].endswith("sha256")][:_MAX_SETTINGS_SHOWN]
+    if shown:
+        table = [("data and config", first, second)]
+        for key, one, other in shown:
+            cells = _in_short(one), _in_short(other) + _n_differing(one, other)
+            table.append((f"  {key}", *(_cut(cell) for cell in cells)))
+        lines += ["", _table(table)]
+    if len(differing) > len(shown):
+        lines.append(f"  and {len(differing) - len(shown)} more (--json)")
+    return "\n".join(lines)
 
 
 def format_history(data: TrackerData) -> str:
@@ -154,11 +173,16 @@ def format_history(data: TrackerData) -> str:
         out.append(line)
         if move.judged is not None:
             out.append(f"    on {move.judged['queries']}, SHA-256 {move.judged['sha256']}")
-            out += [
-                f"    {name}: {format_difference(move.judged['compared_with'], figure)}"
-                for name, figure in move.judged["figures"].items()
-            ]
+            out += judged_lines(move.judged, indent=4)
     return "\n".join(out)
+
+
+def judged_lines(judged: Mapping[str, Any], *, indent: int) -> list[str]:
+    """Return the figures of two versions on the same spectra, a line each."""
+    return [
+        f"{' ' * indent}{name}: {format_difference(judged['compared_with'], figure)}"
+        for name, figure in judged["figures"].items()
+    ]
 
 
 def format_difference(compared_with: str, figure: Mapping[str, float]) -> str:
@@ -199,6 +223,10 @@ def _number(value: Any) -> str:
 
 def _in_short(value: Any) -> str:
     return f"{len(value):,} values" if _is_long(value) else str(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_WIDTH else f"{text[: _MAX_WIDTH - 1]}…"
 
 
 def _n_differing(one: Any, other: Any) -> str:

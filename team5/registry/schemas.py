@@ -107,16 +107,6 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
 
-class Entry(_Part):
-    """One version."""
-
-    version: VersionName
-    date: Text = ""
-    description: Text = ""
-    performance: dict[str, Any] = Field(default_factory=dict, max_length=1_000)
-    sha256: Annotated[str, AfterValidator(_sha256)] | None = None
-
-
 class JudgedFigure(_Part):
     """A figure of two versions on the same queries, and the 95 % interval of the difference."""
 
@@ -128,12 +118,23 @@ class JudgedFigure(_Part):
 
 
 class Judged(_Part):
-    """What a version was judged on before it became latest."""
+    """Two versions on the same spectra, before one becomes latest."""
 
     queries: Text
     sha256: Annotated[str, AfterValidator(_sha256)]
     compared_with: VersionName
     figures: dict[Text, JudgedFigure] = Field(max_length=1_000)
+
+
+class Entry(_Part):
+    """One version."""
+
+    version: VersionName
+    date: Text = ""
+    description: Text = ""
+    performance: dict[str, Any] = Field(default_factory=dict, max_length=1_000)
+    sha256: Annotated[str, AfterValidator(_sha256)] | None = None
+    compared: Judged | None = None
 
 
 class RecordedMove(_Part):

@@ -169,7 +169,7 @@ def test_a_version_that_cannot_be_scored_is_not_compared(call, root, table, lost
     code, _, err = call("promote", "v0.2", "--queries", table)
     assert code == 2
     assert (
-        f"v0.2 cannot be compared with v0.1, the present latest, on {table.name}. Of {lost}: "
+        f"v0.2 cannot be compared with v0.1 on {table.name}. Of {lost}: "
         in (error_of(err))
     )
     assert Tracker(root).latest() == "v0.1"

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,7 +71,10 @@ def test_compare_tells_figures_config_and_data_apart(call, export):
     assert found["config"] == [["width", 1, 2]]
     assert found["data"] == [["data.source", "a", "b"]]
     out = call("compare", "v0.1", "v0.2")[1]
-    assert "+0.0500" in out
+    assert "of different spectra, no comparison: other validation data, source a and b" in out
+    assert "+0.0500" not in out
+    export(config={"width": 3, "data": {"source": "b"}}, entry=entry(0.90))
+    assert "+0.0500" in call("compare", "v0.2", "v0.3")[1]
 
 
 def test_long_lists_are_counted_in_text_and_whole_in_json(call, export):
@@ -79,9 +83,11 @@ def test_long_lists_are_counted_in_text_and_whole_in_json(call, export):
     export(config={"sure": {"same_length": one, "longer": one, "short": [1, 2]}})
     export(config={"sure": {"same_length": other, "longer": [*one, 2.0], "short": [1, 3]}})
     out = call("compare", "v0.1", "v0.2")[1]
-    assert "v0.1: 1,928 values\n    v0.2: 1,928 values, 3 of them differ" in out
-    assert "v0.1: 1,928 values\n    v0.2: 1,929 values\n" in out
-    assert "v0.1: [1, 2]\n    v0.2: [1, 3]" in out
+    rows = [line.split(maxsplit=1) for line in out.splitlines() if line.startswith("  sure")]
+    cells = {key: re.split(r"  +", values) for key, values in rows}
+    assert cells["sure.same_length"] == ["1,928 values", "1,928 values, 3 of them differ"]
+    assert cells["sure.longer"] == ["1,928 values", "1,929 values"]
+    assert cells["sure.short"] == ["[1, 2]", "[1, 3]"]
     assert max(map(len, out.splitlines())) < 100
     found = json.loads(call("compare", "v0.1", "v0.2", "--json")[1])
     assert found["config"][0] == ["sure.same_length", one, other]

@@ -309,9 +309,9 @@ def confidence_text(confidence: float | None) -> str:
     if confidence is None:
         return "-"
     if 0 < confidence < 0.01:
-        return "<1 %"
-    if 0.99 < confidence < 1:
-        return ">99 %"
+        return "< 1 %"
+    if 0.995 <= confidence < 1:
+        return "> 99 %"
     return f"{confidence:.0%}".replace("%", " %")
 
 

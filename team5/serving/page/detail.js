@@ -184,7 +184,7 @@ export class Detail {
     if (peak.formula) facts.push(formulaText(peak.formula));
     if (peak.error_ppm !== undefined) facts.push(`${ppmText(peak.error_ppm)} ppm`);
     if (peak.probability !== undefined)
-      facts.push(`ion probability ${probabilityText(peak.probability)}`);
+      facts.push(`predicted share ${probabilityText(peak.probability)}`);
     if (fragment.atoms)
       facts.push(
         fragment.bonds.length
@@ -219,7 +219,7 @@ export class Detail {
   _table() {
     const columns = this.answer.isSimulation
       ? ["m/z", "int.", "ion"]
-      : ["m/z", "int.", "ion", "ppm", "prob."];
+      : ["m/z", "int.", "ion", "ppm", "share"];
     // What has a fragment comes first, by m/z; then what has none, the highest of it.
     const known = this.above.filter((peak) => peak.formula);
     const others = this.above

@@ -35,7 +35,8 @@ export const toJsonOfAll = (asked) =>
   );
 
 const MATCH_COLUMNS = [
-  ...["rank", "name", "smiles", "formula", "adduct", "precursor_mz", "probability", "label"],
+  ...["rank", "confidence", "name", "smiles", "formula", "adduct", "precursor_mz", "probability"],
+  "label",
   ...["threshold", "score", "explained_intensity", "precursor_fits", "abstained", "notes"],
   ...["references", "n_references", "version"],
 ];

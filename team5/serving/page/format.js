@@ -11,6 +11,10 @@ export function percentText(share) {
   return `${Math.round(share * 100)} %`;
 }
 
+/** A confidence as a percentage, "–" where the version was not calibrated for it. */
+export const confidenceText = (confidence) =>
+  confidence === null ? "–" : percentText(confidence);
+
 export function probabilityText(probability) {
   if (probability > 0 && probability < 0.001) return "< 0.001";
   if (probability < 1 && probability > 0.999) return "> 0.999";

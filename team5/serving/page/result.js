@@ -4,7 +4,7 @@ import { predict } from "./api.js";
 import { Detail } from "./detail.js";
 import { announce, byId, h } from "./dom.js";
 import { save, toCsv, toJson, toMgf } from "./downloads.js";
-import { countText, probabilityText } from "./format.js";
+import { confidenceText, countText, probabilityText } from "./format.js";
 import { linkOf, MAX_LINK } from "./link.js";
 import { answerTable, headline } from "./table.js";
 
@@ -89,11 +89,8 @@ function head(answer, predicted) {
 function facts({ question, spectrum, rows, version, versionHash }) {
   const { adduct, collision_energy: energy, abstained } = rows[0].result;
   const parts = spectrum ? [spectrum.identifier, countText(spectrum.mzs.length, "peak")] : [];
-  if (question === "rank" && !abstained) {
-    const n = rows.filter((row) => row.result.label).length;
-    const verb = n === 1 ? "matches" : "match";
-    parts.push(n ? `${n.toLocaleString("en")} of them ${verb}` : "none of them matches");
-  }
+  if (question === "rank")
+    parts.push(abstained ? "withheld" : `first place: ${sureText(rows[0].result)}`);
   parts.push(adduct, energy ?? "energy not stated", `${version} (${versionHash})`);
   return parts.filter(Boolean).join(" · ");
 }
@@ -107,9 +104,14 @@ function sharedNotes(notes) {
 function spoken(answer) {
   if (answer.isSimulation) return headline(answer);
   const [{ name, result }] = answer.rows;
-  const first = `${answer.question === "rank" ? "first is " : ""}${name || result.smiles}`;
-  return `${headline(answer)}; ${first}, probability ${probabilityText(result.probability)}`;
+  const what = name || result.smiles;
+  return answer.question === "rank"
+    ? `${headline(answer)}; first is ${what}, ${sureText(result)}`
+    : `${headline(answer)}; ${what}, probability ${probabilityText(result.probability)}`;
 }
+
+const sureText = ({ confidence }) =>
+  confidence === null ? "how sure is not known" : `${confidenceText(confidence)} sure`;
 
 /** Show the page as it was before anything was asked. */
 export function showNothing() {

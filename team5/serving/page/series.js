@@ -7,7 +7,7 @@ import { save, toCsvOfAll, toJsonOfAll } from "./downloads.js";
 import { drawWhenSeen } from "./drawing.js";
 import { countText, percentText } from "./format.js";
 import { showAnswer } from "./result.js";
-import { probability } from "./table.js";
+import { sureness } from "./table.js";
 
 const NO_STRUCTURE = "no structure: its record has no SMILES, and none was typed";
 
@@ -121,7 +121,7 @@ function rowOf({ label, answer, error }) {
     spectrum,
     cell("drawing", thumb),
     title,
-    cell("probability", probability(result)),
+    cell("probability", sureness(result)),
     h("td", explained, percentText(result.explained_intensity)),
   );
 }

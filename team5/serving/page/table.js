@@ -3,6 +3,7 @@
 import { drawWhenSeen } from "./drawing.js";
 import { h, roveRows } from "./dom.js";
 import {
+  confidenceText,
   countText,
   formulaText,
   mzText,
@@ -21,7 +22,7 @@ export function answerTable(answer, choose) {
         ...(answer.question === "rank" ? ["#"] : []),
         "Structure",
         "Name, SMILES and notes",
-        "Probability",
+        answer.question === "rank" ? "Confidence" : "Probability",
         "Explained",
         "Score",
       ];
@@ -75,6 +76,7 @@ export function answerTable(answer, choose) {
 }
 
 const TITLES = {
+  Confidence: "The probability that it is the right one, if the right one is among them",
   Probability:
     "That the spectrum is of this structure, beside what is named below it; the mark is the threshold of a match",
   Explained: "Share of the intensity that fragments of the structure explain",
@@ -116,7 +118,7 @@ function rowOf(answer, row, place) {
         answer.question === "rank" ? cell("rank", String(result.rank)) : null,
         cell("drawing", thumb),
         title,
-        cell("probability", probability(result)),
+        cell("probability", sureness(result)),
         number("Explained", percentText(result.explained_intensity)),
         number("Score", scoreText(result.score)),
       ];
@@ -136,13 +138,27 @@ function rowOf(answer, row, place) {
 const number = (label, text) =>
   h("td", { class: "number", role: "gridcell", "data-label": label }, text);
 
+/** How sure an answer is: of several structures the confidence, of a lone one the match. */
+export function sureness(match) {
+  if (match.rank === null) return probability(match);
+  const fillBar = h("span", { class: "bar-fill" });
+  fillBar.style.width = `${(match.confidence ?? 0) * 100}%`;
+  return h(
+    "div",
+    { class: "verdict yes" },
+    h("span", { class: "value" }, confidenceText(match.confidence)),
+    h("span", { class: "bar", "aria-hidden": "true" }, fillBar),
+    match.abstained ? h("span", { class: "word" }, "withheld") : null,
+  );
+}
+
 /** The cell of a match's probability. */
-export function probability(match) {
+function probability(match) {
   const fillBar = h("span", { class: "bar-fill" });
   fillBar.style.width = `${match.probability * 100}%`;
   const mark = h("span", { class: "bar-mark" });
   mark.style.left = `${match.threshold * 100}%`;
-  const verdict = match.abstained ? "held back" : match.label ? "match" : "no match";
+  const verdict = match.abstained ? "withheld" : match.label ? "match" : "no match";
   return h(
     "div",
     { class: `verdict ${match.label ? "yes" : "no"}` },

@@ -63,7 +63,13 @@ def predict(cfg: DictConfig) -> int:
             top=settings["top"],
             peaks=peaks if None not in peaks else None,
         )
-    problems.summarise(answered=count, output=output if count else None)
+    n_withheld = sum(
+        getattr(answer, "abstained", None) is not None
+        for answer in (answers if isinstance(answers, list) else [answers])
+    )
+    problems.summarise(
+        answered=count - n_withheld, withheld=n_withheld, output=output if count else None
+    )
     return 0 if count else 1
 
 

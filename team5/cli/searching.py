@@ -17,6 +17,7 @@ from team5.runtime.progress import progress
 from team5.search.chunks import SearchSettings, absolute
 from team5.search.engines import Engine
 from team5.search.reading import iter_candidates, read_candidates
+from team5.search.rows import count_withheld
 from team5.search.search import iter_results, make_tools, search_file
 from team5.search.spectra import LeftOut, Source, SpectraFile, TypedSpectrum
 from team5.search.structures import (
@@ -25,7 +26,7 @@ from team5.search.structures import (
     Structures,
     TargetStructures,
 )
-from team5.search.text import format_hits
+from team5.search.text import RANKING_WORDS, format_hits
 from team5.search.writers import (
     TABLE_ENDINGS,
     by_spectrum,
@@ -76,14 +77,14 @@ def search(settings: dict[str, Any]) -> int:
         context=context, engine=engine, resume=settings["resume"], show_progress=True,
         unusable=unusable,
     )  # fmt: skip
-    counted = _counted(summary.n_answered, summary.n_spectra)
+    counted = _counted(summary.n_answered, summary.n_withheld, summary.n_spectra)
     if summary.n_rows:
         counted += f", {summary.n_rows:,} rows written to {settings['output']}"
     _report_left_out(summary.left_out)
     if summary.left_out or unusable:
         print(f"Which ones: {left_out_path(output)}", file=sys.stderr)
     print(f"{counted}.", file=sys.stderr)
-    return 0 if summary.n_answered else 1
+    return 0 if summary.n_answered or summary.n_withheld else 1
 
 
 def _checked_output(settings: dict[str, Any]) -> Path:
@@ -133,8 +134,9 @@ def _references(settings: dict[str, Any], problems: Problems) -> tuple[str, ...]
 
 def _print(results: Any, source: Source, problems: Problems, *, as_json: bool, top: int) -> int:
     terminal = Terminal.here()
-    n_answered = n_left_out = 0
+    n_answered = n_left_out = n_withheld = 0
     for result in results:
+        n_withheld += count_withheld(result.table)
         for answer in by_spectrum([result.table]):
             if as_json:
                 print(to_json(answer), flush=True)
@@ -149,14 +151,19 @@ def _print(results: Any, source: Source, problems: Problems, *, as_json: bool, t
             name = f" ({each.identifier})" if each.identifier else ""
             problems(f"{source.name}, {place}{name}: {each.reason}. Left out.")
             n_left_out += 1
-    if problems.count or not n_answered:
-        print(f"{_counted(n_answered, n_answered + n_left_out)}.", file=sys.stderr)
+    if n_answered and not as_json:
+        print("\n" + "\n".join(f"  {words}" for words in RANKING_WORDS))
+    if problems.count or n_withheld or not n_answered:
+        n_spectra = n_answered + n_left_out
+        print(f"{_counted(n_answered - n_withheld, n_withheld, n_spectra)}.", file=sys.stderr)
     return 0 if n_answered else 1
 
 
-def _counted(n_answered: int, n_spectra: int) -> str:
+def _counted(n_answered: int, n_withheld: int, n_spectra: int) -> str:
     counted = f"{n_answered:,} of {n_spectra:,} spectra answered"
-    n_left_out = n_spectra - n_answered
+    if n_withheld:
+        counted += f", {n_withheld:,} withheld"
+    n_left_out = n_spectra - n_answered - n_withheld
     return f"{counted}, {n_left_out:,} left out" if n_left_out else counted
 
 

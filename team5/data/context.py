@@ -92,6 +92,11 @@ def _energy(
     return value, energy.unit == "NCE", energy.is_ramp
 
 
+def instrument_class(text: str | None) -> str:
+    """Return which of `INSTRUMENTS` an instrument is, "other", or "missing" where none is said."""
+    return (*INSTRUMENTS, "other", "missing")[_instrument(text)]
+
+
 @lru_cache(maxsize=256)
 def _instrument(text: str | None) -> int:
     if text is None:

@@ -33,6 +33,7 @@ from team5.data.training_table import (
     distinct,
     folds_hash,
     read_training_table,
+    seen,
     structure_pool,
     table_hash,
     text,
@@ -264,6 +265,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             "left_out": left_out,
             "licenses": counts(sources, "license"),
             "contributors": counts(sources, "contributor"),
+            **seen(sources),
         }
         _log.info(
             "%d spectra of %d compounds to train on; %d pairs, %d rankings to validate on",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.isomers import make_isomers
 from team5.chemistry.molecule import is_small_enough, parse_smiles
+from team5.data.context import instrument_class
 from team5.data.decoys import CandidatePool
 from team5.data.splits import N_CROSS_FOLDS, assign_folds, cross_folds, read_folds
 from team5.errors import ConfigError, DataError
@@ -155,6 +158,31 @@ def distinct(table: pl.DataFrame, column: str) -> list[str]:
     import polars as pl
 
     return table[column].drop_nulls().unique().cast(pl.String).to_list()
+
+
+def seen(table: pl.DataFrame) -> dict[str, Any]:
+    """Return what is seen of adducts, instruments, elements and masses in the rows of a table.
+
+    Spectra by adduct and by class of instrument, compounds by element, and the exact masses in u
+    between which 99 % of the compounds lie.
+    """
+    instruments: Counter[str] = Counter()
+    for text_of, n in counts(table, "instrument_type").items():
+        instruments[instrument_class(None if text_of == "not stated" else text_of)] += n
+    compounds = table.unique("inchikey14").select(text("formula"), "exact_mass")
+    elements = Counter(
+        symbol
+        for formula in compounds["formula"]
+        for symbol in set(re.findall("[A-Z][a-z]?", formula))
+    )
+    lightest, heaviest = (compounds["exact_mass"].quantile(q) for q in (0.005, 0.995))
+    return {
+        "adducts": counts(table, "adduct"),
+        "instruments": dict(instruments.most_common()),
+        "elements": dict(elements.most_common()),
+        "lightest": lightest,
+        "heaviest": heaviest,
+    }
 
 
 def table_hash(table: pl.DataFrame) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -36,6 +37,8 @@ class LoadedModel(Team5Model):
         for versions that do not store it.
     confidence : ListConfidence or None
         How scores of a list become probabilities; None for versions without.
+    learned_from : mapping or None
+        Facts of the spectra it was trained on.
     encodings : EncodingCache
         Of structures seen before.
     """
@@ -44,6 +47,7 @@ class LoadedModel(Team5Model):
     version_hash = ""
     calibration: Calibration | None = None
     confidence: ListConfidence | None = None
+    learned_from: Mapping[str, Any] | None = None
 
     def __init__(
         self,
@@ -127,6 +131,7 @@ def load_model(
     model.load_weights(stored.weights, f"{stored.folder}/model.safetensors")
     model.version, model.version_hash = stored.version, stored.version_hash
     model.calibration = stored.config.get("calibration")
+    model.learned_from = stored.config.get("data")
     model.confidence = ListConfidence.from_config(stored.config.get("confidence"))
     if cache_structures:
         model.encodings.disk = StructureCache.of(model.tokenizer)

@@ -23,6 +23,7 @@ from team5.evaluation.confidence import have_one_formula, sureness
 from team5.evaluation.selective import match_confidence
 from team5.inference.engine import Scored
 from team5.inference.explain import explain_peaks, predict_spectrum
+from team5.inference.familiarity import unfamiliar
 from team5.inference.loading import LoadedModel
 from team5.inference.references import (
     Comparisons,
@@ -166,7 +167,7 @@ def to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) ->
     peaks: list[ExplainedPeak] = []
     impossible: list[float] = []
     for i, (pair, spectrum) in enumerate(zip(scored.pairs, spectra, strict=True)):
-        notes += _notes(pair, spectrum, molecule)
+        notes += _notes(model, pair, spectrum, molecule)
         score += float(scored.scores[i]) / len(spectra)
         peaks += explain_peaks(scored.tokens, pair, scored.log_p_outcomes(i))
         matched = scored.details[i].matched
@@ -206,7 +207,7 @@ def to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) ->
 def to_simulation(model: LoadedModel, scored: Scored, conditions: Spectrum) -> Simulation:
     """Return the spectrum predicted for a structure, whatever the peaks of `conditions`."""
     molecule, pair = scored.tokens.molecule, scored.pairs[0]
-    notes = [*molecule.notes, *_notes(pair, conditions, molecule, simulated=True)]
+    notes = [*molecule.notes, *_notes(model, pair, conditions, molecule, simulated=True)]
     predicted = predict_spectrum(scored.tokens, pair, scored.log_p_outcomes(0))
     return Simulation(
         smiles=molecule.smiles,
@@ -232,7 +233,12 @@ def count_wrong_precursors(scored: Scored, spectra: Sequence[Spectrum]) -> int:
 
 
 def _notes(
-    pair: Pair, spectrum: Spectrum, molecule: Molecule, *, simulated: bool = False
+    model: LoadedModel,
+    pair: Pair,
+    spectrum: Spectrum,
+    molecule: Molecule,
+    *,
+    simulated: bool = False,
 ) -> list[str]:
     """Return in words what was assumed of a spectrum, and what is unusual about it."""
     notes = list(spectrum.notes)
@@ -241,6 +247,7 @@ def _notes(
     if simulated and spectrum.collision_energy is None:
         notes.append("no collision energy given: predicted as for spectra that do not state one")
     notes += _unusual(pair.adduct, molecule)
+    notes += unfamiliar(model.learned_from, molecule, pair.adduct, spectrum)
     energy = spectrum.collision_energy
     if energy is not None and parse_collision_energy(energy).value is None:
         notes.append(

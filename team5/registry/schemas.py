@@ -270,6 +270,11 @@ class _LearnedFrom(_Part):
     left_out: Counts | None = None
     licenses: Counts | None = None
     contributors: Counts | None = None
+    adducts: Counts | None = None
+    instruments: Counts | None = None
+    elements: Counts | None = None
+    lightest: Number | None = None
+    heaviest: Number | None = None
 
 
 class _Code(_Part):

@@ -22,9 +22,11 @@ class Problems:
         elif self.count == _SHOWN + 1:
             print("Further ones are counted only.", file=sys.stderr)
 
-    def summarise(self, *, answered: int, output: str | None = None) -> None:
+    def summarise(self, *, answered: int, withheld: int = 0, output: str | None = None) -> None:
         """Say what became of it all, if there is anything to say."""
         parts = [f"{answered:,} answered"]
+        if withheld:
+            parts.append(f"{withheld:,} withheld")
         if self.count:
             parts.append(f"{self.count:,} reported as left out")
         if output is not None:

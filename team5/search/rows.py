@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from team5.data.spectrum import Spectrum
 from team5.inference.tables import MATCH_COLUMNS, match_row
 from team5.search.shortlist import Shortlist
 from team5.search.structures import CandidateSet
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _PEAK = pa.struct(
     [
@@ -97,6 +98,11 @@ def rows_of(
             }
         )
     return rows
+
+
+def count_withheld(table: pa.Table) -> int:
+    """Return how many spectra of a table have answers that are withheld."""
+    return len(table.filter(pc.is_valid(table["abstained"]))["spectrum"].unique())
 
 
 def user_column(name: str) -> str:

@@ -30,7 +30,7 @@ from team5.runtime.storage import sha256
 from team5.search.checkpoint import Checkpoint, open_checkpoint
 from team5.search.chunks import Result, SearchSettings, Tools, absolute
 from team5.search.engines import Engine, run
-from team5.search.rows import SCHEMA_VERSION, schema_with
+from team5.search.rows import SCHEMA_VERSION, count_withheld, schema_with
 from team5.search.spectra import Chunk, LeftOut, Source, SpectraFile, count_reasons, iter_chunks
 from team5.search.structures import LibraryStructures, Structures
 from team5.search.writers import TABLE_ENDINGS, check_output_path, write_hits, write_left_out
@@ -46,14 +46,15 @@ class Summary:
 
     Attributes
     ----------
-    n_spectra, n_answered, n_rows : int
-        Spectra of the file, those with answers, and rows.
+    n_spectra, n_answered, n_withheld, n_rows : int
+        Spectra of the file, those with answers, those with answers that are withheld, and rows.
     left_out : Counter
         The other spectra, by reason.
     """
 
     n_spectra: int
     n_answered: int
+    n_withheld: int
     n_rows: int
     left_out: Counter[str]
 
@@ -134,10 +135,12 @@ def search_file(
         left_out = count_reasons(checkpoint.left_out())
         n_spectra = sum(checkpoint.finished.values())
         schema = schema_with(structures.columns)
+        n_withheld = sum(count_withheld(table) for table in checkpoint.tables())
         n_rows = write_hits(checkpoint.tables(), output, checkpoint.folder, schema)
         write_left_out([*unusable, *checkpoint.left_out()], output, checkpoint.folder)
         checkpoint.remove()
-    return Summary(n_spectra, n_spectra - left_out.total(), n_rows, left_out)
+    n_answered = n_spectra - left_out.total() - n_withheld
+    return Summary(n_spectra, n_answered, n_withheld, n_rows, left_out)
 
 
 def _fault_of(source: Source, n_chunks: int, plan: dict[str, Any]) -> str | None:

@@ -56,3 +56,23 @@ def test_where_nothing_is_explained_there_is_no_match(model, smiles, mzs):
     assert match.explained_intensity == 0
     assert not match.label
     assert match.probability < 0.01
+
+
+@pytest.mark.parametrize(
+    ("smiles", "given", "said"),
+    [
+        ("[Pd]", {}, "Pd: the version has learned from next to no such structure"),
+        ("C[N+](C)(C)CCO", {"adduct": "[M+H]+"}, "usually flies as [M]+"),
+        (CAFFEINE, {"adduct": "[M+K]+"}, "few spectra of this adduct"),
+        ("CO", {}, "exact mass 32 u"),
+        (CAFFEINE, {"instrument_type": "LC-ESI-IT"}, "few spectra of such instruments"),
+    ],
+)
+def test_what_the_version_has_seen_little_of_is_said(model, smiles, given, said):
+    notes = infer(model, None, smiles, *PEAKS, **given).notes
+    assert any(said in note for note in notes)
+
+
+def test_of_what_is_usual_nothing_is_said(model):
+    given = {"adduct": "[M+H]+", "instrument_type": "LC-ESI-QTOF", "precursor_mz": 195.0877}
+    assert infer(model, None, CAFFEINE, *PEAKS, **given).notes == ()

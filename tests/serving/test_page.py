@@ -172,9 +172,7 @@ def test_example_ends_in_a_ranking_with_the_numbers_of_the_api(visit, address):
     assert rows.locator(".smiles").all_inner_texts() == [match["smiles"] for match in best_first]
     assert rows.locator(".rank").all_inner_texts() == ["1", "2", "3", "4", "5"]
     shown = rows.locator(".value").all_inner_texts()
-    assert shown == [
-        confidence_text(match["confidence"]).replace("-", "–") for match in best_first
-    ]
+    assert shown == [confidence_text(match["confidence"]).replace("-", "–") for match in best_first]
     assert page.inner_text("#answer h2") == "5 structures ranked"
     assert "first place: " in page.inner_text("#answer .facts")
     # Every candidate is drawn, and the spectrum stands above its prediction.

@@ -1,0 +1,83 @@
+"""What a version has seen little of, in words beside its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from team5.chemistry.adducts import Adduct
+from team5.chemistry.molecule import Molecule
+from team5.data.context import instrument_class
+from team5.data.spectrum import Spectrum
+
+# Elements in fewer compounds than this, and adducts and instruments of a smaller share of the
+# spectra, are hardly known.
+_FEW_COMPOUNDS = 10
+_SMALL_SHARE = 0.002
+
+# Of the spectra that v0.1 and v0.2, which do not say it, learned from.
+_SEEN_BEFORE: Mapping[str, Any] = {
+    "adducts": {
+        "[M+H]+": 39511, "[M-H]-": 13769, "[M]+": 1522, "[M+Na]+": 797, "[M+CH3COO]-": 612,
+        "[M+HCOO]-": 270,
+    },
+    "instruments": {
+        "qtof": 28583, "orbitrap_hcd": 13782, "ion_trap_orbitrap": 12612, "triple_quadrupole": 1689,
+        "other": 171, "ion_trap": 1,
+    },
+    "elements": {
+        "C": 5005, "H": 5005, "O": 4578, "N": 3306, "P": 911, "S": 678, "Cl": 533, "F": 320,
+        "Br": 52, "I": 17, "Si": 5, "As": 3, "B": 1, "Se": 1,
+    },
+    "lightest": 89.0,
+    "heaviest": 928.5,
+}  # fmt: skip
+
+
+def unfamiliar(
+    learned_from: Mapping[str, Any] | None, molecule: Molecule, adduct: Adduct, spectrum: Spectrum
+) -> list[str]:
+    """Return in words what of a pair the version has seen little or nothing of.
+
+    Parameters
+    ----------
+    learned_from : mapping or None
+        Under "data" in the version's config: spectra by adduct and instrument, compounds by
+        element, the exact masses between which 99 % of the compounds lie.
+    """
+    said = {name: value for name, value in (learned_from or {}).items() if value is not None}
+    seen = {**_SEEN_BEFORE, **said}
+    notes = []
+    elements = [
+        symbol
+        for symbol, count in molecule.element_counts.items()
+        if count and seen["elements"].get(symbol, 0) < _FEW_COMPOUNDS
+    ]
+    if elements:
+        notes.append(
+            f"{' and '.join(elements)}: the version has learned from next to no such structure"
+        )
+    if "C" not in molecule.element_counts:
+        notes.append("no carbon: the version has learned from organic molecules")
+    if molecule.charge > 0 and any(s == "H" and n > 0 for s, n in adduct.composition):
+        notes.append(
+            f"{adduct.name} of a structure that is a cation itself; it usually flies as [M]+"
+        )
+    if _is_rare(seen["adducts"], adduct.name):
+        notes.append(f"{adduct.name}: the version has seen few spectra of this adduct")
+    if not seen["lightest"] <= molecule.exact_mass <= seen["heaviest"]:
+        notes.append(
+            f"exact mass {molecule.exact_mass:.0f} u: the version has learned from molecules of "
+            f"{seen['lightest']:.0f} to {seen['heaviest']:.0f} u"
+        )
+    if spectrum.instrument_type is not None and _is_rare(
+        seen["instruments"], instrument_class(spectrum.instrument_type)
+    ):
+        notes.append(
+            f"{spectrum.instrument_type}: the version has seen few spectra of such instruments"
+        )
+    return notes
+
+
+def _is_rare(counts: Mapping[str, int], name: str) -> bool:
+    return counts.get(name, 0) < _SMALL_SHARE * sum(counts.values())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import cast
+from dataclasses import replace
+from typing import Any, cast
 
 from team5.chemistry.molecule import Molecule
 from team5.data.spectrum import Spectrum
@@ -13,6 +15,9 @@ from team5.inference.loading import LoadedModel
 from team5.inference.question import Inputs, Question, make_questions
 from team5.inference.results import Match, Ranking
 from team5.search.reading import UNANSWERABLE, Candidate, Report
+from team5.search.rows import rows_of, to_answer
+from team5.search.shortlist import Shortlist
+from team5.search.structures import CandidateSet
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +81,33 @@ def ranking_question(
         report(f"candidate at {place}: {fault} Left out.")
     usable = [candidate for index, candidate in enumerate(candidates) if index not in faults]
     return question(usable), usable
+
+
+def ranking_answer(
+    spectrum: Spectrum,
+    candidates: Sequence[Candidate],
+    question: Question,
+    matches: Sequence[Match],
+) -> dict[str, Any]:
+    """Return the matches of one spectrum as a search of a file has them, but for its number."""
+    if len(matches) == 1:
+        matches = [replace(matches[0], rank=1, confidence=matches[0].probability)]
+    order = sorted(range(len(matches)), key=lambda index: matches[index].rank or 0)
+    best = Shortlist(
+        tuple(matches[index] for index in order),
+        tuple(order),
+        tuple(question.molecules[index].inchikey14 for index in order),
+        n_candidates=len(matches),
+        n_scored=len(matches),
+        unusable=Counter(),
+    )
+    given = CandidateSet(
+        [candidate.smiles for candidate in candidates],
+        [None] * len(candidates),
+        [candidate.name for candidate in candidates],
+        [candidate.columns for candidate in candidates],
+    )
+    return to_answer(rows_of(0, spectrum, best, given))
 
 
 def to_ranking(

@@ -117,6 +117,11 @@ def iter_candidates(
         )
 
 
+def place_number(place: str) -> int:
+    """Return the number of a spectrum from the place that `numbered_records` gives it."""
+    return int(place.rpartition(" ")[2])
+
+
 def numbered_records(path: str | Path, report: Report) -> Iterator[tuple[str, Record]]:
     """Yield records with their place in the file, and report those the reader cannot use."""
     skipped: Counter[str] = Counter()

@@ -100,6 +100,16 @@ def rows_of(
     return rows
 
 
+def to_answer(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the rows of one spectrum as one value, its candidates best first."""
+    return {
+        **{name: rows[0][name] for name in OF_SPECTRUM},
+        "candidates": [
+            {name: value for name, value in row.items() if name not in OF_SPECTRUM} for row in rows
+        ],
+    }
+
+
 def count_withheld(table: pa.Table) -> int:
     """Return how many spectra of a table have answers that are withheld."""
     return len(table.filter(pc.is_valid(table["abstained"]))["spectrum"].unique())

@@ -24,7 +24,8 @@ from team5.runtime.storage import (
     write_whole,
     writing_whole,
 )
-from team5.search.rows import ARROW_TYPES, OF_SPECTRUM
+from team5.search.mztab import write_mztab
+from team5.search.rows import ARROW_TYPES, to_answer
 from team5.search.spectra import LeftOut
 from team5.search.spectrum_files import write_mgf, write_msp
 
@@ -34,6 +35,10 @@ Tables = Iterable[pa.Table]
 _GROUP_BYTES = 32 << 20
 _STAGED = "_output"  # no part to those who read the workplace as a dataset
 _MAX_XLSX_ROWS = 1_048_576
+# By which spreadsheets know that a .csv is no text of the local code page.
+_WITH_BOM = "utf-8-sig"
+# Written with four digits in text.
+_PROBABILITIES = {"confidence", "probability", "threshold"}
 # What spreadsheets take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -88,7 +93,7 @@ def write_left_out(left_out: Iterable[LeftOut], output: Path, workplace: Path) -
     path = left_out_path(output)
     staged = workplace / _STAGED
     with storage_errors(path):
-        with _open_text(staged) as file:
+        with _open_text(staged, encoding=_WITH_BOM) as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["spectrum", "identifier", "reason", "place"])
             n_rows = 0
@@ -106,14 +111,7 @@ def by_spectrum(tables: Tables) -> Iterator[dict[str, Any]]:
     """Yield what tables hold as one value for each spectrum, its candidates best first."""
     for table in tables:
         for _, rows in groupby(table.to_pylist(), key=itemgetter("spectrum")):
-            candidates = list(rows)
-            yield {
-                **{name: candidates[0][name] for name in OF_SPECTRUM},
-                "candidates": [
-                    {name: value for name, value in row.items() if name not in OF_SPECTRUM}
-                    for row in candidates
-                ],
-            }
+            yield to_answer(list(rows))
 
 
 def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
@@ -222,6 +220,12 @@ def check_output_kind(path: str | Path, *, is_simulation: bool) -> None:
         If it holds spectra and the answers are matches or rankings.
     """
     ending = Path(path).suffix.lower()
+    if ending == ".mztab" and is_simulation:
+        raise ConfigError(
+            f"output={path}: .mztab holds matches and rankings, not simulated spectra. Choose "
+            f"another of {', '.join(ENDINGS)}.",
+            argument="output",
+        )
     if ending in _SPECTRA and not is_simulation:
         raise ConfigError(
             f"output={path}: {ending} holds simulated spectra, not matches or rankings. Choose one "
@@ -287,10 +291,12 @@ def _groups(tables: Tables) -> Iterator[pa.Table]:
 
 
 def _write_csv(tables: Tables, path: Path, schema: pa.Schema, delimiter: str = ",") -> None:
-    with _open_text(path) as file:
+    with _open_text(path, encoding=_WITH_BOM if delimiter == "," else "utf-8") as file:
         rows = csv.writer(file, delimiter=delimiter, lineterminator="\n")
         rows.writerow([_cell(name) for name in _flat_names(schema)])
         for row in _flat_rows(tables):
+            for name in _PROBABILITIES & row.keys():
+                row[name] = None if row[name] is None else f"{row[name]:.4f}"
             rows.writerow([_cell(value) for value in row.values()])
 
 
@@ -361,8 +367,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _open_text(path: Path) -> IO[str]:
-    return path.open("w", encoding="utf-8", newline="")
+def _open_text(path: Path, encoding: str = "utf-8") -> IO[str]:
+    return path.open("w", encoding=encoding, newline="")
 
 
 _TABLES: dict[str, Callable[[Tables, Path, pa.Schema], None]] = {
@@ -370,6 +376,7 @@ _TABLES: dict[str, Callable[[Tables, Path, pa.Schema], None]] = {
     ".tsv": _write_tsv,
     ".xlsx": _write_xlsx,
     ".parquet": _write_parquet,
+    ".mztab": write_mztab,
 }
 _JSON: dict[str, Callable[[Iterable[Mapping[str, Any]], Path], None]] = {
     ".json": _write_json,

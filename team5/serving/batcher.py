@@ -23,8 +23,8 @@ from team5.errors import ConfigError, MoleculeError, Team5Error
 from team5.inference.engine import iter_mixed
 from team5.inference.loading import LoadedModel
 from team5.inference.question import Inputs, MoleculeScores, Question, make_questions
-from team5.inference.results import Match, Ranking, Simulation
-from team5.search.ranking import ranking_question, to_ranking
+from team5.inference.results import Match, Simulation
+from team5.search.ranking import ranking_answer, ranking_question
 from team5.serving.messages import Answered, Ask, Counted, Fault, Progress, Rank
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class Job:
                 parse=self._parse,
             )
             self.encode = lambda matches: _ranking_to_json(
-                to_ranking(spectrum, candidates, cast("list[Match]", matches))
+                ranking_answer(spectrum, candidates, question, cast("list[Match]", matches))
             )
             return [question]
         questions, many = make_questions(self.model, _to_inputs(self.arguments), self._parse)
@@ -392,13 +392,13 @@ def _list_to_json(answers: Sequence[Match | Simulation]) -> bytes:
     return b"[" + b", ".join(texts) + b"]"
 
 
-def _ranking_to_json(ranking: Ranking) -> bytes:
-    values = {
-        key: json.dumps(value).encode()
-        for key, value in replace(ranking, matches=()).to_dict().items()
-    }
-    values["matches"] = _list_to_json(ranking.matches)
-    return b"{" + b", ".join(f'"{key}": '.encode() + value for key, value in values.items()) + b"}"
+def _ranking_to_json(answer: dict[str, Any]) -> bytes:
+    """Return a ranking as JSON; peaks that no structure can give stand with the first."""
+    first, *others = answer["candidates"]
+    for other in others:
+        if other["impossible_mzs"] == first["impossible_mzs"] != "":
+            other["impossible_mzs"] = None
+    return json.dumps(answer, allow_nan=False).encode()
 
 
 def _to_inputs(item: Mapping[str, Any]) -> Inputs:

@@ -67,7 +67,7 @@ def output(request, tmp_path) -> Path:
 
 def read_rows(path: Path) -> list[dict]:
     if path.suffix == ".csv":
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             return list(csv.DictReader(file))
     from pyarrow import parquet
 
@@ -107,7 +107,9 @@ def test_table_has_a_row_per_candidate(tmp_path, ending):
     best_first = rankings[0].best_first
     assert [int(row["rank"]) for row in rows[:3]] == [1, 2, 3]
     assert [row["smiles"] for row in rows[:3]] == [m.smiles for m in best_first]
-    assert [float(row["probability"]) for row in rows[:3]] == [m.probability for m in best_first]
+    assert [float(row["probability"]) for row in rows[:3]] == pytest.approx(
+        [m.probability for m in best_first], abs=5e-5
+    )
     assert [str(row["label"]).lower() for row in rows[:3]] == ["true", "false", "false"]
 
 
@@ -185,7 +187,7 @@ def test_files_of_spectra_take_no_matches_and_say_what_does(tmp_path, ending, an
     path.write_text("before")
     said = (
         rf"{ending} holds simulated spectra, .* one of \.json, \.jsonl, \.csv, \.tsv, "
-        r"\.xlsx, \.parquet, or give"
+        r"\.xlsx, \.parquet, \.mztab, or give"
     )
     with pytest.raises(ConfigError, match=said):
         write_answers(answer, path)
@@ -196,7 +198,7 @@ def test_files_of_spectra_take_no_matches_and_say_what_does(tmp_path, ending, an
 @pytest.mark.parametrize("name", ["a.xls", "a", "a.json.gz", "a.mgf.gz"])
 def test_unknown_ending_names_the_choices(tmp_path, name):
     with pytest.raises(
-        ConfigError, match=r"\.json, \.jsonl, \.csv, \.tsv, \.xlsx, \.parquet, \.mgf, \.msp"
+        ConfigError, match=r"\.json, \.jsonl, \.csv, \.tsv, \.xlsx, \.parquet, \.mztab, \.mgf, "
     ):
         write_answers(SIMULATION, tmp_path / name)
     assert list(tmp_path.iterdir()) == []

@@ -205,7 +205,7 @@ def test_files_are_ranked_and_what_was_left_out_is_told_on_stderr(search, files,
     assert printed.err.endswith("2 of 3 spectra answered, 1 left out, 4 rows written to a.csv.\n")
     rows = (files / "a.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * 2
-    left_out = (files / "a.csv.left_out.csv").read_text().splitlines()
+    left_out = (files / "a.csv.left_out.csv").read_text("utf-8-sig").splitlines()
     assert left_out[1].startswith(',"structures.smi, line 2",')
     assert left_out[2] == '2,,no peaks,"spectrum 2, line 7"'
 

@@ -127,7 +127,7 @@ def test_one_spectrum_as_it_is_typed(library):
         library, "mzs=[138.0662,110.0713]", "intensities=[100,60]", "precursor_mz=195.0877",
         "adduct=[M+H]+", "top=1",
     ))  # fmt: skip
-    assert done.stdout.startswith("Spectrum: 2 candidates\n"), done.stderr
+    assert done.stdout.startswith("Spectrum: 2 candidates; first place: "), done.stderr
     assert "caffeine" in done.stdout
     assert "... 1 more" in done.stdout
 

@@ -139,7 +139,7 @@ def test_structures_that_cannot_be_used_stand_among_what_was_left_out(suspects, 
     output = tmp_path / "hits.csv"
     unusable = [LeftOut(0, "suspects.csv, line 9", "SMILES 'x': not understood.")]
     search(spectra, listed(suspects), output, unusable=unusable)
-    rows = list(csv.DictReader(left_out_path(output).open()))
+    rows = list(csv.DictReader(left_out_path(output).open(encoding="utf-8-sig")))
     assert [row["spectrum"] for row in rows] == ["", "2"]
     assert rows[0]["identifier"] == "suspects.csv, line 9"
 

@@ -42,15 +42,19 @@ def test_rankings_are_those_of_each_spectrum(name, server, model, tmp_path):
                    "candidates": ("candidates.smi", CANDIDATES)},
         )
     )  # fmt: skip
-    rankings = [line for line in lines if "matches" in line]
+    rankings = [line for line in lines if "candidates" in line]
     assert len(rankings) == len(expected) > 0
     asked = server.http.post(
         "/spectra/read", files={"spectra": (name, (FILES / name).read_bytes())}
     )
     places = {one["identifier"]: one["place"] for one in asked.json()["spectra"]}
     for found, ranking in zip(rankings, expected, strict=True):
-        assert found.pop("place") == places[ranking.identifier]
-        assert same(found, ranking.to_dict(), TOLERANCE)
+        assert found["place"] == places[ranking.identifier]
+        assert found["place"].endswith(f"spectrum {found['spectrum']}")
+        assert found["n_candidates"] == len(found["candidates"])
+        for row, match in zip(found["candidates"], ranking.best_first, strict=True):
+            kept = {name: row[name] for name in ("smiles", "rank", "score", "explained_intensity")}
+            assert same(kept, {name: getattr(match, name) for name in kept}, TOLERANCE)
     said = sorted(line["left_out"] for line in lines if "left_out" in line)
     folders = str(tmp_path) + "/", str(FILES) + "/"
     assert said == sorted(text.replace(folders[0], "").replace(folders[1], "") for text in left_out)
@@ -67,8 +71,8 @@ def test_text_in_json_gives_the_same_as_a_form(server):
 def test_without_candidates_spectra_are_matched_with_their_own_structures(server):
     text = (FILES / "massspecgym.mgf").read_text()
     lines = lines_of(server.http.post("/rank/file", json={"spectra": text}))
-    assert all(len(line["matches"]) == 1 for line in lines if "matches" in line)
-    assert any("matches" in line for line in lines)
+    assert all(len(line["candidates"]) == 1 for line in lines if "candidates" in line)
+    assert any("candidates" in line for line in lines)
 
 
 def test_adduct_that_a_candidate_cannot_form_leaves_out_the_candidate(server):
@@ -76,7 +80,7 @@ def test_adduct_that_a_candidate_cannot_form_leaves_out_the_candidate(server):
     lines = lines_of(
         server.http.post("/rank/file", json={"spectra": mgf, "candidates": "CCC\nCCO"})
     )
-    assert [match["smiles"] for match in lines[-1]["matches"]] == ["CCO"]
+    assert [match["smiles"] for match in lines[-1]["candidates"]] == ["CCO"]
     assert "CCC" in lines[0]["left_out"]
     assert [line["place"] for line in lines] == ["spectra.txt, spectrum 1"] * 2
 
@@ -148,8 +152,8 @@ def test_packed_files_are_read_as_they_are_unpacked_and_notes_are_said(server, t
         assert [one["notes"] for one in read["spectra"]] == [[note]]
         files = {"spectra": (name, content), "candidates": candidates}
         ranked = lines_of(server.http.post("/rank/file", files=files))[-1]
-        assert ranked["matches"]
-        assert all(note in match["notes"] for match in ranked["matches"])
+        assert ranked["candidates"]
+        assert all(note in row["notes"] for row in ranked["candidates"])
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from team5.chemistry.isomers import make_isomers
 from team5.chemistry.molecule import parse_smiles
 from team5.data.readers import read_spectra
 from team5.inference.results import confidence_text
+from team5.inference.tables import MATCH_COLUMNS
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="the page is tested in a browser: make setup"
@@ -384,7 +385,7 @@ def test_all_spectra_of_a_file_are_asked(visit, tmp_path, address):
     with page.expect_download() as started:
         page.click("text=All as CSV")
     started.value.save_as(tmp_path / "all.csv")
-    table = list(csv.DictReader((tmp_path / "all.csv").read_text().splitlines()))
+    table = list(csv.DictReader((tmp_path / "all.csv").read_text("utf-8-sig").splitlines()))
     assert [row["error"] for row in table[:2]] == ["", ""]
     assert "no structure" in table[3]["error"]
     assert float(table[1]["probability"]) == pytest.approx(expected["probability"], rel=1e-3)
@@ -655,11 +656,12 @@ def test_downloads_hold_the_answer(visit, tmp_path, address):
                               "intensities": heights, "adduct": "[M+H]+"})  # fmt: skip
     best_first = sorted(expected, key=lambda match: match["rank"])
 
-    rows = list(csv.DictReader(io.StringIO(download(page, "CSV", tmp_path).read_text())))
+    rows = list(csv.DictReader(io.StringIO(download(page, "CSV", tmp_path).read_text("utf-8-sig"))))
     assert [row["smiles"] for row in rows] == [match["smiles"] for match in best_first]
     assert [float(row["probability"]) for row in rows] == pytest.approx(
         [match["probability"] for match in best_first], rel=1e-3
     )
+    assert list(rows[0]) == list(MATCH_COLUMNS)  # one schema for every route
     assert rows[0]["name"] == 'caffeine, "pure"'
     assert rows[1]["name"] == '\'=HYPERLINK("x")'  # no spreadsheet runs it
 

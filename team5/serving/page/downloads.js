@@ -14,13 +14,20 @@ export function save(text, name, type) {
 export const toCsv = (answer) =>
   answer.isSimulation
     ? csv(SIMULATION_COLUMNS, answer.rows.flatMap(simulationRows))
-    : csv(MATCH_COLUMNS, answer.rows.map(matchRow));
+    : csv(
+        MATCH_COLUMNS,
+        answer.rows.map((row) => matchRow(row, answer.spectrum?.identifier)),
+      );
 
 /** The answers to all spectra of a file as one table; `asked` are {label, answer, error}. */
 export function toCsvOfAll(asked) {
   const rows = asked.flatMap(({ label, answer, error }) =>
     answer
-      ? answer.rows.map((row) => [text(label), ...matchRow(row), ""])
+      ? answer.rows.map((row) => [
+          text(label),
+          ...matchRow(row, answer.spectrum?.identifier),
+          "",
+        ])
       : [[text(label), ...MATCH_COLUMNS.map(() => ""), error]],
   );
   return csv(["spectrum", ...MATCH_COLUMNS, "error"], rows);
@@ -34,18 +41,21 @@ export const toJsonOfAll = (asked) =>
     2,
   );
 
+// Those of the files that predict.py writes.
 const MATCH_COLUMNS = [
-  ...["rank", "confidence", "name", "smiles", "formula", "adduct", "precursor_mz", "probability"],
-  "label",
-  ...["threshold", "score", "explained_intensity", "precursor_fits", "abstained", "notes"],
-  ...["references", "n_references", "version"],
+  ...["identifier", "rank", "confidence", "smiles", "name", "probability", "label", "threshold"],
+  ...["score", "explained_intensity", "impossible_mzs", "formula", "adduct", "precursor_mz"],
+  ...["precursor_fits", "collision_energy", "version", "version_hash", "notes", "abstained"],
+  ...["references", "n_references"],
 ];
+const PROBABILITIES = new Set(["confidence", "probability", "threshold"]);
 
-const matchRow = ({ name, result }) =>
+const matchRow = ({ name, result }, identifier) =>
   MATCH_COLUMNS.map((column) => {
-    if (column === "name") return text(name);
-    if (column === "smiles") return text(result.smiles);
-    return column === "notes" ? result.notes.join("; ") : result[column];
+    const value = { ...result, name, identifier }[column];
+    if (Array.isArray(value)) return text(value.join(column === "notes" ? "; " : " "));
+    if (PROBABILITIES.has(column)) return value?.toFixed(4);
+    return typeof value === "string" ? text(value) : value;
   });
 
 const SIMULATION_COLUMNS = [
@@ -132,7 +142,9 @@ const charge = (adduct) => {
 // A spreadsheet runs what begins like a formula; behind an apostrophe it shows it.
 const text = (value) => (/^[=+\-@\t\r]/.test(value) ? `'${value}` : value);
 
+// The mark at the beginning tells spreadsheets that it is UTF-8.
 const csv = (header, rows) =>
+  "\ufeff" +
   [header, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 
 function cell(value) {

@@ -60,8 +60,8 @@ _NOTHING = {"", "n/a", "na", "nan", "none", "null", "unknown", "-", "?", "not av
 _LOOKS_LIKE_ADDUCT = re.compile(
     r"[\[(]*\s*\d*\s*(?:M|Cat)\s*(?:[+\-−–\])?]|(?:H|Na|NH4|K|Li)\d?[+\-\]])|\[.*\]\d*[+-]"
 )
-# Older GNPS libraries have the adduct only at the end of the name: "Caffeine M+H".
-_ADDUCT_IN_NAME = re.compile(r"(?:^|\s)(\[?\d?M[+-]\S+)\s*$")
+# Some libraries have the adduct only in the name: "Caffeine M+H", "PC 34:1; [M+H]+; PC 16:0_18:1".
+_ADDUCT_IN_NAME = re.compile(r"(?:^|\s)(\[?\d?M[+-]\S+)\s*$|(\[\d?M[+-][^\]\s]+\]\d?[+-])")
 _QUOTED_PAIR = re.compile(r'"([^"=]+)=([^"]*)"')
 _PIPED_PAIR = re.compile(r"\|\s*([^|=]+)=([^|]*)(?=\|)")
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
@@ -172,7 +172,7 @@ def conditions_of(fields: Mapping[str, str], identifier: str = "") -> dict[str, 
         fields.get("adduct", ""),
         fields.get("ion_mode", ""),
         fields.get("charge", ""),
-        fields.get("name", "") if "adduct" not in fields else "",
+        "" if "adduct" in fields else fields.get("name") or fields.get("title", ""),
     )
     written = fields.get("precursor_mz")
     precursor_mz = first_number(written)
@@ -292,7 +292,7 @@ def ion_of(
             signs.append(ion_mode_of_text(text) or "")
     if not understood and not signs and (match := _ADDUCT_IN_NAME.search(name)):
         with suppress(AdductError):
-            understood.append(parse_adduct(match[1]).name)
+            understood.append(parse_adduct(match[1] or match[2]).name)
     reported, size, charge_sign = parse_ion_mode(mode) if mode else None, *_charge(charge_text)
     if mode and reported is None and text_or_none(mode):
         notes.append(f"ion mode {mode[:60]!r} is not understood and left out")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -380,7 +381,7 @@ def test_mzxml_is_read(tmp_path):
 
 
 def test_name_of_a_spectrum_on_the_network_is_told_from_a_missing_file():
-    with pytest.raises(DataError, match=r"USI.*Download it") as refused:
+    with pytest.raises(DataError, match=r"USI.*Download it from") as refused:
         read_spectra("mzspec:GNPS:GNPS-LIBRARY:accession:CCMSLIB00000001547")
     assert refused.value.code == "usi"
 
@@ -390,3 +391,46 @@ def test_what_is_left_out_has_a_code_and_a_place():
     leave_out(skipped, "not_ms2", "spectrum 3", "MS1")
     assert skipped == {"not MS2 (MS1)": 1}
     assert skipped.records == [("not_ms2", "not MS2 (MS1)", "spectrum 3")]
+
+
+def test_spectra_as_proxi_hands_them_out_are_read_and_odd_fields_cost_nothing(tmp_path):
+    path = tmp_path / "usi.json"
+    proxi = {
+        "usi": "mzspec:MSV000:a:scan:1", "mzs": CAFFEINE, "intensities": [35, 100],
+        "attributes": [
+            {"accession": "MS:1000744", "name": "selected ion m/z", "value": "195.0877"}, None,
+        ],
+    }  # fmt: skip
+    odd = {"compound": "caffeine", "metaData": None, "precursor_mz": 195.0877, "peaks": [[50, 1]]}
+    path.write_text(json.dumps([proxi, odd]))
+    assert [one.spectrum.precursor_mz for one in read_spectra(path).records] == [195.0877] * 2
+
+
+def test_the_analyser_is_found_in_xml_with_prefixes(tmp_path):
+    path = tmp_path / "run.mzML"
+    text = (INPUTS / "sciex_qtof.mzML").read_text()
+    path.write_text(re.sub(r"<(/?)(?=[a-zA-Z])", r"<\1ms:", text))
+    (expected,), (record,) = spectra("sciex_qtof.mzML"), read_spectra(path).records
+    assert record.spectrum.instrument_type == expected.instrument_type == "QTOF"
+
+
+@pytest.mark.parametrize(("name", "text", "said"), [
+    ("a.json", '[{"peaks":' + "[" * 200_000, "too many nested brackets"),
+    ("a.msp", "Name: a\nNum Peaks: " + "9" * 5_000 + "\n50 1\n", "another number of peaks"),
+    ("a.msp", "Name: a\nNum Peaks: 2\n50 1\n-1 is: no field\n", "peak list not understood"),
+    ("a.mgf", "BEGIN IONS\n" + "TITLE=a\n" * 2_000_000, "without the end of a record"),
+    ("a.csv", "[" * 10_000 + ",mzs\n", r"It has \[{40}\.\.\., mzs; needed"),
+])  # fmt: skip
+def test_what_has_no_end_is_one_short_error(tmp_path, monkeypatch, name, text, said):
+    monkeypatch.setattr("team5.data.readers.packed._LARGEST_RECORD", 1 << 22)
+    path = tmp_path / f"{name}.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(DataError, match=said) as refused:
+        read_spectra(path)
+    assert len(str(refused.value)) < 500
+
+
+def test_an_ion_that_only_the_name_tells_is_found(tmp_path):
+    path = tmp_path / "library.msp"
+    path.write_text("Name: PC 34:1; [M+H]+; PC 16:0_18:1\nPrecursorMZ: 760.585\n184.0733 9\n")
+    assert read_spectra(path).records[0].spectrum.adduct == "[M+H]+"

@@ -96,6 +96,7 @@ def test_the_csv_of_spreadsheets_keeps_its_own_columns():
         "structure_wikidata\tstructure_inchi\tstructure_smiles\tstructure_nameTraditional",
         "Name;Kommentar;InChI",
         "name\tStdInChI",
+        "sep=;\nName;SMILES",
     ],
 )
 @pytest.mark.parametrize("ending", [".csv", ".txt", ".data"])
@@ -106,7 +107,7 @@ def test_tables_are_told_by_their_header_whatever_separates_them(tmp_path, heade
         else CAFFEINE_INCHI if name.casefold().endswith("inchi")
         else "caffeine" if "name" in name.casefold()
         else "x"
-        for name in header.split(delimiter)
+        for name in header.split("\n")[-1].split(delimiter)
     ]  # fmt: skip
     path = write(tmp_path / f"a{ending}", f"{header}\n{delimiter.join(cells)}\n")
     assert [(smiles, name) for smiles, name, _ in read(path)] == [(CAFFEINE, "caffeine")]

@@ -33,7 +33,7 @@ def iter_json(path: Path, skipped: Counter[str], on_progress: Progress = None) -
         try:
             pairs = list(_pairs(entry))
             mzs, intensities = _peaks(entry)
-        except (TypeError, ValueError, KeyError, AttributeError):
+        except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
             leave_out(skipped, "record_not_understood", place)
             continue
         record = record_of(
@@ -55,25 +55,31 @@ def _entries(path: Path, on_progress: Progress) -> Iterator[Any]:
         text = file.text()
         buffer = ""
         is_list: bool | None = None
+        wanted = 0  # characters without which the entry is known to be incomplete
         while True:
             chunk = text.read(_READ_AT_ONCE)
             buffer = (buffer + chunk).lstrip("\ufeff, \t\r\n")
+            file.check_size(len(buffer))
             if is_list is None and buffer:
                 is_list = buffer[0] == "["
                 buffer = buffer[1:].lstrip() if is_list else buffer
             if on_progress:
                 on_progress(file.share_read())
-            while buffer and buffer[0] != "]":
+            while buffer and buffer[0] != "]" and (len(buffer) >= wanted or not chunk):
                 try:
                     entry, end = decoder.raw_decode(buffer)
                 except ValueError as error:
                     if chunk:
+                        wanted = 2 * len(buffer)
                         break  # the rest of it is still to come
                     raise DataError(
                         f"{path}: the JSON cannot be read to its end ({error}). Export it again."
                     ) from error
+                except RecursionError as error:
+                    raise DataError(f"{path}: JSON of too many nested brackets.") from error
                 yield entry
                 buffer = buffer[end:].lstrip(", \t\r\n")
+                wanted = 0
             if not chunk:
                 break
         if is_list and buffer[:1] != "]":
@@ -87,18 +93,24 @@ def _pairs(entry: Any) -> Iterator[tuple[str, Any]]:
     for key, value in entry.items():
         if isinstance(value, (str, int, float)) and key not in _PEAK_KEYS:
             yield key, value
-    for one in entry.get("metaData", ()):
-        yield str(one["name"]), one.get("value")
-    for compound in entry.get("compound", ()):
+    # Of MoNA, and of PROXI, in which spectra on the network are handed out.
+    for one in _objects(entry, "metaData") + _objects(entry, "attributes"):
+        yield str(one.get("name")), one.get("value")
+    for compound in _objects(entry, "compound"):
         for key in ("inchi", "inchiKey"):
             yield key, compound.get(key)
-        for one in compound.get("metaData", ()):
-            yield str(one["name"]), one.get("value")
-        for one in compound.get("names", ())[:1]:
+        for one in _objects(compound, "metaData"):
+            yield str(one.get("name")), one.get("value")
+        for one in _objects(compound, "names")[:1]:
             yield "name", one.get("name")
     library = entry.get("library")
     if isinstance(library, dict):
         yield "contributor", library.get("library")
+
+
+def _objects(entry: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    listed = entry.get(key)
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def _peaks(entry: Any) -> tuple[Any, Any]:

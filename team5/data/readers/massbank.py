@@ -89,10 +89,9 @@ def iter_file(
 
 def parse_records(text: str, skipped: Counter[str]) -> Iterator[Record]:
     """Yield the usable records of a file; most hold one, each ended by ``//``."""
-    for block in re.split(r"^//\s*$", text, flags=re.MULTILINE):
-        if not block.strip():
-            continue
-        record = _parse_record(block, skipped)
+    blocks = (block for block in re.split(r"^//\s*$", text, flags=re.MULTILINE) if block.strip())
+    for number, block in enumerate(blocks, start=1):
+        record = _parse_record(block, skipped, number)
         if record is not None:
             yield record
 
@@ -101,10 +100,10 @@ def _is_record_name(name: str) -> bool:
     return name.endswith(".txt") and not name.rsplit("/", 1)[-1].startswith(".")
 
 
-def _parse_record(block: str, skipped: Counter[str]) -> Record | None:
+def _parse_record(block: str, skipped: Counter[str], number: int) -> Record | None:
     fields, peak_lines = _split_fields(block)
     ms_type = fields.get("AC$MASS_SPECTROMETRY: MS_TYPE", "MS2")
-    accession = fields.get("ACCESSION", "")
+    accession = fields.get("ACCESSION") or f"record {number}"
     if ms_level(ms_type) != "2":
         leave_out(skipped, "not_ms2", accession, ms_type)
         return None

@@ -12,7 +12,7 @@ import re
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
@@ -40,6 +40,7 @@ _SELECTED_MZ, _SELECTED_MZ_OLD = "MS:1000744", "MS:1000040"
 _CHARGE = "MS:1000041"
 _TARGET, _LOWER_OFFSET, _UPPER_OFFSET = "MS:1000827", "MS:1000828", "MS:1000829"
 _START_TIME = "MS:1000016"
+_MINUTE = ("UO:0000031", "MS:1000038")
 _FILTER = "MS:1000512"
 _ENERGY, _NCE, _SUPPLEMENTAL = "MS:1000045", "MS:1000138", "MS:1002680"
 _BEAM_TYPE = ("MS:1000422", "MS:1002481")  # beam-type CID, and its higher-energy kind
@@ -118,13 +119,14 @@ class _Head:
     """What stands before the first scan and is said of all: groups of parameters, instruments."""
 
     def __init__(self, text: bytes) -> None:
+        text = re.sub(rb"(</?)\w+:", rb"\1", text)
         self.groups: dict[str, Params] = {}
         for name, body in re.findall(
             rb'<referenceableParamGroup\b[^>]*\bid="([^"]*)"[^>]*>(.*?)</referenceableParamGroup>',
             text,
             re.DOTALL,
         ):
-            self.groups[name.decode()] = _params_of_text(body)
+            self.groups[name.decode(errors="replace")] = _params_of_text(body)
         self.analysers: dict[str, str | None] = {}
         for name, body in re.findall(
             rb'<instrumentConfiguration\b[^>]*\bid="([^"]*)"[^>]*>(.*?)</instrumentConfiguration>',
@@ -133,13 +135,14 @@ class _Head:
         ):
             params: Params = {}
             for group in re.findall(rb'<referenceableParamGroupRef\b[^>]*\bref="([^"]*)"', body):
-                params |= self.groups.get(group.decode(), {})
+                params |= self.groups.get(group.decode(errors="replace"), {})
             words = " ".join(re.findall(r'name="([^"]*)"', body.decode(errors="replace")))
-            self.analysers[name.decode()] = _analyser(
+            self.analysers[name.decode(errors="replace")] = _analyser(
                 params | _params_of_text(body)
             ) or _instrument_of_words(words)
         default = re.search(rb'\bdefaultInstrumentConfigurationRef="([^"]*)"', text)
-        self.default = default[1].decode() if default else next(iter(self.analysers), "")
+        first = next(iter(self.analysers), "")
+        self.default = default[1].decode(errors="replace") if default else first
 
 
 class _Shape:
@@ -174,7 +177,7 @@ class _Shape:
             if child.tag == "cvParam":
                 place = child.get("at")
                 value = child.get("value", "") if place is None else int(place)
-                params[child.get("accession", "")] = value, child.get("unitName", "")
+                params[child.get("accession", "")] = value, _unit(child.attrib)
             elif child.tag == "referenceableParamGroupRef":
                 params |= head.groups.get(child.get("ref", ""), {})
         return params
@@ -361,6 +364,7 @@ def _elements(
             if on_progress:
                 on_progress(file.share_read())
             buffer += chunk
+            file.check_size(len(buffer))
             tail = (tail + chunk)[-4096:]
             if not encoding:
                 found = re.match(rb"\s*<\?xml[^>]*\bencoding=[\"']([\w-]+)", buffer)
@@ -411,8 +415,13 @@ def _params_of_text(text: bytes) -> Params:
     params: Params = {}
     for attributes in re.findall(rb"<(?:\w+:)?cvParam\b([^>]*)>", text):
         found = dict(re.findall(r'(\w+)="([^"]*)"', attributes.decode(errors="replace")))
-        params[found.get("accession", "")] = found.get("value", ""), found.get("unitName", "")
+        params[found.get("accession", "")] = found.get("value", ""), _unit(found)
     return params
+
+
+def _unit(attributes: Mapping[str, str]) -> str:
+    is_minute = attributes.get("unitAccession") in _MINUTE
+    return "minute" if is_minute else attributes.get("unitName", "")
 
 
 def _analyser(params: Params) -> str | None:

@@ -9,13 +9,16 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from team5.errors import DataError, DataFileNotFoundError
 
+# More than any spectrum, or any line of a list, has; keeps memory bounded where a file is neither.
+_LARGEST_RECORD = 1 << 28
+_N_SHOWN, _LENGTH_SHOWN = 20, 40
 PACKINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _MAGIC = {
     b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ": ".xz", b"\x28\xb5\x2f\xfd": ".zst",
@@ -54,6 +57,26 @@ class Unpacked:
         self._raw = raw
         self._size = max(size, 1)
         self._text: io.TextIOWrapper | None = None
+
+    def check_size(self, size: int) -> None:
+        """Raise where a record, or a line, has no end in sight.
+
+        Raises
+        ------
+        DataError
+        """
+        if size > _LARGEST_RECORD:
+            raise DataError(
+                f"{self.name}: more than {_LARGEST_RECORD >> 20} MB without the end of a record. "
+                "Check that the file is what its name says."
+            )
+
+    def lines(self) -> Iterator[str]:
+        """Yield the content line by line; see `text`."""
+        text = self.text()
+        while line := text.readline(_LARGEST_RECORD + 1):
+            self.check_size(len(line))
+            yield line
 
     def share_read(self) -> float:
         """Return the share of the file, as it lies on the disk, that was read: 0 to 1."""
@@ -97,7 +120,7 @@ def open_unpacked(place: Path) -> Iterator[Unpacked]:
             if name.lower().endswith(PACKINGS):
                 name = PurePosixPath(name).stem
             if packing == ".zip":
-                with zipfile.ZipFile(raw) as archive:
+                with _open_zip(raw) as archive:
                     inner = _only_file(archive, place)
                     with archive.open(inner) as stream:
                         yield Unpacked(
@@ -116,6 +139,24 @@ def open_unpacked(place: Path) -> Iterator[Unpacked]:
         raise DataError(
             f"{place}: damaged, cut off or not readable ({error}). Put a whole file in its place."
         ) from error
+
+
+def shown_columns(names: Iterable[object]) -> str:
+    """Return names of columns for an error: not all of many, not all of a long one."""
+    listed = [str(name).strip() for name in names]
+    texts = [
+        f"{name[:_LENGTH_SHOWN]}..." if len(name) > _LENGTH_SHOWN else name
+        for name in (" ".join(name.split()) for name in listed[:_N_SHOWN])
+    ]
+    more = len(listed) - _N_SHOWN
+    return ", ".join([*texts, f"and {more:,} more"] if more > 0 else texts) or "none"
+
+
+def _open_zip(raw: IO[bytes]) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(raw)
+    except UnicodeDecodeError as error:
+        raise zipfile.BadZipFile("its list of files is not readable") from error
 
 
 def _unpack(raw: IO[bytes], packing: str) -> Any:

@@ -30,7 +30,7 @@ _Numbers = list[float] | NDArray[np.float64]
 _READ_AT_ONCE = 1 << 20  # characters
 _MGF_EDGE = re.compile(r"\n[ \t]*(?=[BbEe])(?i:(BEGIN|END)[ \t]+IONS)[ \t]*$", re.MULTILINE)
 _MGF_FIELD = re.compile(r"\n[ \t]*([^\s\d=#;!/][^=\n]*)=(.*)")
-_MSP_FIELD = re.compile(r"\n[ \t]*([^\s\d:(.#][^:\n]*):(.*)")
+_MSP_FIELD = re.compile(r"\n[ \t]*(?![+-]\.?\d)([^\s\d:(.#][^:\n]*):(.*)")
 _MS_FIELD = re.compile(r"\n[ \t]*([>#]+[ \t]*\S+)[ \t]*(.*)")
 _PEAK_LINE = re.compile(r"\n[ \t]*[(+-]?\.?\d")
 _N_PEAKS = re.compile(r"\n[ \t]*(?i:num[ _]?peaks?)[ \t]*:")
@@ -135,7 +135,7 @@ class _Builder:
             return
         fields = fields_of(pairs + more if more else pairs)
         mzs, intensities, in_pairs = peaks
-        announced = fields.get("n_peaks", "")
+        announced = fields.get("n_peaks", "")[:9]  # as a whole number; longer ones are none
         if announced.isdecimal() and int(announced) != len(mzs):
             if int(announced) != len(in_pairs) // 2:
                 leave_out(self.skipped, "n_peaks_differ", place)
@@ -225,6 +225,7 @@ def _chunks(file: Unpacked, on_progress: Progress) -> Iterator[str]:
             on_progress(file.share_read())
         chunk = rest + chunk
         cut = chunk.rfind("\n")
+        file.check_size(len(chunk) - cut)
         yield chunk[:cut]
         rest = chunk[cut:]
     yield rest
@@ -239,6 +240,7 @@ def _mgf_blocks(
     inside = False
     for chunk in _chunks(file, on_progress):
         buffer += chunk
+        file.check_size(len(buffer))
         done = 0
         for edge in _MGF_EDGE.finditer(buffer):
             block = buffer[done : edge.start()]
@@ -266,6 +268,7 @@ def _msp_blocks(file: Unpacked, on_progress: Progress) -> Iterator[tuple[int, st
     line = 1
     for chunk in chain(_chunks(file, on_progress), (None,)):
         buffer += chunk or ""
+        file.check_size(len(buffer))
         done = 0
         while done < len(buffer):
             first = _PEAK_LINE.search(buffer, done)
@@ -290,14 +293,14 @@ def _msp_blocks(file: Unpacked, on_progress: Progress) -> Iterator[tuple[int, st
 def _msp_headers(text: str) -> list[str]:
     """Cut the fields of records without peaks from those of the record that follows them."""
     marks = [match.end() for match in _N_PEAKS.finditer(text)]
-    ends = [text.find("\n", mark) for mark in marks]
-    cuts = [end for end in ends if end > 0 and text[end:].strip()]
+    cuts = [text.find("\n", mark) for mark in marks]
     if "\n\n" in text.strip("\n") and len(_NAME.findall(text)) > len(marks):
         # Without "Num Peaks" a blank line and another name tell records apart.
         cuts += [
             match.end() - 1 for match in re.finditer(r"\n\s*\n(?=[ \t]*(?i:name)[ \t]*:)", text)
         ]
-    bounds = sorted({0, *(cut for cut in cuts if text[:cut].strip()), len(text)})
+    begin, end = len(text) - len(text.lstrip()), len(text.rstrip())
+    bounds = sorted({0, *(cut for cut in cuts if begin < cut < end), len(text)})
     return [text[a:b] for a, b in pairwise(bounds)] or [""]
 
 
@@ -306,6 +309,7 @@ def _ms_sections(file: Unpacked, on_progress: Progress) -> Iterator[str]:
     buffer = ""
     for chunk in chain(_chunks(file, on_progress), (None,)):
         buffer += chunk or ""
+        file.check_size(len(buffer))
         done = 0
         while first := _PEAK_LINE.search(buffer, done):
             after = _MS_FIELD.search(buffer, first.start())

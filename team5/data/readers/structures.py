@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from team5.chemistry.notation import looks_like_structure
-from team5.data.readers.packed import Unpacked, open_unpacked
+from team5.data.readers.packed import Unpacked, open_unpacked, shown_columns
 from team5.errors import DataError, DataFileNotFoundError
 
 # What a record that cannot be used says for people, by its code.
@@ -42,7 +42,7 @@ _INCHI_NAMES = (
 _NAME_NAMES = (
     "name", "compoundname", "preferredname", "genericname", "commonname", "cmpdname",
     "structurenametraditional", "traditionalname", "pubchemiupactraditionalname", "compound",
-    "chebiname", "namedashboard", "chemicalname", "molname", "title", "iupacname",
+    "chebiname", "namedashboard", "chemicalname", "metabolite", "molname", "title", "iupacname",
     "structureiupacname", "pubchemiupacname",
 )  # fmt: skip
 _ID_NAMES = (
@@ -138,7 +138,7 @@ def open_structures(place: Path, columns: Collection[str] | None = None) -> Iter
             with _open_parquet(file, place, columns) as structures:
                 yield structures
             return
-        unit, records = _read_text(file.text(), place, file.name.lower(), columns)
+        unit, records = _read_text(file.lines(), place, file.name.lower(), columns)
         yield StructureList(unit, records, file.share_read)
 
 
@@ -174,13 +174,15 @@ def _read_text(
         for _ in range(at):
             next(whole)
         return "line", _iter_table(whole, place, delimiter, at, columns)
-    if name.endswith(_TABLE_ENDINGS):
+    # No header has a number: that is a list of ids and SMILES.
+    if name.endswith(_TABLE_ENDINGS) and not any(map(str.isdigit, header.split("\t"))):
         raise _no_structures_in(place, _header_cells(header, ","))
     return "line", _iter_lines(whole, _structure_column(sample, at, place))
 
 
 def _is_blank(line: str) -> bool:
-    return not line.strip() or line.startswith("#")
+    # Excel is told by "sep=;" how a table is separated.
+    return not line.strip() or line.startswith(("#", "sep=", '"sep='))
 
 
 def _is_of_sdf(line: str) -> bool:
@@ -205,8 +207,8 @@ def _header_cells(header: str, delimiter: str) -> list[str]:
 def _no_structures_in(place: Path, names: Sequence[object]) -> DataError:
     """Return the error for a table without a column of structures."""
     return DataError(
-        f"{place}: no column smiles or inchi; there are "
-        f"{', '.join(map(str, names)) or 'none'}. Rename the column that holds the structures.",
+        f"{place}: no column smiles or inchi; there are {shown_columns(names)}. Rename the column "
+        "that holds the structures.",
         code="no_structure_column",
     )
 
@@ -238,18 +240,19 @@ class _Columns:
         if not self.structure:
             raise _no_structures_in(place, names)
         plain = [_plain(name) for name in names]
-        self.name = _first(plain, (*_NAME_NAMES, *_ID_NAMES))
+        names_at = (_first(plain, _NAME_NAMES), _first(plain, _ID_NAMES))
+        self.names = [at for at in names_at if at is not None]
         self.others = {
             str(name).strip(): at
             for at, name in enumerate(names)
-            if at not in (self.structure[0], self.name)
+            if at not in (self.structure[0], *self.names[:1])
             and (wanted is None or str(name).strip().casefold() in wanted)
         }
         if wanted is not None:
             self.others = {name.casefold(): at for name, at in self.others.items()}
 
     def record(self, number: int, cells: Sequence[Any]) -> StructureRecord | UnusableRecord:
-        name = _text(cells[self.name]) if self.name is not None else ""
+        name = next((text for at in self.names if (text := _text(cells[at]))), "")
         text = next((text for at in self.structure if (text := _text(cells[at]))), "")
         if not text:
             return UnusableRecord(number, "no_structure", name)
@@ -416,9 +419,7 @@ def _open_parquet(
             names = file.schema_arrow.names
             columns = _Columns(names, place, wanted)
             # Columns are numbered anew among those that are read.
-            read = sorted({*columns.structure, *columns.others.values()} | (
-                set() if columns.name is None else {columns.name}
-            ))  # fmt: skip
+            read = sorted({*columns.structure, *columns.names, *columns.others.values()})
             n_rows = max(file.metadata.num_rows, 1)
             n_read = 0
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from team5.data.metadata import fields_of, meaning_of
 from team5.data.readers.numbers import Numbers
-from team5.data.readers.packed import open_unpacked
+from team5.data.readers.packed import open_unpacked, shown_columns
 from team5.data.records import Record, leave_out, record_of
 from team5.errors import DataError, DataFileNotFoundError
 
@@ -177,7 +177,7 @@ def _columns(names: list[str] | Any, path: Path, required: tuple[str, ...]) -> d
     missing = [name for name in required if name not in known.values()]
     if missing:
         raise DataError(
-            f"{path}: no column {' and '.join(missing)}. It has {', '.join(map(str, names))}; "
+            f"{path}: no column {' and '.join(missing)}. It has {shown_columns(names)}; "
             f"needed are {', '.join(required)}, read too: "
             f"{', '.join(name for name in OPTIONAL_COLUMNS if name not in required)}. "
             "Rename the columns."
@@ -202,7 +202,7 @@ class _Rows:
             mzs, intensities = self._list(row.get("mzs")), self._list(row.get("intensities"))
         except DataError:  # of the whole file
             raise
-        except ValueError:
+        except (ValueError, RecursionError):
             leave_out(self.skipped, "peaks_not_understood", place)
             return
         fields = fields_of((key, text) for key, text in row.items() if key not in REQUIRED_COLUMNS)

@@ -31,8 +31,10 @@ def test_the_recipe_for_conda_builds_and_needs_the_same():
     assert sorted(needed["host"]) == sorted([python, "pip", *build])
     scripts = [f"{name} = {target}" for name, target in PROJECT["scripts"].items()]
     assert recipe["build"]["python"]["entry_points"] == scripts
-    assert recipe["about"]["summary"] == PROJECT["description"]
-    assert all((REPOSITORY / name).is_file() for name in recipe["about"]["license_file"])
+    about = recipe["about"]
+    assert about["summary"] == PROJECT["description"]
+    assert about["license"] == PROJECT["license"]
+    assert about["license_file"] == PROJECT["license-files"]
 
 
 def test_the_locks_agree_with_each_other():

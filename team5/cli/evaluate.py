@@ -4,6 +4,7 @@
     python evaluate.py data.queries=test.parquet output=report.html
     python evaluate.py data.queries=val.parquet data.train=folds.csv data.pool=pool.parquet
     python evaluate.py version=v0.1 data.queries=val.parquet record=true
+    python evaluate.py data=file data.path=my_spectra.mgf
     python evaluate.py data.massspecgym=MassSpecGym.tsv data.candidates=CANDIDATES.json
 
 Prints accuracy, F1, AUROC and calibration of matches, hit@1/5/20 and MRR for all candidates, long

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from team5.assessment.examples import make_examples
-from team5.assessment.queries import Query, read_queries
+from team5.assessment.queries import Query, draw_queries, read_queries
 from team5.assessment.scoring import score_queries
 from team5.assessment.structure_only import MoleculeOnly, fit_molecule_only, training_similarities
 from team5.cli.cross_folds import evaluate_cross_folds
 from team5.cli.massspecgym import evaluate_massspecgym, is_on_massspecgym
 from team5.data.decoys import CandidatePool
 from team5.data.structures import TrainingStructures, read_training_structures
+from team5.data.validation_set import draw_rankings
 from team5.errors import ConfigError, DataError
 from team5.evaluation.confidence import fit_confidence
 from team5.evaluation.confidence_report import confidence_metrics, lists_to_fit
@@ -28,6 +30,8 @@ from team5.evaluation.selective import to_calibration
 from team5.evaluation.selective_report import ranking_answers, selective_metrics
 from team5.inference.inference import LoadedModel, load_model
 from team5.registry.card import rewrite_card, rewrite_config
+from team5.registry.export import read_version
+from team5.registry.roots import find_checkpoints
 from team5.registry.tracker import Tracker
 from team5.runtime.places import call_of
 from team5.runtime.progress import progress
@@ -62,8 +66,9 @@ def evaluate(cfg: DictConfig) -> int:
             allow=cfg.allow,
         )
 
-    evaluation = evaluate_massspecgym if is_on_massspecgym(cfg) else _evaluate_queries
-    return _answer(cfg, *evaluation(cfg, load))
+    if not _is_own(cfg) and is_on_massspecgym(cfg):
+        return _answer(cfg, *evaluate_massspecgym(cfg, load))
+    return _answer(cfg, *_evaluate_queries(cfg, load))
 
 
 def _answer(cfg: DictConfig, values: dict[str, Any], text: str) -> int:
@@ -78,7 +83,7 @@ def _evaluate_queries(
     cfg: DictConfig, load: Callable[[], LoadedModel]
 ) -> tuple[dict[str, Any], str]:
     write = _writer(cfg)
-    queries = read_queries(cfg.data.queries)
+    queries = _draw_own(cfg) if _is_own(cfg) else read_queries(cfg.data.queries)
     controls = _Controls(cfg, queries)
     model = load()
     scored = list(_with_progress(model, queries, cfg.seed, controls))
@@ -98,7 +103,7 @@ def _evaluate_queries(
     report = Report(
         model.version,
         model.version_hash,
-        Path(cfg.data.queries).name,
+        Path(_source(cfg)).name,
         len(queries),
         len({query.inchikey14 for query in queries}),
         cfg.seed,
@@ -119,6 +124,39 @@ def _evaluate_queries(
     return report.to_dict(), report.to_text()
 
 
+def _is_own(cfg: DictConfig) -> bool:
+    """Tell whether lists are drawn here for spectra of the user's (data=file)."""
+    return "kind" in cfg.data
+
+
+def _source(cfg: DictConfig) -> str:
+    return str(cfg.data.path if _is_own(cfg) else cfg.data.queries)
+
+
+def _draw_own(cfg: DictConfig) -> list[Query]:
+    """Draw one spectrum of each compound of a file, with candidates of its mass.
+
+    Of a file that the version learned from, only of the compounds that it held out.
+    """
+    version = read_version(find_checkpoints(cfg.checkpoints_root), cfg.version, verify=cfg.verify)
+    trained = version.config.get("data") or {}
+    seed = (version.config.get("training_config") or {}).get("seed", cfg.seed)
+    with progress("Drawing lists"):
+        data = instantiate(cfg.data, seed=seed, n_references=0, val_max_spectra=1)
+        data.prepare_data()
+        data.setup()
+    compounds = [*data.train, *data.val, *data.held_out]
+    if data.facts["table_sha256"] == trained.get("table_sha256"):
+        if data.facts["folds_sha256"] != trained["folds_sha256"]:
+            raise ConfigError(
+                f"{version.version} learned from these spectra, split in another way. Give the "
+                "data settings that it was trained with."
+            )
+        compounds = data.val
+    rankings = draw_rankings(compounds, data.candidate_pool, data.n_candidates, cfg.seed)
+    return draw_queries(rankings, cfg.at_most or len(rankings), cfg.seed)
+
+
 @dataclass(frozen=True)
 class _Measured:
     """A report with what examples are made of."""
@@ -136,6 +174,8 @@ class _Controls:
         self.molecule_only: MoleculeOnly | None = None
         self.training_similarity: dict[str, float] | None = None
         self.notes: list[str] = []
+        if _is_own(cfg):
+            return
         if cfg.data.train is None:
             self.notes.append(
                 "no molecule-only control and no similarity to training structures; give "
@@ -189,7 +229,7 @@ def _writer(cfg: DictConfig) -> Callable[[_Measured], None]:
         return lambda measured: None
     if Path(cfg.output).suffix.lower() not in _ENDINGS:
         raise ConfigError(f"output={cfg.output}: choose a file ending in {' or '.join(_ENDINGS)}.")
-    read_from = (cfg.data.queries, cfg.data.train, cfg.data.pool)
+    read_from = (_source(cfg), cfg.data.get("train"), cfg.data.pool)
     path = check_output_path(cfg.output, read_from, cfg.checkpoints_root, endings=_ENDINGS)
     if path.suffix.lower() == ".json":
         return lambda measured: write_json_file(measured.report.to_dict(), path)
@@ -199,7 +239,7 @@ def _writer(cfg: DictConfig) -> Callable[[_Measured], None]:
         examples = make_examples(measured.model, measured.queries, measured.scored, seed=cfg.seed)
         facts = {
             "Version": f"{measured.model.version} ({measured.model.version_hash})",
-            "Data": str(cfg.data.queries),
+            "Data": _source(cfg),
             "Seed": str(cfg.seed),
             "Command": _command(cfg, measured.model.version),
         }
@@ -214,7 +254,7 @@ def _fit_confidence(cfg: DictConfig, model: LoadedModel, scored: Sequence[Scored
     """Fit on these queries how sure rankings are, and store it in the version."""
     confidence = fit_confidence(lists_to_fit(scored), seed=cfg.seed)
     if confidence is None:
-        raise DataError(f"{cfg.data.queries}: no query has two candidates. Give another file.")
+        raise DataError(f"{_source(cfg)}: no query has two candidates. Give another file.")
     changes: dict[str, Any] = {"confidence": confidence.to_config()}
     if model.calibration:
         changes["calibration"] = {
@@ -245,9 +285,7 @@ def _record(
             **rankings,
             "cosine": values[SIMULATE][COSINE],
         },
-        extra={
-            "measured_on": f"{Path(cfg.data.queries).name}, {n_queries} queries, seed {cfg.seed}"
-        },
+        extra={"measured_on": f"{Path(_source(cfg)).name}, {n_queries} queries, seed {cfg.seed}"},
     )
 
 
@@ -255,9 +293,11 @@ def _command(cfg: DictConfig, version: str) -> str:
     """Return what makes these figures, files by their names."""
     files = {
         f"data.{name}": Path(cfg.data[name]).name
-        for name in ("queries", "train", "pool")
-        if cfg.data[name] is not None
+        for name in ("path", "folds", "queries", "train", "pool")
+        if cfg.data.get(name) is not None
     }
+    if _is_own(cfg):
+        files = {"data": "file", **files}
     seed = {} if cfg.seed == 0 else {"seed": cfg.seed}
     words = [f"{key}={value}" for key, value in {"version": version, **files, **seed}.items()]
     return " ".join([call_of("evaluate"), *words])

@@ -229,7 +229,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             random = np.random.default_rng(self.seed)
             chosen = random.permutation(len(train))[: self.train_compounds]
             train = [train[i] for i in sorted(chosen)]
-        self.train = train
+        self.train, self.val = train, val
         held_out = set(distinct(table.filter(text("fold") != "train"), "inchikey14"))
         self.decoys = (
             training_decoys(train, pool, held_out, n=self.train_decoys, seed=self.seed)

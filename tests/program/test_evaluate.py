@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from team5.chemistry.molecule import parse_smiles
+from team5.data.demo import write_demo_table
 from tests.inference.queries import write_queries
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -189,7 +190,7 @@ def test_wrong_call_is_told_in_one_line(words, said):
         ("data.train=none.csv", "DataFileNotFoundError: none.csv"),
         ("data.train=README.md", "DataError: README.md: no column smiles"),
         ("data.pool=none.parquet", "DataFileNotFoundError: none.parquet"),
-        ("data.pool=README.md", "DataError: README.md: only "),
+        ("data.pool=README.md", "DataError: README.md: no list of structures"),
     ],
 )
 def test_wrong_structures_are_told_in_one_line_before_anything_is_scored(
@@ -247,3 +248,14 @@ def test_record_puts_the_figures_into_the_tracker_and_nothing_else(table, tmp_pa
     assert entry.pop("measured_on") == "queries.parquet, 6 queries, seed 0"
     entry["performance"] = before["checkpoints"][0]["performance"]
     assert after == before
+
+
+def test_lists_are_drawn_for_a_file_of_ones_own(tmp_path):
+    path = write_demo_table(tmp_path / "mine.parquet")
+    words = ("data=file", f"data.path={path}", f"data.cache_dir={tmp_path}", "at_most=3")
+    done = evaluate(*words, "format=json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["queries"], report["n_queries"]) == ("mine.parquet", 3)
+    hits = {row["name"]: row for row in report["figures"]["rank, all candidates"]}
+    assert 0 <= hits["hit@1"]["value"] <= 1

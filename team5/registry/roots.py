@@ -14,6 +14,7 @@ from team5.runtime.places import (
     TRACKER_NAME,
     checkpoint_folders,
     holds_tracker,
+    repository,
 )
 from team5.runtime.storage import as_path
 
@@ -47,17 +48,18 @@ def find_checkpoints(
         named += [variable] if variable else checkpoint_folders()
     if len(named) == 1:
         return named[0]
-    faults, looked_at = [], []
-    for place in _with_versions(named):
-        try:
-            resolve_version(place, version)
-            return place
-        except VersionError as error:
-            faults.append(error)
-            looked_at.append(f"{place.absolute()} ({', '.join(_names(place)) or 'none'})")
-    if len(faults) > 1:
-        raise faults[0].reworded(f"{faults[0]} Looked at: {', '.join(looked_at)}.")
-    return first_registry()
+    fault, looked_at = None, []
+    for place in _each_once(named):
+        if holds_tracker(place):
+            try:
+                resolve_version(place, version)
+                return place
+            except VersionError as error:
+                fault = fault or error
+        looked_at.append(f"{place.absolute()} ({', '.join(_names(place)) or 'none'})")
+    if fault is None or len(looked_at) == 1:
+        return first_registry()
+    raise fault.reworded(f"{fault} Looked at: {', '.join(looked_at)}.")
 
 
 def first_registry() -> str | Path:
@@ -70,8 +72,9 @@ def first_registry() -> str | Path:
     """
     if named := os.environ.get(CHECKPOINTS_VARIABLE):
         return named
-    for place in _with_versions(checkpoint_folders()):
-        return place
+    for place in checkpoint_folders():
+        if holds_tracker(place):
+            return place
     looked_at = ", ".join(str(place.absolute()) for place in checkpoint_folders())
     raise VersionNotFoundError(
         f"no versions in {looked_at}: none of these holds a {TRACKER_NAME}. Name the folder: "
@@ -95,8 +98,8 @@ def checkpoints_to_write(version: str | None = None, *, update: bool = False) ->
     """
     if named := os.environ.get(CHECKPOINTS_VARIABLE):
         return Path(named)
-    here, *clones, _ = checkpoint_folders()
-    for place in (here, *clones):
+    here, shipped = checkpoint_folders()
+    for place in (here,) if repository() is None else (here, shipped):
         if not (holds_tracker(place) and os.access(place, os.W_OK)):
             continue
         if place == here or version is None:
@@ -110,7 +113,7 @@ def _names(place: Path) -> list[str]:
     return [str(version) for version in sorted(present(place, read_tracker(place)))]
 
 
-def _with_versions(places: Sequence[str | Path]) -> list[Path]:
-    """Return the places that hold versions, each once: here may be the clone."""
+def _each_once(places: Sequence[str | Path]) -> list[Path]:
+    """Return the places without those that come again: here may be the clone."""
     paths = {str(as_path(place).absolute()): as_path(place) for place in reversed(places)}
-    return [path for path in reversed(paths.values()) if holds_tracker(path)]
+    return list(reversed(paths.values()))

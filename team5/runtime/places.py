@@ -30,14 +30,9 @@ def config_folder() -> Path:
     return clone / "configs" if clone is not None else _RELEASED / "configs"
 
 
-def checkpoint_folders() -> list[Path]:
-    """Return where versions are looked for by default: here, in the clone, in the package."""
-    clone = repository()
-    return [
-        Path("checkpoints"),
-        *([clone / "checkpoints"] if clone is not None else []),
-        _RELEASED / "checkpoints",
-    ]
+def checkpoint_folders() -> tuple[Path, Path]:
+    """Return where versions are looked for by default: here, then in the clone or the package."""
+    return Path("checkpoints"), (repository() or _RELEASED) / "checkpoints"
 
 
 def holds_tracker(folder: Path) -> bool:

@@ -30,6 +30,7 @@ from team5.models.version_weights import check_weights
 from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_version
 from team5.registry.roots import find_checkpoints
+from team5.registry.tracker import Tracker
 from team5.registry.versions import Version
 from team5.training.interfaces import check_data, check_module
 from team5.training.lineage import code_state, package_versions
@@ -173,6 +174,7 @@ def resolve(cfg: DictConfig) -> Run:
     """Check the settings and read what the training starts from."""
     started = time.monotonic()
     check_allow(cfg.allow)
+    Tracker(cfg.checkpoints_root).read()  # what is wrong there is said before an epoch is trained
     slurm = slurm_run(cfg.output_dir)
     begun = version_begun(cfg.checkpoints_root, slurm)
     parent = resumed = None

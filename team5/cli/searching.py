@@ -10,8 +10,9 @@ from typing import Any
 
 from team5.cli.terminal import Terminal
 from team5.data.conditions import Conditions
+from team5.data.readers import nothing_usable
 from team5.data.spectrum import Spectrum
-from team5.errors import ConfigError
+from team5.errors import ConfigError, DataError
 from team5.runtime.problems import Problems
 from team5.runtime.progress import progress
 from team5.search.chunks import SearchSettings, absolute
@@ -151,6 +152,8 @@ def _print(results: Any, source: Source, problems: Problems, *, as_json: bool, t
             name = f" ({each.identifier})" if each.identifier else ""
             problems(f"{source.name}, {place}{name}: {each.reason}. Left out.")
             n_left_out += 1
+    if not n_answered + n_left_out:
+        raise DataError(nothing_usable(source.name, Counter()))
     if n_answered and not as_json:
         print("\n" + "\n".join(f"  {words}" for words in RANKING_WORDS))
     if problems.count or n_withheld or not n_answered:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from team5.data.conditions import Conditions
-from team5.data.readers import check_exists, iter_spectra, nothing_usable
+from team5.data.readers import check_exists, iter_spectra
 from team5.data.records import LeftOut as Unread
 from team5.data.records import Record, Skipped
 from team5.data.spectrum import Spectrum
@@ -105,14 +105,11 @@ class SpectraFile:
 
     def entries(self) -> Iterator[Record | Unread]:
         skipped = Skipped()
-        record: Record | None = None
         for record in iter_spectra(self.path, skipped):
             yield from skipped.records
             skipped.records.clear()
             yield record
         yield from skipped.records
-        if record is None and not skipped:
-            raise DataError(nothing_usable(self.path, skipped))
 
     def identity(self) -> dict[str, Any]:
         digest = hashlib.sha256()

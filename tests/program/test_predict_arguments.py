@@ -224,6 +224,12 @@ def test_spectra_of_a_library_are_matched_with_their_structures(search, files, c
     assert (answer["identifier"], answer["candidates"][0]["smiles"]) == ("a", "CCO")
 
 
+def test_a_file_without_spectra_is_an_error(search, files, capsys):
+    (files / "empty.mgf").write_text("# nothing\n")
+    assert search("spectra=empty.mgf", "candidates=structures.smi") == 2
+    assert "empty.mgf: no spectra in this file" in capsys.readouterr().err
+
+
 def test_nothing_answered_is_a_failed_run(search, files, capsys):
     assert search("spectra=queries.mgf", "output=a.json") == 1
     assert capsys.readouterr().err.endswith("0 of 3 spectra answered, 3 left out.\n")

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from team5.data.conditions import Conditions
-from team5.errors import DataError
 from team5.search.spectra import SpectraFile, iter_chunks
 from tests.search.spectra_files import write_mgf
 
@@ -69,10 +68,3 @@ def test_a_folder_of_records_is_a_source():
     assert source.count() is None
     assert sum(1 for _ in source.entries()) > 1
     assert source.identity() == SpectraFile(FILES / "massbank_records").identity()
-
-
-def test_a_file_without_spectra_is_an_error_rather_than_none_answered(tmp_path):
-    path = tmp_path / "empty.mgf"
-    path.write_text("# nothing\n")
-    with pytest.raises(DataError, match="no spectra in this file"):
-        list(SpectraFile(path).entries())

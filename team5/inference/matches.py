@@ -134,7 +134,7 @@ def judge(
         further = [note_unused(comparison, n_references, is_alone=n == 1)]
         if n > 1 and confidences is None:
             further.append(
-                f"{model.version} was not calibrated for the confidence of rankings; to add it: "
+                f"{model.version} was not calibrated for the confidence of rankings, to add it: "
                 f"{call_of('evaluate')} version={model.version} data.queries=FILE confidence=true"
             )
         judged.append(

@@ -16,6 +16,7 @@ _COMMANDS = {
     "evaluate": ("team5.cli.evaluate", True, "measure a version on spectra of known structure"),
     "serve": ("team5.cli.serve", True, "serve a model over HTTP, with a page for people"),
     "versions": ("team5.cli.versions", False, "list, show, compare, promote ... versions"),
+    "simulate": ("team5.cli.simulate", False, "predict the spectra of a file of structures"),
     "library": ("team5.cli.library", False, "build and look into candidate libraries"),
     "demo": ("team5.cli.demo", False, "fine-tune on the built-in demo set and ask the result"),
 }
@@ -24,6 +25,7 @@ _EXAMPLES = """\
     team5 predict smiles="CC(=O)Oc1ccccc1C(=O)O" mzs=[121.028,139.039] intensities=[100,35]
     team5 predict spectra=run.mgf candidates=suspects.csv output=ranking.csv
     team5 predict smiles=CCO
+    team5 simulate structures=suspects.csv energies=10,20,40 output=lib.msp
     team5 serve
     team5 train experiment=finetune data=file data.path=my_spectra.mgf
     team5 versions list

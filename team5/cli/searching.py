@@ -63,6 +63,7 @@ def search(settings: dict[str, Any]) -> int:
         prefilter=settings["prefilter"],
         max_error=settings["max_error"],
         references=_references(settings, problems),
+        group_by=settings["group_by"],
     )
     context = Conditions(**{key: settings[key] for key in _CONDITIONS})
     engine = Engine(**settings["engine"])

@@ -31,6 +31,7 @@ from team5.evaluation.records import (
     SHUFFLED,
     SIMILARITIES,
     SIMULATE,
+    TOGETHER,
     Metric,
     ScoredQuery,
     make_metric,
@@ -77,6 +78,7 @@ def compute_metrics(
         ALL: ranking_metrics(ranked_lists(scored), seed),
         LONG: ranking_metrics(ranked_lists(long_lists), seed),
         SAME_FORMULA: ranking_metrics(ranked_lists(scored, same_formula=True), seed),
+        TOGETHER: _together_metrics(ranked_lists(scored), seed),
         MATCH: _match_metrics(MatchPairs.alone(scored), threshold, seed),
         MATCH_WITH_REFERENCES: _match_metrics(MatchPairs.with_references(scored), threshold, seed),
         SIMULATE: _simulation_metrics(scored, seed),
@@ -227,6 +229,33 @@ def ranking_metrics(lists: Sequence[RankedList], seed: int) -> list[Metric]:
     return [
         *(hit_rate(scores, truths, structures, k, seed=seed) for k in HIT_RATES),
         _mean_metric("MRR", by_source, structures, seed, chance),
+    ]
+
+
+def _together_metrics(lists: Sequence[RankedList], seed: int) -> list[Metric]:
+    """Return hit@1 of pairs of spectra with the same candidates, judged together and each alone.
+
+    Together the mean of their scores counts, as where `infer` gets several spectra.
+    """
+    by_compound: dict[tuple[str, int], list[RankedList]] = {}
+    for ranked in lists:
+        key = ranked.query.structure, len(ranked.candidates)
+        by_compound.setdefault(key, []).append(ranked)
+    pairs = [members[:2] for members in by_compound.values() if len(members) > 1]
+    if not pairs:
+        return []
+    truths = [first.truth for first, _ in pairs]
+    structures = [first.query.structure for first, _ in pairs]
+    together = [(first.scores(MODEL) + second.scores(MODEL)) / 2 for first, second in pairs]
+    alone = [[pair[i].scores(MODEL) for pair in pairs] for i in (0, 1)]
+    hits = [hit_probabilities(scores, truths, 1) for scores in alone]
+    by_name = {
+        "hit@1, together": hit_probabilities(together, truths, 1),
+        "hit@1, each alone": (hits[0] + hits[1]) / 2,
+    }
+    return [
+        _mean_metric(name, {MODEL: values}, structures, seed, {})
+        for name, values in by_name.items()
     ]
 
 

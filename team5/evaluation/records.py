@@ -27,6 +27,7 @@ SAME_FORMULA = "rank, candidates of the same formula"
 EDITED = "rank, edits of the true structure that keep its formula"
 MATCH = "match, one decoy of the same mass"
 MATCH_WITH_REFERENCES = f"match, beside {MANY_REFERENCES} and more other molecules of the mass"
+TOGETHER = "rank, two spectra of a compound"
 SIMULATE = f"simulate, bins of {BIN_WIDTH}"
 
 COSINE = "cosine"

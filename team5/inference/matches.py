@@ -204,11 +204,16 @@ def to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) ->
     )
 
 
-def to_simulation(model: LoadedModel, scored: Scored, conditions: Spectrum) -> Simulation:
-    """Return the spectrum predicted for a structure, whatever the peaks of `conditions`."""
-    molecule, pair = scored.tokens.molecule, scored.pairs[0]
+def to_simulation(
+    model: LoadedModel, scored: Scored, conditions: Spectrum, index: int = 0
+) -> Simulation:
+    """Return the spectrum predicted for a structure, whatever the peaks of `conditions`.
+
+    ``index`` is that of these conditions among the spectra that were scored.
+    """
+    molecule, pair = scored.tokens.molecule, scored.pairs[index]
     notes = [*molecule.notes, *_notes(model, pair, conditions, molecule, simulated=True)]
-    predicted = predict_spectrum(scored.tokens, pair, scored.log_p_outcomes(0))
+    predicted = predict_spectrum(scored.tokens, pair, scored.log_p_outcomes(index))
     return Simulation(
         smiles=molecule.smiles,
         mzs=tuple(predicted.mzs.tolist()),

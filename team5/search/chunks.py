@@ -37,6 +37,8 @@ class SearchSettings:
     max_error : float or None
     references : tuple of str
         As for `infer`.
+    group_by : str or None
+        What spectra have in common that are judged together, see `iter_chunks`.
     """
 
     ppm: float = CANDIDATE_TOLERANCE_PPM
@@ -44,6 +46,7 @@ class SearchSettings:
     prefilter: bool = False
     max_error: float | None = None
     references: tuple[str, ...] = ()
+    group_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,8 @@ def search_chunk(
         except UNANSWERABLE as error:
             answer = f"none of its candidates can be used: {error}"
         if isinstance(answer, str):
-            left_out.append(LeftOut(number, spectrum.identifier, answer))
+            members = (number, spectrum), *chunk.others.get(number, ())
+            left_out += [LeftOut(each, member.identifier, answer) for each, member in members]
         else:
             rows += answer
     left_out.sort(key=lambda each: each.spectrum)
@@ -164,9 +168,10 @@ def _search(
     candidates = structures.candidates(spectrum, chunk.targets.get(number), settings.ppm)
     if isinstance(candidates, str):
         return candidates
+    others = chunk.others.get(number, ())
     best = shortlist(
         model,
-        spectrum,
+        [spectrum, *(other for _, other in others)],
         candidates.smiles,
         candidates.inchikey14,
         keep=settings.keep,
@@ -174,7 +179,7 @@ def _search(
         max_error=settings.max_error,
         references=references,
     )
-    return rows_of(number, spectrum, best, candidates)
+    return rows_of(number, spectrum, best, candidates, n_spectra=1 + len(others))
 
 
 def absolute(root: str) -> str:

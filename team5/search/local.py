@@ -70,8 +70,13 @@ def without_spectrum(chunk: Chunk, index: int, reason: str) -> Chunk:
     number, spectrum = chunk.spectra[index]
     if "SIGKILL" in reason:
         reason += ", mostly for want of memory: engine.workers=N with fewer helps"
+    members = (number, spectrum), *chunk.others.get(number, ())
     return dataclasses.replace(
         chunk,
         spectra=chunk.spectra[:index] + chunk.spectra[index + 1 :],
-        left_out=(*chunk.left_out, LeftOut(number, spectrum.identifier, reason)),
+        left_out=(
+            *chunk.left_out,
+            *(LeftOut(each, member.identifier, reason) for each, member in members),
+        ),
+        others={first: others for first, others in chunk.others.items() if first != number},
     )

@@ -35,6 +35,7 @@ OF_SPECTRUM: dict[str, type] = {
     "feature_id": str,
     "scan": str,
     "retention_time": float,
+    "n_spectra": int,
     "n_candidates": int,
     "n_scored": int,
     "n_unusable": int,
@@ -61,7 +62,12 @@ SCHEMA = pa.schema(
 
 
 def rows_of(
-    number: int, spectrum: Spectrum, best: Shortlist, candidates: CandidateSet
+    number: int,
+    spectrum: Spectrum,
+    best: Shortlist,
+    candidates: CandidateSet,
+    *,
+    n_spectra: int = 1,
 ) -> list[dict[str, Any]]:
     """Return the rows of one spectrum, best first.
 
@@ -71,11 +77,14 @@ def rows_of(
         Of the spectrum in its file.
     candidates : CandidateSet
         What the shortlist was made of.
+    n_spectra : int
+        Spectra that were judged together, of which this is the first.
     """
     measured = spectrum.precursor_mz
     of_spectrum = {
         "spectrum": number,
         **{name: getattr(spectrum, name, None) for name in _IDS[1:]},
+        "n_spectra": n_spectra,
         "n_candidates": best.n_candidates,
         "n_scored": best.n_scored,
         "n_unusable": best.unusable.total(),

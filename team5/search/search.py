@@ -31,7 +31,15 @@ from team5.search.checkpoint import Checkpoint, open_checkpoint
 from team5.search.chunks import Result, SearchSettings, Tools, absolute
 from team5.search.engines import Engine, run
 from team5.search.rows import SCHEMA_VERSION, count_withheld, schema_with
-from team5.search.spectra import Chunk, LeftOut, Source, SpectraFile, count_reasons, iter_chunks
+from team5.search.spectra import (
+    Chunk,
+    LeftOut,
+    Source,
+    SpectraFile,
+    check_group_by,
+    count_reasons,
+    iter_chunks,
+)
 from team5.search.structures import LibraryStructures, Structures
 from team5.search.writers import TABLE_ENDINGS, check_output_path, write_hits, write_left_out
 
@@ -123,7 +131,7 @@ def search_file(
     )  # fmt: skip
     plan = _plan(source, tools, settings, context, chunk_size)
     with open_checkpoint(output, plan, resume=resume) as checkpoint:
-        chunks = iter_chunks(source, context, chunk_size)
+        chunks = iter_chunks(source, context, chunk_size, settings.group_by)
         n_chunks = _search(
             chunks, checkpoint, source, engine or Engine(), tools, settings, show_progress
         )
@@ -190,7 +198,7 @@ def iter_results(
     """Yield the results of chunks in the order of the spectra."""
     early: dict[int, Result] = {}
     wanted = 0
-    chunks = iter_chunks(source, context, chunk_size)
+    chunks = iter_chunks(source, context, chunk_size, settings.group_by)
     with closing(run(chunks, engine, tools, settings)) as results:
         for result in results:
             early[result.number] = result
@@ -211,6 +219,7 @@ def make_tools(
     allow: Sequence[str] = (),
 ) -> Tools:
     """Return what workers load, sure that it is there and can do what is wanted."""
+    check_group_by(settings.group_by)
     structures.opened()
     stored = read_version(root, version, verify=verify)
     names = check_allow(allow)

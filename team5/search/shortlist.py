@@ -11,14 +11,13 @@ from itertools import compress, islice
 import numpy as np
 import torch
 
-from team5.chemistry.adducts import check_adduct
 from team5.chemistry.molecule import Molecule
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, MoleculeError, SpectrumError
-from team5.inference.engine import Scored, adduct_of, iter_scores
+from team5.inference.engine import Scored, iter_scores
 from team5.inference.loading import LoadedModel
 from team5.inference.matches import count_wrong_precursors, judge, rank_key, to_match
-from team5.inference.question import usable_references
+from team5.inference.question import check_ions, usable_references
 from team5.inference.references import (
     ReferenceScores,
     compare,
@@ -63,7 +62,7 @@ class Shortlist:
 
 def shortlist(
     model: LoadedModel,
-    spectrum: Spectrum,
+    spectra: Spectrum | Sequence[Spectrum],
     smiles: Sequence[str],
     inchikey14: Sequence[str | None],
     *,
@@ -79,7 +78,8 @@ def shortlist(
     Parameters
     ----------
     model : LoadedModel
-    spectrum : Spectrum
+    spectra : Spectrum or sequence of Spectrum
+        Those of one compound are judged together; the prefilter looks at the first.
     smiles : sequence of str, C of them
     inchikey14 : sequence of str or None, C of them
         First blocks of the InChIKeys; where there is none it is computed.
@@ -98,6 +98,7 @@ def shortlist(
     MoleculeError, AdductError, SpectrumError
         If not one of the candidates can be used; what the first of them says.
     """
+    together = [spectra] if isinstance(spectra, Spectrum) else spectra
     unusable: Counter[str] = Counter()
     faults: list[Exception] = []
 
@@ -105,7 +106,7 @@ def shortlist(
         for index, (text, key) in enumerate(zip(smiles, inchikey14, strict=True)):
             try:
                 molecule = model.encodings.parse(text)
-                check_adduct(molecule, adduct_of(spectrum, molecule))
+                check_ions([molecule], together)
                 yield index, molecule, key or molecule.inchikey14
             except (MoleculeError, AdductError, SpectrumError) as error:
                 unusable[_REASONS[type(error)]] += 1
@@ -113,10 +114,12 @@ def shortlist(
                     faults.append(error)
 
     candidates = usable()
-    field = _Field(model, spectrum, keep)
+    field = _Field(model, together, keep)
     while some := list(islice(candidates, _FILTERED_AT_ONCE if prefilter else _PARSED_AT_ONCE)):
         if prefilter:
-            some = list(compress(some, promising([molecule for _, molecule, _ in some], spectrum)))
+            some = list(
+                compress(some, promising([molecule for _, molecule, _ in some], together[0]))
+            )
         field.add(some)
     if not field.indices:
         raise faults[0]
@@ -141,13 +144,13 @@ _REASONS = {
 class _Field:
     """Numbers of all candidates, and the matches of those that are the best so far."""
 
-    def __init__(self, model: LoadedModel, spectrum: Spectrum, keep: int) -> None:
+    def __init__(self, model: LoadedModel, spectra: Sequence[Spectrum], keep: int) -> None:
         self.indices: list[int] = []
         self.keys: list[str] = []
-        self._model, self._spectra, self._keep = model, [spectrum], keep
+        self._model, self._spectra, self._keep = model, spectra, keep
         self._masses: list[float] = []
-        # Score, logit and share of impossible peaks; as the model says them, in float32.
-        self._numbers = np.empty((0, 3), np.float32)
+        # Score, logit and share of impossible peaks for each spectrum; as the model says them.
+        self._numbers = np.empty((0, 3, len(spectra)), np.float32)
         self._n_wrong = np.empty(0, np.int64)
         # What ranks go by, the best first.
         self._best: list[tuple[int, float, int]] = []
@@ -159,18 +162,18 @@ class _Field:
         self.indices += [index for index, _, _ in candidates]
         self.keys += [key for _, _, key in candidates]
         self._masses += [molecule.exact_mass for _, molecule, _ in candidates]
-        numbers = np.empty((len(candidates), 3), np.float32)
+        numbers = np.empty((len(candidates), 3, len(self._spectra)), np.float32)
         n_wrong = np.empty(len(candidates), np.int64)
         molecules = [molecule for _, molecule, _ in candidates]
         for scored in iter_scores(self._model, molecules, self._spectra, self._model.encodings):
-            numbers[scored.index] = scored.scores[0], scored.logits[0], scored.impossible[0]
+            numbers[scored.index] = scored.scores, scored.logits, scored.impossible
             n_wrong[scored.index] = count_wrong_precursors(scored, self._spectra)
             self._consider(scored, start + scored.index, int(n_wrong[scored.index]))
         self._numbers = np.concatenate([self._numbers, numbers])
         self._n_wrong = np.concatenate([self._n_wrong, n_wrong])
 
     def _consider(self, scored: Scored, index: int, n_wrong: int) -> None:
-        key = rank_key(n_wrong, float(scored.scores[0]), index)
+        key = rank_key(n_wrong, float(scored.scores.mean(dtype=np.float64)), index)
         if len(self._best) == self._keep and key > self._best[-1]:
             return
         bisect.insort(self._best, key)
@@ -202,7 +205,7 @@ class _Field:
                     comparisons[index], kind="isomers", indices=tuple(indices)
                 )
             scored = [*scored, *isomers]
-        scores = ReferenceScores(*torch.from_numpy(self._numbers).unsqueeze(-1).unbind(1))
+        scores = ReferenceScores(*torch.from_numpy(self._numbers).unbind(1))
         if scored:
             more = scores_of(model, scored, self._spectra, model.encodings)
             scores = ReferenceScores.join([scores, more])

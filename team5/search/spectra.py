@@ -20,8 +20,10 @@ from team5.data.readers import check_exists, iter_spectra
 from team5.data.records import LeftOut as Unread
 from team5.data.records import Record, Skipped
 from team5.data.spectrum import Spectrum
-from team5.errors import AdductError, DataError, SpectrumError
+from team5.errors import AdductError, ConfigError, DataError, SpectrumError
 
+# What spectra can be grouped by: their field of each, in small letters.
+_GROUPED_BY = {"auto": "group", "feature_id": "feature_id"}
 _BLOCK_SIZE = 1 << 20
 _PARQUET = b"PAR1"
 _BEGIN_IONS = re.compile(rb"^[ \t]*BEGIN IONS[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
@@ -63,16 +65,19 @@ class Chunk:
         What the reader could not use.
     targets : dict of int to str
         SMILES that records carry, by the numbers of their spectra.
+    others : dict of int to tuple of (int, Spectrum)
+        Further spectra that are judged together with one, by its number.
     """
 
     number: int
     spectra: tuple[tuple[int, Spectrum], ...]
     left_out: tuple[LeftOut, ...]
     targets: Mapping[int, str] = field(default_factory=dict)
+    others: Mapping[int, tuple[tuple[int, Spectrum], ...]] = field(default_factory=dict)
 
     @property
     def n_spectra(self) -> int:
-        return len(self.spectra) + len(self.left_out)
+        return len(self.spectra) + len(self.left_out) + sum(map(len, self.others.values()))
 
 
 class Source(Protocol):
@@ -161,26 +166,70 @@ class TypedSpectrum:
         return 1
 
 
-def iter_chunks(source: Source, context: Conditions, size: int) -> Iterator[Chunk]:
-    """Cut spectra into chunks of `size`, with what they lack of the conditions filled in."""
-    numbered = enumerate(source.entries(), start=1)
+def check_group_by(group_by: str | None) -> None:
+    """Refuse what spectra cannot be grouped by.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if group_by is not None and group_by.casefold() not in _GROUPED_BY:
+        raise ConfigError(
+            f"group_by={group_by}: choose auto or FEATURE_ID, or null to judge each spectrum by "
+            "itself.",
+            argument="group_by",
+        )
+
+
+def iter_chunks(
+    source: Source, context: Conditions, size: int, group_by: str | None = None
+) -> Iterator[Chunk]:
+    """Cut spectra into chunks of `size`, with what they lack of the conditions filled in.
+
+    Spectra of one group stand with the first of them; for this all are held in memory.
+    """
+    groups = iter(_groups(enumerate(source.entries(), start=1), group_by))
     number = 0
-    while entries := list(islice(numbered, size)):
+    while some := list(islice(groups, size)):
         targets: dict[int, str] = {}
         spectra: list[tuple[int, Spectrum]] = []
+        others: dict[int, tuple[tuple[int, Spectrum], ...]] = {}
         left_out: list[LeftOut] = []
-        for index, entry in entries:
-            if isinstance(entry, Unread):
-                left_out.append(LeftOut(index, "", entry.reason, entry.place))
-                continue
-            try:
-                spectra.append((index, context.fill(entry.spectrum)))
+        for group in some:
+            usable: list[tuple[int, Spectrum]] = []
+            for index, entry in group:
+                if isinstance(entry, Unread):
+                    left_out.append(LeftOut(index, "", entry.reason, entry.place))
+                    continue
+                try:
+                    usable.append((index, context.fill(entry.spectrum)))
+                except (SpectrumError, AdductError) as error:
+                    left_out.append(LeftOut(index, entry.spectrum.identifier, str(error)))
+                    continue
                 if entry.smiles is not None:
-                    targets[index] = entry.smiles
-            except (SpectrumError, AdductError) as error:
-                left_out.append(LeftOut(index, entry.spectrum.identifier, str(error)))
-        yield Chunk(number, tuple(spectra), tuple(left_out), targets)
+                    targets[usable[0][0]] = entry.smiles
+            if usable:
+                spectra.append(usable[0])
+                if usable[1:]:
+                    others[usable[0][0]] = tuple(usable[1:])
+        yield Chunk(number, tuple(spectra), tuple(left_out), targets, others)
         number += 1
+
+
+def _groups(
+    entries: Iterable[tuple[int, Record | Unread]], group_by: str | None
+) -> Iterable[list[tuple[int, Record | Unread]]]:
+    """Return entries in groups; without ``group_by`` each by itself."""
+    if group_by is None:
+        return ([entry] for entry in entries)
+    name = _GROUPED_BY[group_by.casefold()]
+    groups: dict[object, list[tuple[int, Record | Unread]]] = {}
+    for index, entry in entries:
+        key = None if isinstance(entry, Unread) else getattr(entry.spectrum, name)
+        if key is None and name == "group" and isinstance(entry, Record) and entry.smiles:
+            key = entry.smiles, entry.spectrum.adduct
+        groups.setdefault(index if key is None else (name, key), []).append((index, entry))
+    return groups.values()
 
 
 def count_reasons(left_out: Iterable[LeftOut]) -> Counter[str]:

@@ -1,21 +1,22 @@
-"""Simulated spectra as MGF and MSP, which programs that search spectral libraries read."""
+"""Simulated spectra as MGF, MSP and mzSpecLib text, which spectral library searches read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO
 
 from team5.chemistry.adducts import parse_adduct
+from team5.data.collision_energy import parse_collision_energy
 from team5.inference.results import Simulation
 
 
-def write_mgf(simulation: Simulation, file: IO[str]) -> None:
+def write_mgf(simulation: Simulation, file: IO[str], name: str = "") -> None:
     """Write a spectrum as the next ion block of an MGF file, with all digits it has."""
     from pyteomics import mgf  # type: ignore[import-untyped]
 
     adduct = parse_adduct(simulation.adduct)
     parameters = {
-        "TITLE": _title(simulation),
+        "TITLE": name or _title(simulation),
         "PEPMASS": simulation.precursor_mz,
         "CHARGE": f"{abs(adduct.charge)}{'+' if adduct.charge > 0 else '-'}",
         "IONMODE": adduct.ion_mode,
@@ -34,10 +35,10 @@ def write_mgf(simulation: Simulation, file: IO[str]) -> None:
     mgf.write([block], file, fragment_format="{} {}", use_numpy=False)
 
 
-def write_msp(simulation: Simulation, file: IO[str]) -> None:
+def write_msp(simulation: Simulation, file: IO[str], name: str = "") -> None:
     """Write a spectrum as the next record of an MSP file, its peaks with the formulas of ions."""
     fields = {
-        "NAME": _title(simulation),
+        "NAME": name or _title(simulation),
         "PRECURSORMZ": simulation.precursor_mz,
         "PRECURSORTYPE": simulation.adduct,
         "IONMODE": parse_adduct(simulation.adduct).ion_mode,
@@ -52,6 +53,53 @@ def write_msp(simulation: Simulation, file: IO[str]) -> None:
     lines = [f"{key}: {text}" for key, text in _said(fields).items()]
     lines += [f'{mz}\t{intensity}\t"{formula}"' for mz, intensity, formula in peaks]
     file.write("\n".join(lines) + "\n\n")
+
+
+def write_mzspeclib(named: Iterable[tuple[Simulation, str]], file: IO[str]) -> None:
+    """Write spectra with their names as an mzSpecLib text library.
+
+    Klein et al., Anal. Chem. 96:18491 (2024); https://github.com/HUPO-PSI/mzSpecLib.
+    """
+    for number, (simulation, name) in enumerate(named, start=1):
+        if number == 1:
+            library = f"team5 {simulation.version}"
+            file.write(
+                f"<mzSpecLib>\nMS:1003186|library format version=1.0\n"
+                f"MS:1003188|library name={library}\n"
+            )
+        adduct = parse_adduct(simulation.adduct)
+        polarity = "positive scan" if adduct.charge > 0 else "negative scan"
+        code = "MS:1000130" if adduct.charge > 0 else "MS:1000129"
+        lines = [
+            f"<Spectrum={number}>",
+            f"MS:1003061|library spectrum name={_line(name or _title(simulation))}",
+            "MS:1003072|spectrum origin type=MS:1003074|predicted spectrum",
+            "MS:1000511|ms level=2",
+            f"MS:1000465|scan polarity={code}|{polarity}",
+            f"MS:1000744|selected ion m/z={simulation.precursor_mz}",
+            f"MS:1000041|charge state={abs(adduct.charge)}",
+        ]
+        energy = parse_collision_energy(simulation.collision_energy)
+        if energy.value is not None and energy.unit == "NCE":
+            lines.append(f"MS:1000138|normalized collision energy={energy.value:g}")
+        elif energy.value is not None:
+            lines.append(f"[1]MS:1000045|collision energy={energy.value:g}")
+            lines.append("[1]UO:0000000|unit=UO:0000266|electronvolt")
+        lines += [
+            f"MS:1003059|number of peaks={len(simulation.mzs)}",
+            "<Analyte=1>",
+            f"MS:1000866|molecular formula={simulation.formula}",
+            f"MS:1000868|SMILES formula={_line(simulation.smiles)}",
+            f"MS:1002813|adduct ion formula={simulation.adduct}",
+            "<Peaks>",
+        ]
+        peaks = zip(simulation.mzs, simulation.intensities, simulation.formulas, strict=True)
+        lines += [f"{mz}\t{intensity}\tf{{{formula}}}" for mz, intensity, formula in peaks]
+        file.write("\n".join(lines) + "\n\n")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _title(simulation: Simulation) -> str:

@@ -27,7 +27,7 @@ from team5.runtime.storage import (
 from team5.search.mztab import write_mztab
 from team5.search.rows import ARROW_TYPES, to_answer
 from team5.search.spectra import LeftOut
-from team5.search.spectrum_files import write_mgf, write_msp
+from team5.search.spectrum_files import write_mgf, write_msp, write_mzspeclib
 
 Tables = Iterable[pa.Table]
 
@@ -155,10 +155,10 @@ def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
 def _write_answers(
     answers: Iterator[Answer], staged: Path, ending: str, first: Answer, is_one: bool
 ) -> None:
-    if ending in _SPECTRA:
-        with _open_text(staged) as file:
-            for answer in answers:
-                _SPECTRA[ending](answer, file)  # type: ignore[arg-type]  # they are checked
+    if ending in SPECTRA_ENDINGS:
+        write_spectra(
+            ((each, "") for each in answers if isinstance(each, Simulation)), staged, ending
+        )
     elif ending == ".json" and is_one:
         _write_jsonl((answer.to_dict() for answer in answers), staged)
     elif ending in _JSON:
@@ -168,6 +168,21 @@ def _write_answers(
         schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
         tables = (pa.Table.from_pylist(list(table_rows(each)), schema=schema) for each in answers)
         _TABLES[ending](tables, staged, schema)
+
+
+def write_spectra(named: Iterable[tuple[Simulation, str]], path: Path, ending: str) -> int:
+    """Write simulated spectra with their names, or "", to a file; return how many there were."""
+    count = 0
+
+    def counted() -> Iterator[tuple[Simulation, str]]:
+        nonlocal count
+        for each in named:
+            count += 1
+            yield each
+
+    with _open_text(path) as file:
+        _SPECTRA[ending](counted(), file)
+    return count
 
 
 def check_output_path(
@@ -296,7 +311,7 @@ def _write_csv(tables: Tables, path: Path, schema: pa.Schema, delimiter: str = "
         rows.writerow([_cell(name) for name in _flat_names(schema)])
         for row in _flat_rows(tables):
             for name in _PROBABILITIES & row.keys():
-                row[name] = None if row[name] is None else f"{row[name]:.4f}"
+                row[name] = None if row[name] is None else f"{row[name]:.4g}"
             rows.writerow([_cell(value) for value in row.values()])
 
 
@@ -371,6 +386,16 @@ def _open_text(path: Path, encoding: str = "utf-8") -> IO[str]:
     return path.open("w", encoding=encoding, newline="")
 
 
+def _each(
+    write: Callable[[Simulation, IO[str], str], None],
+) -> Callable[[Iterable[tuple[Simulation, str]], IO[str]], None]:
+    def write_all(named: Iterable[tuple[Simulation, str]], file: IO[str]) -> None:
+        for simulation, name in named:
+            write(simulation, file, name)
+
+    return write_all
+
+
 _TABLES: dict[str, Callable[[Tables, Path, pa.Schema], None]] = {
     ".csv": _write_csv,
     ".tsv": _write_tsv,
@@ -382,9 +407,11 @@ _JSON: dict[str, Callable[[Iterable[Mapping[str, Any]], Path], None]] = {
     ".json": _write_json,
     ".jsonl": _write_jsonl,
 }
-_SPECTRA: dict[str, Callable[[Simulation, IO[str]], None]] = {
-    ".mgf": write_mgf,
-    ".msp": write_msp,
+_SPECTRA: dict[str, Callable[[Iterable[tuple[Simulation, str]], IO[str]], None]] = {
+    ".mgf": _each(write_mgf),
+    ".msp": _each(write_msp),
+    ".txt": write_mzspeclib,
 }
+SPECTRA_ENDINGS = tuple(_SPECTRA)
 TABLE_ENDINGS = (*_JSON, *_TABLES)
-ENDINGS = (*TABLE_ENDINGS, *_SPECTRA)
+ENDINGS = (*TABLE_ENDINGS, *SPECTRA_ENDINGS)

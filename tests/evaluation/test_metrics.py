@@ -14,6 +14,7 @@ from team5.evaluation.records import (
     SAME_FORMULA,
     SIMILARITIES,
     SIMULATE,
+    TOGETHER,
     ScoredQuery,
     make_metric,
 )
@@ -211,3 +212,12 @@ def test_seed_changes_only_the_intervals():
     assert one == same
     assert one != other
     assert [row.value for row in one[ALL]] == [row.value for row in other[ALL]]
+
+
+def test_two_spectra_of_a_compound_are_judged_together_by_the_mean_of_their_scores():
+    first = query(0, scores=[-1.0, -0.9, -2.0], structure="one")
+    second = query(1, scores=[-1.0, -1.4, -2.0], structure="one")
+    rows = compute_metrics([first, second, query(2, scores=[0, 1])], threshold=0.5)[TOGETHER]
+    assert [(row.name, row.value) for row in rows] == [
+        ("hit@1, together", 1), ("hit@1, each alone", 0.5),
+    ]  # fmt: skip

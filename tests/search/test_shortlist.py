@@ -8,7 +8,7 @@ import pytest
 from team5.chemistry.molecule import parse_smiles
 from team5.data.spectrum import Spectrum
 from team5.errors import MoleculeError
-from team5.inference.inference import load_model
+from team5.inference.inference import infer, load_model
 from team5.search.prefilter import promising
 from team5.search.ranking import rank_candidates
 from team5.search.reading import Candidate
@@ -123,3 +123,15 @@ def test_a_prefilter_leaves_what_is_worth_a_score(model):
     expected = shortlist(model, asked, chosen, [None] * len(chosen), keep=20)
     assert found.matches == expected.matches
     assert (found.n_candidates, found.n_scored) == (300, len(chosen))
+
+
+def test_spectra_of_one_compound_are_judged_together_as_infer_does(model):
+    candidates = of_mass("C7H14O2", 9)
+    together = [spectrum(adduct="[M+H]+"), spectrum(adduct="[M+H]+", collision_energy="40 eV")]
+    found = shortlist(model, together, candidates, [None] * 9)
+    expected = infer(model, candidates, spectra=together).ranked()
+    assert [match.smiles for match in found.matches] == [match.smiles for match in expected]
+    assert [m.confidence for m in found.matches] == pytest.approx([m.confidence for m in expected])
+    assert [m.probability for m in found.matches] == pytest.approx(
+        [m.probability for m in expected]
+    )

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from team5.data.conditions import Conditions
-from team5.search.spectra import SpectraFile, iter_chunks
+from team5.errors import ConfigError
+from team5.search.spectra import SpectraFile, check_group_by, iter_chunks
 from tests.search.spectra_files import write_mgf
 
 FILES = Path(__file__).resolve().parents[1] / "files"
@@ -68,3 +69,44 @@ def test_a_folder_of_records_is_a_source():
     assert source.count() is None
     assert sum(1 for _ in source.entries()) > 1
     assert source.identity() == SpectraFile(FILES / "massbank_records").identity()
+
+
+GROUPS = """BEGIN IONS
+TITLE=a
+FEATURE_ID=7
+PEPMASS=181.0495
+ADDUCT=[M+H]+
+138.06 3
+END IONS
+BEGIN IONS
+TITLE=b
+FEATURE_ID=8
+PEPMASS=195.0877
+ADDUCT=[M+H]+
+138.0662 3
+END IONS
+BEGIN IONS
+TITLE=c
+FEATURE_ID=7
+PEPMASS=181.0495
+ADDUCT=[M+H]+
+121.028 3
+END IONS
+"""
+
+
+@pytest.mark.parametrize("group_by", ["FEATURE_ID", "auto"])
+def test_spectra_of_a_feature_stand_together_wherever_they_are(tmp_path, group_by):
+    path = tmp_path / "run.mgf"
+    path.write_text(GROUPS)
+    (chunk,) = iter_chunks(SpectraFile(path), Conditions(), 10, group_by)
+    assert [number for number, _ in chunk.spectra] == [1, 2]
+    assert {first: [n for n, _ in others] for first, others in chunk.others.items()} == {1: [3]}
+    assert chunk.n_spectra == 3
+    (apart,) = iter_chunks(SpectraFile(path), Conditions(), 10)
+    assert (len(apart.spectra), apart.others) == (3, {})
+
+
+def test_what_spectra_cannot_be_grouped_by_is_refused():
+    with pytest.raises(ConfigError, match="choose auto or FEATURE_ID"):
+        check_group_by("SCANS")

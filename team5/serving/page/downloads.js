@@ -54,7 +54,7 @@ const matchRow = ({ name, result }, identifier) =>
   MATCH_COLUMNS.map((column) => {
     const value = { ...result, name, identifier }[column];
     if (Array.isArray(value)) return text(value.join(column === "notes" ? "; " : " "));
-    if (PROBABILITIES.has(column)) return value?.toFixed(4);
+    if (PROBABILITIES.has(column)) return value == null ? value : Number(value.toPrecision(4));
     return typeof value === "string" ? text(value) : value;
   });
 

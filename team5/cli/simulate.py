@@ -1,0 +1,115 @@
+"""team5 simulate: an in-silico spectral library of a file of structures."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from team5.errors import ConfigError
+from team5.runtime.command import raising_at_sigterm, run_program
+
+_HELP = """\
+    team5 simulate structures=suspects.csv energies=10,20,40 adducts=[M+H]+,[M-H]- output=lib.msp
+    team5 simulate structures=suspects.csv output=lib.mgf resume=true
+
+Predict the spectra of all structures of a file, each under every adduct and energy.
+
+    structures=FILE        SMILES lines, CSV, TSV, SDF or Parquet
+    output=FILE            .msp, .mgf, or .txt for mzSpecLib text
+    adducts=A,B            [M+H]+,[M-H]-; by default the usual one of the structure
+    energies=A,B           in eV, or as the instrument writes them (35 NCE); by default none stated
+    instrument_type=TEXT   LC-ESI-QTOF
+    version=v0.2           the latest by default
+    checkpoints_root=FOLDER
+    device=auto            auto, cpu, cuda, cuda:1 or mps
+    workers=N              processes; by default one per core
+    resume=true            go on with an interrupted run
+"""
+_KEYS = (
+    "structures", "output", "adducts", "energies", "instrument_type", "version",
+    "checkpoints_root", "device", "workers", "resume",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Simulate what the words ``key=value`` say.
+
+    Returns
+    -------
+    int
+        Exit code: 0 done, 1 it failed, 2 the call was wrong.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(_HELP)
+        return 0
+
+    def run() -> int:
+        with raising_at_sigterm(KeyboardInterrupt()):
+            return _simulate(_parse(words))
+
+    go_on = " What is done is kept: the same command with resume=true goes on."
+    return run_program(run, argv=words, go_on=go_on)
+
+
+def _parse(words: Sequence[str]) -> dict[str, str]:
+    given = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign or key not in _KEYS:
+            closest = difflib.get_close_matches(key, _KEYS, n=1)
+            hint = f"closest: {closest[0]}=" if closest else f"there are: {', '.join(_KEYS)}"
+            raise ConfigError(f"{word}: not a setting of team5 simulate; {hint}.", argument=key)
+        given[key] = value
+    for key in ("structures", "output"):
+        if not given.get(key):
+            raise ConfigError(f"{key}= is missing. team5 simulate --help shows examples.")
+    if given.get("resume", "false").lower() not in ("true", "false"):
+        raise ConfigError(f"resume={given['resume']}: choose true or false.", argument="resume")
+    if not given.get("workers", "1").isdecimal() or given.get("workers") == "0":
+        raise ConfigError(f"workers={given['workers']}: give 1 or more.", argument="workers")
+    return given
+
+
+def _simulate(given: dict[str, str]) -> int:
+    # Here: torch and RDKit take a second, which --help and wrong words should not.
+    from team5.runtime.problems import Problems
+    from team5.search.simulation import SimulationSettings, simulate_file
+    from team5.search.writers import left_out_path
+
+    problems = Problems()
+    began = time.monotonic()
+    summary = simulate_file(
+        given["structures"],
+        given["output"],
+        SimulationSettings(
+            adducts=_listed(given.get("adducts", "")),
+            energies=_listed(given.get("energies", "")),
+            instrument_type=given.get("instrument_type"),
+        ),
+        version=given.get("version"),
+        root=given.get("checkpoints_root"),
+        device=given.get("device", "auto"),
+        n_workers=int(given["workers"]) if "workers" in given else None,
+        resume=given.get("resume", "false").lower() == "true",
+        show_progress=True,
+        report=problems,
+    )
+    seconds = max(time.monotonic() - began, 1e-3)
+    counted = f"{summary.n_spectra:,} spectra of {summary.n_structures:,} structures"
+    rate = f"{summary.n_spectra / seconds:,.0f} spectra/s"
+    print(f"{counted} written to {given['output']}, {rate}.", file=sys.stderr)
+    for reason, count in summary.left_out.most_common(8):
+        print(f"  left out: {count:,}, {reason}", file=sys.stderr)
+    if summary.left_out:
+        print(f"Which ones: {left_out_path(Path(given['output']))}", file=sys.stderr)
+    return 0 if summary.n_spectra else 1
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    # [M+H]+,[M-H]- as it is, and as a list of Hydra's.
+    inner = text[1:-1] if text.startswith("[[") and text.endswith("]") else text
+    return tuple(part.strip() for part in inner.split(",") if part.strip())

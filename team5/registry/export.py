@@ -173,17 +173,28 @@ def export_version(
         if name in there and not replace:
             raise VersionError(f"{root}/ has a {name} already. Replace it, or choose another.")
         with stage(root, name) as staging:
-            staging.new.mkdir()
-            for file_name, content in files.items():
-                write_flushed(staging.new / file_name, content)
-            own = {"schema": SCHEMA, "version": str(name)}
-            # First in the file, and not the caller's; the entry is what `repair` goes by.
-            complete = {**own, **config, **own, "entry": dict(changes)}
-            (staging.new / CONFIG_NAME).write_bytes(to_json(complete, "config"))
-            changes["sha256"] = write_checksums(staging.new)
+            changes["sha256"] = _write_folder(staging.new, name, config, files, changes)
             data = data.with_entry(name, changes, replace_figures=True)
             staging.commit(data.with_latest(name, "exported") if set_as_latest else data)
     return str(name)
+
+
+def _write_folder(
+    folder: Path,
+    name: Version,
+    config: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    entry: Mapping[str, Any],
+) -> str:
+    """Write the files of a version and return the checksum of its config.json."""
+    folder.mkdir()
+    for file_name, content in files.items():
+        write_flushed(folder / file_name, content)
+    own = {"schema": SCHEMA, "version": str(name)}
+    # First in the file, and not the caller's; the entry is what `repair` goes by.
+    complete = {**own, **config, **own, "entry": dict(entry)}
+    (folder / CONFIG_NAME).write_bytes(to_json(complete, "config"))
+    return write_checksums(folder)
 
 
 def resolve_version(root: str | Path, version: str | None = None) -> str:

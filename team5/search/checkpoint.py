@@ -139,8 +139,7 @@ def open_checkpoint(output: Path, plan: Mapping[str, Any], *, resume: bool) -> I
             raise ConfigError(f"{folder} holds parts of a search and not its plan. {remedy}")
         elif not resume:
             raise ConfigError(
-                f"{folder} holds a search that was interrupted. resume=true continues it. "
-                f"{remedy}"
+                f"{folder} holds a search that was interrupted. resume=true continues it. {remedy}"
             )
         elif changed := _differences(read_object(path, remedy), plan):
             raise ConfigError(

@@ -140,13 +140,19 @@ def search_file(
             raise DataError(fault)
         # None lost, none twice.
         assert sorted(checkpoint.finished) == list(range(n_chunks))  # noqa: S101
-        left_out = count_reasons(checkpoint.left_out())
-        n_spectra = sum(checkpoint.finished.values())
-        schema = schema_with(structures.columns)
-        n_withheld = sum(count_withheld(table) for table in checkpoint.tables())
-        n_rows = write_hits(checkpoint.tables(), output, checkpoint.folder, schema)
-        write_left_out([*unusable, *checkpoint.left_out()], output, checkpoint.folder)
+        summary = _write_answers(checkpoint, output, structures.columns, unusable)
         checkpoint.remove()
+    return summary
+
+
+def _write_answers(
+    checkpoint: Checkpoint, output: Path, columns: Sequence[str], unusable: Sequence[LeftOut]
+) -> Summary:
+    left_out = count_reasons(checkpoint.left_out())
+    n_spectra = sum(checkpoint.finished.values())
+    n_withheld = sum(count_withheld(table) for table in checkpoint.tables())
+    n_rows = write_hits(checkpoint.tables(), output, checkpoint.folder, schema_with(columns))
+    write_left_out([*unusable, *checkpoint.left_out()], output, checkpoint.folder)
     n_answered = n_spectra - left_out.total() - n_withheld
     return Summary(n_spectra, n_answered, n_withheld, n_rows, left_out)
 

@@ -4,7 +4,6 @@
 ELECTRON_MASS = 0.000548579909065
 # AME2020 (Wang et al., Chinese Physics C 45:030003, 2021), in u.
 HYDROGEN_MASS = 1.00782503190
-PROTON_MASS = HYDROGEN_MASS - ELECTRON_MASS
 
 # A peak and an ion are the same within this relative distance, or the floor, whichever is larger.
 PEAK_TOLERANCE_PPM = 10.0

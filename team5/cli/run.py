@@ -423,7 +423,8 @@ def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: P
 def _print_help(entry_point: str, task: Task | Run, config_dir: Path) -> None:
     """Print the examples, then every setting with its default, as the config file explains it."""
     examples = (sys.modules[task.__module__].__doc__ or "").strip()
-    if Path(sys.argv[0]).resolve().parent == Path(__file__).resolve().parent:  # by `team5`
+    by_file = Path(sys.argv[0]).resolve().parent != Path(__file__).resolve().parent
+    if not by_file:  # by `team5`, whose commands no shell completes
         examples = re.sub(r"python (\w+)\.py", r"team5 \1", examples)
         examples = examples.replace("python -m team5.library", "team5 library")
     print(examples)
@@ -440,10 +441,9 @@ def _print_help(entry_point: str, task: Task | Run, config_dir: Path) -> None:
     raw = ", ".join(argument.key for argument in RAW_ARGUMENTS[entry_point])
     print(f"\nTaken as typed, without any escaping: {raw}.")
     print("Flags: --help; --cfg job shows the settings as they would be used.")
-    print(
-        f'Completion: eval "$(python {entry_point}.py --shell-completion install=bash)", or zsh; '
-        f"python {entry_point}.py --shell-completion install=fish | source."
-    )
+    if by_file:
+        call = f"python {entry_point}.py --shell-completion"
+        print(f'Completion: eval "$({call} install=bash)", or zsh; {call} install=fish | source.')
     print("hydra.verbose=true or TEAM5_DEBUG=1 adds the traceback to an error.")
 
 

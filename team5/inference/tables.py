@@ -50,8 +50,6 @@ SIMULATION_COLUMNS: dict[str, type] = {
     "version_hash": str,
     "notes": str,
 }
-# Of every column there is.
-COLUMN_TYPES = MATCH_COLUMNS | SIMULATION_COLUMNS
 
 
 def table_rows(answer: Answer) -> Iterator[dict[str, Any]]:

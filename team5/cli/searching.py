@@ -15,14 +15,13 @@ from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, DataError
 from team5.runtime.problems import Problems
 from team5.runtime.progress import progress
-from team5.search.chunks import SearchSettings, absolute
+from team5.search.chunks import SearchSettings, library_structures
 from team5.search.engines import Engine
 from team5.search.reading import iter_candidates, read_candidates
 from team5.search.rows import count_withheld
 from team5.search.search import iter_results, make_tools, search_file
 from team5.search.spectra import LeftOut, Source, SpectraFile, TypedSpectrum
 from team5.search.structures import (
-    LibraryStructures,
     ListedStructures,
     Structures,
     TargetStructures,
@@ -116,7 +115,7 @@ def _source(settings: dict[str, Any]) -> Source:
 
 def _structures(settings: dict[str, Any], report: Any) -> Structures:
     if settings["library"] is not None:
-        return LibraryStructures(absolute(settings["library"]))
+        return library_structures(settings["library"])
     if settings["candidates"] is None:
         return TargetStructures()
     path = settings["candidates"]

@@ -28,7 +28,7 @@ from team5.registry.roots import find_checkpoints
 from team5.runtime.progress import progress
 from team5.runtime.storage import sha256
 from team5.search.checkpoint import Checkpoint, open_checkpoint
-from team5.search.chunks import Result, SearchSettings, Tools, absolute
+from team5.search.chunks import Result, SearchSettings, Tools, absolute, library_structures
 from team5.search.engines import Engine, run
 from team5.search.rows import SCHEMA_VERSION, count_withheld, schema_with
 from team5.search.spectra import (
@@ -40,7 +40,7 @@ from team5.search.spectra import (
     count_reasons,
     iter_chunks,
 )
-from team5.search.structures import LibraryStructures, Structures
+from team5.search.structures import Structures
 from team5.search.writers import TABLE_ENDINGS, check_output_path, write_hits, write_left_out
 
 # With long lists of candidates a spectrum takes seconds, and an interrupted search loses what it
@@ -96,7 +96,7 @@ def search_file(
     spectra : str or Path
         What `team5.data.readers.iter_spectra` reads; or another source of spectra.
     structures : str, Path or Structures
-        A path is that of a library.
+        A path is that of a library; ``demo`` is the demo set.
     output : str or Path
         A file by its ending, one of `TABLE_ENDINGS`. Spectra without answers are in
         ``OUTPUT.left_out.csv``.
@@ -123,7 +123,7 @@ def search_file(
     output = check_output_path(output, endings=TABLE_ENDINGS)
     source = SpectraFile(spectra) if isinstance(spectra, str | Path) else spectra
     if isinstance(structures, str | Path):
-        structures = LibraryStructures(absolute(str(structures)))
+        structures = library_structures(str(structures))
     settings, context = settings or SearchSettings(), context or Conditions()
     tools = make_tools(
         version, find_checkpoints(root, version), device, structures, settings,

@@ -218,6 +218,13 @@ def test_file_of_structures_is_ranked_for_one_spectrum(search, files, capsys):
     assert [each["rank"] for each in answer["candidates"]] == [1, 2, 3]
 
 
+def test_the_demo_library_is_there_at_once(search, files, capsys):
+    typed = ("mzs=[138.0662,110.0713]", "intensities=[60,20]", "precursor_mz=195.0877")
+    assert search("library=demo", *typed, "format=json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert {each["name"] for each in answer["candidates"]} == {"caffeine", "isocaffeine"}
+
+
 def test_spectra_of_a_library_are_matched_with_their_structures(search, files, capsys):
     assert search("spectra=library.mgf", "format=json") == 0
     answer = json.loads(capsys.readouterr().out)

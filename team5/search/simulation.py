@@ -19,6 +19,7 @@ import team5
 from team5.chemistry.adducts import check_adduct, parse_adduct
 from team5.data.collision_energy import parse_collision_energy
 from team5.data.conditions import Conditions
+from team5.data.readers import check_exists
 from team5.errors import ConfigError, MoleculeError, WorkerError
 from team5.inference.engine import adduct_of, iter_scores
 from team5.inference.loading import load_model
@@ -205,6 +206,7 @@ def simulate_file(
         version, find_checkpoints(root), device, TargetStructures(), SearchSettings(), allow=allow
     )
     source = Path(structures)
+    check_exists(source)
     plan = {
         "format": _FORMAT, "team5": team5.__version__, "version": tools.version,
         "version_hash": tools.version_hash,

@@ -150,7 +150,7 @@ def test_without_matplotlib_a_run_says_in_a_line_what_its_report_needs(
         monkeypatch.delitem(sys.modules, name)
     assert train(tmp_path / "root", *FAST, "trainer.max_epochs=1", "report_spectra=4") == 0
     said = capfd.readouterr().err
-    assert "No report.html: Plots need matplotlib. Install it with: pip install" in said
+    assert "No report.html: drawing needs the extra viz: pip install" in said
     assert "Report:" not in said
     assert read_version(tmp_path / "root", "v0.1").version == "v0.1"
 

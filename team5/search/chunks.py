@@ -148,7 +148,10 @@ def search_chunk(
             answer = f"none of its candidates can be used: {error}"
         if isinstance(answer, str):
             members = (number, spectrum), *chunk.others.get(number, ())
-            left_out += [LeftOut(each, member.identifier, answer) for each, member in members]
+            left_out += [
+                LeftOut(each, member.identifier, answer, notes="; ".join(member.notes))
+                for each, member in members
+            ]
         else:
             rows += answer
     left_out.sort(key=lambda each: each.spectrum)

@@ -43,12 +43,15 @@ class LeftOut:
     reason : str
     place : str
         Where the file holds what the reader could not use.
+    notes : str
+        What was odd in the spectrum, which may be why.
     """
 
     spectrum: int
     identifier: str
     reason: str
     place: str = ""
+    notes: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import astuple
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
@@ -95,10 +96,10 @@ def write_left_out(left_out: Iterable[LeftOut], output: Path, workplace: Path) -
     with storage_errors(path):
         with _open_text(staged, encoding=_WITH_BOM) as file:
             rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["spectrum", "identifier", "reason", "place"])
+            rows.writerow(["spectrum", "identifier", "reason", "place", "notes"])
             n_rows = 0
             for each in left_out:
-                cells = each.spectrum or "", each.identifier, each.reason, each.place
+                cells = each.spectrum or "", *astuple(each)[1:]
                 rows.writerow([_cell(cell) for cell in cells])
                 n_rows += 1
         if n_rows:

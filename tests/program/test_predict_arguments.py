@@ -207,7 +207,7 @@ def test_files_are_ranked_and_what_was_left_out_is_told_on_stderr(search, files,
     assert len(rows) == 1 + 2 * 2
     left_out = (files / "a.csv.left_out.csv").read_text("utf-8-sig").splitlines()
     assert left_out[1].startswith(',"structures.smi, line 2",')
-    assert left_out[2] == '2,,no peaks,"spectrum 2, line 7"'
+    assert left_out[2] == '2,,no peaks,"spectrum 2, line 7",'
 
 
 def test_file_of_structures_is_ranked_for_one_spectrum(search, files, capsys):
@@ -216,6 +216,16 @@ def test_file_of_structures_is_ranked_for_one_spectrum(search, files, capsys):
     # Without a precursor all could be behind the spectrum.
     assert {each["smiles"] for each in answer["candidates"]} == {"CCO", "OCC", "C=C"}
     assert [each["rank"] for each in answer["candidates"]] == [1, 2, 3]
+
+
+def test_what_was_odd_in_a_spectrum_stands_beside_why_it_has_no_answer(search, files, capsys):
+    mgf = "BEGIN IONS\nTITLE=a\nPEPMASS=99\nADDUCT=[M+Xyz]+\n50 1\nEND IONS\n"
+    (files / "odd.mgf").write_text(mgf)
+    odd = "adduct '[M+Xyz]+' is not understood and left out"
+    assert search("spectra=odd.mgf", "candidates=structures.smi") == 1
+    assert f"no candidate within 10 ppm ({odd}). Left out." in capsys.readouterr().err
+    assert search("spectra=odd.mgf", "candidates=structures.smi", "output=b.csv") == 1
+    assert odd in (files / "b.csv.left_out.csv").read_text()
 
 
 def test_the_demo_library_is_there_at_once(search, files, capsys):

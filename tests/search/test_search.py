@@ -158,7 +158,7 @@ def test_a_search_goes_on_where_it_was(whole, spectra, library, tmp_path, monkey
 def test_parts_are_not_taken_up_unasked(spectra, library, tmp_path, monkeypatch):
     output = tmp_path / "hits.parquet"
     break_off(spectra, library, output, monkeypatch, after=1)
-    with pytest.raises(ConfigError, match=r"resume=true goes on.*Remove .*parts"):
+    with pytest.raises(ConfigError, match=r"resume=true continues it.*Remove .*parts"):
         search(spectra, library, output)
 
 

@@ -44,7 +44,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same(structures, tmp_path, mon
         simulate_file(structures, output, SETTINGS, root=SMALL_VERSION, n_workers=1)
     monkeypatch.undo()
     monkeypatch.setattr("team5.search.simulation.CHUNK_SIZE", 1)
-    with pytest.raises(ConfigError, match="resume=true goes on"):
+    with pytest.raises(ConfigError, match="resume=true continues it"):
         simulate_file(structures, output, SETTINGS, root=SMALL_VERSION, n_workers=1)
     simulate_file(structures, output, SETTINGS, root=SMALL_VERSION, n_workers=1, resume=True)
     assert output.read_text() == whole.read_text()

@@ -121,6 +121,7 @@ def score_queries(
                 with_references,
                 scores.similarities[column],
                 conditions,
+                query.candidates,
             )
         if on_progress:
             on_progress(len(members))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -237,17 +238,19 @@ def _together_metrics(lists: Sequence[RankedList], seed: int) -> list[Metric]:
 
     Together the mean of their scores counts, as where `infer` gets several spectra.
     """
-    by_compound: dict[tuple[str, int], list[RankedList]] = {}
+    by_list: dict[tuple[str, frozenset[str]], list[RankedList]] = {}
     for ranked in lists:
-        key = ranked.query.structure, len(ranked.candidates)
-        by_compound.setdefault(key, []).append(ranked)
-    pairs = [members[:2] for members in by_compound.values() if len(members) > 1]
+        if not ranked.query.candidates:
+            continue
+        key = ranked.query.structure, frozenset(ranked.query.candidates)
+        by_list.setdefault(key, []).append(ranked)
+    pairs = [(members[0], members[1]) for members in by_list.values() if len(members) > 1]
     if not pairs:
         return []
     truths = [first.truth for first, _ in pairs]
     structures = [first.query.structure for first, _ in pairs]
-    together = [(first.scores(MODEL) + second.scores(MODEL)) / 2 for first, second in pairs]
-    alone = [[pair[i].scores(MODEL) for pair in pairs] for i in (0, 1)]
+    alone = [[first.scores(MODEL) for first, _ in pairs], list(starmap(_in_order_of, pairs))]
+    together = [(one + other) / 2 for one, other in zip(*alone, strict=True)]
     hits = [hit_probabilities(scores, truths, 1) for scores in alone]
     by_name = {
         "hit@1, together": hit_probabilities(together, truths, 1),
@@ -257,6 +260,12 @@ def _together_metrics(lists: Sequence[RankedList], seed: int) -> list[Metric]:
         _mean_metric(name, {MODEL: values}, structures, seed, {})
         for name, values in by_name.items()
     ]
+
+
+def _in_order_of(first: RankedList, second: RankedList) -> Array:
+    """Return the second's scores in the order of the first's candidates."""
+    place = {smiles: index for index, smiles in enumerate(second.query.candidates)}
+    return second.query.scores[MODEL][[place[smiles] for smiles in first.query.candidates]]
 
 
 def _columns(lists: Sequence[RankedList]) -> tuple[dict[str, list[Array]], list[int], list[str]]:

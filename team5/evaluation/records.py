@@ -65,6 +65,8 @@ class ScoredQuery:
         ``model`` and controls. None where the measured spectrum has no peaks to compare.
     conditions : dict of str to str
         Strata that metrics are broken down by: ``{"adduct": "[M+H]+"}``.
+    candidates : tuple of str
+        Their SMILES, by which lists of several queries are told to be the same.
     """
 
     identifier: str
@@ -77,6 +79,7 @@ class ScoredQuery:
     probabilities_with_references: Mapping[str, Array]
     similarities: Mapping[str, Mapping[str, float | None]]
     conditions: Mapping[str, str]
+    candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -215,9 +215,12 @@ def test_seed_changes_only_the_intervals():
 
 
 def test_two_spectra_of_a_compound_are_judged_together_by_the_mean_of_their_scores():
-    first = query(0, scores=[-1.0, -0.9, -2.0], structure="one")
-    second = query(1, scores=[-1.0, -1.4, -2.0], structure="one")
-    rows = compute_metrics([first, second, query(2, scores=[0, 1])], threshold=0.5)[TOGETHER]
+    first = query(0, scores=[-1.0, -0.9, -2.0], structure="one", candidates=("A", "B", "C"))
+    second = query(
+        1, scores=[-2.0, -1.0, -1.4], structure="one", truth=1, candidates=("C", "A", "B")
+    )
+    other = query(2, scores=[0, 1], candidates=("A", "D"))
+    rows = compute_metrics([first, second, other], threshold=0.5)[TOGETHER]
     assert [(row.name, row.value) for row in rows] == [
         ("hit@1, together", 1), ("hit@1, each alone", 0.5),
     ]  # fmt: skip

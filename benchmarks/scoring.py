@@ -1,12 +1,12 @@
 """Candidates scored per second, cold and warm, on one core and on two, and where the time goes.
 
-    python benchmarks/scoring.py [STRUCTURES.parquet|csv] [version=v0.2]
+    python benchmarks/scoring.py [STRUCTURES.parquet|csv] [version=v0.2] [beside=v0.1]
 
 Drug-sized candidates (20 to 29 heavy atoms) of one mass each, for one spectrum: cold from their
 SMILES; with their fragments on disk; with the network's word on them in memory, and with what they
-give under these conditions as well; and, for comparison, cold in padded batches as on a GPU. All
-take turns in one run. Without a table with a column smiles, the built-in molecules are taken, which
-are few. Exits with 1 when a limit is missed.
+give under these conditions as well; and, for comparison, cold in padded batches as on a GPU, and
+cold by another version (beside=). All take turns in one run. Without a table with a column smiles,
+the built-in molecules are taken, which are few. Exits with 1 when a limit is missed.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def main() -> int:
         kept, encoded = EncodingCache(2**32), EncodingCache(2**32)
         encoded.outcomes = Bounded(0)
 
-        def score(cache: EncodingCache, way=iter_scores) -> None:
+        def score(cache: EncodingCache, way=iter_scores, by: LoadedModel = model) -> None:
             molecules = [cache.parse(text) for text in smiles]
-            for _ in way(model, molecules, [spectrum], cache):
+            for _ in way(by, molecules, [spectrum], cache):
                 pass
 
         score(kept)
@@ -65,6 +65,9 @@ def main() -> int:
             "encoded and measured in this way before": lambda: score(kept),
             "cold, padded batches": lambda: score(EncodingCache(0), iter_padded),
         }
+        if beside := options.get("beside"):
+            other = load_model(beside, device="cpu", root=REPOSITORY / "checkpoints")
+            ways[f"cold, {beside}"] = lambda: score(EncodingCache(0), by=other)
         taken = alternate(list(ways.values()))
     shares = shares_of_time(model, smiles, spectrum)
     one, two = two_cores(smiles, options.get("version"), spectrum)

@@ -1,6 +1,6 @@
 """Candidates scored per second, cold and warm, on one core and on two, and where the time goes.
 
-    python benchmarks/scoring.py [STRUCTURES.parquet|csv] [version=v0.2] [beside=v0.1]
+    python benchmarks/scoring.py [STRUCTURES.parquet|csv] [version=v0.2] [beside=v0.1] [root=FOLDER]
 
 Drug-sized candidates (20 to 29 heavy atoms) of one mass each, for one spectrum: cold from their
 SMILES; with their fragments on disk; with the network's word on them in memory, and with what they
@@ -43,7 +43,8 @@ def main() -> int:
     options = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
     path = Path(words[0]) if words else BUILT_IN
     smiles = drug_sized(path)
-    model = load_model(options.get("version"), device="cpu", root=REPOSITORY / "checkpoints")
+    root = options.get("root", str(REPOSITORY / "checkpoints"))
+    model = load_model(options.get("version"), device="cpu", root=root)
     spectrum = spectrum_of(model, smiles[0])
     with tempfile.TemporaryDirectory() as folder:
         disk = StructureCache.of(model.tokenizer, folder)
@@ -66,11 +67,11 @@ def main() -> int:
             "cold, padded batches": lambda: score(EncodingCache(0), iter_padded),
         }
         if beside := options.get("beside"):
-            other = load_model(beside, device="cpu", root=REPOSITORY / "checkpoints")
+            other = load_model(beside, device="cpu", root=root)
             ways[f"cold, {beside}"] = lambda: score(EncodingCache(0), by=other)
         taken = alternate(list(ways.values()))
     shares = shares_of_time(model, smiles, spectrum)
-    one, two = two_cores(smiles, options.get("version"), spectrum)
+    one, two = two_cores(smiles, (options.get("version"), root), spectrum)
 
     print(machine_line())
     rates = {name: [len(smiles) / s for s in own] for name, own in zip(ways, taken, strict=True)}
@@ -152,7 +153,7 @@ def shares_of_time(model: LoadedModel, smiles: list[str], spectrum: Spectrum) ->
 
 
 def two_cores(
-    smiles: list[str], version: str | None, spectrum: Spectrum
+    smiles: list[str], version: tuple[str | None, str], spectrum: Spectrum
 ) -> tuple[list[float], list[float]]:
     """Return candidates a second of one process and of two at once, cold."""
     context = multiprocessing.get_context("spawn")
@@ -168,9 +169,9 @@ def two_cores(
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 
-def _start(version: str | None, smiles: list[str], spectrum: Spectrum) -> None:
+def _start(version: tuple[str | None, str], smiles: list[str], spectrum: Spectrum) -> None:
     torch.set_num_threads(1)
-    model = load_model(version, device="cpu", root=REPOSITORY / "checkpoints")
+    model = load_model(version[0], device="cpu", root=version[1])
     globals()["_work"] = model, smiles, spectrum
 
 

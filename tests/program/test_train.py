@@ -428,14 +428,15 @@ def test_parts_held_out_in_turn_are_measured_together_and_compared(train, cache,
     assert train(root, *QUICK, "-m", "data.cross_fold=0,1") == 0
     assert train(root, *QUICK, "from_version=v0.1", "rescore=true", "data.cross_fold=0",
                  "model.optimizer.lr=0", "trainer.max_epochs=1",
-                 "model.score.intensity_power=1") == 0  # fmt: skip
+                 "model.score.intensity_power=1", "model.score.log_p_floor=-9") == 0  # fmt: skip
     assert Tracker(root).latest() is None
     rule = read_version(root, "v0.3").config["score"]
-    assert rule == {"intensity_power": 1.0, "mz_power": 0.5, "log_p_floor": -9.0}
+    assert rule == {"intensity_power": 1.0, "mz_power": 0.0, "log_p_floor": -9.0}
     asked = ["data=demo", "data.seed=1", f"data.cache_dir={cache}", "data.n_candidates=5",
              f"checkpoints_root={root}", "at_most=8", "format=json", "device=cpu"]  # fmt: skip
 
     def evaluate(*words: str) -> int:
+        capsys.readouterr()  # what Hydra says of its jobs
         return evaluate_program([*asked, *words])
 
     assert evaluate("versions=[v0.1,v0.2]") == 0

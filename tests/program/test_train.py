@@ -11,12 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from team5.cli.evaluate import main as evaluate_main
-from team5.data.demo import write_demo_table
+from team5.data.demo import demo_table, write_demo_table
 from team5.registry.export import export_version, read_optimizer, read_version
 from team5.registry.tracker import Tracker
 from team5.registry.tracker_format import TrackerEntryFields
@@ -450,7 +451,10 @@ def test_parts_held_out_in_turn_are_measured_together_and_compared(train, cache,
     assert compared["cosine"]["before"] == pytest.approx(compared["cosine"]["after"], abs=1e-4)
     assert evaluate("versions=[v0.2]", "baseline=[v0.1]") == 2
     assert "hold out parts [1] and baseline= [0]" in capsys.readouterr().err
-    assert evaluate("versions=[v0.1]", "data.seed=2") == 2
+    folds = tmp_path / "folds.csv"
+    table = pl.from_arrow(demo_table(seed=1)).select("inchikey14", "fold").unique()
+    table.with_columns(pl.col("fold").cast(pl.String).replace("test", "train")).write_csv(folds)
+    assert evaluate("versions=[v0.1]", f"data.folds={folds}") == 2
     assert "learned from other spectra or folds" in capsys.readouterr().err
 
 

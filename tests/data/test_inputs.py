@@ -402,8 +402,10 @@ def test_spectra_as_proxi_hands_them_out_are_read_and_odd_fields_cost_nothing(tm
         ],
     }  # fmt: skip
     odd = {"compound": "caffeine", "metaData": None, "precursor_mz": 195.0877, "peaks": [[50, 1]]}
-    path.write_text(json.dumps([proxi, odd]))
-    assert [one.spectrum.precursor_mz for one in read_spectra(path).records] == [195.0877] * 2
+    path.write_text(json.dumps([proxi, odd, {"peaks": [[50, 1], [60]]}]))
+    read = read_spectra(path)
+    assert [one.spectrum.precursor_mz for one in read.records] == [195.0877] * 2
+    assert read.skipped == {"record not understood": 1}
 
 
 def test_the_analyser_is_found_in_xml_with_prefixes(tmp_path):

@@ -33,7 +33,7 @@ def iter_json(path: Path, skipped: Counter[str], on_progress: Progress = None) -
         try:
             pairs = list(_pairs(entry))
             mzs, intensities = _peaks(entry)
-        except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
+        except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
             leave_out(skipped, "record_not_understood", place)
             continue
         record = record_of(

@@ -26,8 +26,7 @@ from team5.evaluation.confidence_report import confidence_metrics, lists_to_fit
 from team5.evaluation.metrics import breakdowns, compute_metrics, reliability_diagram
 from team5.evaluation.records import ALL, COSINE, MATCH, SAME_FORMULA, SIMULATE, Metric, ScoredQuery
 from team5.evaluation.report import Report
-from team5.evaluation.selective import to_calibration
-from team5.evaluation.selective_report import ranking_answers, selective_metrics
+from team5.evaluation.selective_report import selective_metrics
 from team5.inference.inference import LoadedModel, load_model
 from team5.registry.card import rewrite_card, rewrite_config
 from team5.registry.export import read_version
@@ -97,7 +96,6 @@ def _evaluate_queries(
             scored,
             model.calibration,
             threshold=model.threshold,
-            confidence=model.confidence,
             seed=cfg.seed,
         )
     report = Report(
@@ -255,14 +253,8 @@ def _fit_confidence(cfg: DictConfig, model: LoadedModel, scored: Sequence[Scored
     confidence = fit_confidence(lists_to_fit(scored), seed=cfg.seed)
     if confidence is None:
         raise DataError(f"{_source(cfg)}: no query has two candidates. Give another file.")
-    changes: dict[str, Any] = {"confidence": confidence.to_config()}
-    if model.calibration:
-        changes["calibration"] = {
-            **model.calibration,
-            "rank": to_calibration(ranking_answers(scored, confidence)),
-        }
-    rewrite_config(cfg.checkpoints_root, model.version, changes)
-    model.confidence, model.calibration = confidence, changes.get("calibration")
+    rewrite_config(cfg.checkpoints_root, model.version, {"confidence": confidence.to_config()})
+    model.confidence = confidence
 
 
 def _record(

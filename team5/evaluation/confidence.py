@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from team5.evaluation.selective import ranking_confidence
-
 Array = NDArray[Any]
 
 # Lists of so many candidates are drawn from longer ones, so that short ones are fitted as well.
@@ -102,16 +100,6 @@ class CandidateList:
     same_formula: bool
     truth: int = 0
     structure: str = ""
-
-
-def sureness(confidence: ListConfidence | None, scores: ArrayLike, *, same_formula: bool) -> float:
-    """Return how sure the first place is, which decides whether it is withheld.
-
-    Versions that store no confidence were calibrated for it by `ranking_confidence`.
-    """
-    if confidence is None:
-        return ranking_confidence(scores)
-    return float(confidence.of(scores, same_formula=same_formula).max())
 
 
 def have_one_formula(exact_masses: ArrayLike) -> bool:

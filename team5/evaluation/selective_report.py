@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from team5.evaluation.bootstrap import bootstrap_interval
-from team5.evaluation.confidence import ListConfidence, sureness
 from team5.evaluation.records import MODEL, Metric, ScoredQuery, make_metric
 from team5.evaluation.selective import (
     RiskCoverage,
     confidence_needed,
     match_confidence,
+    ranking_confidence,
     risk_coverage,
 )
 from team5.evaluation.strata import ADDUCT, ION_MODE
@@ -35,7 +35,6 @@ def selective_metrics(
     calibration: Mapping[str, Mapping[str, Any]],
     *,
     threshold: float,
-    confidence: ListConfidence | None = None,
     seed: int = 0,
 ) -> dict[str, list[Metric]]:
     """Return, for matches and rankings, the share answered and the share of these that is wrong.
@@ -46,8 +45,6 @@ def selective_metrics(
         What the version stores, by task.
     threshold : float
         Of the match probability.
-    confidence : ListConfidence, optional
-        What the version stores of rankings.
 
     Returns
     -------
@@ -55,7 +52,7 @@ def selective_metrics(
         By task and error rate; the share answered also by adduct and ion mode.
     """
     by_title = {}
-    for task, answers in _answers(scored, threshold, confidence).items():
+    for task, answers in _answers(scored, threshold).items():
         for max_error in MAX_ERRORS:
             needed = confidence_needed(**calibration[task], max_error=max_error)
             title = f"{task}, answered where an error of {max_error:g} holds"
@@ -63,21 +60,7 @@ def selective_metrics(
     return {title: metrics for title, metrics in by_title.items() if metrics}
 
 
-def ranking_answers(
-    scored: Sequence[ScoredQuery], confidence: ListConfidence | None
-) -> list[tuple[float, bool, int]]:
-    """Return how sure each first place is, whether it is wrong, and the number of its structure."""
-    answers = _rankings(scored, confidence)
-    numbers: dict[str, int] = {}
-    return [
-        (a.confidence, a.is_wrong, numbers.setdefault(a.query.structure, len(numbers)))
-        for a in answers
-    ]
-
-
-def risk_coverages(
-    scored: Sequence[ScoredQuery], *, threshold: float, confidence: ListConfidence | None = None
-) -> dict[str, RiskCoverage]:
+def risk_coverages(scored: Sequence[ScoredQuery], *, threshold: float) -> dict[str, RiskCoverage]:
     """Return, for matches and rankings, the share of wrong answers against the share answered.
 
     Parameters
@@ -87,33 +70,24 @@ def risk_coverages(
     """
     return {
         task: risk_coverage([a.confidence for a in answers], [a.is_wrong for a in answers])
-        for task, answers in _answers(scored, threshold, confidence).items()
+        for task, answers in _answers(scored, threshold).items()
         if answers
     }
 
 
-def _answers(
-    scored: Sequence[ScoredQuery], threshold: float, confidence: ListConfidence | None
-) -> dict[str, list[_Answer]]:
+def _answers(scored: Sequence[ScoredQuery], threshold: float) -> dict[str, list[_Answer]]:
     matches = [
         _Answer(s, match_confidence(p), (p >= threshold) != is_truth)
         for s in scored
         if s.decoy is not None
         for is_truth, p in zip((True, False), s.probabilities[MODEL].tolist(), strict=True)
     ]
-    return {"match": matches, "rank": _rankings(scored, confidence)}
-
-
-def _rankings(scored: Sequence[ScoredQuery], confidence: ListConfidence | None) -> list[_Answer]:
-    return [
-        _Answer(
-            s,
-            sureness(confidence, scores, same_formula=bool(s.same_formula.all())),
-            int(np.argmax(scores)) != s.truth,
-        )
+    rankings = [
+        _Answer(s, ranking_confidence(scores), int(np.argmax(scores)) != s.truth)
         for s in scored
         if len(scores := s.scores[MODEL]) > 1
     ]
+    return {"match": matches, "rank": rankings}
 
 
 def _metrics(answers: Sequence[_Answer], needed: float | None, seed: int) -> list[Metric]:

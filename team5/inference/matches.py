@@ -19,8 +19,8 @@ from team5.data.collate import Pair
 from team5.data.collision_energy import parse_collision_energy
 from team5.data.context import ADDUCTS
 from team5.data.spectrum import Spectrum
-from team5.evaluation.confidence import have_one_formula, sureness
-from team5.evaluation.selective import match_confidence
+from team5.evaluation.confidence import have_one_formula
+from team5.evaluation.selective import match_confidence, ranking_confidence
 from team5.inference.engine import Scored
 from team5.inference.explain import explain_peaks, predict_spectrum
 from team5.inference.familiarity import unfamiliar
@@ -112,20 +112,19 @@ def judge(
     explained = [match.explained_intensity for match in matches.values()]
     probabilities = match_probabilities(logits, n_wrong[list(matches)], explained)
     competing = np.where(n_wrong == n_wrong.min(), mean_scores, -np.inf)
-    isomers = have_one_formula(exact_masses)
     confidences = None
     if model.confidence is not None:
         # Where no candidate can have the precursor, none is the right one.
         certain = math.exp(-_PENALTY) if n_wrong.min() > 0 else 1.0
-        confidences = certain * model.confidence.of(competing, same_formula=isomers)
+        confidences = certain * model.confidence.of(
+            competing, same_formula=have_one_formula(exact_masses)
+        )
     is_only_one = np.isfinite(competing).sum() == 1
     withheld = None
     if max_error is not None and model.calibration is not None:
         question: Question = "match" if n == 1 else "rank"
         sure = (
-            match_confidence(float(probabilities[0]))
-            if n == 1
-            else sureness(model.confidence, competing, same_formula=isomers)
+            match_confidence(float(probabilities[0])) if n == 1 else ranking_confidence(competing)
         )
         withheld = why_withheld(question, sure, model.calibration, max_error)
     judged = []

@@ -43,16 +43,18 @@ def why_withheld(
     A single match is withheld by the confidence of its label, a ranking as a whole by that of its
     first place. At most ``max_error`` of the answers given are wrong, for spectra and structures
     drawn like those of the version's validation (for rankings: with the true structure among the
-    candidates).
+    candidates). Rankings are compared by `ranking_confidence`, which orders them; the number that
+    people read is `Match.confidence`.
     """
     stored = (tuple(calibration[question][name]) for name in ("confidences", "wrong", "groups"))
     needed = _confidence_needed(*stored, max_error)
     if needed is None:
         return f"no answer of this version is sure enough for an error of {max_error:g}"
-    if confidence < needed:
-        answer = "the label" if question == "match" else "the first place"
-        return (
-            f"{answer} is {confidence:.0%} sure; an error of at most {max_error:.0%} needs "
-            f"{needed:.0%}"
-        )
-    return None
+    if confidence >= needed:
+        return None
+    if question == "rank":
+        return f"the first place is not sure enough for an error of at most {max_error:.0%}"
+    return (
+        f"the label is {confidence:.0%} sure; "
+        f"an error of at most {max_error:.0%} needs {needed:.0%}"
+    )

@@ -21,8 +21,8 @@ from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig
 from team5.data.collate import Batch
 from team5.data.preprocess import FIRST_RULE, ScoreRule
 from team5.errors import ConfigError
-from team5.evaluation.confidence import ListConfidence, fit_confidence, sureness
-from team5.evaluation.selective import match_confidence, to_calibration
+from team5.evaluation.confidence import ListConfidence, fit_confidence
+from team5.evaluation.selective import match_confidence, ranking_confidence, to_calibration
 from team5.models.foreign_encoder import ForeignEncoder
 from team5.models.head_fit import cross_fitted, fit_heads
 from team5.models.heads import MatchHead, ReferenceHead
@@ -239,7 +239,7 @@ class Team5LightningModule(lightning.LightningModule):
         self._confidence = fit_confidence(lists)
         self._answers["rank"] = [
             (
-                sureness(self._confidence, each.scores, same_formula=each.same_formula),
+                ranking_confidence(each.scores),
                 r.is_wrong,
                 numbers.setdefault(each.structure, len(numbers)),
             )

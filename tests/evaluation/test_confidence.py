@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,10 +9,8 @@ from team5.evaluation.confidence import (
     ListConfidence,
     fit_confidence,
     have_one_formula,
-    sureness,
 )
 from team5.evaluation.matching import expected_calibration_error
-from team5.evaluation.selective import ranking_confidence
 
 TRUE = ListConfidence(1.0, -0.1, -0.5, 0.1)
 
@@ -32,7 +28,7 @@ def draw(n: int, seed: int) -> list[CandidateList]:
 
 
 def error_of(confidence: ListConfidence, lists: list[CandidateList]) -> float:
-    said = [sureness(confidence, each.scores, same_formula=each.same_formula) for each in lists]
+    said = [confidence.of(each.scores, same_formula=each.same_formula).max() for each in lists]
     right = [int(np.argmax(each.scores)) == each.truth for each in lists]
     return expected_calibration_error(said, right)
 
@@ -65,13 +61,6 @@ def test_few_lists_change_little_and_lists_of_one_nothing():
 def test_what_a_version_stores_comes_back():
     assert ListConfidence.from_config(TRUE.to_config()) == TRUE
     assert ListConfidence.from_config(None) is None
-
-
-def test_without_it_a_ranking_is_withheld_by_what_the_version_was_calibrated_for():
-    scores = [-1.0, -1.1]
-    assert sureness(None, scores, same_formula=True) == ranking_confidence(scores)
-    sharper = replace(USUAL, log_scale=USUAL.log_scale + 1)
-    assert sureness(sharper, scores, same_formula=True) > sureness(USUAL, scores, same_formula=True)
 
 
 def test_isomers_are_told_by_their_mass():

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from team5.errors import ConfigError
-from team5.evaluation.confidence import USUAL
 from team5.inference.inference import infer
 from team5.inference.selective import why_withheld
 
@@ -33,9 +32,8 @@ def calibration(n: int = 400) -> dict[str, dict[str, list[float]]]:
 @pytest.fixture
 def calibrated(model):
     model.calibration = calibration()
-    confidence = model.confidence
     yield model
-    model.calibration, model.confidence = None, confidence
+    model.calibration = None
 
 
 def test_a_match_is_held_back_where_it_is_not_sure_enough(calibrated):
@@ -49,15 +47,13 @@ def test_a_match_is_held_back_where_it_is_not_sure_enough(calibrated):
     assert answer.to_dict()["abstained"] == answer.abstained
 
 
-def test_a_ranking_is_held_back_as_a_whole_by_its_confidence(calibrated):
-    calibrated.confidence = replace(USUAL, log_scale=-5.0)
-    unsure = infer(calibrated, None, [CAFFEINE, ISOMER], *PEAKS, max_error=0.1)
-    assert len({match.abstained for match in unsure}) == 1
-    (first,) = (match for match in unsure if match.rank == 1)
-    assert f"the first place is {first.confidence:.0%} sure" in first.abstained
-    calibrated.confidence = replace(USUAL, log_scale=5.0, uninformative=0.0)
-    sure = infer(calibrated, None, [CAFFEINE, ISOMER], *PEAKS, max_error=0.1)
-    assert all(match.abstained is None for match in sure)
+def test_a_ranking_is_held_back_as_a_whole(calibrated):
+    two_alike = infer(calibrated, None, [CAFFEINE, CAFFEINE], *PEAKS, max_error=0.1)
+    assert {match.abstained for match in two_alike} == {
+        "the first place is not sure enough for an error of at most 10%"
+    }
+    clear = infer(calibrated, None, [CAFFEINE, ISOMER], *PEAKS, max_error=0.4)
+    assert all(match.abstained is None for match in clear)
 
 
 def test_the_more_error_is_accepted_the_fewer_answers_are_held_back(calibrated):

@@ -343,7 +343,6 @@ def without_optimizer(registry) -> Path:
             2,
             'VersionNotFoundError: no version "v7.1"',
         ),
-        (("experiment=finetune",), 2, "VersionNotFoundError: "),
         (("resume=newest",), 2, "VersionError: "),
         (("from_version=../v0.1",), 2, "VersionError: "),
         (("resume=v0.2",), 1, "CheckpointFileNotFoundError: "),

@@ -12,8 +12,6 @@ from team5.inference.results import Simulation
 
 def write_mgf(simulation: Simulation, file: IO[str], name: str = "") -> None:
     """Write a spectrum as the next ion block of an MGF file, with all digits it has."""
-    from pyteomics import mgf  # type: ignore[import-untyped]
-
     adduct = parse_adduct(simulation.adduct)
     parameters = {
         "TITLE": name or _title(simulation),
@@ -27,12 +25,10 @@ def write_mgf(simulation: Simulation, file: IO[str], name: str = "") -> None:
         "VERSION": simulation.version,
         "VERSION_HASH": simulation.version_hash,
     }
-    block = {
-        "params": _said(parameters),
-        "m/z array": simulation.mzs,
-        "intensity array": simulation.intensities,
-    }
-    mgf.write([block], file, fragment_format="{} {}", use_numpy=False)
+    peaks = zip(simulation.mzs, simulation.intensities, strict=True)
+    lines = [f"{key}={text}" for key, text in _said(parameters).items()]
+    lines += [f"{mz} {intensity}" for mz, intensity in peaks]
+    file.write("\n".join(["BEGIN IONS", *lines, "END IONS"]) + "\n\n")
 
 
 def write_msp(simulation: Simulation, file: IO[str], name: str = "") -> None:

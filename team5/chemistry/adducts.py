@@ -138,7 +138,8 @@ def parse_adduct(text: str) -> Adduct:
 
     Understands ``[M+H]+``, ``M+H``, ``(M+H)+``, ``MH+``, ``[M+H+]``, ``[M+Na]1+``, ``[M]+.``,
     ``[Cat]+``, ``[M+2H]++``, ``[M+FA]-``, ``[M+37Cl]-`` and any formula gained or lost,
-    ``[M+H-(H2O)2]+``. Of several alternatives, ``[M+CH3COO]-/[M-CH3]-``, the first counts.
+    ``[M+H-(H2O)2]+``. Of two names, ``[M+CH3COO]-/[M-CH3]-``,
+    the first counts; a list is refused.
 
     Parameters
     ----------
@@ -226,7 +227,7 @@ def _not_understood(text: str) -> AdductError:
 
 
 def _compact(text: str) -> str:
-    first, *_ = re.split(r"[/;,|]", text[:200])
+    first = text[:200].partition("/")[0]
     # "*", "." and "•" mark a radical, which changes neither mass nor charge.
     return re.sub(r"[\s*•·.°^]", "", first).replace("−", "-").replace("–", "-")
 

@@ -166,6 +166,8 @@ def test_a_run_that_is_interrupted_after_a_validation_leaves_its_report(tmp_path
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         text=True,
+        # What runs in the background ignores it, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         for line in process.stderr:
             if "exported v0.1" in line:

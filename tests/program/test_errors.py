@@ -268,7 +268,7 @@ WRONG = {
         ("smiles=CCO", "format=xml"),
         ("smiles=CCO", "top=0"),
         ("smiles=CCO", "max_error=0.1"),
-        ("smiles=CCO", "output=here.txt"),
+        ("smiles=CCO", "output=here.docx"),
         ("smiles=CCO", "output=no/such/folder.json"),
         ("smiles=CCO", "checkpoints_root=nowhere"),
         ("smiles=CCO", "candidates=README.md"),

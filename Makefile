@@ -31,7 +31,7 @@ test: setup ## run the tests that are quick
 test-slow: setup ## run the tests that are slow
 	$(RUN) -m pytest -m slow || [ $$? -eq 5 ]
 
-# Hours on two cores. What survives is listed with a reason in tests/mutants.md.
+# Hours on two cores.
 mutants: setup ## change the rules that decide answers line by line and see the tests fail
 	$(VENV)/bin/mutmut run --max-children $(WORKERS)
 	$(VENV)/bin/mutmut results

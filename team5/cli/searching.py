@@ -151,7 +151,9 @@ def _print(results: Any, source: Source, problems: Problems, *, as_json: bool, t
             place = each.place or f"spectrum {each.spectrum}"
             name = f" ({each.identifier})" if each.identifier else ""
             notes = f" ({each.notes})" if each.notes else ""
-            problems(f"{source.name}, {place}{name}: {each.reason}{notes}. Left out.")
+            problems(
+                f"{source.name}, {place}{name}: {each.reason.removesuffix('.')}{notes}. Left out."
+            )
             n_left_out += 1
     if not n_answered + n_left_out:
         raise DataError(nothing_usable(source.name, Counter()))

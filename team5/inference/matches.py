@@ -114,8 +114,9 @@ def judge(
     competing = np.where(n_wrong == n_wrong.min(), mean_scores, -np.inf)
     confidences = None
     if model.confidence is not None:
-        # Where no candidate can have the precursor, none is the right one.
-        certain = math.exp(-_PENALTY) if n_wrong.min() > 0 else 1.0
+        # Where no candidate can have the precursor, or explains a peak, none is the right one.
+        is_none = n_wrong.min() > 0 or max(explained) <= 0
+        certain = math.exp(-_PENALTY) if is_none else 1.0
         confidences = certain * model.confidence.of(
             competing, same_formula=have_one_formula(exact_masses)
         )

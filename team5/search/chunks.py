@@ -20,7 +20,12 @@ from team5.search.reading import UNANSWERABLE, Candidate
 from team5.search.rows import rows_of, to_table
 from team5.search.shortlist import shortlist
 from team5.search.spectra import Chunk, LeftOut
-from team5.search.structures import LibraryStructures, ListedStructures, Structures
+from team5.search.structures import (
+    LibraryStructures,
+    ListedStructures,
+    Structures,
+    looked_up,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,12 @@ def search_chunk(
         if isinstance(answer, str):
             members = (number, spectrum), *chunk.others.get(number, ())
             left_out += [
-                LeftOut(each, member.identifier, answer, notes="; ".join(member.notes))
+                LeftOut(
+                    each,
+                    member.identifier,
+                    answer,
+                    notes="; ".join([*looked_up(member), *member.notes]),
+                )
                 for each, member in members
             ]
         else:

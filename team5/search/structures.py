@@ -216,6 +216,15 @@ def _adducts(spectrum: Spectrum) -> list[str]:
     return [default_adduct(spectrum.ion_mode, charge) for charge in _CHARGES_WITHOUT_ADDUCT]
 
 
+def looked_up(spectrum: Spectrum) -> list[str]:
+    """Return in words what a precursor is looked up as; nothing where there is none."""
+    if spectrum.precursor_mz is None:
+        return []
+    adducts = " or ".join(_adducts(spectrum))
+    assumed = "" if spectrum.adduct else ", assumed; adduct= names another"
+    return [f"m/z {spectrum.precursor_mz:.4f} as {adducts}{assumed}"]
+
+
 def _none_within(ppm: float) -> str:
     return f"no candidate within {ppm:g} ppm"
 

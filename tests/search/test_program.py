@@ -118,7 +118,8 @@ def test_without_output_hits_are_printed_as_json(spectra, library, whole):
     ]
     rows = pq.read_table(whole).to_pylist()
     assert told == [(row["spectrum"], row["smiles"], row["score"]) for row in rows]
-    assert "run.mgf, spectrum 7 (s7): no candidate within 10 ppm. Left out." in done.stderr
+    said = "no candidate within 10 ppm (m/z 51.5000 as [M+H]+). Left out."
+    assert f"run.mgf, spectrum 7 (s7): {said}" in done.stderr
     assert done.returncode == 0
 
 

@@ -262,7 +262,7 @@ class _Scan:
             return f"{match[1]} HCD" if match else None
         # Orbitraps give the NCE of the HCD cell under this name, with the unit eV.
         is_beam = any(name in activation for name in _BEAM_TYPE)
-        is_normalised = is_beam and (instrument is None or "Orbitrap" in instrument)
+        is_normalised = is_beam and "Orbitrap" in (instrument or "")
         return f"{value:g} HCD" if is_normalised else f"{value:g} eV"
 
     def peaks(self, path: Path, place: str) -> tuple[NDArray[Any], NDArray[Any]]:

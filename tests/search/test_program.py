@@ -103,7 +103,7 @@ def test_a_search_in_processes_goes_on_after_kill_9(library, tmp_path):
     kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("part-*.parquet")}
     refused = call([*words, f"output={output}"])
     assert refused.returncode == 2
-    assert "resume=true goes on" in refused.stderr
+    assert "resume=true continues" in refused.stderr
     assert {path.name: path.stat().st_mtime_ns for path in parts.glob("part-*.parquet")} == kept
     done = call([*words, f"output={output}", "resume=true"])
     assert done.returncode == 0, done.stderr

@@ -114,12 +114,10 @@ def judge(
     competing = np.where(n_wrong == n_wrong.min(), mean_scores, -np.inf)
     confidences = None
     if model.confidence is not None:
+        confidences = model.confidence.of(competing, same_formula=have_one_formula(exact_masses))
         # Where no candidate can have the precursor, or explains a peak, none is the right one.
-        is_none = n_wrong.min() > 0 or max(explained) <= 0
-        certain = math.exp(-_PENALTY) if is_none else 1.0
-        confidences = certain * model.confidence.of(
-            competing, same_formula=have_one_formula(exact_masses)
-        )
+        if n_wrong.min() > 0 or max(explained) <= 0:
+            confidences = confidences * math.exp(-_PENALTY)
     is_only_one = np.isfinite(competing).sum() == 1
     withheld = None
     if max_error is not None and model.calibration is not None:

@@ -188,7 +188,7 @@ def test_mzml_gives_polarity_energy_and_scan_numbers():
     assert (positive.identifier, positive.ion_mode) == ("two_scans-2", "positive")
     assert positive.mzs.tolist() == [110.0713, 138.0662]
     assert positive.precursor_mz == 195.0877
-    assert positive.collision_energy == "45 HCD"
+    assert positive.collision_energy == "45 eV"
     assert (negative.ion_mode, negative.collision_energy) == ("negative", "20 eV")
     assert negative.adduct is None
 

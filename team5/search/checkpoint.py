@@ -11,7 +11,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from team5.errors import ConfigError, DataError, StorageError
+from team5.errors import ConfigError, DataError, StorageError, WorkerError
 from team5.runtime.storage import storage_errors, write_whole
 from team5.runtime.strict_json import read_object, to_json
 from team5.search.chunks import Result
@@ -67,6 +67,24 @@ class Checkpoint:
         with storage_errors(self.folder):
             write_whole(self._path(result.number), buffer.getvalue())
         self.finished[result.number] = result.n_spectra
+
+    def keep(self, results: Iterable[Result], on_kept: Callable[[int], None]) -> None:
+        """Keep finished chunks as they come; ``on_kept`` is told how many spectra each has.
+
+        Raises
+        ------
+        WorkerError
+            As raised by what yields them, with what is kept and how to resume.
+        """
+        try:
+            for result in results:
+                self.write(result)
+                on_kept(result.n_spectra)
+        except WorkerError as error:
+            raise WorkerError(
+                f"{error} What is done is kept in {self.folder}: the same command with "
+                "resume=true goes on."
+            ) from error
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the rows chunk by chunk, in the order of the spectra."""

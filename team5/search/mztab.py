@@ -141,7 +141,6 @@ def _feature(number: int, row: Mapping[str, Any], ids: range) -> dict[str, Any]:
 
 
 def _evidence(number: int, feature: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    calculated = row.get("precursor_mz_calculated") or row["precursor_mz"]
     return {
         **_structure(row),
         "SME_ID": number,
@@ -149,7 +148,7 @@ def _evidence(number: int, feature: int, row: Mapping[str, Any]) -> dict[str, An
         "adduct_ion": row["adduct"],
         "exp_mass_to_charge": row["precursor_mz"],
         "charge": parse_adduct(row["adduct"]).charge,
-        "theoretical_mass_to_charge": calculated,
+        "theoretical_mass_to_charge": _calculated_mz(row),
         "spectra_ref": f"ms_run[1]:index={(row.get('spectrum') or feature) - 1}",
         "identification_method": f"[, , team5, {row['version']}]",
         "ms_level": "[MS, MS:1000511, ms level, 2]",
@@ -166,9 +165,13 @@ def _structure(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _calculated_mz(row: Mapping[str, Any]) -> float:
+    mz: float = row.get("precursor_mz_calculated") or row["precursor_mz"]
+    return mz
+
+
 def _mass(row: Mapping[str, Any]) -> float:
-    calculated = row.get("precursor_mz_calculated") or row["precursor_mz"]
-    return round(parse_adduct(row["adduct"]).exact_mass(calculated), 5)
+    return round(parse_adduct(row["adduct"]).exact_mass(_calculated_mz(row)), 5)
 
 
 def _rounded(confidence: float | None) -> str | None:

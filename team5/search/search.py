@@ -19,7 +19,7 @@ from typing import Any
 import team5
 from team5.data.conditions import Conditions
 from team5.data.readers import nothing_usable
-from team5.errors import DataError, WorkerError
+from team5.errors import DataError
 from team5.inference.selective import check_max_error
 from team5.models.foreign_encoder import ForeignEncoder
 from team5.registry.allowed import check_allow
@@ -274,13 +274,5 @@ def _search(
         progress("Searching", total, unit="spectra", done=before, show=show_progress) as job,
         closing(run(unfinished(), engine, tools, settings)) as results,
     ):
-        try:
-            for result in results:
-                checkpoint.write(result)
-                job.advance(result.n_spectra)
-        except WorkerError as error:
-            raise WorkerError(
-                f"{error} What is done is kept in {checkpoint.folder}: the same command with "
-                "resume=true goes on."
-            ) from error
+        checkpoint.keep(results, job.advance)
     return n_chunks

@@ -20,7 +20,7 @@ from team5.chemistry.adducts import check_adduct, parse_adduct
 from team5.data.collision_energy import parse_collision_energy
 from team5.data.conditions import Conditions
 from team5.data.readers import check_exists
-from team5.errors import ConfigError, MoleculeError, WorkerError
+from team5.errors import ConfigError, MoleculeError
 from team5.inference.engine import adduct_of, iter_scores
 from team5.inference.loading import load_model
 from team5.inference.matches import to_simulation
@@ -38,6 +38,7 @@ from team5.search.structures import TargetStructures
 from team5.search.writers import (
     SPECTRA_ENDINGS,
     check_output_path,
+    is_number,
     write_left_out,
     write_spectra,
 )
@@ -91,7 +92,7 @@ class SimulationSettings:
     def conditions(self) -> list[Conditions]:
         """Return the conditions of the spectra of one structure."""
         energies: list[float | str | None] = [
-            float(energy) if _is_number(energy) else energy for energy in self.energies
+            float(energy) if is_number(energy) else energy for energy in self.energies
         ]
         return [
             Conditions(adduct, None, energy, self.instrument_type)
@@ -245,15 +246,7 @@ def _run(
         progress("Simulating", None, unit="structures", done=before, show=show_progress) as job,
         closing(done),
     ):
-        try:
-            for _, result in done:
-                checkpoint.write(result)
-                job.advance(result.n_spectra)
-        except WorkerError as error:
-            raise WorkerError(
-                f"{error} What is done is kept in {checkpoint.folder}: the same command with "
-                "resume=true goes on."
-            ) from error
+        checkpoint.keep((result for _, result in done), job.advance)
 
 
 def _unfinished(structures: Iterator[Candidate], checkpoint: Checkpoint) -> Iterator[_Batch]:
@@ -286,11 +279,3 @@ def _simulations(checkpoint: Checkpoint) -> Iterator[tuple[Simulation, str]]:
             values = {name: row[name] for name in names}
             lists = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
             yield Simulation(**{**values, **lists}), row["name"] or ""
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

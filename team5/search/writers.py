@@ -370,12 +370,13 @@ def _cell(value: Any) -> Any:
     """Return a cell of a text table, none of which a spreadsheet takes for a formula."""
     if isinstance(value, bool):
         return json.dumps(value)  # as JSON and most table readers write it, not Python's "True"
-    if isinstance(value, str) and value.startswith(_FORMULA) and not _is_number(value):
+    if isinstance(value, str) and value.startswith(_FORMULA) and not is_number(value):
         return f"'{value}"
     return value
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Tell whether a text is one number."""
     try:
         float(text)
     except ValueError:

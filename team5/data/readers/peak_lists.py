@@ -34,7 +34,6 @@ _MSP_FIELD = re.compile(r"\n[ \t]*(?![+-]\.?\d)([^\s\d:(.#][^:\n]*):(.*)")
 _MS_FIELD = re.compile(r"\n[ \t]*([>#]+[ \t]*\S+)[ \t]*(.*)")
 _PEAK_LINE = re.compile(r"\n[ \t]*[(+-]?\.?\d")
 _N_PEAKS = re.compile(r"\n[ \t]*(?i:num[ _]?peaks?)[ \t]*:")
-_NAME_AFTER_BLANK = re.compile(r"\n[ \t]*(?=\n[ \t]*(?i:name)[ \t]*:)")
 _NAME = re.compile(r"\n[ \t]*(?i:name)[ \t]*:")
 _PAIRS = re.compile(r"(?:\n[ \t]*+[0-9.eE+-]++[ \t]++[0-9.eE+-]++[ \t]*+)++\n*")
 _NUMBER = r"[+-]?(?:\d[\d.,]*|\.\d+)(?:[eE][+-]?\d+)?|nan|[+-]?inf"

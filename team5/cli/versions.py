@@ -98,15 +98,16 @@ def _compare(options: argparse.Namespace) -> None:
     first, second = (
         resolve_version(options.root, version) for version in (options.first, options.second)
     )
-    found = report.compare(options.root, first, second)
+    data = read_tracker(options.root)
+    found = report.compare(options.root, data, first, second)
     if options.json:
         print(json.dumps(found, indent=2))
     else:
-        entry = read_tracker(options.root).entry(second)
+        entry = data.entry(second)
         judged = entry.extra.get("compared") if entry is not None else None
         if judged is not None and judged["compared_with"] != first:
             judged = None
-        difference = data_difference(options.root, first, second)
+        difference = data_difference(options.root, data, first, second)
         text = report.format_comparison(
             first, second, found, not_comparable=difference, judged=judged
         )

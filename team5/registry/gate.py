@@ -12,6 +12,7 @@ from pathlib import Path
 from team5.errors import CheckpointError, ConfigError, VersionError
 from team5.registry.report import read_config
 from team5.registry.staging import read_tracker
+from team5.registry.tracker_format import TrackerData
 
 QUERIES_VARIABLE = "TEAM5_GATE_QUERIES"
 
@@ -89,7 +90,7 @@ def check_promotion(root: Path, version: str) -> str:
     common = [name for name in _COMPARED if all(name in one for one in figures)]
     if not common:
         return f"not compared with {data.latest}: they have no figure in common"
-    difference = data_difference(root, data.latest, version)
+    difference = data_difference(root, data, data.latest, version)
     if difference:
         return f"not compared with {data.latest}: {difference}"
     worse = [
@@ -115,9 +116,8 @@ def _learned_from_computed(root: Path, version: str) -> bool | None:
     return said if isinstance(said, bool) else None
 
 
-def data_difference(root: Path, first: str, second: str) -> str | None:
+def data_difference(root: Path, data: TrackerData, first: str, second: str) -> str | None:
     """Return why recorded figures of two versions cannot be compared; None if they can."""
-    data = read_tracker(root)
     entries = data.entry(first), data.entry(second)
     measured = [entry.extra.get("measured_on") if entry else None for entry in entries]
     if any(measured):

@@ -99,9 +99,13 @@ def format_version(root: Path, version: str) -> str:
     return "\n".join(lines)
 
 
-def compare(root: Path, first: str, second: str) -> dict[str, list[tuple[str, Any, Any]]]:
-    """Return what differs between two versions: figures, data and config, by name."""
-    data = read_tracker(root)
+def compare(
+    root: Path, data: TrackerData, first: str, second: str
+) -> dict[str, list[tuple[str, Any, Any]]]:
+    """Return what differs between two versions: figures, data and config, by name.
+
+    ``data`` is what the tracker says.
+    """
     figures = [dict(entry.performance) if (entry := data.entry(v)) else {} for v in (first, second)]
     configs = [dict(flattened(read_config(root, version))) for version in (first, second)]
     differing = [

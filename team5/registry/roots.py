@@ -48,17 +48,16 @@ def find_checkpoints(
         named += [variable] if variable else checkpoint_folders()
     if len(named) == 1:
         return named[0]
-    fault, looked_at = None, []
-    for place in _each_once(named):
-        if holds_tracker(place):
-            try:
-                resolve_version(place, version)
-                return place
-            except VersionError as error:
-                fault = fault or error
-        looked_at.append(f"{place.absolute()} ({', '.join(_names(place)) or 'none'})")
-    if fault is None or len(looked_at) == 1:
+    fault, places = None, _each_once(named)
+    for place in filter(holds_tracker, places):
+        try:
+            resolve_version(place, version)
+            return place
+        except VersionError as error:
+            fault = fault or error
+    if fault is None or len(places) == 1:
         return first_registry()
+    looked_at = (f"{place.absolute()} ({', '.join(_names(place)) or 'none'})" for place in places)
     raise fault.reworded(f"{fault} Looked at: {', '.join(looked_at)}.")
 
 

@@ -15,7 +15,7 @@ from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, DataError
 from team5.runtime.problems import Problems
 from team5.runtime.progress import progress
-from team5.search.chunks import SearchSettings, library_structures
+from team5.search.chunks import SearchSettings
 from team5.search.engines import Engine
 from team5.search.reading import iter_candidates, read_candidates
 from team5.search.rows import count_withheld
@@ -25,6 +25,7 @@ from team5.search.structures import (
     ListedStructures,
     Structures,
     TargetStructures,
+    library_structures,
 )
 from team5.search.text import RANKING_WORDS, format_hits
 from team5.search.writers import (

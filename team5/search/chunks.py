@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.chemistry.molecule import Molecule
 from team5.constants import CANDIDATE_TOLERANCE_PPM
-from team5.data.demo import demo_molecules
 from team5.data.spectrum import Spectrum
 from team5.errors import CheckpointError
 from team5.inference.loading import LoadedModel, load_model
 from team5.inference.question import parse_references
 from team5.runtime.workers import OnItem
-from team5.search.reading import UNANSWERABLE, Candidate
+from team5.search.reading import UNANSWERABLE
 from team5.search.rows import rows_of, to_table
 from team5.search.shortlist import shortlist
 from team5.search.spectra import Chunk, LeftOut
-from team5.search.structures import (
-    LibraryStructures,
-    ListedStructures,
-    Structures,
-    looked_up,
-)
+from team5.search.structures import Structures, looked_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,21 +187,3 @@ def _search(
         references=references,
     )
     return rows_of(number, spectrum, best, candidates, n_spectra=1 + len(others))
-
-
-def library_structures(library: str) -> Structures:
-    """Return the structures of a library by its path, or of the demo set for ``demo``."""
-    if library == "demo" and not Path(library).exists():
-        return ListedStructures.of(
-            library,
-            (
-                (Candidate(one.smiles, one.name), parse_smiles(one.smiles))
-                for one in demo_molecules()
-            ),
-        )
-    return LibraryStructures(absolute(library))
-
-
-def absolute(root: str) -> str:
-    """Return a path as processes elsewhere find it."""
-    return root if "://" in root else str(Path(root).absolute())

@@ -28,7 +28,7 @@ from team5.registry.roots import find_checkpoints
 from team5.runtime.progress import progress
 from team5.runtime.storage import sha256
 from team5.search.checkpoint import Checkpoint, open_checkpoint
-from team5.search.chunks import Result, SearchSettings, Tools, absolute, library_structures
+from team5.search.chunks import Result, SearchSettings, Tools
 from team5.search.engines import Engine, run
 from team5.search.rows import SCHEMA_VERSION, count_withheld, schema_with
 from team5.search.spectra import (
@@ -40,7 +40,7 @@ from team5.search.spectra import (
     count_reasons,
     iter_chunks,
 )
-from team5.search.structures import Structures
+from team5.search.structures import Structures, absolute, library_structures
 from team5.search.writers import TABLE_ENDINGS, check_output_path, write_hits, write_left_out
 
 # With long lists of candidates a spectrum takes seconds, and an interrupted search loses what it

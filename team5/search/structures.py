@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -12,7 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from team5.chemistry.adducts import default_adduct, parse_adduct
-from team5.chemistry.molecule import Molecule
+from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.data.demo import demo_molecules
 from team5.data.spectrum import Spectrum
 from team5.errors import DataError
 from team5.library.library import Library, open_library, structure_charge
@@ -203,6 +205,24 @@ class TargetStructures:
         if target is None:
             return "no SMILES. Give candidates=FILE or library= to rank structures"
         return CandidateSet([target], [None], [None])
+
+
+def library_structures(library: str) -> Structures:
+    """Return the structures of a library by its path, or of the demo set for ``demo``."""
+    if library == "demo" and not Path(library).exists():
+        return ListedStructures.of(
+            library,
+            (
+                (Candidate(one.smiles, one.name), parse_smiles(one.smiles))
+                for one in demo_molecules()
+            ),
+        )
+    return LibraryStructures(absolute(library))
+
+
+def absolute(root: str) -> str:
+    """Return a path as processes elsewhere find it."""
+    return root if "://" in root else str(Path(root).absolute())
 
 
 def _adducts(spectrum: Spectrum) -> list[str]:

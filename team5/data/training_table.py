@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,7 +170,8 @@ def seen(table: pl.DataFrame) -> dict[str, Any]:
     instruments: Counter[str] = Counter()
     for text_of, n in counts(table, "instrument_type").items():
         instruments[instrument_class(None if text_of == "not stated" else text_of)] += n
-    compounds = table.unique("inchikey14").select(text("formula"), "exact_mass")
+    compounds = table.unique("inchikey14", keep="first", maintain_order=True)
+    compounds = compounds.select(text("formula"), "exact_mass")
     elements = Counter(
         symbol
         for formula in compounds["formula"]
@@ -178,8 +180,8 @@ def seen(table: pl.DataFrame) -> dict[str, Any]:
     lightest, heaviest = (compounds["exact_mass"].quantile(q) for q in (0.005, 0.995))
     return {
         "adducts": counts(table, "adduct"),
-        "instruments": dict(instruments.most_common()),
-        "elements": dict(elements.most_common()),
+        "instruments": _frequent_first(instruments),
+        "elements": _frequent_first(elements),
         "lightest": lightest,
         "heaviest": heaviest,
     }
@@ -209,5 +211,10 @@ def folds_hash(table: pl.DataFrame) -> str:
 
 def counts(table: pl.DataFrame, column: str) -> dict[str, int]:
     """Return how many rows have each text, the most frequent first."""
-    rows = table.select(text(column).fill_null("not stated"))[column].value_counts(sort=True)
-    return dict(zip(rows[column].to_list(), rows["count"].to_list(), strict=True))
+    rows = table.select(text(column).fill_null("not stated"))[column].value_counts()
+    return _frequent_first(dict(zip(rows[column].to_list(), rows["count"].to_list(), strict=True)))
+
+
+def _frequent_first(numbers: Mapping[str, int]) -> dict[str, int]:
+    """Return counts in an order that two trainings on the same spectra share."""
+    return dict(sorted(numbers.items(), key=lambda item: (-item[1], item[0])))

@@ -29,8 +29,8 @@ from team5.evaluation.report import Report
 from team5.evaluation.selective_report import selective_metrics
 from team5.inference.inference import LoadedModel, load_model
 from team5.registry.card import rewrite_card, rewrite_config
-from team5.registry.export import read_version
-from team5.registry.roots import find_checkpoints
+from team5.registry.export import resolve_version
+from team5.registry.report import read_config
 from team5.registry.tracker import Tracker
 from team5.runtime.places import call_of
 from team5.runtime.progress import progress
@@ -136,9 +136,11 @@ def _draw_own(cfg: DictConfig) -> list[Query]:
 
     Of a file that the version learned from, only of the compounds that it held out.
     """
-    version = read_version(find_checkpoints(cfg.checkpoints_root), cfg.version, verify=cfg.verify)
-    trained = version.config.get("data") or {}
-    seed = (version.config.get("training_config") or {}).get("seed", cfg.seed)
+    root = Path(cfg.checkpoints_root)
+    version = resolve_version(root, cfg.version)
+    config = read_config(root, version)
+    trained = config.get("data") or {}
+    seed = (config.get("training_config") or {}).get("seed", cfg.seed)
     with progress("Drawing lists"):
         data = instantiate(cfg.data, seed=seed, n_references=0, val_max_spectra=1)
         data.prepare_data()
@@ -147,7 +149,7 @@ def _draw_own(cfg: DictConfig) -> list[Query]:
     if data.facts["table_sha256"] == trained.get("table_sha256"):
         if data.facts["folds_sha256"] != trained["folds_sha256"]:
             raise ConfigError(
-                f"{version.version} learned from these spectra, split in another way. Give the "
+                f"{version} learned from these spectra, split in another way. Give the "
                 "data settings that it was trained with."
             )
         compounds = data.val

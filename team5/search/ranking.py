@@ -84,12 +84,13 @@ def ranking_question(
 
 
 def ranking_answer(
+    number: int,
     spectrum: Spectrum,
     candidates: Sequence[Candidate],
     question: Question,
     matches: Sequence[Match],
 ) -> dict[str, Any]:
-    """Return the matches of one spectrum as a search of a file has them, but for its number."""
+    """Return the matches of a spectrum, by its number, as a search of its file has them."""
     if len(matches) == 1:
         matches = [replace(matches[0], rank=1, confidence=matches[0].probability)]
     order = sorted(range(len(matches)), key=lambda index: matches[index].rank or 0)
@@ -107,7 +108,7 @@ def ranking_answer(
         [candidate.name for candidate in candidates],
         [candidate.columns for candidate in candidates],
     )
-    return to_answer(rows_of(0, spectrum, best, given))
+    return to_answer(rows_of(number, spectrum, best, given))
 
 
 def to_ranking(

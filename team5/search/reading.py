@@ -117,13 +117,8 @@ def iter_candidates(
         )
 
 
-def place_number(place: str) -> int:
-    """Return the number of a spectrum from the place that `numbered_records` gives it."""
-    return int(place.rpartition(" ")[2])
-
-
-def numbered_records(path: str | Path, report: Report) -> Iterator[tuple[str, Record]]:
-    """Yield records with their place in the file, and report those the reader cannot use."""
+def numbered_records(path: str | Path, report: Report) -> Iterator[tuple[int, Record]]:
+    """Yield records with their number in the file, and report those the reader cannot use."""
     skipped: Counter[str] = Counter()
     n_used = 0
     reported: Counter[str] = Counter()
@@ -144,7 +139,7 @@ def numbered_records(path: str | Path, report: Report) -> Iterator[tuple[str, Re
     for record in iter_spectra(path, skipped):
         report_skipped()
         n_used += 1
-        yield f"{path}, spectrum {n_used + skipped.total()}", record
+        yield n_used + skipped.total(), record
     report_skipped()
     if not n_used:
         raise DataError(nothing_usable(path, skipped))

@@ -107,6 +107,7 @@ class Backend:
         request = Rank(
             next(self._numbers),
             caller.number,
+            query.number,
             query.spectrum,
             query.candidates,
             contents.max_error,

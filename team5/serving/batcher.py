@@ -145,7 +145,7 @@ class Job:
 
     def _make_questions(self) -> list[Question]:
         if isinstance(self.request, Rank):
-            spectrum = self.arguments["spectrum"]
+            number, spectrum = self.request.number, self.arguments["spectrum"]
             question, candidates = ranking_question(
                 self.model,
                 spectrum,
@@ -155,7 +155,7 @@ class Job:
                 parse=self._parse,
             )
             self.encode = lambda matches: _ranking_to_json(
-                ranking_answer(spectrum, candidates, question, cast("list[Match]", matches))
+                ranking_answer(number, spectrum, candidates, question, cast("list[Match]", matches))
             )
             return [question]
         questions, many = make_questions(self.model, _to_inputs(self.arguments), self._parse)

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from team5.errors import Team5Error
-from team5.search.reading import UNANSWERABLE, place_number
+from team5.search.reading import UNANSWERABLE
 from team5.serving.backend import Backend, Caller
 from team5.serving.messages import Contents, Fault
 
@@ -51,7 +51,7 @@ async def rank_lines(
             while left_out:
                 yield _left_out_line(*left_out.popleft())
             if ranking:
-                yield _placed(place, ranking)
+                yield b'{"place": ' + json.dumps(place).encode() + b", " + ranking[1:] + b"\n"
                 caller.claim.grow(-len(ranking))
         while left_out:
             yield _left_out_line(*left_out.popleft())
@@ -64,13 +64,6 @@ async def rank_lines(
 def error_line(error: Team5Error) -> bytes:
     """Return the line that ends a stream which cannot go on."""
     return _line({"place": None, "error": Fault.of(error).to_dict()})
-
-
-def _placed(place: str, ranking: bytes) -> bytes:
-    """Return the line of a ranking, with the place of its spectrum and the number there."""
-    number = place_number(place)
-    head = json.dumps({"place": place, "spectrum": number}).encode()
-    return head[:-1] + b", " + ranking.removeprefix(b'{"spectrum": 0, ') + b"\n"
 
 
 def _left_out_line(place: str | None, text: str) -> bytes:

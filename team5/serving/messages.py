@@ -63,11 +63,12 @@ class Ask:
 class Rank:
     """Rank candidates for one spectrum of a file; those at fault are left out.
 
-    Both are pickled: a Spectrum and a list of Candidate.
+    Both are pickled: a Spectrum and a list of Candidate; ``number`` is the spectrum's in its file.
     """
 
     job: int
     caller: int
+    number: int
     spectrum: bytes
     candidates: bytes
     max_error: float | None = None
@@ -103,6 +104,7 @@ class Call:
 class Query:
     """A spectrum of a file with its candidates, as `Rank` has them, or why it is left out."""
 
+    number: int
     place: str
     spectrum: bytes = b""
     candidates: bytes | None = None

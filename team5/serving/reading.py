@@ -48,7 +48,7 @@ def read_spectra_as_json(content_type: str, body: bytes, limits: Limits) -> byte
     left_out: list[str] = []
     with _folder() as folder:
         records = _read(folder, given["spectra"], limits, left_out)
-        spectra = [_to_dict(place, record) for place, record in records]
+        spectra = [_to_dict(place, record) for _, place, record in records]
     return json.dumps({"spectra": spectra, "left_out": left_out}).encode() + b"\n"
 
 
@@ -71,8 +71,8 @@ def read_for_ranking(content_type: str, body: bytes, limits: Limits) -> Contents
             candidates = _read_candidates(folder, given["candidates"], limits, left_out)
         shared = None if candidates is None else pickle.dumps(candidates)
         queries = [
-            _to_query(place, record, conditions, shared)
-            for place, record in _read(folder, given["spectra"], limits, left_out)
+            _to_query(number, place, record, conditions, shared)
+            for number, place, record in _read(folder, given["spectra"], limits, left_out)
         ]
     return Contents(queries, max(len(candidates or ()), 1), max_error, left_out)
 
@@ -163,16 +163,17 @@ def _bare(text: str, folder: Path) -> str:
 
 def _read(
     folder: Path, upload: _Upload, limits: Limits, left_out: list[str]
-) -> Iterator[tuple[str, Record]]:
+) -> Iterator[tuple[int, str, Record]]:
+    """Yield the spectra of an upload, each with its number in the file and where it stands."""
     path = _write(upload, folder / "spectra", "spectra.txt", limits)
     records = numbered_records(path, lambda text: left_out.append(_bare(text, folder)))
-    for number, (place, record) in enumerate(records):
-        if number >= limits.spectra:
+    for n_read, (number, record) in enumerate(records):
+        if n_read >= limits.spectra:
             raise ConfigError(
                 f"more than {limits.spectra:,} spectra, the most that are taken at once. "
                 "Send several files."
             )
-        yield _bare(place, folder), record
+        yield number, _bare(f"{path}, spectrum {number}", folder), record
 
 
 def _read_candidates(
@@ -241,18 +242,20 @@ def _check_harmless(name: str, content: bytes) -> None:
         raise DataError(f"{name}: XML with a DOCTYPE, which no mzML file has. Export it again.")
 
 
-def _to_query(place: str, record: Record, conditions: Conditions, shared: bytes | None) -> Query:
+def _to_query(
+    number: int, place: str, record: Record, conditions: Conditions, shared: bytes | None
+) -> Query:
     candidates = shared
     if shared is None:
         if record.smiles is None:
             reason = "no SMILES. Send candidates to rank structures."
-            return Query(place, left_out=f"{place}: {reason} Left out.")
+            return Query(number, place, left_out=f"{place}: {reason} Left out.")
         candidates = pickle.dumps([Candidate(record.smiles)])
     try:
         spectrum = conditions.fill(record.spectrum)
     except UNANSWERABLE as error:
-        return Query(place, left_out=f"{place}: {error} Left out.")
-    return Query(place, pickle.dumps(spectrum), candidates)
+        return Query(number, place, left_out=f"{place}: {error} Left out.")
+    return Query(number, place, pickle.dumps(spectrum), candidates)
 
 
 def _to_dict(place: str, record: Record) -> dict[str, Any]:

@@ -79,6 +79,15 @@ def has_atom(low, high, atom):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
+def write_atoms(low, high, inside):  # type: ignore[no-untyped-def]
+    """Write whether a mask holds each atom, 1 or 0, into an array of shape (A,)."""
+    for i in range(min(64, len(inside))):
+        inside[i] = (low >> np.uint64(i)) & ONE
+    for i in range(64, len(inside)):
+        inside[i] = (high >> np.uint64(i - 64)) & ONE
+
+
+@njit(inline="always")
 def count_atoms(low, high):  # type: ignore[no-untyped-def]
     """Return how many atoms a mask holds."""
     n = _count_bits(low)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from team5.chemistry.atom_masks import NO_ATOMS, count_atoms, has_atom
+from team5.chemistry.atom_masks import ONE, count_atoms, write_atoms
 from team5.chemistry.fragments import Fragments
 from team5.constants import HYDROGEN_MASS
 
@@ -43,46 +43,47 @@ FRAGMENT_FEATURES = (
 _ELEMENT_SCALE = np.array([10, 3, 4, *[1] * (len(COUNTED_ELEMENTS) - 2), 12], dtype=np.float32)
 
 
-def fragment_features(
-    fragments: Fragments, *, aromatic: Array, charges: Array, bond_kinds: Array, bond_orders: Array
-) -> Array:
-    """Return features of a molecule's fragments, shape (F, len(FRAGMENT_FEATURES)), float32.
+def write_features(
+    out: Array,
+    start: int,
+    fragments: Fragments,
+    which: Array,
+    *,
+    aromatic: Array,
+    charges: Array,
+    bond_kinds: Array,
+    bond_orders: Array,
+) -> None:
+    """Write the features of a molecule's fragments into rows of a table.
 
     Parameters
     ----------
+    out : array of shape (at least N, at least start + len(FRAGMENT_FEATURES)), float32
+        Row i gets the features of fragment ``which[i]``, from column ``start`` on. Has 0 there.
     fragments : Fragments
+    which : array of shape (N,)
     aromatic, charges : arrays of shape (A,)
         Of the atoms.
     bond_kinds, bond_orders : arrays of shape (E,)
         Kind of each bond, below ``N_BOND_KINDS``; Kekulé bond order.
     """
     graph = fragments.graph
-    counted = {number: column for column, number in enumerate(COUNTED_ELEMENTS)}
-    columns = np.array([counted.get(e, len(counted)) for e in graph.elements.tolist()])
-    atoms = np.arange(len(graph.masses))
-    return _count_features(
+    _count_features(
+        out,
+        start,
         fragments.masks,
-        _atom_sets(columns[:, None] == np.arange(len(counted) + 1)),
-        # Atoms with at least one hydrogen, two and so on: an atom counts in as many sets as it has.
-        _atom_sets(graph.hydrogens[:, None] > np.arange(max(1, graph.hydrogens.max()))),
-        _atom_sets(aromatic[:, None])[0],
-        atoms,
+        which,
+        graph.elements,
+        graph.hydrogens,
+        aromatic,
         charges,
-        _atom_sets((graph.bonds[:, :, None] == atoms).any(axis=1).T),
+        graph.bonds,
         bond_kinds,
         bond_orders,
-        fragments.depths.astype(np.int64),
+        fragments.depths,
         fragments.costs,
         fragments.masses,
-        len(FRAGMENT_FEATURES),
     )
-
-
-def _atom_sets(member: Array) -> Array:
-    """Return sets of atoms as masks, shape (S, 2), from membership (A, S)."""
-    bits = np.zeros((member.shape[1], 128), dtype=np.uint8)
-    bits[:, : len(member)] = member.T
-    return np.packbits(bits, axis=1, bitorder="little").view("<u8").astype(np.uint64)
 
 
 @njit
@@ -101,53 +102,73 @@ def _quotients(most):  # type: ignore[no-untyped-def]
     return shares, few
 
 
+@njit
+def _sets_of_atoms(elements, hydrogens, aromatic):  # type: ignore[no-untyped-def]
+    """Return masks, shape (S, 2): atoms by column, then by hydrogens, then the aromatic ones.
+
+    Those with at least one hydrogen, two and so on: an atom is in as many sets as it has.
+    """
+    n_elements, most = len(_ELEMENT_SCALE) - 1, max(1, hydrogens.max())
+    sets = np.zeros((n_elements + most + 1, 2), dtype=np.uint64)
+    for i in range(len(elements)):
+        column = n_elements - 1
+        for c in range(len(COUNTED_ELEMENTS)):
+            if elements[i] == COUNTED_ELEMENTS[c]:
+                column = c
+        word, bit = i >> 6, ONE << np.uint64(i & 63)
+        sets[column, word] |= bit
+        for level in range(hydrogens[i]):
+            sets[n_elements + level, word] |= bit
+        if aromatic[i]:
+            sets[n_elements + most, word] |= bit
+    return sets
+
+
 @njit(cache=True, nogil=True)
 def _count_features(  # type: ignore[no-untyped-def]
-    masks, element_sets, hydrogen_sets, aromatic_set, atoms, charges,
-    bond_sets, bond_kinds, bond_orders, depths, costs, masses, n_columns,
+    out, start, masks, which, elements, hydrogens, aromatic, charges,
+    ends, bond_kinds, bond_orders, depths, costs, masses,
 ):  # fmt: skip
-    n_fragments, n_atoms = len(masks), len(atoms)
+    n_atoms, n_bonds = len(elements), len(ends)
     width = len(_ELEMENT_SCALE)
-    charged = atoms[charges != 0]
-    out = np.zeros((n_fragments, n_columns), dtype=np.float32)
+    sets = _sets_of_atoms(elements, hydrogens, aromatic)
+    charged = np.flatnonzero(charges)
+    inside = np.empty(n_atoms, dtype=np.uint8)
     kept = np.zeros(width, dtype=np.int64)
     whole = np.zeros(width, dtype=np.int64)
-    n_rings_whole = 0
-    shares, few = _quotients(n_atoms * max(1, len(hydrogen_sets)))
-    for f in range(n_fragments):
-        row = out[f]
+    for c in range(width - 1):
+        whole[c] = count_atoms(sets[c, 0], sets[c, 1])
+    whole[width - 1] = hydrogens.sum()
+    n_rings_whole = n_bonds - n_atoms + 1
+    shares, few = _quotients(max(n_atoms, whole[width - 1]))
+    for place in range(len(which)):
+        f, row = which[place], out[place, start:]
         low, high = masks[f, 0], masks[f, 1]
+        write_atoms(low, high, inside)
         n_kept = 0
         for c in range(width - 1):
-            n = count_atoms(low & element_sets[c, 0], high & element_sets[c, 1])
+            n = count_atoms(low & sets[c, 0], high & sets[c, 1])
             kept[c] = n
             n_kept += n
         n_hydrogens = 0
-        for level in range(len(hydrogen_sets)):
-            n_hydrogens += count_atoms(
-                low & hydrogen_sets[level, 0], high & hydrogen_sets[level, 1]
-            )
+        for s in range(width - 1, len(sets) - 1):
+            n_hydrogens += count_atoms(low & sets[s, 0], high & sets[s, 1])
         kept[width - 1] = n_hydrogens
-        n_aromatic = count_atoms(low & aromatic_set[0], high & aromatic_set[1])
+        n_aromatic = count_atoms(low & sets[-1, 0], high & sets[-1, 1])
         charge = 0
         for i in charged:
-            if has_atom(low, high, i):
-                charge += charges[i]
+            charge += charges[i] * inside[i]
         n_cut, n_inner, cut_order = 0, 0, 0.0
         at = 8
-        for b in range(len(bond_sets)):
-            own_low, own_high = low & bond_sets[b, 0], high & bond_sets[b, 1]
-            if own_low == bond_sets[b, 0] and own_high == bond_sets[b, 1]:
-                n_inner += 1
-            elif own_low != NO_ATOMS or own_high != NO_ATOMS:
+        for b in range(n_bonds):
+            one, two = inside[ends[b, 0]], inside[ends[b, 1]]
+            n_inner += one & two
+            if one != two:
                 n_cut += 1
                 cut_order += bond_orders[b]
                 row[at + bond_kinds[b]] += 1
         # Independent cycles kept: bonds - atoms + 1, as a fragment is connected.
         n_rings = n_inner - n_kept + 1
-        if f == 0:
-            whole[:] = kept
-            n_rings_whole = n_rings
         row[min(depths[f], 3)] = 1
         row[4] = costs[f] / 5
         row[5] = costs[f] / max(n_cut, 1) / 2
@@ -173,4 +194,3 @@ def _count_features(  # type: ignore[no-untyped-def]
         row[at + 5] = (n_rings_whole - n_rings) / 3
         row[at + 6] = n_aromatic / 6
         row[at + 7] = kept[width - 1] * HYDROGEN_MASS / masses[f] * 10
-    return out

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from team5.chemistry.fragment_features import FRAGMENT_FEATURES, fragment_features
+from team5.chemistry.fragment_features import FRAGMENT_FEATURES, write_features
 from team5.chemistry.fragments import (
     MAX_DEPTH,
     MAX_FRAGMENTS,
@@ -96,9 +96,19 @@ class MoleculeTokens:
 
     def fragment_features(self) -> Array:
         """Return features of the fragments, shape (F, len(FRAGMENT_FEATURES)), float32."""
-        return fragment_features(
+        n = len(self.fragments)
+        features = np.zeros((n, len(FRAGMENT_FEATURES)), dtype=np.float32)
+        self.write_features(features, 0, np.arange(n))
+        return features
+
+    def write_features(self, out: Array, start: int, which: Array) -> None:
+        """Write features of some fragments; see ``fragment_features.write_features``."""
+        write_features(
+            out,
+            start,
             self.fragments,
-            aromatic=self.atoms[:, 3] > 0,
+            which,
+            aromatic=self.atoms[:, 3],
             charges=self.atoms[:, 1].astype(np.int64) - MAX_CHARGE,
             bond_kinds=self.bond_kinds,
             bond_orders=self.bond_orders,

@@ -16,13 +16,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from team5.chemistry.atom_masks import has_atom
-from team5.chemistry.fragment_features import FRAGMENT_FEATURES
+from team5.chemistry.atom_masks import ONE, write_atoms
 from team5.chemistry.tokenizer import MoleculeTokens
 
 Array = NDArray[Any]
 
-_PARITY = FRAGMENT_FEATURES.index("cut_parity")
 _A, _B, _C = (
     np.uint64(0xBF58476D1CE4E5B9),
     np.uint64(0x94D049BB133111EB),
@@ -47,33 +45,23 @@ class FragmentKinds:
     kind: Array
 
 
-def fragment_kinds(tokens: MoleculeTokens, features: Array, n_layers: int) -> FragmentKinds:
-    """Return which fragments of a molecule are the same to a network of so many layers.
-
-    Parameters
-    ----------
-    features : array of shape (F, len(FRAGMENT_FEATURES))
-    """
+def fragment_kinds(tokens: MoleculeTokens, n_layers: int) -> FragmentKinds:
+    """Return which fragments of a molecule are the same to a network of so many layers."""
     fragments = tokens.fragments
     # Two kinds are taken for one if 64 bits agree by chance: one molecule in 10 to the 13.
     first, kind = _kinds(
-        _as_numbers(np.column_stack([tokens.atoms, tokens.isotopes])),
-        _as_numbers(tokens.bonds),
+        tokens.atoms,
+        tokens.isotopes,
+        tokens.bonds,
         tokens.bond_ends,
+        tokens.bond_orders,
         n_layers,
         fragments.masks,
         fragments.depths,
         fragments.costs.view(np.uint32),
-        features[:, _PARITY] > 0,
         fragments.parents,
     )
     return FragmentKinds(first, kind)
-
-
-def _as_numbers(rows: Array) -> Array:
-    """Return a number for each row of tokens, the same for the same tokens."""
-    factors = np.cumprod(np.full(rows.shape[1], 131, dtype=np.uint64))
-    return (rows.astype(np.int64).astype(np.uint64) * factors).sum(axis=1, dtype=np.uint64)
 
 
 @njit(inline="always")
@@ -85,19 +73,33 @@ def _mixed(x):  # type: ignore[no-untyped-def]
     return x ^ (x >> np.uint64(31))
 
 
+@njit
+def _number(row, isotope):  # type: ignore[no-untyped-def]
+    """Return a number for a row of tokens, the same for the same tokens."""
+    number = np.uint64(isotope)
+    for token in row:
+        number = _mixed(number + np.uint64(token))
+    return number
+
+
 @njit(cache=True, nogil=True)
 def _kinds(  # type: ignore[no-untyped-def]
-    atoms, bonds, ends, n_layers, masks, depths, costs, odd, parents
+    atoms, isotopes, bonds, ends, orders, n_layers, masks, depths, costs, parents
 ):
     n_atoms, n_bonds, n_fragments = len(atoms), len(bonds), len(masks)
     colours = np.empty(n_atoms, dtype=np.uint64)
     for i in range(n_atoms):
-        colours[i] = _mixed(atoms[i])
+        colours[i] = _number(atoms[i], isotopes[i])
+    kinds = np.empty(n_bonds, dtype=np.uint64)
+    odd = np.empty(n_bonds, dtype=np.uint64)
+    for b in range(n_bonds):
+        kinds[b] = _number(bonds[b], 0)
+        odd[b] = np.uint64(orders[b]) & ONE
     received = np.empty(n_atoms, dtype=np.uint64)
     for _ in range(n_layers):
         received[:] = _EMPTY
         for b in range(n_bonds):
-            one, two, kind = ends[b, 0], ends[b, 1], _mixed(bonds[b])
+            one, two, kind = ends[b, 0], ends[b, 1], kinds[b]
             received[one] += _mixed(colours[two] ^ kind)
             received[two] += _mixed(colours[one] ^ kind)
         for i in range(n_atoms):
@@ -105,27 +107,23 @@ def _kinds(  # type: ignore[no-untyped-def]
     # As seen from the first end, and from the second.
     cut = np.empty((n_bonds, 2), dtype=np.uint64)
     for b in range(n_bonds):
-        one, two, kind = colours[ends[b, 0]], colours[ends[b, 1]], _mixed(bonds[b])
+        one, two, kind = colours[ends[b, 0]], colours[ends[b, 1]], kinds[b]
         cut[b, 0] = _mixed(one * _A + _mixed(two) + kind)
         cut[b, 1] = _mixed(two * _A + _mixed(one) + kind)
 
     hashes = np.empty(n_fragments, dtype=np.uint64)
+    inside = np.empty(n_atoms, dtype=np.uint64)
     for f in range(n_fragments):
-        low, high = masks[f, 0], masks[f, 1]
-        total = np.uint64(depths[f]) + (np.uint64(costs[f]) << np.uint64(8))
-        if odd[f]:
-            total += _C
-        total = _mixed(total)
+        write_atoms(masks[f, 0], masks[f, 1], inside)
+        total, parity = _EMPTY, _EMPTY
         for i in range(n_atoms):
-            if has_atom(low, high, i):
-                total += colours[i]
+            total += colours[i] * inside[i]
         for b in range(n_bonds):
-            one, two = has_atom(low, high, ends[b, 0]), has_atom(low, high, ends[b, 1])
-            if one and not two:
-                total += cut[b, 0]
-            elif two and not one:
-                total += cut[b, 1]
-        hashes[f] = total
+            one, two = inside[ends[b, 0]], inside[ends[b, 1]]
+            total += cut[b, 0] * (one & ~two) + cut[b, 1] * (two & ~one)
+            parity ^= (one ^ two) & odd[b]
+        own = np.uint64(depths[f]) + (np.uint64(costs[f]) << np.uint64(8)) + parity * _C
+        hashes[f] = total + _mixed(own)
 
     size = 1
     while size < 4 * n_fragments:

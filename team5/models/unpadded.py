@@ -16,7 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from team5.chemistry.atom_masks import count_atoms, has_atom
+from team5.chemistry.atom_masks import count_atoms, write_atoms
+from team5.chemistry.fragment_features import FRAGMENT_FEATURES
 from team5.chemistry.tokenizer import MoleculeTokens, pad_graphs
 from team5.data.collate import Pair, PreparedSpectrum
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
@@ -148,16 +149,8 @@ def encode_structures(
     vectors = encoder.read_atoms(pad_graphs(tokens))
     for i, each in enumerate(tokens):
         own = vectors.of(i, len(each.atoms), len(each.bonds))
-        features = each.fragment_features()
-        found = fragment_kinds(each, features, len(encoder.layers))
-        counts = _counts(
-            each.fragments.masks[found.first],
-            len(each.atoms),
-            each.bond_ends,
-            features[found.first],
-            np.float32(1 / KEPT_SUM_SCALE),
-            padded_length(len(found.first)),
-        )
+        found = fragment_kinds(each, len(encoder.layers))
+        counts = _counts(each, found.first)
         parents = np.zeros(len(counts), dtype=found.kind.dtype)
         parents[: len(found.first)] = found.kind[each.fragments.parents[found.first]]
         kinds = encoder.read_counts(
@@ -245,28 +238,32 @@ def _possible_logits(  # type: ignore[no-untyped-def]
     return logits, highest
 
 
-@njit(cache=True, nogil=True)
-def _counts(masks, n_atoms, ends, features, share, n_rows):  # type: ignore[no-untyped-def]
-    """Return what ``MoleculeEncoder.read_counts`` takes of one molecule, padded with rows of 0."""
-    n_bonds, n_features = len(ends), features.shape[1]
-    cuts = 2 * n_atoms
-    out = np.zeros((n_rows, cuts + 2 * n_bonds + n_features), dtype=np.float32)
-    for f in range(len(masks)):
-        low, high = masks[f, 0], masks[f, 1]
-        of_mean = np.float32(1) / np.float32(count_atoms(low, high))
-        row = out[f]
-        for i in range(n_atoms):
-            if has_atom(low, high, i):
-                row[i] = of_mean
-                row[n_atoms + i] = share
-        for b in range(n_bonds):
-            one, two = has_atom(low, high, ends[b, 0]), has_atom(low, high, ends[b, 1])
-            if one and not two:
-                row[cuts + b] = 1
-            elif two and not one:
-                row[cuts + n_bonds + b] = 1
-        row[cuts + 2 * n_bonds :] = features[f]
+def _counts(tokens: MoleculeTokens, which: Array) -> Array:
+    """Return what ``MoleculeEncoder.read_counts`` takes of some fragments, then rows of 0."""
+    start = 2 * (len(tokens.atoms) + len(tokens.bonds))
+    out = np.zeros((padded_length(len(which)), start + len(FRAGMENT_FEATURES)), dtype=np.float32)
+    share = np.float32(1 / KEPT_SUM_SCALE)
+    _count_kept(out, tokens.fragments.masks, which, len(tokens.atoms), tokens.bond_ends, share)
+    tokens.write_features(out, start, which)
     return out
+
+
+@njit(cache=True, nogil=True)
+def _count_kept(out, masks, which, n_atoms, ends, share):  # type: ignore[no-untyped-def]
+    n_bonds, cuts = len(ends), 2 * n_atoms
+    inside = np.empty(n_atoms, dtype=np.float32)
+    for place in range(len(which)):
+        low, high = masks[which[place], 0], masks[which[place], 1]
+        write_atoms(low, high, inside)
+        of_mean = np.float32(1) / np.float32(count_atoms(low, high))
+        row = out[place]
+        for i in range(n_atoms):
+            row[i] = inside[i] * of_mean
+            row[n_atoms + i] = inside[i] * share
+        for b in range(n_bonds):
+            one, two = inside[ends[b, 0]], inside[ends[b, 1]]
+            row[cuts + b] = one * (1 - two)
+            row[cuts + n_bonds + b] = two * (1 - one)
 
 
 # Sums may be taken in any order, several at a time; infinities and NaN stay what they are.

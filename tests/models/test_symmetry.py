@@ -23,7 +23,7 @@ SMILES = [
 
 def kinds_of(smiles: str, n_layers: int = 3):
     tokens = MoleculeTokenizer().encode(smiles)
-    return tokens, fragment_kinds(tokens, tokens.fragment_features(), n_layers)
+    return tokens, fragment_kinds(tokens, n_layers)
 
 
 @pytest.mark.parametrize("smiles", SMILES)

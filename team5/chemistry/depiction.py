@@ -13,7 +13,7 @@ import numpy as np
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from team5.chemistry.molecule import atoms_of, bonds_of, parse_smiles, parse_typed
+from team5.chemistry.molecule import bonds_of, parse_smiles, parse_typed
 
 # Stands for the colour of text, which a page or plot chooses.
 INK = "#000000"
@@ -111,8 +111,7 @@ def depict(smiles: str, width: int = 220, height: int = 160) -> Depiction:
         If the text is no SMILES that team5 takes.
     """
     parse_smiles(smiles)
-    mol = parse_typed(smiles.strip())
-    typed = [atom.GetIntProp("_typed_index") for atom in atoms_of(mol)]
+    mol, typed = parse_typed(smiles.strip())
     rdDepictor.Compute2DCoords(mol, canonOrient=True, useRingTemplates=True)
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
     options = drawer.drawOptions()

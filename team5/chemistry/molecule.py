@@ -6,7 +6,7 @@ import io
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -49,12 +49,15 @@ class Molecule:
         For each atom of ``mol``, its index in the SMILES as typed.
     notes : tuple of str
         What was left out or changed, in words for the user.
+    canonical_smiles : str
+        Of ``mol``.
     """
 
     smiles: str
     mol: Chem.Mol
     atom_indices: tuple[int, ...]
     notes: tuple[str, ...]
+    canonical_smiles: str
 
     @property
     def n_heavy_atoms(self) -> int:
@@ -64,10 +67,6 @@ class Molecule:
     def charge(self) -> int:
         """Net charge that protons cannot remove, in elementary charges."""
         return int(Chem.GetFormalCharge(self.mol))
-
-    @cached_property
-    def canonical_smiles(self) -> str:
-        return str(Chem.MolToSmiles(self.mol, isomericSmiles=True))
 
     @cached_property
     def formula(self) -> str:
@@ -182,16 +181,15 @@ def parse_smiles(smiles: str) -> Molecule:
             f"SMILES {shorten(text)!a}: character {text[place]!a} at position "
             f"{place + 1} is not ASCII. Type it anew; look-alikes come from word processors."
         )
-    whole = parse_typed(text)
+    whole, typed = parse_typed(text)
     notes: list[str] = []
-    # To look at every atom and bond takes a third of the whole parsing.
     if any(mark in text for mark in "@/\\") and (
         any(a.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED for a in atoms_of(whole))
         or any(b.GetStereo() != Chem.BondStereo.STEREONONE for b in bonds_of(whole))
     ):
         notes.append("stereo is kept in the text and ignored by the score")
         Chem.RemoveStereochemistry(whole)
-    mol, atom_indices = _largest_organic_component(whole, notes)
+    mol, atom_indices = _largest_organic_component(whole, typed, notes)
     mol = _neutralise(mol, notes)
     if mol.GetNumAtoms() > MAX_HEAVY_ATOMS:
         raise MoleculeError(
@@ -199,8 +197,9 @@ def parse_smiles(smiles: str) -> Molecule:
             f"at most {MAX_HEAVY_ATOMS} can be fragmented. Leave it out.",
             code="too_many_heavy_atoms",
         )
-    mol, order = _in_canonical_order(mol)
-    return Molecule(smiles, mol, tuple(atom_indices[i] for i in order), tuple(notes))
+    mol, order, canonical = _in_canonical_order(mol, text)
+    indices = tuple(atom_indices[i] for i in order)
+    return Molecule(smiles, mol, indices, tuple(notes), canonical)
 
 
 @contextmanager
@@ -210,10 +209,10 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def parse_typed(text: str) -> Chem.Mol:
+def parse_typed(text: str) -> tuple[Chem.Mol, list[int]]:
     """Return the complete molecule of a SMILES, with stereo and every component.
 
-    Atoms have their index in the text as the property ``_typed_index``.
+    Also each atom's index in the text, where hydrogens written as atoms count.
 
     Raises
     ------
@@ -235,15 +234,16 @@ def parse_typed(text: str) -> Chem.Mol:
         raise MoleculeError(_explain_sanitization(text, mol, str(error))) from error
     if mol.GetNumAtoms() == 0:
         raise MoleculeError(f"SMILES {text!r}: no atoms. Give a structure such as CCO.")
+    # To look at every atom and bond takes a third of the whole parsing.
     has_hydrogens = False
-    for atom in atoms_of(mol):
-        has_hydrogens |= atom.GetAtomicNum() == 1
-        if atom.GetAtomicNum() == 0:
+    for atom in atoms_of(mol) if "[" in text or "*" in text else ():
+        number, isotope = atom.GetAtomicNum(), atom.GetIsotope()
+        has_hydrogens |= number == 1
+        if number == 0:
             raise MoleculeError(
                 f"SMILES {shorten(text)!r}: atom {atom.GetIdx() + 1} is a placeholder "
                 f"({atom.GetSmarts()}). Give a complete structure."
             )
-        number, isotope = atom.GetAtomicNum(), atom.GetIsotope()
         if isotope and not _PERIODIC_TABLE.GetMassForIsotope(number, isotope):
             raise MoleculeError(
                 f"SMILES {shorten(text)!r}: atom {atom.GetIdx() + 1} is {isotope}"
@@ -251,18 +251,20 @@ def parse_typed(text: str) -> Chem.Mol:
             )
         atom.SetIntProp("_typed_index", atom.GetIdx())
         atom.SetAtomMapNum(0)
-    for bond in bonds_of(mol):
+    for bond in bonds_of(mol) if "~" in text or "$" in text else ():
         if bond.GetBondType() not in _STRUCTURE_BONDS:
             ends = bond.GetBeginAtomIdx() + 1, bond.GetEndAtomIdx() + 1
             raise MoleculeError(
                 f"SMILES {shorten(text)!r}: the bond between atoms {ends[0]} and {ends[1]} is "
                 "neither single, double, triple nor aromatic. Give a complete structure."
             )
+    typed = list(range(mol.GetNumAtoms()))
     with quiet():
         if has_hydrogens:  # it sanitises once more
             mol = Chem.RemoveHs(mol)
+            typed = [atom.GetIntProp("_typed_index") for atom in atoms_of(mol)]
         Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
-    return mol
+    return mol, typed
 
 
 def _complaint(text: str, params: Chem.SmilesParserParams) -> str:
@@ -331,12 +333,11 @@ def _explain_sanitization(text: str, mol: Chem.Mol, message: str) -> str:
 
 
 def _largest_organic_component(
-    whole: Chem.Mol, notes: list[str]
-) -> tuple[Chem.Mol, tuple[int, ...]]:
-    typed = [atom.GetIntProp("_typed_index") for atom in atoms_of(whole)]
+    whole: Chem.Mol, typed: list[int], notes: list[str]
+) -> tuple[Chem.Mol, list[int]]:
     groups: tuple[tuple[int, ...], ...] = Chem.GetMolFrags(whole)
     if len(groups) == 1:
-        return whole, tuple(typed)
+        return whole, typed
     mapping: list[tuple[int, ...]] = []
     parts = Chem.GetMolFrags(whole, asMols=True, fragsMolAtomMapping=mapping)
 
@@ -348,7 +349,7 @@ def _largest_organic_component(
     best = max(range(len(parts)), key=size)
     smiles = Chem.MolToSmiles(parts[best])
     notes.append(f"judged by the largest organic component of {len(parts)}: {smiles}")
-    return parts[best], tuple(typed[i] for i in mapping[best])
+    return parts[best], [typed[i] for i in mapping[best]]
 
 
 def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
@@ -386,8 +387,8 @@ def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
     return neutral.GetMol()
 
 
-def _in_canonical_order(mol: Chem.Mol) -> tuple[Chem.Mol, list[int]]:
-    """Return a molecule with atoms and bonds in canonical order, and the old index of each atom.
+def _in_canonical_order(mol: Chem.Mol, text: str) -> tuple[Chem.Mol, Sequence[int], str]:
+    """Return a molecule with atoms and bonds in canonical order, their old indices, its SMILES.
 
     Where the limit on fragments is reached, their order decides: without this, the same structure
     written in another way would score differently.
@@ -395,6 +396,8 @@ def _in_canonical_order(mol: Chem.Mol) -> tuple[Chem.Mol, list[int]]:
     params = Chem.SmilesParserParams()
     params.removeHs = False
     canonical = Chem.MolToSmiles(mol)
+    if canonical == text:  # as in a library; to parse it again would give the same
+        return mol, range(mol.GetNumAtoms()), canonical
     order = list(mol.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"])
     with quiet():
         rewritten = Chem.MolFromSmiles(canonical, params)
@@ -403,7 +406,7 @@ def _in_canonical_order(mol: Chem.Mol) -> tuple[Chem.Mol, list[int]]:
             f"SMILES {shorten(canonical)!r}: the canonical form of this structure cannot be read "
             "again. Write its charges and aromatic rings in another way."
         )
-    return rewritten, order
+    return rewritten, order, canonical
 
 
 def shorten(text: str, length: int = 60) -> str:

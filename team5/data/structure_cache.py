@@ -159,11 +159,13 @@ def _pack(tokens: MoleculeTokens) -> bytes:
 def _unpack(smiles: str, stored: bytes) -> MoleculeTokens:
     arrays = load(stored)
     notes = arrays["notes"].tobytes().decode()
+    mol = Chem.Mol(arrays["mol"].tobytes())
     molecule = Molecule(
         smiles,
-        Chem.Mol(arrays["mol"].tobytes()),
+        mol,
         tuple(arrays["atom_indices"].tolist()),
         tuple(notes.split("\n")) if notes else (),
+        Chem.MolToSmiles(mol),
     )
     bonds, ring_sizes = iter(arrays["ring_bonds"].tolist()), arrays["ring_sizes"].tolist()
     graph = Graph(

@@ -8,11 +8,11 @@ from omegaconf import OmegaConf
 
 from team5.errors import ConfigError
 from team5.runtime.places import call_of
+from team5.search.checks import check_one_source, check_window
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-_MAX_PPM = 1_000_000
 _CONTEXT = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
 
 
@@ -113,26 +113,14 @@ def check_search_settings(settings: dict[str, Any], given: set[str]) -> None:
     check_library_settings(given)
     if settings["resume"] and "output" not in given:
         raise ConfigError("resume=true goes on with a file: add output=, as it was given before.")
-    ppm = settings["ppm"]
-    if not isinstance(ppm, int | float) or isinstance(ppm, bool) or not 0 <= ppm < _MAX_PPM:
-        raise ConfigError(
-            f"ppm={ppm}: give the half-width of the window, 10 or so.", argument="ppm"
-        )
-    keep = settings["keep"]
-    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
-        raise ConfigError(f"keep={keep}: give a number of candidates, 1 or more.", argument="keep")
+    check_window(settings["ppm"], settings["keep"])
 
 
 def check_library_settings(given: set[str]) -> None:
     """Refuse settings that make no search of a library."""
     if "library" not in given:
         return
-    for name in ("candidates", "smiles", "references"):
-        if name in given:
-            raise ConfigError(
-                f"library= and {name}= both name structures; with library= candidates are "
-                "compared with each other. Give one of the two."
-            )
+    check_one_source(given)
     if "spectra" not in given and not {"mzs", "intensities"} <= given:
         raise ConfigError(
             "library= needs a spectrum: add spectra=FILE, or mzs=, intensities= and precursor_mz=."

@@ -149,12 +149,7 @@ def _print(results: Any, source: Source, problems: Problems, *, as_json: bool, t
                 terminal.print(format_hits(answer, top, terminal.width, sketch))
             n_answered += 1
         for each in result.left_out:
-            place = each.place or f"spectrum {each.spectrum}"
-            name = f" ({each.identifier})" if each.identifier else ""
-            notes = f" ({each.notes})" if each.notes else ""
-            problems(
-                f"{source.name}, {place}{name}: {each.reason.removesuffix('.')}{notes}. Left out."
-            )
+            problems(each.to_text(source.name))
             n_left_out += 1
     if not n_answered + n_left_out:
         raise DataError(nothing_usable(source.name, Counter()))

@@ -14,11 +14,12 @@ from team5.errors import CheckpointError
 from team5.inference.loading import LoadedModel, load_model
 from team5.inference.question import parse_references
 from team5.runtime.workers import OnItem
+from team5.search.checks import KEEP
 from team5.search.reading import UNANSWERABLE
 from team5.search.rows import rows_of, to_table
 from team5.search.shortlist import shortlist
 from team5.search.spectra import Chunk, LeftOut
-from team5.search.structures import Structures, looked_up
+from team5.search.structures import Structures, without_candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class SearchSettings:
     """
 
     ppm: float = CANDIDATE_TOLERANCE_PPM
-    keep: int = 100
+    keep: int = KEEP
     prefilter: bool = False
     max_error: float | None = None
     references: tuple[str, ...] = ()
@@ -145,16 +146,7 @@ def search_chunk(
         except UNANSWERABLE as error:
             answer = f"none of its candidates can be used: {error}"
         if isinstance(answer, str):
-            members = (number, spectrum), *chunk.others.get(number, ())
-            left_out += [
-                LeftOut(
-                    each,
-                    member.identifier,
-                    answer,
-                    notes="; ".join([*looked_up(member), *member.notes]),
-                )
-                for each, member in members
-            ]
+            left_out += without_candidates(chunk, number, spectrum, answer)
         else:
             rows += answer
     left_out.sort(key=lambda each: each.spectrum)

@@ -41,14 +41,14 @@ def rank_candidates(
         If not one of them can be judged; what the first says.
     """
     question, usable = ranking_question(
-        model, spectrum, candidates, max_error=max_error, references=references, report=report
+        model, [spectrum], candidates, max_error=max_error, references=references, report=report
     )
     return to_ranking(spectrum, usable, cast("list[Match]", question.answers(model)))
 
 
 def ranking_question(
     model: LoadedModel,
-    spectrum: Spectrum,
+    spectra: Sequence[Spectrum],
     candidates: Sequence[Candidate],
     *,
     max_error: float | None = None,
@@ -60,7 +60,7 @@ def ranking_question(
 
     def question(listed: Sequence[Candidate]) -> Question:
         smiles = [candidate.smiles for candidate in listed]
-        inputs = Inputs(smiles, spectra=[spectrum], max_error=max_error, references=references)
+        inputs = Inputs(smiles, spectra=spectra, max_error=max_error, references=references)
         questions, _ = make_questions(model, inputs, parse)
         return questions[0]
 
@@ -77,30 +77,56 @@ def ranking_question(
         if len(faults) == len(candidates):
             raise
     for index, fault in faults.items():
-        place = candidates[index].place or f"number {index + 1}"
-        report(f"candidate at {place}: {fault} Left out.")
+        place = candidates[index].place
+        report(f"candidate{f' at {place}' if place else ''}: {fault} Left out.")
     usable = [candidate for index, candidate in enumerate(candidates) if index not in faults]
     return question(usable), usable
 
 
+def to_candidates(structures: CandidateSet) -> list[Candidate]:
+    """Return the candidates of a spectrum one by one."""
+    columns = structures.columns or [{}] * len(structures.smiles)
+    return [
+        Candidate(smiles, name, columns=each)
+        for smiles, name, each in zip(structures.smiles, structures.names, columns, strict=True)
+    ]
+
+
 def ranking_answer(
     number: int,
-    spectrum: Spectrum,
+    spectra: Sequence[Spectrum],
     candidates: Sequence[Candidate],
     question: Question,
     matches: Sequence[Match],
+    *,
+    keep: int,
+    n_unusable: int = 0,
 ) -> dict[str, Any]:
-    """Return the matches of a spectrum, by its number, as a search of its file has them."""
+    """Return the matches of a spectrum as a search of its file has them.
+
+    Parameters
+    ----------
+    number : int
+        Of the first spectrum in its file.
+    spectra : sequence of Spectrum
+        Those that were judged together.
+    candidates : sequence of Candidate, C of them
+    matches : sequence of Match, C of them
+    keep : int
+        How many are in it, of the best.
+    n_unusable : int
+        Candidates that were left out.
+    """
     if len(matches) == 1:
         matches = [replace(matches[0], rank=1, confidence=matches[0].probability)]
-    order = sorted(range(len(matches)), key=lambda index: matches[index].rank or 0)
+    order = sorted(range(len(matches)), key=lambda index: matches[index].rank or 0)[:keep]
     best = Shortlist(
         tuple(matches[index] for index in order),
         tuple(order),
         tuple(question.molecules[index].inchikey14 for index in order),
-        n_candidates=len(matches),
+        n_candidates=len(matches) + n_unusable,
         n_scored=len(matches),
-        unusable=Counter(),
+        unusable=Counter(left_out=n_unusable),
     )
     given = CandidateSet(
         [candidate.smiles for candidate in candidates],
@@ -108,7 +134,7 @@ def ranking_answer(
         [candidate.name for candidate in candidates],
         [candidate.columns for candidate in candidates],
     )
-    return to_answer(rows_of(number, spectrum, best, given))
+    return to_answer(rows_of(number, spectra[0], best, given, n_spectra=len(spectra)))
 
 
 def to_ranking(

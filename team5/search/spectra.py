@@ -53,6 +53,13 @@ class LeftOut:
     place: str = ""
     notes: str = ""
 
+    def to_text(self, source: str) -> str:
+        """Return it in words, with the name of its file."""
+        place = self.place or f"spectrum {self.spectrum}"
+        name = f" ({self.identifier})" if self.identifier else ""
+        notes = f" ({self.notes})" if self.notes else ""
+        return f"{source}, {place}{name}: {self.reason.removesuffix('.')}{notes}. Left out."
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:

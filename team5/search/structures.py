@@ -21,6 +21,7 @@ from team5.library.library import Library, open_library, structure_charge
 from team5.library.manifest import MANIFEST_NAME
 from team5.runtime.storage import as_path, sha256
 from team5.search.reading import Candidate
+from team5.search.spectra import Chunk, LeftOut
 
 # Structures with a higher permanent charge fly under adducts that records name.
 _CHARGES_WITHOUT_ADDUCT = (0, 1, -1)
@@ -243,6 +244,19 @@ def looked_up(spectrum: Spectrum) -> list[str]:
     adducts = " or ".join(_adducts(spectrum))
     assumed = "" if spectrum.adduct else ", assumed; adduct= names another"
     return [f"m/z {spectrum.precursor_mz:.4f} as {adducts}{assumed}"]
+
+
+def without_candidates(chunk: Chunk, number: int, spectrum: Spectrum, reason: str) -> list[LeftOut]:
+    """Return a spectrum of a chunk, and those judged together with it, as left out."""
+    return [
+        LeftOut(
+            each,
+            member.identifier,
+            reason,
+            notes="; ".join([*looked_up(member), *member.notes]),
+        )
+        for each, member in ((number, spectrum), *chunk.others.get(number, ()))
+    ]
 
 
 def _none_within(ppm: float) -> str:

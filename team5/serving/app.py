@@ -166,6 +166,13 @@ def _add_state(app: FastAPI, service: Service) -> None:
     async def version(version: str) -> Response:
         return json_response(await service.registry.read_version(version, backend.current))
 
+    @app.get("/libraries")
+    async def libraries() -> Response:
+        listed = service.libraries.items()
+        return json_response(
+            [{"library": name, "n_structures": one.n_structures} for name, one in listed]
+        )
+
     @app.get("/health/live")
     async def live() -> Response:
         return json_response({"status": "live"})

@@ -103,17 +103,17 @@ class Backend:
         self, query: Query, contents: Contents, version: str | None, caller: Caller
     ) -> tuple[bytes, tuple[str, ...]]:
         """Return a Ranking as JSON, and what was left out of it."""
-        assert query.candidates is not None  # noqa: S101  (the query is not left out)
         request = Rank(
             next(self._numbers),
             caller.number,
             query.number,
-            query.spectrum,
+            query.spectra,
             query.candidates,
+            contents.keep,
             contents.max_error,
             version,
         )
-        return await self._ask(request, contents.n_candidates, caller)
+        return await self._ask(request, query.n_pairs, caller)
 
     def renew(self) -> None:
         """Look whether another version is to answer; the outcome is in the attributes."""

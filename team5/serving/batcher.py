@@ -24,7 +24,7 @@ from team5.inference.engine import iter_mixed
 from team5.inference.loading import LoadedModel
 from team5.inference.question import Inputs, MoleculeScores, Question, make_questions
 from team5.inference.results import Match, Simulation
-from team5.search.ranking import ranking_answer, ranking_question
+from team5.search.ranking import ranking_answer, ranking_question, to_candidates
 from team5.serving.messages import Answered, Ask, Counted, Fault, Progress, Rank
 
 log = logging.getLogger(__name__)
@@ -131,8 +131,8 @@ class Job:
         """Unpickle what the job is about, and return the structures in it."""
         if isinstance(self.request, Rank):
             self.arguments = {
-                "spectrum": pickle.loads(self.request.spectrum),  # noqa: S301  (pickled by us)
-                "candidates": pickle.loads(self.request.candidates),  # noqa: S301
+                "spectra": pickle.loads(self.request.spectra),  # noqa: S301  (pickled by us)
+                "candidates": to_candidates(pickle.loads(self.request.candidates)),  # noqa: S301
             }
             return [candidate.smiles for candidate in self.arguments["candidates"]]
         self.arguments = pickle.loads(self.request.question)  # noqa: S301
@@ -145,18 +145,22 @@ class Job:
 
     def _make_questions(self) -> list[Question]:
         if isinstance(self.request, Rank):
-            number, spectrum = self.request.number, self.arguments["spectrum"]
+            number, keep = self.request.number, self.request.keep
+            spectra, given = self.arguments["spectra"], self.arguments["candidates"]
             question, candidates = ranking_question(
                 self.model,
-                spectrum,
-                self.arguments["candidates"],
+                spectra,
+                given,
                 max_error=self.request.max_error,
                 report=self.left_out.append,
                 parse=self._parse,
             )
             self.encode = lambda matches: _ranking_to_json(
-                ranking_answer(number, spectrum, candidates, question, cast("list[Match]", matches))
-            )
+                ranking_answer(
+                    number, spectra, candidates, question, cast("list[Match]", matches),
+                    keep=keep, n_unusable=len(given) - len(candidates),
+                )
+            )  # fmt: skip
             return [question]
         questions, many = make_questions(self.model, _to_inputs(self.arguments), self._parse)
         self.encode = _list_to_json if many else lambda answers: _to_json(answers[0])

@@ -11,7 +11,7 @@ from typing import Any
 from team5.errors import Team5Error
 from team5.search.reading import UNANSWERABLE
 from team5.serving.backend import Backend, Caller
-from team5.serving.messages import Contents, Fault
+from team5.serving.messages import Contents, Fault, Query
 
 # Spectra under way at once: while one is put together the next is computed.
 _AHEAD = 3
@@ -22,36 +22,36 @@ async def rank_lines(
 ) -> AsyncGenerator[bytes]:
     """Yield a line of JSON for each spectrum, and for each thing left out, with its place.
 
-    What was left out when the files were read says in its text where it stands; its place is null.
+    What is left out of the structures says in its text where it stands; its place is null.
     """
     queries = iter(contents.queries)
-    under_way: deque[tuple[str, asyncio.Task[tuple[bytes, tuple[str, ...]]]]] = deque()
-    left_out: deque[tuple[str | None, str]] = deque((None, text) for text in contents.left_out)
+    under_way: deque[tuple[Query, asyncio.Task[tuple[bytes, tuple[str, ...]]]]] = deque()
+    left_out: deque[tuple[Query | None, str]] = deque((None, text) for text in contents.left_out)
 
     def start_next() -> None:
         for query in queries:
             if query.left_out is not None:
-                left_out.append((query.place, query.left_out))
+                left_out.append((query, query.left_out))
                 continue
             work = backend.rank(query, contents, version, caller)
-            under_way.append((query.place, asyncio.create_task(work)))
+            under_way.append((query, asyncio.create_task(work)))
             return
 
     try:
         for _ in range(_AHEAD):
             start_next()
         while under_way:
-            place, task = under_way.popleft()
+            query, task = under_way.popleft()
             try:
                 ranking, faults = await task
             except UNANSWERABLE as error:
                 ranking, faults = b"", (f"{error} Left out.",)
             start_next()
-            left_out.extend((place, f"{place}, {text}") for text in faults)
+            left_out.extend((query, f"{query.place}, {text}") for text in faults)
             while left_out:
                 yield _left_out_line(*left_out.popleft())
             if ranking:
-                yield b'{"place": ' + json.dumps(place).encode() + b", " + ranking[1:] + b"\n"
+                yield b'{"place": ' + json.dumps(query.place).encode() + b", " + ranking[1:] + b"\n"
                 caller.claim.grow(-len(ranking))
         while left_out:
             yield _left_out_line(*left_out.popleft())
@@ -66,8 +66,10 @@ def error_line(error: Team5Error) -> bytes:
     return _line({"place": None, "error": Fault.of(error).to_dict()})
 
 
-def _left_out_line(place: str | None, text: str) -> bytes:
-    return _line({"place": place, "left_out": text})
+def _left_out_line(query: Query | None, text: str) -> bytes:
+    if query is None:
+        return _line({"place": None, "left_out": text})
+    return _line({"place": query.place, "spectrum": query.number, "left_out": text})
 
 
 def _line(value: dict[str, Any]) -> bytes:

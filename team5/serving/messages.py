@@ -63,14 +63,16 @@ class Ask:
 class Rank:
     """Rank candidates for one spectrum of a file; those at fault are left out.
 
-    Both are pickled: a Spectrum and a list of Candidate; ``number`` is the spectrum's in its file.
+    Both are pickled: the spectra that are judged together, and a CandidateSet; ``number`` is that
+    of the first spectrum in its file, ``keep`` how many candidates the answer has.
     """
 
     job: int
     caller: int
     number: int
-    spectrum: bytes
+    spectra: bytes
     candidates: bytes
+    keep: int
     max_error: float | None = None
     version: str | None = None
 
@@ -102,23 +104,38 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A spectrum of a file with its candidates, as `Rank` has them, or why it is left out."""
+    """Spectra of a file that are judged together with their candidates, as `Rank` has them.
+
+    Or why a spectrum is left out; ``n_pairs`` are those of a structure and a spectrum.
+    """
 
     number: int
     place: str
-    spectrum: bytes = b""
-    candidates: bytes | None = None
+    spectra: bytes = b""
+    candidates: bytes = b""
+    n_pairs: int = 0
     left_out: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Uploaded files: a query for each spectrum, and what was left out."""
+    """Uploaded files: a query for each spectrum or group of them, and structures left out."""
 
     queries: list[Query]
-    n_candidates: int
+    keep: int
     max_error: float | None
     left_out: list[str]
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of the largest query: of one are several under way at a time."""
+        return max((query.n_pairs for query in self.queries), default=0)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that spectra and candidates take, each list of candidates once."""
+        lists = {id(query.candidates): len(query.candidates) for query in self.queries}
+        return sum(len(query.spectra) for query in self.queries) + sum(lists.values())
 
 
 # From the worker.

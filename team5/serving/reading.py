@@ -7,6 +7,7 @@ import json
 import pickle
 import re
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,18 +19,31 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import Molecule, parse_smiles
+from team5.constants import CANDIDATE_TOLERANCE_PPM
 from team5.data.conditions import Conditions
 from team5.data.metadata import text_or_none
+from team5.data.readers import nothing_usable
 from team5.data.readers.packed import open_unpacked
 from team5.data.records import Record
 from team5.errors import ConfigError, DataError, Team5Error
-from team5.search.reading import UNANSWERABLE, Candidate, numbered_records, read_candidates
+from team5.search.checks import KEEP, check_one_source, check_window
+from team5.search.reading import UNANSWERABLE, iter_candidates, numbered_records
+from team5.search.spectra import Chunk, SpectraFile, check_group_by, iter_chunks
+from team5.search.structures import (
+    CandidateSet,
+    ListedStructures,
+    Structures,
+    TargetStructures,
+    without_candidates,
+)
 from team5.serving.items import check_atoms, parse_json
+from team5.serving.libraries import ServedLibrary, structures_of
 from team5.serving.messages import Contents, Query
 from team5.serving.settings import Limits
 
 _FILES = ("spectra", "candidates")
-_OPTIONS = ("adduct", "precursor_mz", "collision_energy", "instrument_type", "max_error")
+_CONDITIONS = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
+_OPTIONS = (*_CONDITIONS, "max_error", "library", "ppm", "keep", "group_by")
 _MAX_FIELDS = 20
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"PAR1")
 _XML_ENCODING = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([^\"']+)", re.IGNORECASE)
@@ -48,12 +62,14 @@ def read_spectra_as_json(content_type: str, body: bytes, limits: Limits) -> byte
     left_out: list[str] = []
     with _folder() as folder:
         records = _read(folder, given["spectra"], limits, left_out)
-        spectra = [_to_dict(place, record) for _, place, record in records]
+        spectra = [_to_dict(*one) for one in records]
     return json.dumps({"spectra": spectra, "left_out": left_out}).encode() + b"\n"
 
 
-def read_for_ranking(content_type: str, body: bytes, limits: Limits) -> Contents:
-    """Return the queries of POST /rank/file."""
+def read_for_ranking(
+    libraries: Mapping[str, ServedLibrary], content_type: str, body: bytes, limits: Limits
+) -> Contents:
+    """Return the queries of POST /rank/file: what a search of the file would score."""
     given = _parse(content_type, body)
     conditions = Conditions(
         text_or_none(given.get("adduct")),
@@ -63,18 +79,26 @@ def read_for_ranking(content_type: str, body: bytes, limits: Limits) -> Contents
     )
     if conditions.adduct is not None:
         parse_adduct(conditions.adduct)
-    max_error = _number(given, "max_error")
+    max_error, group_by = _number(given, "max_error"), text_or_none(given.get("group_by"))
+    ppm, keep = _number(given, "ppm"), _number(given, "keep")
+    ppm = CANDIDATE_TOLERANCE_PPM if ppm is None else ppm
+    keep = KEEP if keep is None else int(keep) if keep.is_integer() else keep
+    check_window(ppm, keep)
+    check_group_by(group_by)
     left_out: list[str] = []
-    candidates = None
+    queries: list[Query] = []
+    packed: dict[bytes, bytes] = {}  # lists of candidates that many spectra share, each once
+    n_spectra = 0
     with _folder() as folder:
-        if given["candidates"] is not None:
-            candidates = _read_candidates(folder, given["candidates"], limits, left_out)
-        shared = None if candidates is None else pickle.dumps(candidates)
-        queries = [
-            _to_query(number, place, record, conditions, shared)
-            for number, place, record in _read(folder, given["spectra"], limits, left_out)
-        ]
-    return Contents(queries, max(len(candidates or ()), 1), max_error, left_out)
+        structures = _structures(folder, given, libraries, limits, left_out)
+        path = _write(given["spectra"], folder / "spectra", "spectra.txt", limits)
+        for chunk in iter_chunks(SpectraFile(path), conditions, 1, group_by):
+            n_spectra += chunk.n_spectra
+            _check_spectra(n_spectra, limits)
+            queries += _to_queries(path.name, chunk, structures, ppm, limits, packed)
+    if not queries:
+        raise DataError(nothing_usable(path.name, Counter()))
+    return Contents(queries, int(keep), max_error, left_out)
 
 
 def _parse(content_type: str, body: bytes) -> dict[str, Any]:
@@ -167,18 +191,33 @@ def _read(
     """Yield the spectra of an upload, each with its number in the file and where it stands."""
     path = _write(upload, folder / "spectra", "spectra.txt", limits)
     records = numbered_records(path, lambda text: left_out.append(_bare(text, folder)))
-    for n_read, (number, record) in enumerate(records):
-        if n_read >= limits.spectra:
-            raise ConfigError(
-                f"more than {limits.spectra:,} spectra, the most that are taken at once. "
-                "Send several files."
-            )
+    for n_spectra, (number, record) in enumerate(records, start=1):
+        _check_spectra(n_spectra, limits)
         yield number, _bare(f"{path}, spectrum {number}", folder), record
 
 
-def _read_candidates(
-    folder: Path, upload: _Upload, limits: Limits, left_out: list[str]
-) -> list[Candidate]:
+def _check_spectra(n_spectra: int, limits: Limits) -> None:
+    if n_spectra > limits.spectra:
+        raise ConfigError(
+            f"more than {limits.spectra:,} spectra, the most that are taken at once. "
+            "Send several files."
+        )
+
+
+def _structures(
+    folder: Path,
+    given: Mapping[str, Any],
+    libraries: Mapping[str, ServedLibrary],
+    limits: Limits,
+    left_out: list[str],
+) -> Structures:
+    """Return what the spectra are held against."""
+    library, upload = text_or_none(given.get("library")), given["candidates"]
+    if library is not None:
+        check_one_source({name for name in ("library", "candidates") if given.get(name)})
+        return structures_of(libraries, library)
+    if upload is None:
+        return TargetStructures()
     n_candidates = 0
 
     def parse(smiles: str) -> Molecule:
@@ -193,9 +232,10 @@ def _read_candidates(
         return parse_smiles(smiles)
 
     path = _write(upload, folder / "candidates", "candidates.smi", limits)
-    return read_candidates(
+    candidates = iter_candidates(
         path, report=lambda text: left_out.append(_bare(text, folder)), parse=parse
     )
+    return ListedStructures.of(path.name, candidates)
 
 
 def _write(upload: _Upload, folder: Path, fallback: str, limits: Limits) -> Path:
@@ -242,28 +282,53 @@ def _check_harmless(name: str, content: bytes) -> None:
         raise DataError(f"{name}: XML with a DOCTYPE, which no mzML file has. Export it again.")
 
 
-def _to_query(
-    number: int, place: str, record: Record, conditions: Conditions, shared: bytes | None
-) -> Query:
-    candidates = shared
-    if shared is None:
-        if record.smiles is None:
-            reason = "no SMILES. Send candidates to rank structures."
-            return Query(number, place, left_out=f"{place}: {reason} Left out.")
-        candidates = pickle.dumps([Candidate(record.smiles)])
-    try:
-        spectrum = conditions.fill(record.spectrum)
-    except UNANSWERABLE as error:
-        return Query(number, place, left_out=f"{place}: {error} Left out.")
-    return Query(number, place, pickle.dumps(spectrum), candidates)
+def _to_queries(
+    source: str,
+    chunk: Chunk,
+    structures: Structures,
+    ppm: float,
+    limits: Limits,
+    packed: dict[bytes, bytes],
+) -> Iterator[Query]:
+    """Yield what is asked of the spectra of a chunk, and those left out with why."""
+    left_out = list(chunk.left_out)
+    for number, spectrum in chunk.spectra:
+        target = chunk.targets.get(number)
+        found: CandidateSet | str
+        try:
+            if target is not None:
+                check_atoms(target, limits)
+            found = structures.candidates(spectrum, target, ppm)
+        except UNANSWERABLE as error:
+            found = str(error)
+        spectra = [spectrum, *(other for _, other in chunk.others.get(number, ()))]
+        n_pairs = 0 if isinstance(found, str) else len(found.smiles) * len(spectra)
+        if n_pairs > limits.candidates:
+            found = (
+                f"{n_pairs:,} pairs of a structure and a spectrum; at most {limits.candidates:,} "
+                "are taken at once. Choose a smaller ppm="
+            )
+        if isinstance(found, str):
+            left_out += without_candidates(chunk, number, spectrum, found)
+        else:
+            candidates = pickle.dumps(found)
+            candidates = packed.setdefault(candidates, candidates)
+            place = f"{source}, spectrum {number}"
+            yield Query(number, place, pickle.dumps(spectra), candidates, n_pairs)
+    for each in left_out:
+        place = f"{source}, spectrum {each.spectrum}"
+        yield Query(each.spectrum, place, left_out=each.to_text(source))
 
 
-def _to_dict(place: str, record: Record) -> dict[str, Any]:
+def _to_dict(number: int, place: str, record: Record) -> dict[str, Any]:
     """Return a spectrum of a file as POST /spectra/read shows it."""
     spectrum = record.spectrum
-    names = ("precursor_mz", "adduct", "collision_energy", "instrument_type", "ion_mode")
+    names = (
+        *("identifier", "feature_id", "scan", "retention_time", "group"),
+        *("precursor_mz", "adduct", "collision_energy", "instrument_type", "ion_mode"),
+    )
     return {
-        "identifier": spectrum.identifier,
+        "spectrum": number,
         "place": place,
         "mzs": spectrum.mzs.tolist(),
         "intensities": spectrum.intensities.tolist(),

@@ -18,6 +18,7 @@ from team5.serving.budget import Budget, Claim
 from team5.serving.calls import Helper
 from team5.serving.files import error_line, rank_lines
 from team5.serving.items import Item, Prepared, prepare, to_error_json
+from team5.serving.libraries import open_libraries
 from team5.serving.messages import Contents
 from team5.serving.metrics import Metrics
 from team5.serving.registry import Registry
@@ -31,6 +32,8 @@ _LARGE_BYTES = 100_000
 _BYTES_PER_BYTE = 4
 # How packed files begin: wherever in a body, no text has such bytes.
 _PACKED = re.compile(rb"\x1f\x8b\x08|PK\x03\x04|BZh\d1AY|\xfd7zXZ|\x28\xb5\x2f\xfd")
+# A search of a library takes as much memory as reading so many bytes more.
+_LIBRARY_BYTES = 25_000_000
 # Items of a request under way at once: enough for any batch.
 _ITEMS_AHEAD = 256
 
@@ -45,6 +48,7 @@ class Service:
         self.backend = backend
         self.metrics = metrics
         self.registry = Registry(settings)
+        self.libraries = open_libraries(settings.library)
         limits = settings.limits
         # Loading what reads files takes seconds, in which nothing else of that helper starts.
         self._files = Helper(limits, budget, "team5.serving.reading", "team5.data.readers")
@@ -133,17 +137,21 @@ class Service:
         limits = self.settings.limits
         # What is packed is taken up to the size of a body.
         n_bytes = limits.body_bytes if _PACKED.search(body) else len(body)
+        if task == "read_for_ranking" and self.libraries and b"library" in body:
+            n_bytes += _LIBRARY_BYTES
         return await helper.call(task, *arguments, body, limits, n_bytes=n_bytes)
 
     async def rank_file(self, request: Request, version: str | None) -> AsyncGenerator[bytes]:
         """Yield the lines of POST /rank/file; after the first one, an error is a line too."""
         until = time.monotonic() + self.settings.limits.request_s
-        contents: Contents = await self.read_file(request, "read_for_ranking", until)
+        reading = self.read_file(request, "read_for_ranking", self.libraries, until=until)
+        contents: Contents = await reading
         if version is None and self.backend.current is not None:
             version = self.backend.current.version  # one for the whole file
         n_lines = 0
         try:
-            with self.backend.room(contents.n_candidates, claim_of(request)) as caller:
+            claim_of(request).grow(contents.n_bytes)
+            with self.backend.room(contents.n_pairs, claim_of(request)) as caller:
                 ranked = rank_lines(self.backend, contents, version, caller)
                 async with aclosing(ranked) as lines:
                     while line := await self.while_wanted(request, anext(lines, b""), until):
@@ -156,11 +164,14 @@ class Service:
                 raise
             yield error_line(error)
 
-    async def read_file(self, request: Request, task: str, until: float | None = None) -> Any:
+    async def read_file(
+        self, request: Request, task: str, *arguments: Any, until: float | None = None
+    ) -> Any:
         """Return what a helper process makes of uploaded files."""
         body = await self.read_body(request)
         content_type = request.headers.get("content-type", "")
-        return await self.while_wanted(request, self.call_helper(task, body, content_type), until)
+        work = self.call_helper(task, body, *arguments, content_type)
+        return await self.while_wanted(request, work, until)
 
     async def read_body(self, request: Request) -> bytes:
         """Return the body of a request."""

@@ -51,6 +51,7 @@ class Settings:
     token: str | None = field(default=None, repr=False)
     cors_origins: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    library: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     batch_pairs: int = 32
     max_versions: int = 2
@@ -68,6 +69,7 @@ class Settings:
             if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
                 raise ConfigError(f"{key}= takes a list: {key}=[{example}].", argument=key)
             values[key] = tuple(listed)
+        values["library"] = _libraries(values["library"])
         values["allow"] = tuple(check_allow(values["allow"]))
         for key in ("batch_pairs", "max_versions", "poll_s", "shutdown_s", "stuck_s"):
             _positive(key, values[key])
@@ -76,6 +78,17 @@ class Settings:
             raise ConfigError(f"port={port}: give a number from 1 to 65535, or 0 for a free one.")
         token = values["token"] or os.environ.get(TOKEN_VARIABLE) or None
         return cls(**{**values, "token": None if token is None else str(token)})
+
+
+def _libraries(given: Any) -> tuple[str, ...]:
+    listed = [given] if isinstance(given, str) else given or []
+    if not isinstance(listed, list) or not all(one and isinstance(one, str) for one in listed):
+        raise ConfigError(
+            "library= takes a folder made by team5 library build, or several: "
+            "[demo,pubchem.library].",
+            argument="library",
+        )
+    return tuple(listed)
 
 
 def _positive(key: str, value: Any) -> Any:

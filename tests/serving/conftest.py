@@ -1,5 +1,6 @@
 """Real servers: a process of its own, a free port, sockets."""
 
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from team5.inference.inference import load_model
+from team5.library.build import build_library
 from team5.models.heads import REFERENCE_FEATURES
 from team5.registry.export import export_version, read_version
 from team5.registry.tracker_format import TrackerEntryFields
@@ -109,12 +111,27 @@ def running(
             shutil.rmtree(folder.parent, ignore_errors=True)
 
 
+def lines_of(answer: httpx.Response) -> list[dict]:
+    """The lines of POST /rank/file."""
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
 @pytest.fixture(scope="session")
-def server() -> Iterator[Running]:
+def library(tmp_path_factory) -> Path:
+    """A library of the structures of an example."""
+    folder = tmp_path_factory.mktemp("libraries") / "small.library"
+    build_library([REPOSITORY / "docs/examples/suspects.csv"], folder, n_workers=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(library: Path) -> Iterator[Running]:
     """One for all tests that leave it as it was; its v0.2, not the latest, compares structures."""
     root = copy_of_shipped()
     export_comparing(root)
-    with running(root=root) as one:
+    with running(f"library=[demo,{library}]", root=root) as one:
         yield one
     shutil.rmtree(root.parent, ignore_errors=True)
 

@@ -10,54 +10,10 @@ from base64 import b64encode
 import pytest
 
 from team5.inference.inference import infer
-from team5.search.ranking import rank_candidates
-from team5.search.reading import numbered_records, read_candidates
-from tests.serving.conftest import INTENSITIES, MZS, REPOSITORY, SMILES, TOLERANCE
-from tests.serving.test_predict import same
+from tests.serving.conftest import INTENSITIES, MZS, REPOSITORY, SMILES, lines_of
 
 FILES = REPOSITORY / "tests/files"
 CANDIDATES = f"{SMILES} aspirin\nCC(=O)Nc1ccc(O)cc1\nC1CC broken\nCCO ethanol\n"
-
-
-def lines_of(answer):
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("application/x-ndjson")
-    return [json.loads(line) for line in answer.text.splitlines()]
-
-
-@pytest.mark.parametrize("name", ["massspecgym.mgf", "msdial.msp", "two_scans.mzML"])
-def test_rankings_are_those_of_each_spectrum(name, server, model, tmp_path):
-    structures = tmp_path / "candidates.smi"
-    structures.write_text(CANDIDATES)
-    left_out = []
-    candidates = read_candidates(structures, report=left_out.append)
-    expected = [
-        rank_candidates(model, record.spectrum, candidates, report=left_out.append)
-        for _, record in numbered_records(FILES / name, left_out.append)
-    ]
-    lines = lines_of(
-        server.http.post(
-            "/rank/file",
-            files={"spectra": (name, (FILES / name).read_bytes()),
-                   "candidates": ("candidates.smi", CANDIDATES)},
-        )
-    )  # fmt: skip
-    rankings = [line for line in lines if "candidates" in line]
-    assert len(rankings) == len(expected) > 0
-    asked = server.http.post(
-        "/spectra/read", files={"spectra": (name, (FILES / name).read_bytes())}
-    )
-    places = {one["identifier"]: one["place"] for one in asked.json()["spectra"]}
-    for found, ranking in zip(rankings, expected, strict=True):
-        assert found["place"] == places[ranking.identifier]
-        assert found["place"].endswith(f"spectrum {found['spectrum']}")
-        assert found["n_candidates"] == len(found["candidates"])
-        for row, match in zip(found["candidates"], ranking.best_first, strict=True):
-            kept = {name: row[name] for name in ("smiles", "rank", "score", "explained_intensity")}
-            assert same(kept, {name: getattr(match, name) for name in kept}, TOLERANCE)
-    said = sorted(line["left_out"] for line in lines if "left_out" in line)
-    folders = str(tmp_path) + "/", str(FILES) + "/"
-    assert said == sorted(text.replace(folders[0], "").replace(folders[1], "") for text in left_out)
 
 
 def test_text_in_json_gives_the_same_as_a_form(server):
@@ -66,23 +22,6 @@ def test_text_in_json_gives_the_same_as_a_form(server):
     as_json = lines_of(server.http.post("/rank/file", json=sent))
     files = {"spectra": ("massspecgym.mgf", text), "candidates": (None, CANDIDATES)}
     assert lines_of(server.http.post("/rank/file", files=files)) == as_json
-
-
-def test_without_candidates_spectra_are_matched_with_their_own_structures(server):
-    text = (FILES / "massspecgym.mgf").read_text()
-    lines = lines_of(server.http.post("/rank/file", json={"spectra": text}))
-    assert all(len(line["candidates"]) == 1 for line in lines if "candidates" in line)
-    assert any("candidates" in line for line in lines)
-
-
-def test_adduct_that_a_candidate_cannot_form_leaves_out_the_candidate(server):
-    mgf = "BEGIN IONS\nTITLE=a\nPEPMASS=100\nADDUCT=[M-H2O+H]+\n50 1\n60 2\nEND IONS\n"
-    lines = lines_of(
-        server.http.post("/rank/file", json={"spectra": mgf, "candidates": "CCC\nCCO"})
-    )
-    assert [match["smiles"] for match in lines[-1]["candidates"]] == ["CCO"]
-    assert "CCC" in lines[0]["left_out"]
-    assert [line["place"] for line in lines] == ["spectra.txt, spectrum 1"] * 2
 
 
 @pytest.mark.parametrize(("sent", "kind", "said"), [
@@ -96,6 +35,20 @@ def test_adduct_that_a_candidate_cannot_form_leaves_out_the_candidate(server):
      "AdductError", "adduct"),
     ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "CCO", "max_error": 7},
      "ConfigError", "max_error=7"),
+    ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "CCO", "ppm": -1},
+     "ConfigError", "ppm=-1"),
+    ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "CCO", "ppm": "wide"},
+     "ConfigError", "ppm='wide' is not a number"),
+    ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "CCO", "keep": 0},
+     "ConfigError", "keep=0"),
+    ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "CCO", "keep": 1.5},
+     "ConfigError", "keep=1.5"),
+    ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "CCO", "group_by": "SCANS"},
+     "ConfigError", "choose auto or FEATURE_ID"),
+    ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "CCO", "library": "demo"},
+     "ConfigError", "both name structures"),
+    ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "library": "../../etc"},
+     "ConfigError", "choose demo or small"),
     ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "C\n" * 10_001},
      "ConfigError", "10,001 candidates"),
     ({"spectra": "\ud800"}, "DataError", ""),

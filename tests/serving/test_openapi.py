@@ -54,6 +54,7 @@ def test_every_route_is_described(document):
     assert paths == {
         **{path: {"post"} for path in ("/predict", "/rank/file", "/spectra/read", "/draw")},
         **{path: {"get"} for path in ("/versions", "/versions/{version}", "/metrics")},
+        "/libraries": {"get"},
         **{path: {"get"} for path in ("/health/live", "/health/ready")},
     }
 

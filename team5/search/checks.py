@@ -1,0 +1,44 @@
+"""What a search may be told, whoever tells it: a command, a request, a page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from team5.errors import ConfigError
+
+# Candidates reported for a spectrum.
+KEEP = 100
+_MAX_PPM = 1_000_000
+
+
+def check_window(ppm: object, keep: object) -> None:
+    """Refuse a window around the precursor, or a number of candidates, that is none.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not isinstance(ppm, int | float) or isinstance(ppm, bool) or not 0 <= ppm < _MAX_PPM:
+        raise ConfigError(
+            f"ppm={ppm}: give the half-width of the window, 10 or so.", argument="ppm"
+        )
+    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+        raise ConfigError(f"keep={keep}: give a number of candidates, 1 or more.", argument="keep")
+
+
+def check_one_source(given: Collection[str]) -> None:
+    """Refuse a library beside other structures, by the names of what was given.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if "library" not in given:
+        return
+    for name in ("candidates", "smiles", "references"):
+        if name in given:
+            raise ConfigError(
+                f"library= and {name}= both name structures; with library= candidates are "
+                "compared with each other. Give one of the two.",
+                argument=name,
+            )

@@ -37,10 +37,10 @@ def main() -> int:
     smiles = read(path)["smiles"].sample(fraction=1.0, shuffle=True, seed=0)
     by_size = {size: [] for size in SIZES}
     for text in smiles:
-        mol = parse_smiles(text).mol
+        molecule = parse_smiles(text)
         for size in SIZES:
-            if size[0] <= mol.GetNumAtoms() < size[1] and len(by_size[size]) < MOLECULES:
-                by_size[size].append(molecule_graph(mol))
+            if size[0] <= molecule.n_heavy_atoms < size[1] and len(by_size[size]) < MOLECULES:
+                by_size[size].append(molecule_graph(molecule))
         if all(len(graphs) == MOLECULES for graphs in by_size.values()):
             break
     plain = reference()

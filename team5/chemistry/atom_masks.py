@@ -106,16 +106,20 @@ def _count_bits(word):  # type: ignore[no-untyped-def]
 
 
 @njit
-def mass_of(low, high, masses):  # type: ignore[no-untyped-def]
-    """Return the sum of the atoms' masses."""
-    total = 0.0
+def weigh(low, high, masses, hydrogens):  # type: ignore[no-untyped-def]
+    """Return the sums of the atoms' masses and of their hydrogens."""
+    mass, n_hydrogens = 0.0, 0
     while low != NO_ATOMS:
-        total += masses[lowest_atom(low)]
+        atom = lowest_atom(low)
+        mass += masses[atom]
+        n_hydrogens += hydrogens[atom]
         low &= low - ONE
     while high != NO_ATOMS:
-        total += masses[64 + lowest_atom(high)]
+        atom = 64 + lowest_atom(high)
+        mass += masses[atom]
+        n_hydrogens += hydrogens[atom]
         high &= high - ONE
-    return total
+    return mass, n_hydrogens
 
 
 @njit

@@ -13,7 +13,7 @@ from team5.chemistry.atom_masks import (
     has_atom,
     hash_slot,
     lowest_atom,
-    mass_of,
+    weigh,
     with_atom,
 )
 
@@ -172,25 +172,31 @@ def _split_at_ring(  # type: ignore[no-untyped-def]
 
 @njit
 def _rings(bonds, ring_bonds, ring_starts):  # type: ignore[no-untyped-def]
-    """Return the masks of rings, the number of pairs of their bonds and the longest one's size."""
+    """Return masks of rings, the number of pairs of their bonds, the longest one's size, and atoms.
+
+    The latter, shape (L,), are those that each bond shares with the one before in its ring.
+    """
     n_rings = len(ring_starts) - 1
     masks = np.zeros((n_rings, 2), dtype=np.uint64)
+    atoms = np.empty(len(ring_bonds), dtype=np.int32)
     n_pairs, longest = 0, 1
     for r in range(n_rings):
         length = ring_starts[r + 1] - ring_starts[r]
         n_pairs += length * (length - 1) // 2
         longest = max(longest, length)
+        before = ring_bonds[ring_starts[r + 1] - 1]
         for k in range(ring_starts[r], ring_starts[r + 1]):
-            for end in range(2):
-                atom = bonds[ring_bonds[k], end]
-                masks[r, atom >> 6] |= ONE << np.uint64(atom & 63)
-    return masks, n_pairs, longest
+            one, two = bonds[ring_bonds[k], 0], bonds[ring_bonds[k], 1]
+            atoms[k] = one if one == bonds[before, 0] or one == bonds[before, 1] else two
+            before = ring_bonds[k]
+            masks[r, atoms[k] >> 6] |= ONE << np.uint64(atoms[k] & 63)
+    return masks, n_pairs, longest, atoms
 
 
 @njit
 def _add_sides(  # type: ignore[no-untyped-def]
-    parent, depth, sides, costs, table, count, masses, min_mass,
-    out_masks, out_depths, out_costs, out_parents, out_masses,
+    parent, depth, sides, costs, table, count, masses, hydrogens, min_mass,
+    out_masks, out_depths, out_costs, out_parents, out_masses, out_hydrogens,
 ):  # fmt: skip
     """Add both sides of each split of a fragment, or the cheaper path to one that is known.
 
@@ -220,7 +226,7 @@ def _add_sides(  # type: ignore[no-untyped-def]
                 continue
             if count == len(out_masks):
                 continue
-            mass = mass_of(side_low, side_high, masses)
+            mass, n_hydrogens = weigh(side_low, side_high, masses, hydrogens)
             if mass < min_mass:
                 continue
             table[slot] = count
@@ -229,30 +235,33 @@ def _add_sides(  # type: ignore[no-untyped-def]
             out_costs[count] = cost
             out_parents[count] = parent
             out_masses[count] = mass
+            out_hydrogens[count] = n_hydrogens
             count += 1
     return count
 
 
 @njit(cache=True, nogil=True)
 def cut(  # type: ignore[no-untyped-def]
-    masses, bonds, bond_costs, ring_bonds, ring_atoms, ring_starts,
+    masses, hydrogens, bonds, bond_costs, ring_bonds, ring_starts,
     max_depth, max_fragments, min_mass,
 ):  # fmt: skip
     """Enumerate the fragments of a graph, breadth first, the cheapest of a depth first.
 
-    Returns the masks, depths, costs, parents and masses of ``team5.chemistry.fragments.Fragments``.
+    Returns the masks, depths, costs, parents, masses and hydrogens of
+    ``team5.chemistry.fragments.Fragments``.
     """
     n_atoms, n_bonds, n_rings = len(masses), len(bonds), len(ring_starts) - 1
     neighbours = np.zeros((n_atoms, 2), dtype=np.uint64)
     for i in range(n_bonds):
         flip_bond(neighbours, bonds[i, 0], bonds[i, 1])
-    ring_masks, n_pairs, longest = _rings(bonds, ring_bonds, ring_starts)
+    ring_masks, n_pairs, longest, ring_atoms = _rings(bonds, ring_bonds, ring_starts)
 
     out_masks = np.zeros((max_fragments, 2), dtype=np.uint64)
     out_depths = np.zeros(max_fragments, dtype=np.int8)
     out_costs = np.zeros(max_fragments, dtype=np.float32)
     out_parents = np.zeros(max_fragments, dtype=np.int32)
     out_masses = np.zeros(max_fragments, dtype=np.float64)
+    out_hydrogens = np.zeros(max_fragments, dtype=np.int32)
     size = 1
     while size < 4 * max_fragments:
         size *= 2
@@ -261,6 +270,7 @@ def cut(  # type: ignore[no-untyped-def]
     for atom in range(n_atoms):
         out_masks[0, atom >> 6] |= ONE << np.uint64(atom & 63)
         out_masses[0] += masses[atom]
+        out_hydrogens[0] += hydrogens[atom]
     table[hash_slot(out_masks[0, 0], out_masks[0, 1], np.uint64(size - 1))] = 0
     count = 1
     level_start, level_end = 0, 1
@@ -297,8 +307,8 @@ def cut(  # type: ignore[no-untyped-def]
                         branches, sides, costs, n_splits,
                     )  # fmt: skip
             count = _add_sides(
-                parent, depth, sides[:n_splits], costs, table, count, masses, min_mass,
-                out_masks, out_depths, out_costs, out_parents, out_masses,
+                parent, depth, sides[:n_splits], costs, table, count, masses, hydrogens, min_mass,
+                out_masks, out_depths, out_costs, out_parents, out_masses, out_hydrogens,
             )  # fmt: skip
             if count == max_fragments:
                 break
@@ -311,4 +321,5 @@ def cut(  # type: ignore[no-untyped-def]
         out_costs[:count],
         out_parents[:count],
         out_masses[:count],
+        out_hydrogens[:count],
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from rdkit import Chem
 
 from team5.chemistry.atom_masks import unpack
 from team5.chemistry.cutting import cut
-from team5.chemistry.molecule import Molecule, atom_masses, atoms_of, bonds_of
+from team5.chemistry.molecule import Molecule, atoms_of, bonds_of
 
 # Raised whenever the same molecule gives other fragments, or the same ones in another order.
 ALGORITHM = 1
@@ -39,6 +40,7 @@ COST_RING_SINGLE_FACTOR = 0.8
 COST_AROMATIC = 2.0
 COST_DOUBLE = 2.5
 COST_TRIPLE = 4.0
+_COSTS = {1.5: COST_AROMATIC, 2.0: COST_DOUBLE, 3.0: COST_TRIPLE}  # by bond order
 
 Array = NDArray[Any]
 
@@ -136,36 +138,27 @@ def hill_formula(counts: dict[str, int]) -> str:
     return "".join(f"{e}{counts[e] if counts[e] > 1 else ''}" for e in order if counts[e] > 0)
 
 
-def molecule_graph(mol: Chem.Mol) -> Graph:
-    """Read from an RDKit molecule what cutting needs."""
-    atoms = atoms_of(mol)
+def molecule_graph(molecule: Molecule) -> Graph:
+    """Read from a molecule what cutting needs."""
+    mol = molecule.mol
+    atoms, bonds = atoms_of(mol), bonds_of(mol)
     elements = [atom.GetAtomicNum() for atom in atoms]
-    bonds, costs = [], []
-    for bond in bonds_of(mol):
-        begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-        bonds.append((begin, end))
-        costs.append(_bond_cost(bond, elements[begin], elements[end]))
+    ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in bonds]
+    costs = [
+        _COSTS.get(bond.GetBondTypeAsDouble())
+        or (COST_SINGLE_CARBON if elements[a] == elements[b] == 6 else COST_SINGLE_HETERO)
+        * (COST_RING_SINGLE_FACTOR if bond.IsInRing() else 1.0)
+        for bond, (a, b) in zip(bonds, ends, strict=True)
+    ]
     rings = tuple(tuple(r) for r in mol.GetRingInfo().BondRings() if len(r) <= MAX_RING_SIZE)
     return Graph(
-        masses=np.array(atom_masses(mol), dtype=np.float64),
+        masses=np.array(molecule.atom_masses, dtype=np.float64),
         hydrogens=np.array([atom.GetTotalNumHs() for atom in atoms], dtype=np.int32),
         elements=np.array(elements, dtype=np.int32),
-        bonds=np.array(bonds, dtype=np.int32).reshape(-1, 2),
+        bonds=np.array(ends, dtype=np.int32).reshape(-1, 2),
         bond_costs=np.array(costs, dtype=np.float32),
         rings=rings,
     )
-
-
-def _bond_cost(bond: Chem.Bond, begin: int, end: int) -> float:
-    if bond.GetIsAromatic():
-        return COST_AROMATIC
-    kind = bond.GetBondType()
-    if kind == Chem.BondType.DOUBLE:
-        return COST_DOUBLE
-    if kind == Chem.BondType.TRIPLE:
-        return COST_TRIPLE
-    cost = COST_SINGLE_CARBON if begin == 6 and end == 6 else COST_SINGLE_HETERO
-    return cost * COST_RING_SINGLE_FACTOR if bond.IsInRing() else cost
 
 
 def enumerate_fragments(
@@ -176,29 +169,20 @@ def enumerate_fragments(
     Within a depth the cheapest fragments are cut first, so that the cap leaves out the least
     likely. The order is the same for the same RDKit molecule.
     """
-    return cut_graph(molecule_graph(molecule.mol), max_depth, max_fragments)
+    return cut_graph(molecule_graph(molecule), max_depth, max_fragments)
 
 
 def cut_graph(graph: Graph, max_depth: int, max_fragments: int) -> Fragments:
     """Cut a graph; see :func:`enumerate_fragments`."""
-    ring_bonds = np.array([b for ring in graph.rings for b in ring], dtype=np.int32)
-    ends = graph.bonds.tolist()
-    ring_atoms = [
-        next(atom for atom in ends[ring[k]] if atom in ends[ring[k - 1]])
-        for ring in graph.rings
-        for k in range(len(ring))
-    ]
-    ring_starts = np.cumsum([0] + [len(ring) for ring in graph.rings]).astype(np.int32)
-    masks, depths, costs, parents, masses = cut(
+    found = cut(
         graph.masses,
+        graph.hydrogens,
         graph.bonds,
         graph.bond_costs,
-        ring_bonds,
-        np.array(ring_atoms, dtype=np.int32),
-        ring_starts,
+        np.array([bond for ring in graph.rings for bond in ring], dtype=np.int32),
+        np.array([0, *accumulate(len(ring) for ring in graph.rings)], dtype=np.int32),
         max_depth,
         max_fragments,
         MIN_FRAGMENT_MASS,
     )
-    hydrogens = unpack(masks, len(graph.masses)).astype(np.int32) @ graph.hydrogens
-    return Fragments(graph, masks, depths, costs, parents, masses, hydrogens)
+    return Fragments(graph, *found)

@@ -76,7 +76,12 @@ class Molecule:
     @cached_property
     def exact_mass(self) -> float:
         """Monoisotopic mass in u of the atoms; electrons of a charge are not subtracted."""
-        return sum(atom_masses(self.mol))
+        return sum(self.atom_masses)
+
+    @cached_property
+    def atom_masses(self) -> list[float]:
+        """Monoisotopic mass in u of each atom of ``mol``, its hydrogens included."""
+        return atom_masses(self.mol)
 
     @cached_property
     def element_counts(self) -> dict[str, int]:

@@ -36,6 +36,10 @@ _HYBRIDISATION_COLUMNS = {
     getattr(Chem.HybridizationType, name): column for column, name in enumerate(HYBRIDISATIONS)
 }
 _BOND_COLUMNS = {getattr(Chem.BondType, name): column for column, name in enumerate(BOND_TYPES)}
+_BOND_ORDER_COLUMNS = {
+    order: BOND_TYPES.index(name)
+    for order, name in {1.0: "SINGLE", 2.0: "DOUBLE", 3.0: "TRIPLE", 1.5: "AROMATIC"}.items()
+}
 _DATIVE = BOND_TYPES.index("DATIVE")
 MAX_CHARGE = 4  # either sign
 RING_SIZES = 8  # classes: none, 3, 4, 5, 6, 7, 8, larger
@@ -57,8 +61,11 @@ BOND_VOCABULARY = {
     "ring_size": RING_SIZES,
     "n_rings": 4,
 }
-_SINGLE, _DOUBLE, _AROMATIC = (BOND_TYPES.index(kind) for kind in ("SINGLE", "DOUBLE", "AROMATIC"))
-_SINGLE_KINDS = {frozenset({6, 7}): 7, frozenset({6, 8}): 8, frozenset({6, 16}): 9}
+_SINGLE = BOND_TYPES.index("SINGLE")
+# Kinds of bonds by type: between two carbons, carbon and nitrogen, oxygen, sulphur, and others.
+_KINDS = ((5, 7, 8, 9, 10), (2, 3, 3, 3, 3), (4,) * 5, (0, 1, 1, 1, 1), (4,) * 5)
+_KIND_IN_RING = 6  # of a single bond between carbons
+_PARTNERS = {6: 0, 7: 1, 8: 2, 16: 3}
 
 
 @dataclass(frozen=True)
@@ -134,52 +141,51 @@ class MoleculeTokenizer:
             If the SMILES cannot be parsed or the molecule is too large; names the position.
         """
         molecule = parse_smiles(smiles) if isinstance(smiles, str) else smiles
-        mol = molecule.mol
-        atom_ring_sizes, atom_rings, bond_ring_sizes, bond_rings = _ring_classes(mol)
-        graph = molecule_graph(mol)
-        elements, hydrogens = graph.elements.tolist(), graph.hydrogens.tolist()
-        atoms, isotopes = [], []
-        for index, atom in enumerate(atoms_of(mol)):
-            charge = atom.GetFormalCharge()
+        mol, graph = molecule.mol, molecule_graph(molecule)
+        atoms, bonds, elements = atoms_of(mol), bonds_of(mol), graph.elements.tolist()
+        charges = [atom.GetFormalCharge() for atom in atoms]
+        for charge in charges:
             if abs(charge) > MAX_CHARGE:
                 raise MoleculeError(
                     f"SMILES {molecule.smiles!r}: an atom of charge {charge}; "
                     f"at most {MAX_CHARGE} either way. Leave it out."
                 )
-            atoms.append(
-                (
-                    elements[index],
-                    charge + MAX_CHARGE,
-                    min(hydrogens[index], ATOM_VOCABULARY["hydrogens"] - 1),
-                    atom.GetIsAromatic(),
-                    min(atom.GetDegree(), ATOM_VOCABULARY["degree"] - 1),
-                    _HYBRIDISATION_COLUMNS.get(atom.GetHybridization(), 0),
-                    atom_ring_sizes[index],
-                    min(atom_rings[index], ATOM_VOCABULARY["n_rings"] - 1),
-                )
-            )
-            isotopes.append(atom.GetIsotope())
-        kekulized = Chem.Mol(mol)
+        atom_ring_sizes, atom_rings, bond_ring_sizes, bond_rings = _ring_classes(mol)
+        # Column by column, several times as fast as atom by atom.
+        atom_columns = {
+            "element": elements,
+            "charge": [charge + MAX_CHARGE for charge in charges],
+            "hydrogens": graph.hydrogens.tolist(),
+            "aromatic": [atom.GetIsAromatic() for atom in atoms],
+            "degree": [atom.GetDegree() for atom in atoms],
+            "hybridisation": [_HYBRIDISATION_COLUMNS.get(a.GetHybridization(), 0) for a in atoms],
+            "ring_size": atom_ring_sizes,
+            "n_rings": atom_rings,
+        }
+        # Of the order 1 are single and dative bonds, and the latter are few.
+        is_dative = any(arrow in molecule.canonical_smiles for arrow in "<>")
+        bond_columns = {
+            "type": [
+                _BOND_COLUMNS.get(bond.GetBondType(), _DATIVE)
+                if is_dative
+                else _BOND_ORDER_COLUMNS.get(bond.GetBondTypeAsDouble(), _DATIVE)
+                for bond in bonds
+            ],
+            "conjugated": [bond.GetIsConjugated() for bond in bonds],
+            "ring_size": bond_ring_sizes,
+            "n_rings": bond_rings,
+        }
+        kekulized = Chem.Mol(mol, True)
         Chem.Kekulize(kekulized)
-        bonds = [
-            (
-                _BOND_COLUMNS.get(bond.GetBondType(), _DATIVE),
-                bond.GetIsConjugated(),
-                bond_ring_sizes[index],
-                min(bond_rings[index], BOND_VOCABULARY["n_rings"] - 1),
-            )
-            for index, bond in enumerate(bonds_of(mol))
-        ]
         orders = [bond.GetBondTypeAsDouble() for bond in bonds_of(kekulized)]
-        atom_tokens = np.array(atoms, dtype=np.int16).reshape(-1, len(ATOM_VOCABULARY))
-        bond_tokens = np.array(bonds, dtype=np.int16).reshape(-1, len(BOND_VOCABULARY))
+        bond_tokens = _as_tokens(bond_columns, BOND_VOCABULARY)
         return MoleculeTokens(
             molecule=molecule,
-            atoms=atom_tokens,
-            isotopes=np.array(isotopes, dtype=np.int16),
+            atoms=_as_tokens(atom_columns, ATOM_VOCABULARY),
+            isotopes=np.array([atom.GetIsotope() for atom in atoms], dtype=np.int16),
             bonds=bond_tokens,
             bond_ends=graph.bonds,
-            bond_kinds=_bond_kinds(bond_tokens, elements, graph.bonds),
+            bond_kinds=_bond_kinds(bond_columns, elements, graph.bonds.tolist()),
             bond_orders=np.array(orders, dtype=np.float32),
             fragments=cut_graph(graph, self.config.max_depth, self.config.max_fragments),
         )
@@ -378,19 +384,21 @@ def _ring_classes(mol: Chem.Mol) -> tuple[list[int], list[int], list[int], list[
     return atom_sizes, atom_counts, bond_sizes, bond_counts
 
 
-def _bond_kinds(bond_tokens: Array, elements: Sequence[int], ends: Array) -> Array:
+def _as_tokens(columns: dict[str, list[int]], vocabulary: dict[str, int]) -> Array:
+    """Return columns as one array; what exceeds a vocabulary counts as its last token."""
+    tokens = np.array([columns[name] for name in vocabulary], dtype=np.int16)
+    last = np.array([size - 1 for size in vocabulary.values()], dtype=np.int16)
+    return np.minimum(tokens.T, last, order="C")
+
+
+def _bond_kinds(
+    columns: dict[str, list[int]], elements: Sequence[int], ends: Sequence[Sequence[int]]
+) -> Array:
     """Class each bond: type first, then for single bonds the elements and whether in a ring."""
     kinds = []
-    for (kind, _, ring_size, _), (a, b) in zip(bond_tokens.tolist(), ends.tolist(), strict=True):
-        pair = {elements[a], elements[b]}
-        if kind == _AROMATIC:
-            kinds.append(0 if pair == {6} else 1)
-        elif kind == _DOUBLE:
-            kinds.append(2 if pair == {6} else 3)
-        elif kind != _SINGLE:
-            kinds.append(4)
-        elif pair == {6}:
-            kinds.append(6 if ring_size > 0 else 5)
-        else:
-            kinds.append(_SINGLE_KINDS.get(frozenset(pair), 10))
+    for kind, ring_size, (a, b) in zip(columns["type"], columns["ring_size"], ends, strict=True):
+        one, two = elements[a], elements[b]
+        partner = _PARTNERS.get(two if one == 6 else one, 4) if 6 in (one, two) else 4
+        is_chain = kind == _SINGLE and partner == 0
+        kinds.append(_KIND_IN_RING if is_chain and ring_size > 0 else _KINDS[kind][partner])
     return np.array(kinds, dtype=np.int64)

@@ -52,7 +52,7 @@ def _cheap_score(molecule: Molecule, spectrum: Spectrum) -> float:
         collision_energy=spectrum.collision_energy,
         instrument_type=spectrum.instrument_type,
     )
-    fragments = cut_graph(molecule_graph(molecule.mol), _MAX_DEPTH, _MAX_FRAGMENTS)
+    fragments = cut_graph(molecule_graph(molecule), _MAX_DEPTH, _MAX_FRAGMENTS)
     peaks, outcomes = match_peaks(
         prepared.peaks.mzs, fragments.masses, fragments.hydrogens, prepared.offsets
     )

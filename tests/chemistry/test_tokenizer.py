@@ -13,6 +13,7 @@ from team5.chemistry.fragment_features import FRAGMENT_FEATURES
 from team5.chemistry.molecule import parse_smiles
 from team5.chemistry.tokenizer import (
     ATOM_VOCABULARY,
+    BOND_TYPES,
     BOND_VOCABULARY,
     MoleculeTokenizer,
     TokenizerConfig,
@@ -178,3 +179,9 @@ def test_how_a_structure_is_written_changes_no_token():
             np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=smiles)
         np.testing.assert_array_equal(one.fragments.masks, two.fragments.masks, err_msg=smiles)
         np.testing.assert_array_equal(one.fragment_features(), two.fragment_features())
+
+
+def test_dative_bonds_are_told_from_single_ones():
+    tokens = MoleculeTokenizer().encode("C[NH2]->[Pt](<-[NH2]C)(Cl)Cl")
+    kinds = [BOND_TYPES[kind] for kind in tokens.bonds[:, 0]]
+    assert (kinds.count("DATIVE"), kinds.count("SINGLE")) == (2, 4)

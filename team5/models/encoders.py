@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,12 +16,12 @@ from team5.chemistry.tokenizer import (
     MoleculeBatch,
 )
 from team5.models.layers import (
+    LayerNorm,
     Linear,
     MessagePassing,
     ResidualBlock,
     gather_rows,
     matmul,
-    padded_length,
 )
 
 KEPT_SUM_SCALE = 8  # atoms; brings sums over a fragment's atoms near 1
@@ -65,19 +66,19 @@ class AtomVectors:
     target: Tensor
     molecule: Tensor
 
-    def of(self, index: int, n_atoms: int, n_bonds: int) -> AtomVectors:
-        """Return the vectors of one molecule, without padding."""
+    @property
+    def addends(self) -> tuple[Tensor, ...]:
+        """What fragments are sums of, (M, A + A + 2E, D) once joined."""
+        return self.kept_mean, self.kept_sum, self.cut
+
+    def addends_of(self, index: int, n_atoms: int, n_bonds: int) -> tuple[Tensor, ...]:
+        """Return the addends of one molecule, without padding."""
         at, n_padded = slice(index, index + 1), self.cut.shape[1] // 2
-        bonds = torch.cat([torch.arange(n_bonds), torch.arange(n_padded, n_padded + n_bonds)]).to(
-            self.cut.device
-        )
-        return AtomVectors(
+        return (
             self.kept_mean[at, :n_atoms],
             self.kept_sum[at, :n_atoms],
-            self.cut[at, bonds],
-            self.source[at, bonds],
-            self.target[at, bonds],
-            self.molecule[at],
+            self.cut[at, :n_bonds],
+            self.cut[at, n_padded : n_padded + n_bonds],
         )
 
 
@@ -92,7 +93,7 @@ class MoleculeEncoder(nn.Module):
         self.atom_embedding = TokenEmbedding(ATOM_VOCABULARY, d_model)
         self.bond_embedding = TokenEmbedding(BOND_VOCABULARY, d_model)
         self.layers = nn.ModuleList(MessagePassing(d_model, dropout) for _ in range(n_layers))
-        self.atom_norm = nn.LayerNorm(d_model)
+        self.atom_norm = LayerNorm(d_model)
         self.kept_mean = Linear(d_model, d_model, bias=False)
         self.kept_sum = Linear(d_model, d_model, bias=False)
         self.cut_kept_end = Linear(d_model, d_model)
@@ -106,7 +107,7 @@ class MoleculeEncoder(nn.Module):
         self.blocks = nn.ModuleList(
             ResidualBlock(d_model, d_hidden, dropout) for _ in range(n_blocks - 1)
         )
-        self.norm = nn.LayerNorm(d_model)
+        self.norm = LayerNorm(d_model)
 
     def forward(self, batch: MoleculeBatch) -> tuple[Tensor, Tensor]:
         vectors = self.read_atoms(batch)
@@ -159,30 +160,40 @@ class MoleculeEncoder(nn.Module):
         n_kept = inside.sum(dim=-1, keepdim=True).clamp(min=1)
         is_cut = _columns(inside, vectors.source) * (1 - _columns(inside, vectors.target))
         counts = torch.cat([inside / n_kept, inside / KEPT_SUM_SCALE, is_cut, features], dim=-1)
-        return self.read_counts(vectors, counts, parents)
+        return self.read_counts(vectors.addends, vectors.molecule, counts, parents)
 
-    def read_counts(self, vectors: AtomVectors, counts: Tensor, parents: Tensor) -> Tensor:
+    def read_counts(
+        self,
+        addends: Sequence[Tensor],
+        molecule: Tensor,
+        counts: Tensor,
+        parents: Tensor,
+        used: Tensor | None = None,
+    ) -> Tensor:
         """Return vectors (M, F, D) of fragments from four counts.
 
         Parameters
         ----------
-        counts : (M, F, A + A + 2E + len(FRAGMENT_FEATURES)) float
+        addends : sequence of tensors
+            (M, A + A + 2E, D) once joined; see ``AtomVectors``.
+        molecule : (M, D)
+        counts : (M, F, at least A + A + 2E + len(FRAGMENT_FEATURES)) float
             1 over the number of atoms where an atom is kept; 1 over ``KEPT_SUM_SCALE`` there; 1
-            where a bond is cut, seen from its kept end; the features.
+            where a bond is cut, seen from its kept end; the features; 0 that only fill up.
         parents : (M, F) long
+            Places in ``used``.
+        used : (M, V) long, optional
+            Fragments that are parents, few as a rule; by default all, in their order.
         """
         # Four sums over what a fragment keeps, as one product.
         weight = self.features.weight.t().unsqueeze(0).expand(len(counts), -1, -1)
-        addends = torch.cat([vectors.kept_mean, vectors.kept_sum, vectors.cut, weight], dim=1)
-        fragments = matmul(counts, addends, self.features.bias + vectors.molecule)
-        fragments = self.first(fragments)
+        n_addends = sum(each.shape[1] for each in addends) + weight.shape[1]
+        filling = weight.new_zeros(len(counts), counts.shape[2] - n_addends, weight.shape[2])
+        joined = torch.cat([*addends, weight, filling], dim=1)
+        fragments = self.first(matmul(counts, joined, self.features.bias + molecule))
         # A fragment's parent competes with it and tells how it was formed.
-        if len(counts) == 1:  # few fragments are parents
-            used, place = parents[0].unique(return_inverse=True)
-            used = nn.functional.pad(used, (0, padded_length(len(used)) - len(used)))
-            fragments = fragments + self.parent(fragments[0, used]).index_select(0, place)
-        else:
-            fragments = fragments + gather_rows(self.parent(fragments), parents)
+        formed_from = fragments if used is None else gather_rows(fragments, used)
+        fragments = fragments + gather_rows(self.parent(formed_from), parents)
         for block in self.blocks:
             fragments = block(fragments)
         normed: Tensor = self.norm(fragments)

@@ -148,17 +148,18 @@ def encode_structures(
     assert isinstance(encoder, MoleculeEncoder)  # noqa: S101 - see Team5Model.is_own
     vectors = encoder.read_atoms(pad_graphs(tokens))
     for i, each in enumerate(tokens):
-        own = vectors.of(i, len(each.atoms), len(each.bonds))
+        n_atoms, n_bonds = len(each.atoms), len(each.bonds)
         found = fragment_kinds(each, len(encoder.layers))
         counts = _counts(each, found.first)
-        parents = np.zeros(len(counts), dtype=found.kind.dtype)
-        parents[: len(found.first)] = found.kind[each.fragments.parents[found.first]]
+        used, parents = _parents(found.first, found.kind, each.fragments.parents, len(counts))
         kinds = encoder.read_counts(
-            own,
+            vectors.addends_of(i, n_atoms, n_bonds),
+            vectors.molecule[i : i + 1],
             torch.from_numpy(counts).unsqueeze(0),
             torch.from_numpy(parents).unsqueeze(0),
+            torch.from_numpy(used[: padded_length(parents.max() + 1)]).unsqueeze(0),
         )
-        yield EncodedStructure(each, kinds[0], found.kind, own.molecule[0])
+        yield EncodedStructure(each, kinds[0], found.kind, vectors.molecule[i])
 
 
 def outcome_weights(model: Team5Model, held: PreparedSpectrum) -> OutcomeWeights:
@@ -239,13 +240,31 @@ def _possible_logits(  # type: ignore[no-untyped-def]
 
 
 def _counts(tokens: MoleculeTokens, which: Array) -> Array:
-    """Return what ``MoleculeEncoder.read_counts`` takes of some fragments, then rows of 0."""
+    """Return what ``MoleculeEncoder.read_counts`` takes of some fragments, filled up with 0."""
     start = 2 * (len(tokens.atoms) + len(tokens.bonds))
-    out = np.zeros((padded_length(len(which)), start + len(FRAGMENT_FEATURES)), dtype=np.float32)
+    width = padded_length(start + len(FRAGMENT_FEATURES), 32)
+    out = np.zeros((padded_length(len(which)), width), dtype=np.float32)
     share = np.float32(1 / KEPT_SUM_SCALE)
     _count_kept(out, tokens.fragments.masks, which, len(tokens.atoms), tokens.bond_ends, share)
     tokens.write_features(out, start, which)
     return out
+
+
+@njit(cache=True, nogil=True)
+def _parents(first, kind, parents, n_rows):  # type: ignore[no-untyped-def]
+    """Return the kinds that are parents of any, then 0; and where each kind's is among them."""
+    used = np.zeros(n_rows, dtype=np.int64)
+    places = np.zeros(n_rows, dtype=np.int64)
+    place_of = np.full(n_rows, -1)
+    n_used = 0
+    for k in range(len(first)):
+        parent = kind[parents[first[k]]]
+        if place_of[parent] < 0:
+            place_of[parent] = n_used
+            used[n_used] = parent
+            n_used += 1
+        places[k] = place_of[parent]
+    return used, places
 
 
 @njit(cache=True, nogil=True)

@@ -173,9 +173,9 @@ def test_a_foreign_encoder_reads_padded_batches_and_says_what_the_own_one_does(l
 
 
 def _must_not_run(model):
-    def read_counts(self, vectors, counts, parents):
+    def read_counts(self, addends, molecule, counts, *parents):
         assert len(counts) == 3, "molecules are read one by one"
-        return MoleculeEncoder.read_counts(self, vectors, counts, parents)
+        return MoleculeEncoder.read_counts(self, addends, molecule, counts, *parents)
 
     return read_counts
 

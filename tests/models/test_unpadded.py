@@ -10,7 +10,7 @@ from team5.chemistry.tokenizer import pad_molecules
 from team5.data.collate import collate_pairs, match_fragments, prepare_spectrum
 from team5.data.preprocess import FIRST_RULE, N_OUTCOMES, ScoreRule
 from team5.models.heads import MATCH_FEATURES
-from team5.models.layers import Linear, matmul
+from team5.models.layers import LayerNorm, Linear, matmul
 from team5.models.model import ModelConfig, Team5Model
 from team5.models.unpadded import encode_structures, outcome_weights, outcomes_of, score_pair
 
@@ -127,13 +127,18 @@ def test_quick_layers_say_what_the_plain_ones_say():
         weight, bias = torch.randn(1, 16, 24), torch.randn(1, 24)
         torch.testing.assert_close(matmul(x[:1], weight, bias), x[:1] @ weight + bias)
         torch.testing.assert_close(matmul(x[:1], weight), x[:1] @ weight)
+        norm = LayerNorm(16)
+        norm.weight.normal_(), norm.bias.normal_()
+        same = nn.functional.layer_norm(3 * x + 1, (16,), norm.weight, norm.bias, norm.eps)
+        torch.testing.assert_close(norm(3 * x + 1), same)
 
 
 def test_gradients_flow_through_quick_layers():
-    layer = Linear(4, 3)
-    layer.gelu(torch.randn(2, 4)).sum().backward()
-    assert layer.weight.grad is not None
-    assert layer.weight.grad.abs().sum() > 0
+    layer, norm = Linear(4, 3), LayerNorm(4)
+    layer.gelu(norm(torch.randn(2, 4))).sum().backward()
+    for weight in (layer.weight, norm.weight):
+        assert weight.grad is not None
+        assert weight.grad.abs().sum() > 0
 
 
 def test_a_pair_that_is_scored_leaves_the_encoding_as_it_was(model):

@@ -4,9 +4,9 @@
 
 Drug-sized candidates (20 to 29 heavy atoms) of one mass each, for one spectrum: cold from their
 SMILES; with their fragments on disk; with the network's word on them in memory, and with what they
-give under these conditions as well; and, for comparison, cold in padded batches as on a GPU, and
-cold by another version (beside=). All take turns in one run. Without a table with a column smiles,
-the built-in molecules are taken, which are few. Exits with 1 when a limit is missed.
+give under these conditions as well; simulated, cold; and, for comparison, cold in padded batches as
+on a GPU, and cold by another version (beside=). All take turns in one run. Without a table with a
+column smiles, the built-in molecules are taken, which are few. Exits with 1 when a limit is missed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from team5.data.structure_cache import StructureCache
 from team5.inference.encodings import Bounded, EncodingCache
 from team5.inference.engine import iter_padded, iter_scores
 from team5.inference.inference import LoadedModel, infer, load_model
+from team5.inference.matches import to_simulation
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUILT_IN = REPOSITORY / "team5" / "data" / "demo_molecules.csv"
@@ -57,6 +58,11 @@ def main() -> int:
             for _ in way(by, molecules, [spectrum], cache):
                 pass
 
+        def simulate() -> None:
+            molecules = [parse_smiles(text) for text in smiles]
+            for scored in iter_scores(model, molecules, [spectrum], EncodingCache(0)):
+                to_simulation(model, scored, spectrum)
+
         score(kept)
         score(encoded)
         ways = {
@@ -64,6 +70,7 @@ def main() -> int:
             "fragments on disk": lambda: score(EncodingCache(0, disk)),
             "encoded before": lambda: score(encoded),
             "encoded and measured in this way before": lambda: score(kept),
+            "simulated, cold": simulate,
             "cold, padded batches": lambda: score(EncodingCache(0), iter_padded),
         }
         if beside := options.get("beside"):

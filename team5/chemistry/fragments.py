@@ -12,6 +12,7 @@ MetFrag: Wolf et al., BMC Bioinformatics 11:148 (2010).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -117,11 +118,19 @@ class Fragments:
 
     def element_counts(self, index: int) -> dict[str, int]:
         """Return the atoms that a fragment keeps by element, hydrogens included."""
+        return self.counts_of([index])[0]
+
+    def counts_of(self, indices: Sequence[int]) -> list[dict[str, int]]:
+        """Return the atoms that some fragments keep by element, hydrogens included."""
+        numbers, column = np.unique(self.graph.elements, return_inverse=True)
         table = Chem.GetPeriodicTable()
-        counts: dict[str, int] = {"H": int(self.hydrogens[index])}
-        for atom in self.atoms(index):
-            symbol = table.GetElementSymbol(int(self.graph.elements[atom]))
-            counts[symbol] = counts.get(symbol, 0) + 1
+        symbols = [table.GetElementSymbol(number) for number in numbers.tolist()]
+        is_of = column[:, None] == np.arange(len(numbers))
+        of_atoms = unpack(self.masks[indices], len(column)) @ is_of.astype(np.uint8)
+        counts = []
+        for hydrogens, row in zip(self.hydrogens[indices].tolist(), of_atoms.tolist(), strict=True):
+            own = {symbol: count for symbol, count in zip(symbols, row, strict=True) if count}
+            counts.append({**own, "H": own.get("H", 0) + hydrogens})
         return counts
 
     def cut_bonds(self, index: int) -> tuple[tuple[int, int], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,10 +40,10 @@ def explain_peaks(
             best[peak] = outcome
     typed = tokens.molecule.atom_indices
     explained = []
-    for peak, outcome in sorted(best.items()):
-        # No ion the precursor has the hydrogens or the mass for, however close in m/z.
-        if not np.isfinite(log_p_outcomes[outcome]):
-            continue
+    # No ion the precursor has the hydrogens or the mass for, however close in m/z.
+    possible = [each for each in sorted(best.items()) if np.isfinite(log_p_outcomes[each[1]])]
+    formulas = ion_formulas(tokens.fragments, [outcome for _, outcome in possible], pair.adduct)
+    for (peak, outcome), formula in zip(possible, formulas, strict=True):
         fragment, k = divmod(outcome, N_OUTCOMES)
         mz = float(pair.peaks.mzs[peak])
         fragment_mz = float(tokens.fragments.masses[fragment] + pair.offsets[k])
@@ -52,7 +53,7 @@ def explain_peaks(
                 intensity=float(pair.peaks.intensities[peak]),
                 fragment_mz=fragment_mz,
                 error_ppm=(mz - fragment_mz) / fragment_mz * 1e6,
-                formula=ion_formula(tokens.fragments, fragment, k, pair.adduct),
+                formula=formula,
                 atoms=tuple(sorted(typed[i] for i in tokens.fragments.atoms(fragment))),
                 broken_bonds=tuple(
                     (typed[a], typed[b]) for a, b in tokens.fragments.cut_bonds(fragment)
@@ -63,14 +64,23 @@ def explain_peaks(
     return tuple(explained)
 
 
-def ion_formula(fragments: Fragments, fragment: int, k: int, adduct: Adduct) -> str:
-    """Return the formula of an ion, its charge at the end: ``C6H7O+``."""
-    counts = fragments.element_counts(fragment)
-    counts["H"] += HYDROGEN_SHIFTS[k]
-    if k >= len(BARE_SHIFTS):
-        for symbol, count in adduct.composition:
-            counts[symbol] = counts.get(symbol, 0) + count
-    return hill_formula(counts) + ("+" if adduct.charge > 0 else "-")
+def ion_formulas(fragments: Fragments, outcomes: Sequence[int], adduct: Adduct) -> tuple[str, ...]:
+    """Return the formulas of ions, their charge at the end: ``C6H7O+``.
+
+    Parameters
+    ----------
+    outcomes : sequence of int
+        ``fragment * K + k`` of each.
+    """
+    ions = [divmod(outcome, N_OUTCOMES) for outcome in outcomes]
+    formulas = []
+    for (_, k), counts in zip(ions, fragments.counts_of([f for f, _ in ions]), strict=True):
+        counts["H"] += HYDROGEN_SHIFTS[k]
+        if k >= len(BARE_SHIFTS):
+            for symbol, count in adduct.composition:
+                counts[symbol] = counts.get(symbol, 0) + count
+        formulas.append(hill_formula(counts) + ("+" if adduct.charge > 0 else "-"))
+    return tuple(formulas)
 
 
 def _lost_from_nothing(fragments: Fragments, adduct: Adduct) -> Array:
@@ -120,7 +130,7 @@ def predict_spectrum(
     probability[_lost_from_nothing(tokens.fragments, pair.adduct)] = 0.0
     mzs = (tokens.fragments.masses[:, None] + pair.offsets).ravel()
     possible = np.flatnonzero(probability > 1e-9)
-    order = possible[np.argsort(mzs[possible], kind="stable")]
+    order = possible[np.argsort(mzs[possible])]
     new_peak = np.diff(mzs[order], prepend=-np.inf) > _SAME_ION
     peak_of = np.cumsum(new_peak) - 1
     n_peaks = int(peak_of[-1]) + 1 if len(order) else 0
@@ -128,13 +138,13 @@ def predict_spectrum(
     # The network learns square roots of intensities; yet squaring what it is unsure of lowered the
     # cosine to measured spectra of the val fold.
     intensities = total / total.max() if n_peaks else total
-    strongest = np.argsort(-intensities, kind="stable")[:max_peaks]
-    chosen = np.sort(strongest[intensities[strongest] >= min_intensity])
+    high = np.flatnonzero(intensities >= min_intensity)
+    chosen = np.sort(high[np.argsort(-intensities[high], kind="stable")[:max_peaks]])
     starts = np.flatnonzero(new_peak)
-    formulas = []
+    best = []
     for peak in chosen if with_formulas else ():
         stop = starts[peak + 1] if peak + 1 < n_peaks else len(order)
         members = order[starts[peak] : stop]
-        outcome = int(members[np.argmax(probability[members])])
-        formulas.append(ion_formula(tokens.fragments, *divmod(outcome, N_OUTCOMES), pair.adduct))
-    return PredictedSpectrum(mzs[order[starts[chosen]]], intensities[chosen], tuple(formulas))
+        best.append(int(members[np.argmax(probability[members])]))
+    formulas = ion_formulas(tokens.fragments, best, pair.adduct)
+    return PredictedSpectrum(mzs[order[starts[chosen]]], intensities[chosen], formulas)

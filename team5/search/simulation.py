@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ import torch
 
 import team5
 from team5.chemistry.adducts import check_adduct, parse_adduct
+from team5.chemistry.molecule import Molecule
 from team5.data.collision_energy import parse_collision_energy
 from team5.data.conditions import Conditions
 from team5.data.readers import check_exists
+from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, MoleculeError
-from team5.inference.engine import adduct_of, iter_scores
+from team5.inference.engine import adduct_of, iter_mixed
 from team5.inference.loading import load_model
 from team5.inference.matches import to_simulation
 from team5.inference.results import Simulation
@@ -129,27 +131,33 @@ class Simulator:
 
     def simulate(self, batch: _Batch, on_structure: OnItem = lambda index: None) -> Result:
         """Simulate the structures of a batch."""
-        rows: list[dict[str, Any]] = []
         left_out = list(batch.left_out)
+        asked: list[tuple[Molecule, list[Spectrum]]] = []
+        names: list[str | None] = []
         for index, structure in enumerate(batch.structures):
             on_structure(index)
-            for conditions, reason in self._simulate(structure, rows):
-                name = structure.name or structure.smiles
-                adduct = f"{conditions.adduct}: " if conditions and conditions.adduct else ""
-                left_out.append(LeftOut(0, name, f"{adduct}{reason}", structure.place))
-        table = pa.Table.from_pylist(rows, schema=_SCHEMA)
+            try:
+                molecule = self._model.encodings.parse(structure.smiles)
+                blanks, faults = self._blanks(molecule)
+            except MoleculeError as error:
+                blanks, faults = [], [str(error)]
+            name = structure.name or structure.smiles
+            left_out += [LeftOut(0, name, fault, structure.place) for fault in faults]
+            if blanks:
+                asked.append((molecule, blanks))
+                names.append(structure.name)
+        rows: list[list[dict[str, Any]]] = [[] for _ in asked]
+        for scored in iter_mixed(self._model, asked, self._model.encodings):
+            for index, blank in enumerate(asked[scored.index][1]):
+                simulation = to_simulation(self._model, scored, blank, index)
+                row = {field.name: getattr(simulation, field.name) for field in fields(simulation)}
+                rows[scored.index].append({"name": names[scored.index], **row})
+        table = pa.Table.from_pylist(list(chain.from_iterable(rows)), schema=_SCHEMA)
         return Result(batch.number, len(batch.structures), table, tuple(left_out))
 
-    def _simulate(
-        self, structure: Candidate, rows: list[dict[str, Any]]
-    ) -> list[tuple[Conditions | None, str]]:
-        """Add the spectra of a structure, and return what cannot be simulated and why."""
-        try:
-            molecule = self._model.encodings.parse(structure.smiles)
-        except MoleculeError as error:
-            return [(None, str(error))]
-        blanks = []
-        faults: list[tuple[Conditions | None, str]] = []
+    def _blanks(self, molecule: Molecule) -> tuple[list[Spectrum], list[str]]:
+        """Return a spectrum per condition that the structure can be measured under, and faults."""
+        blanks, faults = [], []
         for conditions in self._conditions:
             # One peak of no meaning: the prediction does not look at it.
             blank = conditions.spectrum([100.0], [1.0])
@@ -157,13 +165,9 @@ class Simulator:
                 check_adduct(molecule, adduct_of(blank, molecule))
                 blanks.append(blank)
             except UNANSWERABLE as error:
-                faults.append((conditions, str(error)))
-        if blanks:
-            (scored,) = iter_scores(self._model, [molecule], blanks, self._model.encodings)
-            for index, blank in enumerate(blanks):
-                simulation = to_simulation(self._model, scored, blank, index)
-                rows.append({"name": structure.name, **simulation.to_dict()})
-        return faults
+                adduct = f"{conditions.adduct}: " if conditions.adduct else ""
+                faults.append(f"{adduct}{error}")
+        return blanks, faults
 
 
 def simulate_file(

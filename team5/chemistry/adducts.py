@@ -220,6 +220,23 @@ def check_adduct(molecule: Molecule, adduct: Adduct) -> None:
         )
 
 
+def structure_charge(adduct: Adduct) -> int | None:
+    """Return the permanent charge that a structure needs to form an ion; None if none can.
+
+    An ion of nothing but molecules has their charge. Where only protons were gained or lost, and
+    a neutral molecule would be left with an unpaired electron, the molecule brings the rest of
+    the charge: ``[M-2H]-`` is of a cation. All others are of neutral molecules.
+    """
+    if not adduct.composition:
+        charge, rest = divmod(adduct.charge, adduct.n_molecules)
+        return None if rest else charge
+    if len(adduct.composition) == 1 and adduct.composition[0][0] == "H":
+        rest = adduct.charge - adduct.composition[0][1]
+        if rest % 2 and not rest % adduct.n_molecules:
+            return rest // adduct.n_molecules
+    return 0
+
+
 def _not_understood(text: str) -> AdductError:
     return AdductError(
         f"adduct {text[:100]!r} is not understood. Write it as [M+H]+, [M-H]-, [M+Na]+ or [M]+."

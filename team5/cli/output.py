@@ -191,12 +191,17 @@ def _format_ranking(ranking: Ranking, top: int, width: int | None, sketch: Seque
         )
         for match in shown
     ]
+    if len({match.adduct for match in best_first}) > 1:
+        header = *header[:-2], "adduct", *header[-2:]
+        rows = [
+            (*row[:-2], match.adduct, *row[-2:]) for row, match in zip(rows, shown, strict=True)
+        ]
     if not any(row[-2] for row in rows):
         header, rows = _without_name(header), [_without_name(row) for row in rows]
     lines = [title, f"  {_conditions_of_all(best_first)}", ""]
     if sketch:
         lines += [*sketch, ""]
-    lines += to_columns(header, rows, left={"formula", "name", "SMILES"}, width=width)
+    lines += to_columns(header, rows, left={"formula", "adduct", "name", "SMILES"}, width=width)
     lines += _left_out(count, top, "candidates")
     lines += ["", *(f"  {words}" for words in RANKING_WORDS)]
     # What is said of all; what is said of one candidate stands in its own row of a file.

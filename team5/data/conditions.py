@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from team5.data.hypotheses import parse_hypotheses
+from team5.data.metadata import text_or_none
 from team5.data.spectrum import Spectrum
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How a spectrum was, or is to be, measured."""
+    """How a spectrum was, or is to be, measured.
 
-    adduct: str | None = None
+    Raises
+    ------
+    AdductError
+        If `adduct`, which is one, several or ``auto`` as for `Spectrum`, is not understood.
+    """
+
+    adduct: str | Sequence[str] | None = None
     precursor_mz: float | None = None
     collision_energy: str | float | None = None
     instrument_type: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.adduct, list | tuple):
+            # As one text it is the same after a way through JSON.
+            names = parse_hypotheses([str(name) for name in self.adduct])
+            object.__setattr__(self, "adduct", ",".join(names))
+        elif isinstance(self.adduct, str) and text_or_none(self.adduct) is not None:
+            parse_hypotheses(self.adduct)
 
     def spectrum(self, mzs: Any, intensities: Any, identifier: str = "") -> Spectrum:
         """Return peaks under these conditions, checked."""

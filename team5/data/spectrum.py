@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from team5.chemistry.adducts import parse_adduct
 from team5.constants import MAX_PEAKS
+from team5.data.hypotheses import parse_hypotheses
 from team5.data.metadata import (
     conditions_of,
     fields_of,
@@ -39,7 +40,8 @@ class Spectrum:
         Lists, arrays or tensors. m/z above 0; intensities from 0, at least one above it.
     precursor_mz : float, optional
     adduct : str, optional
-        Any way of writing; becomes the normalised name, ``[M+H]+``.
+        Any way of writing; becomes the normalised name, ``[M+H]+``. Where it is not known:
+        several, in a list or with commas between them, or ``auto``. These become `hypotheses`.
     collision_energy : str or float, optional
         As the instrument writes it (``35 eV``, ``30 % (nominal)``); a number is in eV.
     instrument_type : str, optional
@@ -54,6 +56,9 @@ class Spectrum:
         The same for spectra of one compound or feature, which can be judged together.
     notes : tuple of str
         What was odd in the file it comes from, and what was done about it.
+    hypotheses : tuple of str
+        Adducts of its ion mode that it may be of, where its own is not known; the precursor m/z
+        says for each structure which of them.
 
     Raises
     ------
@@ -76,28 +81,31 @@ class Spectrum:
     retention_time: float | None = None
     group: str | None = None
     notes: tuple[str, ...] = ()
+    hypotheses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         identifier = str(self.identifier).strip()
         where = f"{identifier}: " if identifier else ""
         mzs, intensities = _checked_peaks(self.mzs, self.intensities, where)
-        adduct = _checked_text(self.adduct, "adduct", where)
+        precursor_mz = _checked_precursor(self.precursor_mz, where)
         ion_mode = _checked_ion_mode(self.ion_mode, where)
-        if adduct is not None:
-            parsed = parse_adduct(adduct)
-            adduct = parsed.name
-            if ion_mode not in (None, parsed.ion_mode):
-                raise SpectrumError(
-                    f"{where}adduct {adduct} in {ion_mode} ion mode. Correct one of the two.",
-                    code="adduct_contradicts_ion_mode",
-                    argument="ion_mode",
-                )
-            ion_mode = parsed.ion_mode
+        hypotheses = _checked_hypotheses(self.adduct, where)
+        hypotheses = hypotheses or _checked_hypotheses(self.hypotheses or None, where)
+        if hypotheses:
+            hypotheses, ion_mode = _of_ion_mode(hypotheses, ion_mode, where)
+        if len(hypotheses) > 1 and precursor_mz is None:
+            raise SpectrumError(
+                f"{where}one of {len(hypotheses)} adducts is told by the precursor, and there is "
+                "no precursor m/z. Give precursor_mz=, or one adduct.",
+                code="adduct_needs_precursor",
+                argument="precursor_mz",
+            )
         put = object.__setattr__
         put(self, "mzs", mzs)
         put(self, "intensities", intensities)
-        put(self, "precursor_mz", _checked_precursor(self.precursor_mz, where))
-        put(self, "adduct", adduct)
+        put(self, "precursor_mz", precursor_mz)
+        put(self, "adduct", hypotheses[0] if len(hypotheses) == 1 else None)
+        put(self, "hypotheses", hypotheses if len(hypotheses) > 1 else ())
         put(self, "collision_energy", _checked_energy(self.collision_energy, where))
         put(self, "instrument_type", _checked_text(self.instrument_type, "instrument_type", where))
         put(self, "ion_mode", ion_mode)
@@ -305,6 +313,32 @@ def _checked_precursor(value: object, where: str) -> float | None:
             argument="precursor_mz",
         )
     return precursor_mz
+
+
+def _checked_hypotheses(value: object, where: str) -> tuple[str, ...]:
+    """Return the adducts given, none where nothing is said."""
+    if isinstance(value, list | tuple):
+        return parse_hypotheses([_checked_text(each, "adduct", where) or "" for each in value])
+    text = _checked_text(value, "adduct", where)
+    return () if text is None else parse_hypotheses(text)
+
+
+def _of_ion_mode(
+    hypotheses: tuple[str, ...], ion_mode: str | None, where: str
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the adducts of an ion mode, and the mode, which all of them may tell."""
+    modes = {name: parse_adduct(name).ion_mode for name in hypotheses}
+    if ion_mode is None:
+        return hypotheses, modes[hypotheses[0]] if len(set(modes.values())) == 1 else None
+    fitting = tuple(name for name in hypotheses if modes[name] == ion_mode)
+    if not fitting:
+        raise SpectrumError(
+            f"{where}adduct {' or '.join(hypotheses)} in {ion_mode} ion mode. Correct one of the "
+            "two.",
+            code="adduct_contradicts_ion_mode",
+            argument="ion_mode",
+        )
+    return fitting, ion_mode
 
 
 def _checked_ion_mode(value: object, where: str) -> str | None:

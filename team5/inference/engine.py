@@ -25,6 +25,7 @@ from team5.data.collate import (
     match_fragments,
     prepare_spectrum,
 )
+from team5.data.hypotheses import fitting_adduct
 from team5.data.preprocess import N_OUTCOMES
 from team5.data.spectrum import Spectrum
 from team5.errors import CheckpointError
@@ -99,9 +100,15 @@ class Scored:
 
 
 def adduct_of(spectrum: Spectrum, molecule: Molecule) -> Adduct:
-    """Return the adduct a spectrum is judged under: its own, or the usual one of the structure."""
+    """Return the adduct a spectrum is judged under.
+
+    Its own; of several hypotheses the one that has its precursor; or the usual one of the
+    structure.
+    """
     if spectrum.adduct is not None:
         return parse_adduct(spectrum.adduct)
+    if spectrum.hypotheses and spectrum.precursor_mz is not None:
+        return fitting_adduct(spectrum.hypotheses, spectrum.precursor_mz, molecule)
     return parse_adduct(default_adduct(spectrum.ion_mode, molecule.charge))
 
 

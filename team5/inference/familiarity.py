@@ -20,7 +20,7 @@ _SMALL_SHARE = 0.002
 _SEEN_BEFORE: Mapping[str, Any] = {
     "adducts": {
         "[M+H]+": 39511, "[M-H]-": 13769, "[M]+": 1522, "[M+Na]+": 797, "[M+CH3COO]-": 612,
-        "[M+HCOO]-": 270,
+        "[M+HCOO]-": 270, "[M+NH4]+": 96, "[M-H2O+H]+": 82, "[M+Cl]-": 20, "[M]-": 14, "[M+K]+": 12,
     },
     "instruments": {
         "qtof": 28551, "orbitrap_hcd": 13782, "ion_trap_orbitrap": 12612, "triple_quadrupole": 1685,
@@ -35,6 +35,12 @@ _SEEN_BEFORE: Mapping[str, Any] = {
 }  # fmt: skip
 
 
+def seen_by(learned_from: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what a version has seen, as `team5.data.training_table.seen` counts it."""
+    said = {name: value for name, value in (learned_from or {}).items() if value is not None}
+    return {**_SEEN_BEFORE, **said}
+
+
 def unfamiliar(
     learned_from: Mapping[str, Any] | None, molecule: Molecule, adduct: Adduct, spectrum: Spectrum
 ) -> list[str]:
@@ -46,8 +52,7 @@ def unfamiliar(
         Under "data" in the version's config: spectra by adduct and instrument, compounds by
         element, the exact masses between which 99 % of the compounds lie.
     """
-    said = {name: value for name, value in (learned_from or {}).items() if value is not None}
-    seen = {**_SEEN_BEFORE, **said}
+    seen = seen_by(learned_from)
     notes = []
     elements = [
         symbol

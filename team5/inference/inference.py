@@ -66,7 +66,7 @@ def infer(
     intensities: ArrayLike | Sequence[ArrayLike] | None = None,
     *,
     spectra: Sequence[Spectrum] | Spectrum | None = None,
-    adduct: str | None = None,
+    adduct: str | Sequence[str] | None = None,
     precursor_mz: float | None = None,
     collision_energy: str | float | None = None,
     instrument_type: str | None = None,
@@ -96,10 +96,14 @@ def infer(
     spectra : Spectrum or sequence of Spectrum
         In place of ``mzs`` and ``intensities``: spectra of one compound (energies, adducts) that
         are judged together.
-    adduct : str, optional
+    adduct : str or sequence of str, optional
         By default that of the ion mode: ``[M+H]+``; permanently charged structures ``[M]+``.
+        Where it is not known: several, in a list or with commas between them, or ``auto``. Each
+        structure is then judged under the one that has ``precursor_mz``, and frequent ones count
+        more in rankings.
     precursor_mz : float, optional
-        Only checked: a structure that cannot have it does not match.
+        Only checked, and what tells one adduct of several: a structure that cannot have it does
+        not match.
     collision_energy : str or float, optional
         Text as instruments write it; a number is in eV.
     instrument_type : str, optional
@@ -143,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--mzs", nargs="+", type=float, help="m/z of the peaks")
     parser.add_argument("--intensities", nargs="+", type=float, help="in any positive unit")
     parser.add_argument("--version", help="v0.2; the latest by default")
-    parser.add_argument("--adduct", help="[M+H]+ and the like; by ion mode and charge by default")
+    parser.add_argument("--adduct", help="[M+H]+; [M+H]+,[M+Na]+ or auto where it is not known")
     parser.add_argument("--precursor_mz", type=float)
     parser.add_argument("--collision_energy", help="as the instrument writes it: 35 eV")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")

@@ -21,6 +21,7 @@ from team5.data.context import ADDUCTS
 from team5.data.spectrum import Spectrum
 from team5.evaluation.confidence import have_one_formula
 from team5.evaluation.selective import match_confidence, ranking_confidence
+from team5.inference.adduct_priors import prior_score
 from team5.inference.engine import Scored
 from team5.inference.explain import explain_peaks, predict_spectrum
 from team5.inference.familiarity import unfamiliar
@@ -82,6 +83,7 @@ def judge(
     scores: ReferenceScores,
     n_wrong: NDArray[np.int64],
     exact_masses: NDArray[np.float64],
+    priors: NDArray[np.float64],
     *,
     max_error: float | None = None,
     n_references: int = 0,
@@ -100,13 +102,15 @@ def judge(
         Spectra with a precursor that the candidate cannot have.
     exact_masses : array of shape (C,)
         Of the candidates, in u.
+    priors : array of shape (C,)
+        What their adducts add to the scores, from `prior_score`.
     max_error
         As for `infer`.
     n_references : int
         References that were given.
     """
     n = len(n_wrong)
-    mean_scores = scores.scores[:n].double().mean(dim=1).numpy()
+    mean_scores = scores.scores[:n].double().mean(dim=1).numpy() + priors
     rank = ranks(n_wrong, mean_scores)
     logits = compared_logits(model, scores, comparisons)
     explained = [match.explained_intensity for match in matches.values()]
@@ -161,7 +165,7 @@ def to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) ->
     """Return the match of a structure but for what `judge` completes."""
     molecule = scored.tokens.molecule
     notes = list(molecule.notes)
-    score, explained = 0.0, 0.0
+    score, explained = prior_score(model, scored, spectra), 0.0
     peaks: list[ExplainedPeak] = []
     impossible: list[float] = []
     for i, (pair, spectrum) in enumerate(zip(scored.pairs, spectra, strict=True)):
@@ -245,7 +249,12 @@ def _notes(
 ) -> list[str]:
     """Return in words what was assumed of a spectrum, and what is unusual about it."""
     notes = list(spectrum.notes)
-    if spectrum.adduct is None:
+    n_considered = len(spectrum.hypotheses)
+    if n_considered and not _is_wrong(spectrum, pair.precursor_mz):
+        notes.append(
+            f"adduct {pair.adduct.name} by the precursor m/z, of {n_considered} considered"
+        )
+    elif spectrum.adduct is None and not n_considered:
         notes.append(f"adduct {pair.adduct.name} assumed")
     if simulated and spectrum.collision_energy is None:
         notes.append("no collision energy given: predicted as for spectra that do not state one")
@@ -273,6 +282,9 @@ def _wrong_precursor(spectrum: Spectrum, molecule: Molecule, pair: Pair) -> list
     measured: Any = spectrum.precursor_mz
     if not _is_wrong(spectrum, pair.precursor_mz):
         return []
+    if spectrum.hypotheses:
+        names = ", ".join(spectrum.hypotheses)
+        return [f"precursor m/z {measured:.4f} is none of {names} of {molecule.formula}"]
     fitting = [
         name
         for name in ADDUCTS

@@ -14,6 +14,7 @@ from team5.chemistry.molecule import Molecule
 from team5.data.conditions import Conditions
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, ConfigError, MoleculeError
+from team5.inference.adduct_priors import prior_score
 from team5.inference.engine import Scored, adduct_of, iter_scores
 from team5.inference.loading import LoadedModel
 from team5.inference.matches import count_wrong_precursors, judge, to_match, to_simulation
@@ -60,12 +61,15 @@ class MoleculeScores:
         Spectra with a precursor that the structure cannot have.
     scores : ReferenceScores, optional
         Of shape (1, S); None for simulations.
+    prior : float
+        What its adducts add to its score, from `prior_score`.
     """
 
     index: int
     answer: Match | Simulation | None = None
     n_wrong: int = 0
     scores: ReferenceScores | None = None
+    prior: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ class Question:
         if index not in self.comparisons:
             return MoleculeScores(index, scores=scores)
         n_wrong = count_wrong_precursors(scored, self.spectra)
-        return MoleculeScores(index, to_match(model, scored, self.spectra), n_wrong, scores)
+        prior = prior_score(model, scored, self.spectra)
+        return MoleculeScores(index, to_match(model, scored, self.spectra), n_wrong, scores, prior)
 
     def judge(
         self, model: LoadedModel, scored: Iterable[MoleculeScores]
@@ -137,6 +142,7 @@ class Question:
             ReferenceScores.join(each.scores for each in ordered if each.scores is not None),
             np.array([each.n_wrong for each in candidates]),
             np.array([self.molecules[each.index].exact_mass for each in candidates]),
+            np.array([each.prior for each in candidates]),
             max_error=self.max_error,
             n_references=self.n_references,
         )

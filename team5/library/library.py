@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from team5.chemistry.adducts import Adduct, parse_adduct
+from team5.chemistry.adducts import Adduct, parse_adduct, structure_charge
 from team5.constants import CANDIDATE_TOLERANCE_PPM
 from team5.errors import ConfigError, DataError
 from team5.library.candidates import Candidates, to_candidates
@@ -198,23 +198,6 @@ class Library:
 
 def _reopen(path: str, cache_bytes: int) -> Library:
     return open_library(path, cache_bytes=cache_bytes)
-
-
-def structure_charge(adduct: Adduct) -> int | None:
-    """Return the permanent charge that a structure needs to form an ion; None if none can.
-
-    An ion of nothing but molecules has their charge. Where only protons were gained or lost, and
-    a neutral molecule would be left with an unpaired electron, the molecule brings the rest of
-    the charge: ``[M-2H]-`` is of a cation. All others are of neutral molecules.
-    """
-    if not adduct.composition:
-        charge, rest = divmod(adduct.charge, adduct.n_molecules)
-        return None if rest else charge
-    if len(adduct.composition) == 1 and adduct.composition[0][0] == "H":
-        rest = adduct.charge - adduct.composition[0][1]
-        if rest % 2 and not rest % adduct.n_molecules:
-            return rest // adduct.n_molecules
-    return 0
 
 
 def _check_positive(what: str, value: float) -> None:

@@ -14,6 +14,7 @@ import torch
 from team5.chemistry.molecule import Molecule
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, MoleculeError, SpectrumError
+from team5.inference.adduct_priors import prior_score
 from team5.inference.engine import Scored, iter_scores
 from team5.inference.loading import LoadedModel
 from team5.inference.matches import count_wrong_precursors, judge, rank_key, to_match
@@ -152,6 +153,7 @@ class _Field:
         # Score, logit and share of impossible peaks for each spectrum; as the model says them.
         self._numbers = np.empty((0, 3, len(spectra)), np.float32)
         self._n_wrong = np.empty(0, np.int64)
+        self._priors = np.empty(0)
         # What ranks go by, the best first.
         self._best: list[tuple[int, float, int]] = []
         self._matches: dict[int, Match] = {}
@@ -164,20 +166,24 @@ class _Field:
         self._masses += [molecule.exact_mass for _, molecule, _ in candidates]
         numbers = np.empty((len(candidates), 3, len(self._spectra)), np.float32)
         n_wrong = np.empty(len(candidates), np.int64)
+        priors = np.empty(len(candidates))
         molecules = [molecule for _, molecule, _ in candidates]
         for scored in iter_scores(self._model, molecules, self._spectra, self._model.encodings):
             numbers[scored.index] = scored.scores, scored.logits, scored.impossible
             n_wrong[scored.index] = count_wrong_precursors(scored, self._spectra)
-            self._consider(scored, start + scored.index, int(n_wrong[scored.index]))
+            priors[scored.index] = prior_score(self._model, scored, self._spectra)
+            score = float(scored.scores.mean(dtype=np.float64)) + float(priors[scored.index])
+            index = start + scored.index
+            self._consider(scored, rank_key(int(n_wrong[scored.index]), score, index))
         self._numbers = np.concatenate([self._numbers, numbers])
         self._n_wrong = np.concatenate([self._n_wrong, n_wrong])
+        self._priors = np.concatenate([self._priors, priors])
 
-    def _consider(self, scored: Scored, index: int, n_wrong: int) -> None:
-        key = rank_key(n_wrong, float(scored.scores.mean(dtype=np.float64)), index)
+    def _consider(self, scored: Scored, key: tuple[int, float, int]) -> None:
         if len(self._best) == self._keep and key > self._best[-1]:
             return
         bisect.insort(self._best, key)
-        self._matches[index] = to_match(self._model, scored, self._spectra)
+        self._matches[key[-1]] = to_match(self._model, scored, self._spectra)
         if len(self._best) > self._keep:
             del self._matches[self._best.pop()[-1]]
 
@@ -216,6 +222,7 @@ class _Field:
             scores,
             self._n_wrong,
             np.array(self._masses),
+            self._priors,
             max_error=max_error,
             n_references=len(references),
         )

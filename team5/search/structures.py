@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from team5.chemistry.adducts import default_adduct, parse_adduct
+from team5.chemistry.adducts import default_adduct, parse_adduct, structure_charge
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.data.demo import demo_molecules
 from team5.data.spectrum import Spectrum
 from team5.errors import DataError
-from team5.library.library import Library, open_library, structure_charge
+from team5.library.library import Library, open_library
 from team5.library.manifest import MANIFEST_NAME
 from team5.runtime.storage import as_path, sha256
 from team5.search.reading import Candidate
@@ -117,11 +118,13 @@ class LibraryStructures:
             self.library.of_precursor(spectrum.precursor_mz, adduct, ppm)
             for adduct in _adducts(spectrum)
         ]
-        smiles, keys, names = (
-            [value for part in parts for value in getattr(part, column).to_pylist()]
-            for column in ("smiles", "inchikey14", "names")
-        )
-        return CandidateSet(smiles, keys, names) if smiles else _none_within(ppm)
+        columns = [(part.smiles, part.inchikey14, part.names) for part in parts]
+        rows = [zip(*(c.to_pylist() for c in three), strict=True) for three in columns]
+        # Each once: with a wide window one structure is near the masses of several adducts.
+        each_once = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
+        if not each_once:
+            return _none_within(ppm)
+        return CandidateSet(*zip(*each_once, strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,6 +237,8 @@ def _adducts(spectrum: Spectrum) -> list[str]:
     """
     if spectrum.adduct is not None:
         return [spectrum.adduct]
+    if spectrum.hypotheses:
+        return list(spectrum.hypotheses)
     return [default_adduct(spectrum.ion_mode, charge) for charge in _CHARGES_WITHOUT_ADDUCT]
 
 
@@ -242,7 +247,8 @@ def looked_up(spectrum: Spectrum) -> list[str]:
     if spectrum.precursor_mz is None:
         return []
     adducts = " or ".join(_adducts(spectrum))
-    assumed = "" if spectrum.adduct else ", assumed; adduct= names another"
+    is_given = spectrum.adduct or spectrum.hypotheses
+    assumed = "" if is_given else ", assumed; adduct= names another, or auto"
     return [f"m/z {spectrum.precursor_mz:.4f} as {adducts}{assumed}"]
 
 

@@ -14,7 +14,7 @@ RANKING_WORDS = (
     "score: the weighted log-likelihood of the peaks, which ranks go by",
     "explained: the share of the intensity that fragments of the structure explain",
 )
-_LEFT = {"match", "formula", "name", "SMILES"}
+_LEFT = {"match", "formula", "adduct", "name", "SMILES"}
 
 
 def format_hits(
@@ -35,19 +35,18 @@ def format_hits(
     """
     candidates = answer["candidates"]
     columns = [_cells(row, is_alone=answer["n_candidates"] == 1) for row in candidates[:top]]
-    header = [
-        name
-        for name in columns[0]
-        if name not in ("name", "error ppm") or any(row[name] for row in columns)
-    ]
+    adducts = list(dict.fromkeys(row["adduct"] for row in candidates))
+    empty = {name for name in ("name", "error ppm") if not any(row[name] for row in columns)}
+    if len(adducts) == 1:
+        empty.add("adduct")  # said above the table
+    header = [name for name in columns[0] if name not in empty]
     rows = [[row[name] for name in header] for row in columns]
-    adducts = " or ".join(dict.fromkeys(row["adduct"] for row in candidates))
     measured = answer["precursor_mz"]
     lines = [
         f"{answer['identifier'] or 'Spectrum'}: {_counted(answer, len(candidates))}{_sure(answer)}",
         (
-            f"  precursor m/z {'not given' if measured is None else f'{measured:.4f}'}, {adducts}, "
-            f"collision energy {answer['collision_energy'] or 'not given'}"
+            f"  precursor m/z {'not given' if measured is None else f'{measured:.4f}'}, "
+            f"{' or '.join(adducts)}, collision energy {answer['collision_energy'] or 'not given'}"
         ),
         "",
     ]
@@ -83,6 +82,7 @@ def _cells(row: dict[str, Any], *, is_alone: bool) -> dict[str, str]:
         "explained": f"{row['explained_intensity']:.0%}",
         "error ppm": "" if row["error_ppm"] is None else f"{row['error_ppm']:+.1f}",
         "formula": row["formula"],
+        "adduct": row["adduct"],
         "name": row["name"] or "",
         "SMILES": row["smiles"],
     }

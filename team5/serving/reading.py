@@ -17,7 +17,6 @@ from typing import Any
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from team5.chemistry.adducts import parse_adduct
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.constants import CANDIDATE_TOLERANCE_PPM
 from team5.data.conditions import Conditions
@@ -71,14 +70,13 @@ def read_for_ranking(
 ) -> Contents:
     """Return the queries of POST /rank/file: what a search of the file would score."""
     given = _parse(content_type, body)
+    adduct = given.get("adduct")
     conditions = Conditions(
-        text_or_none(given.get("adduct")),
+        adduct if isinstance(adduct, list) else text_or_none(adduct),
         _number(given, "precursor_mz"),
         given.get("collision_energy"),
         text_or_none(given.get("instrument_type")),
     )
-    if conditions.adduct is not None:
-        parse_adduct(conditions.adduct)
     max_error, group_by = _number(given, "max_error"), text_or_none(given.get("group_by"))
     ppm, keep = _number(given, "ppm"), _number(given, "keep")
     ppm = CANDIDATE_TOLERANCE_PPM if ppm is None else ppm

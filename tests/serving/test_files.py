@@ -33,6 +33,8 @@ def test_text_in_json_gives_the_same_as_a_form(server):
     ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "C1CC"}, "DataError", "none of its 1"),
     ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "CCO", "adduct": "x"},
      "AdductError", "adduct"),
+    ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "CCO", "adduct": ["[M+H]+", 5]},
+     "AdductError", "adduct '5' is not understood"),
     ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "CCO", "max_error": 7},
      "ConfigError", "max_error=7"),
     ({"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "CCO", "ppm": -1},

@@ -29,6 +29,15 @@ QUESTIONS = {
     "together": {"smiles": [SMILES, ISOMER], "spectra": SPECTRA},
     "simulate": {"smiles": SMILES, "collision_energy": "35 eV"},
     "simulate several": {"smiles": [SMILES, ISOMER, "CCO"], "adduct": "[M-H]-"},
+    "an unknown adduct": {
+        "smiles": [SMILES, ISOMER, "CC(=O)Nc1ccc(O)cc1"], "mzs": MZS, "intensities": INTENSITIES,
+        "adduct": "auto", "precursor_mz": 203.0315},
+    "one of several adducts": {
+        "smiles": SMILES, "mzs": MZS, "intensities": INTENSITIES,
+        "adduct": ["[M+H]+", "[M+Na]+"], "precursor_mz": 203.0315},
+    "spectra of unknown adduct": {"smiles": [SMILES, ISOMER], "spectra": [
+        {"mzs": MZS, "intensities": INTENSITIES, "adduct": "[M+H]+,[M+Na]+", "precursor_mz": mz}
+        for mz in (181.0495, 203.0315)]},
     "salt": {"smiles": "[Na+].CC(=O)[O-]", "mzs": [59.01], "intensities": [1]},
 }  # fmt: skip
 

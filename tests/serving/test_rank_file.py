@@ -1,5 +1,7 @@
 """POST /rank/file is a search of the file: the same structures, rows and reasons."""
 
+import re
+
 import pytest
 
 from team5.data.conditions import Conditions
@@ -13,6 +15,7 @@ from team5.search.spectra import SpectraFile
 from team5.search.structures import ListedStructures, TargetStructures, library_structures
 from team5.search.writers import by_spectrum
 from team5.serving.libraries import open_libraries
+from tests.search.test_adducts import SUSPECTS
 from tests.serving.conftest import REPOSITORY, SHIPPED, TOLERANCE, lines_of
 from tests.serving.test_predict import same
 
@@ -21,13 +24,13 @@ EXAMPLES = REPOSITORY / "docs/examples"
 CAFFEINE, ENPROFYLLINE = "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "CCCN1C2=C(NC=N2)C(=O)NC1=O"
 
 
-def searched(spectra, structures, **settings):
+def searched(spectra, structures, adduct=None, **settings):
     """Return answers and reasons of a search as predict.py makes it, by number of the spectrum."""
     how = SearchSettings(**settings)
     tools = make_tools(None, SHIPPED, "cpu", structures, how, cache_structures=False)
     source = SpectraFile(spectra)
     results = list(iter_results(
-        source, tools, settings=how, context=Conditions(), engine=Engine(workers=0)
+        source, tools, settings=how, context=Conditions(adduct), engine=Engine(workers=0)
     ))  # fmt: skip
     answers = {one["spectrum"]: one for one in by_spectrum(each.table for each in results)}
     left_out = {one.spectrum: one.to_text(source.name) for each in results for one in each.left_out}
@@ -181,3 +184,20 @@ def test_adduct_that_a_candidate_cannot_form_leaves_out_the_candidate(server, tm
     assert (ranking["n_candidates"], ranking["n_scored"], ranking["n_unusable"]) == (2, 1, 1)
     assert "CCC" in left_out["left_out"]
     assert [line["place"] for line in (left_out, ranking)] == ["a.mgf, spectrum 1"] * 2
+
+
+@pytest.mark.parametrize("adduct", ["auto", "[M+H]+,[M+Na]+,[M+NH4]+,[M]+"])
+def test_spectra_of_unknown_adduct_are_those_of_a_search(server, tmp_path, adduct):
+    spectra, candidates = tmp_path / "features.mgf", tmp_path / "a.smi"
+    named = (FILES / "inputs/mzmine_adducts.mgf").read_text()
+    spectra.write_text(re.sub(r"^ION=.*\n", "", named, flags=re.M))
+    candidates.write_text("\n".join(SUSPECTS) + "\n")
+    lines = ask(server, spectra, candidates, adduct=adduct)
+    check(lines, *searched(spectra, listed(candidates), adduct=adduct))
+    assert {row["adduct"] for line in lines for row in line.get("candidates", ())} >= {
+        "[M+H]+", "[M+Na]+", "[M+NH4]+", "[M]+",
+    }  # fmt: skip
+    sent = {"spectra": spectra.read_text(), "spectra_name": spectra.name}
+    sent |= {"candidates": candidates.read_text(), "candidates_name": candidates.name}
+    asked = adduct if adduct == "auto" else adduct.split(",")
+    assert lines_of(server.http.post("/rank/file", json=sent | {"adduct": asked})) == lines

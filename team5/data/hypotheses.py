@@ -1,0 +1,58 @@
+"""Hypotheses: adducts that a spectrum may be of, where its own is not known."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from team5.chemistry.adducts import Adduct, check_adduct, parse_adduct
+from team5.chemistry.molecule import Molecule
+from team5.data.context import ADDUCTS
+from team5.errors import AdductError
+
+AUTO = "auto"
+_MAX_HYPOTHESES = 32
+
+
+def parse_hypotheses(given: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the adducts given, each once.
+
+    Parameters
+    ----------
+    given : str or list of str
+        An adduct, several with commas between them or in a list, or ``auto``: those that versions
+        tell apart.
+
+    Raises
+    ------
+    AdductError
+        If one of them is not understood, or there are none, or too many.
+    """
+    if isinstance(given, str):
+        if given.strip().casefold() == AUTO:
+            return ADDUCTS
+        given = given.split(",")
+    if not 0 < len(given) <= _MAX_HYPOTHESES:
+        raise AdductError(
+            f"a list of {len(given)} adducts. Give 1 to {_MAX_HYPOTHESES} of them, or auto."
+        )
+    return tuple(dict.fromkeys(parse_adduct(text).name for text in given))
+
+
+def fitting_adduct(hypotheses: tuple[str, ...], precursor_mz: float, molecule: Molecule) -> Adduct:
+    """Return the adduct, of those that a structure can form, whose ion is nearest to a precursor.
+
+    Whether it has the precursor is judged as that of any adduct.
+    """
+
+    def misfit(adduct: Adduct) -> tuple[bool, float]:
+        error = abs(adduct.precursor_mz(molecule.exact_mass) - precursor_mz)
+        return not _forms(molecule, adduct), error
+
+    return min(map(parse_adduct, hypotheses), key=misfit)
+
+
+def _forms(molecule: Molecule, adduct: Adduct) -> bool:
+    with suppress(AdductError):
+        check_adduct(molecule, adduct)
+        return True
+    return False

@@ -1,0 +1,49 @@
+"""How much more one adduct is to be expected than another, where a spectrum may be of several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+from team5.chemistry.adducts import Adduct, parse_adduct, structure_charge
+from team5.chemistry.molecule import Molecule
+from team5.data.spectrum import Spectrum
+from team5.evaluation.confidence import USUAL
+from team5.inference.engine import Scored
+from team5.inference.familiarity import seen_by
+from team5.inference.loading import LoadedModel
+
+
+def prior_score(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -> float:
+    """Return what the adducts of a structure add to its score; 0 where all of them are known.
+
+    The logarithm of their prior, in the unit in which scores become confidence: of two structures
+    that explain the spectra alike, one whose adduct is ten times as frequent has ten times the
+    confidence.
+    """
+    molecule = scored.tokens.molecule
+    priors = [
+        math.log(adduct_prior(model, molecule, pair.adduct, spectrum.hypotheses))
+        for pair, spectrum in zip(scored.pairs, spectra, strict=True)
+    ]
+    return fmean(priors) / math.exp((model.confidence or USUAL).log_scale)
+
+
+def adduct_prior(
+    model: LoadedModel, molecule: Molecule, adduct: Adduct, hypotheses: Sequence[str]
+) -> float:
+    """Return the probability of one of the hypotheses for a structure, before its peaks count.
+
+    Its share of the spectra the version has learned from, among the hypotheses that structures of
+    this charge form; each is counted once more than it was seen, and those that only structures of
+    another charge form as if never seen.
+    """
+    if not hypotheses:
+        return 1.0
+    counts = seen_by(model.learned_from)["adducts"]
+    seen = {
+        name: counts.get(name, 0) * (structure_charge(parse_adduct(name)) == molecule.charge) + 1
+        for name in hypotheses
+    }
+    return seen[adduct.name] / sum(seen.values())

@@ -51,7 +51,8 @@ async def rank_lines(
             while left_out:
                 yield _left_out_line(*left_out.popleft())
             if ranking:
-                yield b'{"place": ' + json.dumps(query.place).encode() + b", " + ranking[1:] + b"\n"
+                where = {"place": query.place, "spectra": query.numbers}
+                yield json.dumps(where).encode()[:-1] + b", " + ranking[1:] + b"\n"
                 caller.claim.grow(-len(ranking))
         while left_out:
             yield _left_out_line(*left_out.popleft())

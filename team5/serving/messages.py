@@ -106,11 +106,13 @@ class Call:
 class Query:
     """Spectra of a file that are judged together with their candidates, as `Rank` has them.
 
-    Or why a spectrum is left out; ``n_pairs`` are those of a structure and a spectrum.
+    Or why a spectrum is left out. Numbers are those of the spectra in the file; ``n_pairs`` are
+    pairs of a structure and a spectrum.
     """
 
     number: int
     place: str
+    numbers: tuple[int, ...] = ()
     spectra: bytes = b""
     candidates: bytes = b""
     n_pairs: int = 0

@@ -165,7 +165,7 @@ def _number(given: Mapping[str, Any], key: str) -> float | None:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigError(f"{key}={str(value)[:40]!r} is not a number.") from error
+        raise ConfigError(f"{key}={str(value)[:40]!r} is not a number.", argument=key) from error
 
 
 @contextmanager
@@ -299,7 +299,8 @@ def _to_queries(
             found = structures.candidates(spectrum, target, ppm)
         except UNANSWERABLE as error:
             found = str(error)
-        spectra = [spectrum, *(other for _, other in chunk.others.get(number, ()))]
+        others = chunk.others.get(number, ())
+        spectra = [spectrum, *(other for _, other in others)]
         n_pairs = 0 if isinstance(found, str) else len(found.smiles) * len(spectra)
         if n_pairs > limits.candidates:
             found = (
@@ -312,7 +313,8 @@ def _to_queries(
             candidates = pickle.dumps(found)
             candidates = packed.setdefault(candidates, candidates)
             place = f"{source}, spectrum {number}"
-            yield Query(number, place, pickle.dumps(spectra), candidates, n_pairs)
+            numbers = (number, *(each for each, _ in others))
+            yield Query(number, place, numbers, pickle.dumps(spectra), candidates, n_pairs)
     for each in left_out:
         place = f"{source}, spectrum {each.spectrum}"
         yield Query(each.spectrum, place, left_out=each.to_text(source))

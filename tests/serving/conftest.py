@@ -7,10 +7,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from team5.library.build import build_library
 from team5.models.heads import REFERENCE_FEATURES
 from team5.registry.export import export_version, read_version
 from team5.registry.tracker_format import TrackerEntryFields
+from tests.serving.browser import CHROMIUM, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = REPOSITORY / "tests/files/checkpoints"
@@ -144,3 +146,55 @@ def model():
 @pytest.fixture(scope="session")
 def comparing(server):
     return load_model("v0.2", root=server.root, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> Iterator[str]:
+    """Of a server with the versions of the repository, to which nothing is written."""
+    root = tmp_path_factory.mktemp("page") / "checkpoints"
+    root.symlink_to(REPOSITORY / "checkpoints")
+    with running("library=demo", root=root) as one:
+        yield one.url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs a browser: make setup")
+    with playwright.sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Open the page; whatever a test does there, nothing goes wrong unseen or goes elsewhere."""
+    contexts: list[Any] = []
+    faults: list[str] = []
+
+    def open_page(path: str = "/", *, may_log: str = r"(?!)", **options: Any) -> Any:
+        shown = {"viewport": {"width": 1300, "height": 950}, **options}
+        context = browser.new_context(**shown)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+
+        def note(message: Any) -> None:
+            if message.type in ("error", "warning") and not re.search(may_log, message.text):
+                faults.append(message.text)
+
+        def watch(request: Any) -> None:
+            if not request.url.startswith((address, "blob:", "data:")):
+                faults.append(f"request to {request.url}")
+
+        page.on("console", note)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", watch)
+        page.goto(address + path)
+        until(page, "document.querySelector('#serving').textContent !== ''")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []

@@ -5,13 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,118 +17,22 @@ from team5.chemistry.molecule import parse_smiles
 from team5.data.readers import read_spectra
 from team5.inference.results import confidence_text
 from team5.inference.tables import MATCH_COLUMNS
-
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="the page is tested in a browser: make setup"
+from tests.serving.browser import (
+    CAFFEINE,
+    ENPROFYLLINE,
+    FILES,
+    IN_BROWSER,
+    PEAKS,
+    REPOSITORY,
+    ask,
+    download,
+    drop,
+    post,
+    until,
+    wait_for_answer,
 )
-pytest.importorskip("fastapi", reason="the server needs its extra: make setup")
-CHROMIUM = shutil.which("chromium", path=f"/usr/bin{os.pathsep}{os.environ.get('PATH', '')}")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine; install Debian's"),
-]
 
-ROOT = Path(__file__).resolve().parents[2]
-FILES = ROOT / "tests" / "files"
-CAFFEINE = "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"
-ENPROFYLLINE = "CCCN1C2=C(NC=N2)C(=O)NC1=O"
-PEAKS = "195.0877 100\n138.0662 75\n110.0713 22\n69.0447 11\n150.5 5"
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Address of a server, its process and port its own."""
-    command = [sys.executable, "serve.py", "port=0", "device=cpu"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    server = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        seen = []
-        for line in server.stderr:
-            seen.append(line)
-            if found := re.search(r"http://\S+", line):
-                yield found[0]
-                break
-        else:
-            pytest.fail(f"no server: {''.join(seen)}")
-    finally:
-        server.kill()
-        server.wait()
-        server.stderr.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
-    """Open the page; whatever a test does there, nothing goes wrong unseen or goes elsewhere."""
-    contexts: list[Any] = []
-    faults: list[str] = []
-
-    def open_page(path: str = "/", *, may_log: str = r"(?!)", **options: Any) -> Any:
-        shown = {"viewport": {"width": 1300, "height": 950}, **options}
-        context = browser.new_context(**shown)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-
-        def note(message: Any) -> None:
-            if message.type in ("error", "warning") and not re.search(may_log, message.text):
-                faults.append(message.text)
-
-        def watch(request: Any) -> None:
-            if not request.url.startswith((address, "blob:", "data:")):
-                faults.append(f"request to {request.url}")
-
-        page.on("console", note)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", watch)
-        page.goto(address + path)
-        until(page, "document.querySelector('#serving').textContent !== ''")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert faults == []
-
-
-def until(page: Any, condition: str) -> None:
-    """Wait for a condition; the page's policy forbids playwright's own way of asking."""
-    for _ in range(2400):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(25)
-    raise AssertionError(f"never came true: {condition}")
-
-
-def ask(page: Any, peaks: str = "", structures: str = "", **fields: str) -> None:
-    """Fill the form and send it."""
-    page.fill("#peaks", peaks)
-    page.fill("#structures", structures)
-    for name, value in fields.items():
-        page.fill(f"#{name}", value)
-    page.click("#run")
-
-
-def wait_for_answer(page: Any) -> None:
-    """Wait until all of an answer is there: table, drawing, prediction and its fragments."""
-    until(
-        page,
-        """document.querySelector(".answers tbody tr") !== null
-        && document.querySelector("[aria-busy], .result.old") === null""",
-    )
-
-
-def post(address: str, question: dict[str, Any]) -> Any:
-    request = urllib.request.Request(f"{address}/predict", json.dumps(question).encode())
-    with urllib.request.urlopen(request) as response:
-        return json.load(response)
+pytestmark = IN_BROWSER
 
 
 def lit_mzs(page: Any, kind: str = "m") -> list[str]:
@@ -367,10 +266,12 @@ def test_all_spectra_of_a_file_are_asked(visit, tmp_path, address):
     page.click("text=Ask all 6")
     wait_for_answer(page)
     rows = page.locator(".of-series tbody tr")
-    assert rows.count() == 6
     # Matched with the structures of their own records; what cannot be answered says why.
+    assert page.inner_text("#answer h2 >> nth=0") == "5 of 12 spectra answered"
+    assert rows.count() == 5
     assert "doubly charged" in rows.nth(2).inner_text()
-    assert "no structure" in rows.nth(3).inner_text()
+    page.click("#answer .left-out summary")
+    assert "no SMILES" in page.inner_text("#answer .left-out")
     records = read_spectra(FILES / "gnps.mgf").records
     expected = post(address, {
         "smiles": records[1].smiles, "mzs": records[1].spectrum.mzs.tolist(),
@@ -382,39 +283,18 @@ def test_all_spectra_of_a_file_are_asked(visit, tmp_path, address):
     rows.nth(0).focus()
     page.keyboard.press("ArrowDown")
     assert "aspirin, negative" in page.inner_text(".part .facts")
-    with page.expect_download() as started:
-        page.click("text=All as CSV")
-    started.value.save_as(tmp_path / "all.csv")
-    table = list(csv.DictReader((tmp_path / "all.csv").read_text("utf-8-sig").splitlines()))
-    assert [row["error"] for row in table[:2]] == ["", ""]
-    assert "no structure" in table[3]["error"]
-    assert float(table[1]["probability"]) == pytest.approx(expected["probability"], rel=1e-3)
 
     page.fill("#structures", f"{CAFFEINE} caffeine\n{ENPROFYLLINE}")
-    page.route("**/predict", lambda route: route.continue_()
-               if "179.035" not in route.request.post_data else None)  # fmt: skip
     page.click("text=Ask all 6")
-    until(page, "document.querySelector('.working-bar').getAttribute('aria-valuenow') === '17'")
+    until(page, "document.querySelector('.of-series').innerText.includes('first of 2')")
+    assert rows.count() == 3  # of the mass, or of none that is known
+
+    page.route("**/rank/file", lambda route: None)  # no answer, ever
+    page.click("text=Ask all 6")
+    page.wait_for_selector("#working:not([hidden])")
     page.click("#cancel")
-    page.wait_for_selector(".banner.warn")
-    assert "cancelled" in page.inner_text(".banner.warn")
-    assert rows.count() == 1
-    assert "first of 2" in rows.inner_text()
+    page.wait_for_selector("#working", state="hidden")
     page.unroute_all(behavior="ignoreErrors")
-
-
-def drop(page: Any, name: str, text: str) -> None:
-    page.evaluate(
-        """([name, text]) => {
-            const data = new DataTransfer();
-            data.items.add(new File([text], name));
-            for (const kind of ["dragenter", "dragover", "drop"]) {
-                const options = {dataTransfer: data, bubbles: true, cancelable: true};
-                document.body.dispatchEvent(new DragEvent(kind, options));
-            }
-        }""",
-        [name, text],
-    )
 
 
 def test_everything_works_with_the_keyboard_alone(visit):
@@ -445,8 +325,8 @@ def test_everything_works_with_the_keyboard_alone(visit):
     tab_to("structures")
     page.keyboard.type(f"{ENPROFYLLINE} enprofylline\n{CAFFEINE} caffeine")
     order = tab_to("run")
-    assert order == ["adduct", "collision_energy", "precursor_mz", "instrument_type", "version",
-                     "max_error", "run"]  # fmt: skip
+    assert order == ["library", "adduct", "collision_energy", "precursor_mz", "instrument_type",
+                     "version", "max_error", "run"]  # fmt: skip
     press("Enter")
     wait_for_answer(page)
     tab_to("tr")
@@ -680,14 +560,6 @@ def test_downloads_hold_the_answer(visit, tmp_path, address):
     assert len(predicted["peaks"]) == page.locator(".peak[data-peak^=p]").count()
 
 
-def download(page: Any, button: str, folder: Path) -> Path:
-    with page.expect_download() as started:
-        page.click(f".actions >> text={button}")
-    path = folder / started.value.suggested_filename
-    started.value.save_as(path)
-    return path
-
-
 def read_mgf(path: Path) -> list[dict[str, Any]]:
     records = []
     for part in path.read_text().split("BEGIN IONS\n")[1:]:
@@ -859,6 +731,24 @@ READ_AS = [
     ("100 1\r\n200 2\r300 3", [[100, 1], [200, 2], [300, 3]]),
     ("", []),
     ("m/z;%\n100|5", [[100, 5]]),
+    ("[(121.028, 100), (139.039, 35)]", [[121.028, 100], [139.039, 35]]),
+    ("[(121.028, 100),\n (139.039, 35),\n]", [[121.028, 100], [139.039, 35]]),
+    ("((121.028, 100), (139.039, 3.5e1),)", [[121.028, 100], [139.039, 35]]),
+    ("array([[121.028, 100.], [139.039, 35.]])", [[121.028, 100], [139.039, 35]]),
+    ("{121.028: 100, 139.039: 35}", [[121.028, 100], [139.039, 35]]),
+    ("mzs=[50.5, 60, 70]\nintensities=[1, 2, 3]", [[50.5, 1], [60, 2], [70, 3]]),
+    ("[50.5, 60, 70] [1, 2]", None),
+    ("mz,intensity\n121.028,100\n139.039,35\n", [[121.028, 100], [139.039, 35]]),
+    ('"mz";"intensity"\n"121,028";"100"\n139,039;35,5', [[121.028, 100], [139.039, 35.5]]),
+    ("m/z\tInt.\n121.028\t100", [[121.028, 100]]),
+    ("intensity,mz\n100,121.028", [[121.028, 100]]),
+    (
+        "id;m/z;Intensity [%];ion\n1;121.028;100;C7H5O2+\n2;139.039;35;",
+        [[121.028, 100], [139.039, 35]],
+    ),
+    ("id,mz,intensity\n1,121.028,", None),
+    ("[(121.028, 100), (139.039, high)]", None),
+    ("[(121.028,), (139.039,)]", None),
 ]
 
 
@@ -876,7 +766,7 @@ def test_peaks_are_read_with_any_separator(visit):
 
 
 def test_no_asset_names_another_address():
-    for asset in (ROOT / "team5" / "serving" / "page").rglob("*.*"):
+    for asset in (REPOSITORY / "team5" / "serving" / "page").rglob("*.*"):
         text = asset.read_text().replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?://|//[a-z0-9-]+\.[a-z]{2,}", text), asset.name
         assert not re.search(

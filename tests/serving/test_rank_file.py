@@ -55,6 +55,8 @@ def check(lines, answers, left_out):
     for number, expected in answers.items():
         found = {**rankings[number]}
         assert found.pop("place").endswith(f"spectrum {number}")
+        together = found.pop("spectra")
+        assert (together[0], len(together)) == (number, expected["n_spectra"])
         first = found["candidates"][0]["impossible_mzs"]
         for row in found["candidates"]:
             if row["impossible_mzs"] is None:
@@ -150,16 +152,16 @@ END IONS
 
 
 @pytest.mark.parametrize(("group_by", "grouped"), [
-    ("FEATURE_ID", [(1, "7", 2), (2, "8", 1)]),
-    ("auto", [(1, "7", 2), (2, "8", 1)]),
-    (None, [(1, "7", 1), (2, "8", 1), (3, "7", 1)]),
+    ("FEATURE_ID", [([1, 3], "7", 2), ([2], "8", 1)]),
+    ("auto", [([1, 3], "7", 2), ([2], "8", 1)]),
+    (None, [([1], "7", 1), ([2], "8", 1), ([3], "7", 1)]),
 ])  # fmt: skip
 def test_spectra_of_a_feature_are_judged_together(server, tmp_path, group_by, grouped):
     spectra = tmp_path / "features.mgf"
     spectra.write_text(FEATURES)
     options = {} if group_by is None else {"group_by": group_by}
     lines = ask(server, spectra, EXAMPLES / "suspects.csv", **options)
-    found = [(line["spectrum"], line["feature_id"], line["n_spectra"]) for line in lines]
+    found = [(line["spectra"], line["feature_id"], line["n_spectra"]) for line in lines]
     assert found == grouped
     structures = listed(EXAMPLES / "suspects.csv")
     check(lines, *searched(spectra, structures, group_by=group_by))

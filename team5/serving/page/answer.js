@@ -23,6 +23,34 @@ export function makeAnswer(query, spectrum, structures, results) {
   return { question, isSimulation, query, spectrum, rows, version, versionHash, sharedNotes };
 }
 
+/** Return a ranking of a search as an answer; `line` is what `rankFile` got, of which `table` keeps the rows. */
+export function makeRankedAnswer(query, spectrum, { candidates, place, spectra, ...shared }) {
+  const impossible = candidates[0].impossible_mzs;
+  const isLone = shared.n_candidates === 1;
+  const results = candidates.map((row) => ({
+    ...shared,
+    ...row,
+    rank: isLone ? null : row.rank,
+    precursor_mz: row.precursor_mz_calculated,
+    notes: row.notes ? row.notes.split("; ") : [],
+    impossible_mzs: (row.impossible_mzs ?? impossible).split(" ").filter(Boolean).map(Number),
+  }));
+  const answer = makeAnswer(query, spectrum, candidates, results);
+  const table = candidates.map((row) => ({ ...shared, ...row, impossible_mzs: row.impossible_mzs ?? impossible }));
+  return { ...answer, question: isLone ? "match" : "rank", table, nCandidates: shared.n_candidates };
+}
+
+/** Return several spectra of one compound as one: all peaks, each spectrum's highest at 1. */
+export function joined(spectra) {
+  const [first, ...others] = spectra;
+  const heights = spectra.map(({ intensities }) => highest(intensities));
+  return {
+    identifier: others.length ? `${first.identifier || "one"} and ${others.length} more` : first.identifier,
+    mzs: spectra.flatMap(({ mzs }) => mzs),
+    intensities: spectra.flatMap(({ intensities }, i) => intensities.map((one) => one / heights[i])),
+  };
+}
+
 /** Return the measured peaks of a spectrum beside one structure, as `Plot` takes them. */
 export function measuredPeaks(spectrum, match) {
   const base = highest(spectrum.intensities);

@@ -66,16 +66,50 @@ export async function predict(question, version, signal) {
   });
   const [{ answer, error }] = (await response.json()).items;
   if (error)
-    throw new ApiError(error.message, {
-      status: 422,
-      where: error.where?.replace(/^items\[0\]\.?/, "") || null,
-      type: error.type,
-    });
+    throw apiError({ ...error, where: error.where?.replace(/^items\[0\]\.?/, "") || null });
   // Null is short for the list of the first match.
   if (Array.isArray(answer))
     for (const match of answer) match.impossible_mzs ??= answer[0].impossible_mzs;
   return answer;
 }
+
+/**
+ * Search the spectra of a file among structures; `ask` holds a file of spectra and its name, the
+ * structures as `chosenList` has them, and what is asked. `onLine` gets each answer as it comes: a
+ * ranking, or what was left out.
+ */
+export async function rankFile({ spectra, spectraName, candidates, name, ...asked }, version, signal, onLine) {
+  const body = new FormData();
+  body.append("spectra", spectra, spectraName);
+  if (candidates) body.append("candidates", candidates, name);
+  for (const [key, value] of Object.entries(asked))
+    if (value !== "" && value !== null && value !== undefined) body.append(key, String(value));
+  const response = await send(withVersion("rank/file", version), { body, signal });
+  for await (const line of linesOf(response)) {
+    if (line.error) throw apiError(line.error);
+    onLine(line);
+  }
+}
+
+async function* linesOf(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const lines = (rest + value).split("\n");
+      rest = lines.pop();
+      for (const line of lines) yield JSON.parse(line);
+    }
+  } catch (error) {
+    if (error.name === "AbortError" || error instanceof SyntaxError) throw error;
+    throw new ApiError("The connection to the server broke off.", { cause: error });
+  }
+}
+
+const apiError = (error, status = 422) =>
+  new ApiError(error.message, { status, where: error.where ?? null, type: error.type });
 
 /** Return {spectra, left_out} of a file. */
 export async function readSpectra(file, name, signal) {
@@ -85,6 +119,7 @@ export async function readSpectra(file, name, signal) {
 }
 
 export const versions = async () => (await send("versions")).json();
+export const libraries = async () => (await send("libraries")).json();
 
 const drawn = new Map();
 const queue = [];

@@ -1,6 +1,9 @@
 // Elements are made from tags and text only: nothing a user types is ever read as markup.
 
+import { countText } from "./format.js";
+
 const SVG = "http://www.w3.org/2000/svg";
+const MAX_LEFT_OUT = 50; // lines shown of what cannot be used
 
 /** Return an element; `on*` properties listen, `null` children are passed over. */
 export function h(tag, properties = {}, ...children) {
@@ -56,4 +59,14 @@ export function roveRows(body, choose) {
     if (!getSelection()?.toString()) to(event.target.closest("tr"));
   });
   return to;
+}
+
+/** What was left out and why, as a list that can be opened; nothing where nothing was. */
+export function leftOutOf(leftOut) {
+  if (!leftOut.length) return "";
+  const items = leftOut.slice(0, MAX_LEFT_OUT).map((one) => h("li", {}, one.left_out));
+  const more = leftOut.length - items.length;
+  if (more > 0) items.push(h("li", {}, `and ${more.toLocaleString("en")} more`));
+  const summary = h("summary", {}, `${countText(leftOut.length, "entry", "entries")} left out`);
+  return h("details", { class: "left-out" }, summary, h("ul", {}, items));
 }

@@ -14,29 +14,39 @@ export function save(text, name, type) {
 export const toCsv = (answer) =>
   answer.isSimulation
     ? csv(SIMULATION_COLUMNS, answer.rows.flatMap(simulationRows))
-    : csv(
-        MATCH_COLUMNS,
-        answer.rows.map((row) => matchRow(row, answer.spectrum?.identifier)),
-      );
+    : answer.table
+      ? toCsvOfAll([{ answer }])
+      : csv(
+          MATCH_COLUMNS,
+          answer.rows.map(({ name, result }) =>
+            cellsOf({ ...result, name, identifier: answer.spectrum?.identifier }, MATCH_COLUMNS),
+          ),
+        );
 
-/** The answers to all spectra of a file as one table; `asked` are {label, answer, error}. */
+/** The answers to spectra of a file as one table, that of `predict.py spectra=FILE output=all.csv`. */
 export function toCsvOfAll(asked) {
-  const rows = asked.flatMap(({ label, answer, error }) =>
-    answer
-      ? answer.rows.map((row) => [
-          text(label),
-          ...matchRow(row, answer.spectrum?.identifier),
-          "",
-        ])
-      : [[text(label), ...MATCH_COLUMNS.map(() => ""), error]],
+  const rows = asked.flatMap(({ answer }) => answer?.table ?? []);
+  const known = new Set([...SEARCH_COLUMNS, "peaks"]);
+  const users = [...new Set(rows.flatMap(Object.keys))].filter((column) => !known.has(column));
+  const columns = [...SEARCH_COLUMNS, ...users, "explained_peaks"];
+  const ions = (peaks) => peaks.map(({ mz, formula }) => `${mz.toFixed(4)}:${formula}`).join(" ");
+  return csv(
+    columns,
+    rows.map((row) => cellsOf({ ...row, explained_peaks: ions(row.peaks) }, columns)),
   );
-  return csv(["spectrum", ...MATCH_COLUMNS, "error"], rows);
 }
 
-/** The answers to all spectra of a file, each as {@link toJson} has it. */
-export const toJsonOfAll = (asked) =>
+/** What was left out of a file and why. */
+export const toCsvOfLeftOut = (leftOut) =>
+  csv(
+    ["spectrum", "place", "reason"],
+    leftOut.map(({ spectrum, place, left_out: reason }) => [spectrum, text(place), text(reason)]),
+  );
+
+/** The answers to all spectra of a file, each as {@link toJson} has it, and what was left out. */
+export const toJsonOfAll = (asked, leftOut) =>
   JSON.stringify(
-    asked.map(({ label, answer, error }) => ({ label, ...(answer ? plain(answer) : { error }) })),
+    [...asked.map(({ label, answer }) => ({ label, ...plain(answer) })), ...leftOut],
     null,
     2,
   );
@@ -48,11 +58,17 @@ const MATCH_COLUMNS = [
   ...["precursor_fits", "collision_energy", "version", "version_hash", "notes", "abstained"],
   ...["references", "n_references"],
 ];
+const SEARCH_COLUMNS = [
+  ...["spectrum", "identifier", "feature_id", "scan", "retention_time"],
+  ...MATCH_COLUMNS.slice(1),
+  ...["inchikey14", "precursor_mz_calculated", "error_ppm"],
+  ...["n_spectra", "n_candidates", "n_scored", "n_unusable"],
+];
 const PROBABILITIES = new Set(["confidence", "probability", "threshold"]);
 
-const matchRow = ({ name, result }, identifier) =>
-  MATCH_COLUMNS.map((column) => {
-    const value = { ...result, name, identifier }[column];
+const cellsOf = (row, columns) =>
+  columns.map((column) => {
+    const value = row[column];
     if (Array.isArray(value)) return text(value.join(column === "notes" ? "; " : " "));
     if (PROBABILITIES.has(column)) return value == null ? value : Number(value.toPrecision(4));
     return typeof value === "string" ? text(value) : value;
@@ -123,7 +139,8 @@ export function toMgf(answer, simulations) {
   return records.join("\n");
 }
 
-function mgf(fields, mzs, intensities) {
+/** Return a spectrum as a record of an MGF file. */
+export function mgf(fields, mzs, intensities) {
   const lines = Object.entries(fields)
     .filter(([, value]) => value !== null && value !== undefined && value !== "")
     .map(([key, value]) => `${key}=${String(value).replace(/\s+/g, " ").trim()}`);

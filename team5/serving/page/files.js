@@ -1,20 +1,22 @@
 // Files of spectra: dropped, chosen or pasted; one of their spectra goes into the form.
 
 import { readSpectra } from "./api.js";
-import { announce, byId, h } from "./dom.js";
-import { clearErrors, fillForm, formValues, makeQuery, showError } from "./form.js";
+import { isList } from "./candidates.js";
+import { announce, byId, h, leftOutOf } from "./dom.js";
+import { mgf } from "./downloads.js";
+import { clearErrors, fillForm, formValues, showError } from "./form.js";
 import { countText } from "./format.js";
 
 const LARGEST = 200_000_000; // bytes; beyond it a browser tab has trouble of its own
-const MAX_LEFT_OUT = 50; // lines shown of what a file holds and cannot be used
 
+let source = null; // the file as it came: {spectra, spectraName}
 let spectra = [];
 let left = []; // what of the file cannot be used
 let structuresOfRecord = ""; // what the form got from a record, and may lose again with it
-export let identifier = ""; // of the spectrum in the form, if it came from a file
+let chosen = []; // spectra of the file that are in the form, unchanged
 
-/** Let files be dropped, chosen and closed; `guard` runs a task with progress and errors. */
-export function listenForFiles(guard) {
+/** Let files be dropped, chosen and closed; `guard` runs a task with progress, `openList` takes structures. */
+export function listenForFiles(guard, openList) {
   const input = byId("file");
   const take = (file) => guard(`Reading ${file.name}`, (signal) => read(file, file.name, signal));
   input.addEventListener("change", () => {
@@ -25,18 +27,22 @@ export function listenForFiles(guard) {
     close();
     byId("file").focus();
   });
-  byId("spectra").addEventListener("change", (event) => choose(event.target.selectedIndex));
+  byId("spectra").addEventListener("change", (event) =>
+    choose([...event.target.selectedOptions].map((option) => option.index)),
+  );
   const drop = byId("drop");
   const hasFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   addEventListener("dragenter", (event) => hasFile(event) && (drop.hidden = false));
   addEventListener("dragover", (event) => hasFile(event) && event.preventDefault());
   addEventListener("dragleave", (event) => event.relatedTarget === null && (drop.hidden = true));
-  addEventListener("drop", (event) => {
+  addEventListener("drop", async (event) => {
     drop.hidden = true;
     if (!hasFile(event)) return;
     event.preventDefault();
     const [file] = event.dataTransfer.files;
-    if (file) take(file);
+    if (!file) return;
+    if (await isList(file)) openList(file);
+    else take(file);
   });
 }
 
@@ -58,6 +64,7 @@ export async function read(file, name, signal) {
     showError("file", error.message);
     return false;
   }
+  source = { spectra: file, spectraName: name };
   spectra = answer.spectra;
   left = answer.left_out;
   if (!spectra.length) {
@@ -67,34 +74,23 @@ export async function read(file, name, signal) {
   byId("spectra-label").textContent =
     `${countText(spectra.length, "spectrum", "spectra")} of ${name}`;
   byId("spectra").replaceChildren(
-    ...spectra.map((one, i) => new Option(describeSpectrum(one, i), String(i))),
+    ...spectra.map((one) => {
+      const option = new Option(describeSpectrum(one), String(one.spectrum));
+      option.title = option.text;
+      return option;
+    }),
   );
   byId("spectra-box").hidden = false;
-  byId("rank-all").hidden = spectra.length < 2;
+  byId("all-box").hidden = spectra.length < 2;
   byId("rank-all").textContent = `Ask all ${spectra.length.toLocaleString("en")}`;
-  choose(0);
+  choose([0]);
   byId("spectra").focus();
   announce(`${countText(spectra.length, "spectrum", "spectra")} read from ${name}`);
   return true;
 }
 
-function leftOut() {
-  const more = left.length - MAX_LEFT_OUT;
-  return h(
-    "details",
-    {},
-    h("summary", {}, `${countText(left.length, "entry", "entries")} left out`),
-    h(
-      "ul",
-      {},
-      left.slice(0, MAX_LEFT_OUT).map((text) => h("li", {}, text)),
-      more > 0 ? h("li", {}, `and ${more} more`) : null,
-    ),
-  );
-}
-
-function describeSpectrum(one, index) {
-  const facts = [one.identifier || one.place || `spectrum ${index + 1}`];
+export function describeSpectrum(one) {
+  const facts = [one.identifier || one.place || `spectrum ${one.spectrum}`];
   if (one.precursor_mz) facts.push(`m/z ${one.precursor_mz.toFixed(4)}`);
   if (one.adduct ?? one.ion_mode) facts.push(one.adduct ?? one.ion_mode);
   if (one.collision_energy) facts.push(one.collision_energy);
@@ -102,21 +98,26 @@ function describeSpectrum(one, index) {
   return facts.join(" · ");
 }
 
-function choose(index) {
-  const one = spectra[index];
-  byId("spectra").selectedIndex = index;
-  byId("spectra-hint").replaceChildren(
-    ...one.notes.map((note) => h("div", {}, `Note: ${note}`)),
-    ...(left.length ? [leftOut()] : []),
-  );
-  const values = valuesOf(one);
+function choose(indices) {
+  if (!indices.length) return;
+  for (const option of byId("spectra").options) option.selected = indices.includes(option.index);
+  const several = indices.map((index) => spectra[index]);
+  const notes = several.flatMap((one) => one.notes.map((note) => h("div", {}, `Note: ${note}`)));
+  const together =
+    several.length > 1
+      ? `${several.length} spectra, judged together as of one compound; the first is shown`
+      : spectra.length > 1
+        ? "With Ctrl or Shift several are chosen, to be judged together"
+        : "";
+  byId("spectra-hint").replaceChildren(together, ...notes, leftOutOf(left.map((text) => ({ left_out: text }))));
+  const values = valuesOf(several[0]);
   structuresOfRecord = hasOwnStructures() ? "" : values.structures;
   fillForm(values);
-  identifier = one.identifier;
+  chosen = several;
 }
 
 /** Whether the structures in the form were typed, rather than those of a record. */
-function hasOwnStructures() {
+export function hasOwnStructures() {
   const { structures } = formValues();
   return structures.trim() !== "" && structures !== structuresOfRecord;
 }
@@ -135,22 +136,62 @@ function valuesOf(one) {
   };
 }
 
-/** Return the query of every spectrum of the file, each with a text that says which it is. */
-export const queries = () =>
-  spectra.map((one, i) => ({
-    label: describeSpectrum(one, i),
-    query: makeQuery(valuesOf(one), one.identifier),
-  }));
+/** The spectra of the file by their numbers, and the file as `rankFile` sends it. */
+export const wholeFile = () => ({
+  source,
+  byNumber: new Map(spectra.map((one) => [one.spectrum, one])),
+});
+
+/** The spectra of the file that are in the form, unchanged: several are of one compound. */
+export const chosenSpectra = () => chosen;
+
+/** Return spectra of one compound as `/predict` takes them. */
+export const asSpectra = (several) =>
+  several.map(({ mzs, intensities, ...one }) => {
+    const keys = ["adduct", "precursor_mz", "collision_energy", "instrument_type", "ion_mode"];
+    const known = keys.filter((key) => one[key] !== null).map((key) => [key, one[key]]);
+    return { mzs, intensities, ...Object.fromEntries(known) };
+  });
+
+/** Return spectra of one compound as a file that `rankFile` sends, to be judged together. */
+export function asFile(several) {
+  const [first] = several;
+  const feature = several.length > 1 ? (first.feature_id ?? "chosen") : first.feature_id;
+  const records = several.map((one) =>
+    mgf(
+      {
+        TITLE: one.identifier,
+        FEATURE_ID: feature,
+        SCANS: one.scan,
+        RTINSECONDS: one.retention_time,
+        PEPMASS: one.precursor_mz,
+        CHARGE: one.adduct ? null : { positive: "1+", negative: "1-" }[one.ion_mode],
+        ADDUCT: one.adduct,
+        COLLISION_ENERGY: one.collision_energy,
+        INSTRUMENT_TYPE: one.instrument_type,
+      },
+      one.mzs,
+      one.intensities,
+    ),
+  );
+  return {
+    spectra: new Blob(records),
+    spectraName: "spectrum.mgf",
+    group_by: several.length > 1 ? "FEATURE_ID" : "",
+  };
+}
 
 /** Forget the file; what of it is in the form stays. */
 export function close() {
+  source = null;
   spectra = [];
   byId("spectra-box").hidden = true;
   byId("spectra").replaceChildren();
-  forgetIdentifier();
+  forgetChosen();
 }
 
 /** The peaks in the form are no longer those of the file. */
-export function forgetIdentifier() {
-  identifier = "";
+export function forgetChosen() {
+  chosen = [];
+  for (const option of byId("spectra").options) option.selected = false;
 }

@@ -1,5 +1,6 @@
 // The query as it stands in the form: read, filled in, and marked where it is wrong.
 
+import { chosenList, listName } from "./candidates.js";
 import { byId, h } from "./dom.js";
 import { countText, highest, mzText } from "./format.js";
 import { looksLikeFile, parseNumber, parsePeaks, parseStructures } from "./input.js";
@@ -14,6 +15,8 @@ export const FIELDS = [
   "instrument_type",
   "version",
   "max_error",
+  "library",
+  "ppm",
 ];
 // Keys of errors that are about another field than one of their own name.
 const FIELD_OF = {
@@ -21,7 +24,7 @@ const FIELD_OF = {
   intensities: "peaks",
   spectra: "peaks",
   smiles: "structures",
-  structures: "structures",
+  candidates: "structures",
 };
 
 /** The form as texts, as links and downloads carry it. */
@@ -58,13 +61,13 @@ export function describe() {
   const preview = byId("preview");
   preview.hidden = n === 0 || isFile || peaks.mzs.length > 5000;
   preview.replaceChildren(...(preview.hidden ? [] : [sketch(peaks.mzs, peaks.intensities)]));
-  byId("structures-hint").textContent = structures.length
-    ? countText(structures.length, "structure")
-    : "";
+  const list = chosenList(formValues());
+  describeStructures(list, structures);
   const hasPeaks = byId("peaks").value.trim() !== "";
   const many = structures.length > 1;
-  byId("run").textContent =
-    !hasPeaks && structures.length
+  byId("run").textContent = list
+    ? "Rank"
+    : !hasPeaks && structures.length
       ? many
         ? `Simulate ${structures.length.toLocaleString("en")} spectra`
         : "Simulate spectrum"
@@ -76,13 +79,30 @@ export function describe() {
   return { peaks, structures };
 }
 
+function describeStructures(list, structures) {
+  const name = listName();
+  const field = byId("structures");
+  field.hidden = name !== null;
+  field.disabled = Boolean(list?.library);
+  byId("list-close").hidden = name === null;
+  byId("structures-label").textContent = name ?? "SMILES, one a line, and names";
+  byId("ppm-box").hidden = list === null && byId("spectra-box").hidden;
+  byId("structures-hint").textContent = list
+    ? `${name ? "A list" : list.library ? "A library" : "This is a list"}: its structures of the precursor’s mass are ranked.`
+    : structures.length
+      ? countText(structures.length, "structure")
+      : "";
+}
+
 /** Return {question, spectrum, structures, version} to be asked, or null where something is wrong and now marked. */
 export function readQuery(identifier) {
   clearErrors();
   const { peaks, structures } = describe();
   const values = formValues();
+  const list = chosenList(values);
   if (values.peaks.trim() === "") {
-    if (structures.length === 0)
+    if (list) showError("peaks", "Give a spectrum: the structures of a list are ranked by it.");
+    else if (structures.length === 0)
       showError(
         "structures",
         "Give at least one SMILES; with peaks it is matched or ranked, alone it is simulated.",
@@ -94,28 +114,29 @@ export function readQuery(identifier) {
         "peaks",
         "No peaks in this text. Give one m/z with its intensity a line, or leave it empty to simulate.",
       );
-    if (structures.length === 0)
+    if (!list && structures.length === 0)
       showError("structures", "Give at least one SMILES to hold the spectrum against.");
   }
   if (Number.isNaN(parseNumber(values.precursor_mz)))
     showError("precursor_mz", "Not a number. Write it as 195.0877, or leave it empty.");
-  return hasErrors() ? null : makeQuery(values, identifier);
+  else if (list?.library && values.precursor_mz.trim() === "")
+    showError("precursor_mz", "A library is searched by the precursor. Give its m/z.");
+  return hasErrors() ? null : { ...makeQuery(values, identifier), list };
 }
 
 /** Return what texts of the form ask, taken to be right. */
 export function makeQuery(values, identifier) {
   const { mzs, intensities } = parsePeaks(values.peaks);
   const structures = parseStructures(values.structures);
-  const precursor = parseNumber(values.precursor_mz);
   const spectrum = mzs.length ? { mzs, intensities, identifier } : null;
+  const conditions = conditionsOf(values);
   const question = {
     smiles: structures.length === 1 ? structures[0].smiles : structures.map((one) => one.smiles),
-    ...conditionsOf(values),
+    ...conditions,
   };
   if (spectrum) Object.assign(question, { mzs, intensities });
-  if (precursor !== null) question.precursor_mz = precursor;
   if (values.max_error && spectrum) question.max_error = Number(values.max_error);
-  return { question, spectrum, structures, version: values.version, values };
+  return { question, conditions, spectrum, structures, version: values.version, values };
 }
 
 function conditionsOf(values) {
@@ -123,7 +144,9 @@ function conditionsOf(values) {
     key,
     values[key].trim(),
   ]);
-  return Object.fromEntries(texts.filter(([, value]) => value !== ""));
+  const conditions = Object.fromEntries(texts.filter(([, value]) => value !== ""));
+  const precursor = parseNumber(values.precursor_mz);
+  return precursor === null ? conditions : { ...conditions, precursor_mz: precursor };
 }
 
 /** Put an error beside its field; `line` marks a line of it. Returns whether there is such a field. */

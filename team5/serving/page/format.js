@@ -21,6 +21,13 @@ export function probabilityText(probability) {
   return probability.toFixed(3);
 }
 
+/** Seconds as people say them: 40 s, 3 min, 2 h. */
+export function durationText(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
+}
+
 export const countText = (n, one, many = `${one}s`) =>
   `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 

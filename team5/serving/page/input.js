@@ -8,25 +8,42 @@ const MAX_SHOWN = 40;
 export const looksLikeFile = (text) =>
   /^\s*BEGIN IONS/im.test(text) || /^\s*num peaks\s*:/im.test(text) || /<mzML[\s>]/.test(text);
 
+/** Whether a text is a list of structures with more to it than SMILES and names: InChI, a table, SDF. */
+export const looksLikeList = (text) =>
+  /^\s*InChI=/m.test(text) ||
+  /^M {2}END/m.test(text) ||
+  /^(?=.*[,;|\t])(.*[^a-z])?(smiles|inchi)([^a-z].*)?$/i.test(text.trim().split(/\r\n|\r|\n/)[0]);
+
 /**
  * Read peaks in two columns with any separator.
  *
- * Lines before the first peak that hold no numbers are a header; `#` starts a comment. Further
- * columns are passed over. `138.07:60 110.1:20` and `19 10; 29 99;` may stand on one line.
+ * Lines before the first peak that hold no numbers are a header, which may say which columns are
+ * m/z and intensity; `#` starts a comment. Else they are the first two. `138.07:60 110.1:20`,
+ * `19 10; 29 99;`, lists of tuples, and a list of m/z with one of intensities are understood.
  *
  * Returns {mzs, intensities, nHeader, fault}: fault is {line, message} of the first line that is
  * no peak, or null.
  */
 export function parsePeaks(text) {
   const found = { mzs: [], intensities: [], nHeader: 0, fault: null };
-  const lines = text.replace(/\]\s*,\s*\[/g, "\n").split(/\r\n|\r|\n/);
+  const lists = twoLists(text);
+  if (lists) return { ...found, ...lists };
+  const lines = text
+    .replace(/^\s*(\w+\s*=\s*)?[A-Za-z_.]*(?=[[({])/, "") // peaks = np.array(
+    .replace(/[\])]\s*,?[^\S\n]*[[(]/g, "\n")
+    .split(/\r\n|\r|\n/);
+  let named = null; // which columns a header names
   for (const [index, line] of lines.entries()) {
-    const bare = line.replace(/[[\](){}"']/g, " ").trim();
+    const bare = line
+      .replace(/[[\](){}"']/g, " ")
+      .replace(/:\s+/g, ":")
+      .trim();
     if (bare === "" || bare.startsWith("#")) continue;
-    const peaks = peaksOfLine(bare);
+    const peaks = named ? peakOfColumns(line, named, bare) : peaksOfLine(bare);
     if (peaks === null) {
       if (found.mzs.length === 0 && !startsWithNumber(bare)) {
         found.nHeader += 1;
+        named = columnsOfHeader(line) ?? named;
         continue;
       }
       found.fault = {
@@ -48,6 +65,43 @@ export function parsePeaks(text) {
     }
   }
   return found;
+}
+
+/** Read a list of m/z and one of intensities, as programs print them; two of each are pairs. */
+function twoLists(text) {
+  const lists = [...text.matchAll(/\[([^[\]()]*)\]/g)].map(([, inner]) =>
+    inner.split(/[\s,]+/).filter(Boolean),
+  );
+  const [mzs, intensities] = lists;
+  const isNested = /[[(]\s*[[(]/.test(text);
+  if (isNested || lists.length !== 2 || Math.max(mzs.length, intensities.length) < 3) return null;
+  const numbers = { mzs: mzs.map(parseNumber), intensities: intensities.map(parseNumber) };
+  if (mzs.length === intensities.length && Object.values(numbers).flat().every(Number.isFinite))
+    return numbers;
+  const message = `${mzs.length} m/z values and ${intensities.length} intensities: give as many numbers of both.`;
+  return { fault: { line: 0, message } };
+}
+
+const MZ_NAME = /^(m\/?z|mzs?|mz[ _]?values?|mass(es)?|m)$/i;
+const INTENSITY_NAME = /^(int(\.|ens(it(y|ies))?)?|i|abundance|height|area)([ _]?[([%].*)?$/i;
+
+/** Which columns of a table are m/z and intensity, if its header says so; null where it does not. */
+function columnsOfHeader(line) {
+  const separator = [";", "\t", ",", "|"].find((one) => line.includes(one));
+  if (!separator) return null;
+  const names = cellsOf(line, separator);
+  const [mz, intensity] = [MZ_NAME, INTENSITY_NAME].map((name) => names.findIndex((one) => name.test(one)));
+  return mz < 0 || intensity < 0 ? null : { separator, mz, intensity };
+}
+
+const cellsOf = (line, separator) =>
+  line.split(separator).map((cell) => cell.replace(/^[\s"']+|[\s"']+$/g, ""));
+
+function peakOfColumns(line, { separator, mz, intensity }, bare) {
+  const cells = cellsOf(line, separator);
+  const peak = [cells[mz], cells[intensity]].map((cell) => parseNumber(cell ?? "") ?? NaN);
+  if (peak.every(Number.isFinite)) return [peak];
+  return mz === 0 && intensity === 1 ? peaksOfLine(bare) : null; // separated in another way
 }
 
 function peaksOfLine(line) {

@@ -1,7 +1,8 @@
 // The page: what is asked, what is shown, and what happens in between.
 
 import { keepToken, predict, versions } from "./api.js";
-import { makeAnswer } from "./answer.js";
+import { joined, makeAnswer } from "./answer.js";
+import { chosenList, listName, loadLibraries, setList, typedList } from "./candidates.js";
 import { announce, byId } from "./dom.js";
 import { EXAMPLE } from "./example.js";
 import * as files from "./files.js";
@@ -14,11 +15,11 @@ import {
   showApiError,
   showError,
 } from "./form.js";
-import { countText } from "./format.js";
+import { countText, durationText } from "./format.js";
 import { looksLikeFile } from "./input.js";
 import { queryOf } from "./link.js";
 import { showAnswer, showNothing } from "./result.js";
-import { askEach, showSeries } from "./series.js";
+import { askAllOf, askOneOf, showSeries } from "./series.js";
 
 let underWay = null; // the AbortController of what is asked
 let retry = null; // what to do again once there is a token
@@ -37,11 +38,15 @@ async function guard(
   const mine = new AbortController();
   underWay = mine;
   const started = performance.now();
+  let share = 0; // of the work that is done, as far as is known
   const tell = () => {
-    const seconds = Math.floor((performance.now() - started) / 1000);
-    byId("working-text").textContent = seconds < 2 ? `${text} …` : `${text} … ${seconds} s`;
+    const seconds = (performance.now() - started) / 1000;
+    const left = share > 0 ? `, ${durationText((seconds / share) * (1 - share))} left` : "";
+    const said = seconds < 2 ? "" : ` ${durationText(seconds)}${left}`;
+    byId("working-text").textContent = `${text} …${said}`;
   };
   const showProgress = (done, total) => {
+    share = total ? done / total : 0;
     bar.classList.toggle("known", total > 0);
     bar.style.setProperty("--done", total ? done / total : 0);
     if (total) bar.setAttribute("aria-valuenow", Math.round((done / total) * 100));
@@ -93,9 +98,20 @@ async function run() {
     );
     return;
   }
-  const query = readQuery(files.identifier);
+  const together = files.chosenSpectra();
+  const query = readQuery(together[0]?.identifier ?? "");
   if (query === null) return;
-  const { question, spectrum, structures, version } = query;
+  if (query.list) {
+    await runList(query, together);
+    return;
+  }
+  const { structures, version } = query;
+  const several = together.length > 1 && query.spectrum !== null;
+  const spectrum = several ? joined(together) : query.spectrum;
+  const { smiles, max_error } = query.question;
+  const question = several
+    ? { smiles, max_error, spectra: files.asSpectra(together) }
+    : query.question;
   const n = countText(structures.length, "structure");
   const text =
     spectrum === null ? `Simulating ${n}` : structures.length > 1 ? `Ranking ${n}` : "Matching";
@@ -107,9 +123,36 @@ async function run() {
   if (results === undefined) return; // the answer to an earlier question stays, and looks it
   byId("result").classList.remove("old");
   const answer = makeAnswer(query.values, spectrum, structures, results);
-  showAnswer(answer);
+  showAnswer({ ...answer, isLinkable: !several });
   // Another version may have become the latest since the page was opened.
   if (!version && byId("serving").textContent !== modelText(answer.version)) loadVersions();
+}
+
+/** Rank the structures of a list or library by the spectrum in the form, or those of the file in it. */
+async function runList(query, together) {
+  const { conditions, list, values } = query;
+  const { feature_id, scan, retention_time, ion_mode } = together[0] ?? {};
+  const one = { feature_id, scan, retention_time, ion_mode, ...query.spectrum, ...conditions };
+  const ask = {
+    ...files.asFile(together.length > 1 ? together : [one]),
+    ...list,
+    ppm: values.ppm,
+    max_error: values.max_error,
+  };
+  const spectrum = together.length > 1 ? joined(together) : query.spectrum;
+  byId("result").classList.add("old");
+  const what = `Ranking structures of ${list.library ?? listName() ?? "the list"}`;
+  const found = await guard(what, (signal) => askOneOf(ask, spectrum, query, signal), {
+    again: run,
+  });
+  if (found === undefined) return;
+  const { answer, leftOut } = found;
+  if (answer === null) {
+    showError("structures", leftOut.find((line) => line.spectrum)?.left_out ?? leftOut[0].left_out);
+    return;
+  }
+  byId("result").classList.remove("old");
+  showAnswer({ ...answer, leftOut, isLinkable: Boolean(list.library) && together.length < 2 });
 }
 
 async function openLink() {
@@ -117,6 +160,7 @@ async function openLink() {
     const query = await queryOf(location.hash);
     if (query === null) return;
     files.close();
+    setList(null);
     fillForm(query);
     await run();
   } catch (error) {
@@ -153,14 +197,16 @@ async function loadVersions() {
 
 async function askAll() {
   clearErrors();
-  const asked = files.queries();
-  const { structures } = asked[0].query;
-  const text = `Asking ${countText(asked.length, "spectrum", "spectra")}`;
+  const { source, byNumber } = files.wholeFile();
+  const values = formValues();
+  const { ppm, max_error, version } = values;
+  const structures = files.hasOwnStructures() ? typedList(values.structures) : {};
+  const list = chosenList(values) ?? structures;
+  const ask = { ...source, ...list, ppm, max_error, group_by: byId("group_by").value };
+  const text = `Asking ${countText(byNumber.size, "spectrum", "spectra")}`;
   byId("result").classList.add("old");
-  const found = await guard(text, (signal, progress) => askEach(asked, signal, progress), {
-    onError: (error) => showApiError(error, structures),
-    again: askAll,
-  });
+  const task = (signal, progress) => askAllOf(ask, byNumber, { values, version }, signal, progress);
+  const found = await guard(text, task, { again: askAll });
   if (found === undefined) return;
   byId("result").classList.remove("old");
   showSeries(found);
@@ -175,6 +221,7 @@ function replaceForm(values) {
   if (isLoss) beforehand = formValues();
   byId("undo").hidden = !isLoss;
   files.close();
+  setList(null);
   fillForm(values);
 }
 
@@ -212,7 +259,7 @@ function listen() {
       run();
     }
   });
-  byId("peaks").addEventListener("input", () => files.forgetIdentifier());
+  byId("peaks").addEventListener("input", () => files.forgetChosen());
   byId("query").addEventListener("input", describe);
   byId("cancel").addEventListener("click", () => {
     underWay?.abort();
@@ -226,13 +273,31 @@ function listen() {
   byId("undo").addEventListener("click", undo);
   byId("token-use").addEventListener("click", useToken);
   addEventListener("hashchange", openLink);
-  files.listenForFiles(guard);
+  files.listenForFiles(guard, openList);
+  byId("list").addEventListener("change", ({ target }) => {
+    if (target.files.length) openList(target.files[0]);
+    target.value = "";
+  });
+  byId("list-close").addEventListener("click", () => {
+    setList(null);
+    clearErrors();
+    describe();
+    byId("list").focus();
+  });
+}
+
+/** Take a list of structures in the place of those in the form. */
+function openList(file) {
+  setList(file);
+  clearErrors();
+  describe();
+  announce(`Structures of ${file.name}`);
 }
 
 async function useToken() {
   keepToken(byId("token").value.trim());
   clearErrors();
-  await loadVersions();
+  await Promise.all([loadVersions(), loadLibraries()]);
   if (byId("token-error").textContent) return;
   byId("token-box").hidden = true;
   byId("token").value = "";
@@ -243,5 +308,5 @@ async function useToken() {
 
 listen();
 describe();
-await loadVersions();
+await Promise.all([loadVersions(), loadLibraries()]);
 await openLink();

@@ -2,7 +2,7 @@
 
 import { predict } from "./api.js";
 import { Detail } from "./detail.js";
-import { announce, byId, h } from "./dom.js";
+import { announce, byId, h, leftOutOf } from "./dom.js";
 import { save, toCsv, toJson, toMgf } from "./downloads.js";
 import { confidenceText, countText, probabilityText } from "./format.js";
 import { linkOf, MAX_LINK } from "./link.js";
@@ -31,6 +31,7 @@ export function showAnswer(answer, place = byId("answer")) {
     ...head(answer, predicted),
     abstained ? h("p", { class: "banner warn" }, h("strong", {}, "Held back: "), abstained) : "",
     sharedNotes(answer.sharedNotes),
+    leftOutOf(answer.leftOut ?? []),
     table,
     detail.node,
   );
@@ -74,7 +75,9 @@ function head(answer, predicted) {
     button("MGF", "Measured and predicted spectrum as MGF", () =>
       save(toMgf(answer, predicted()), `${name}.mgf`, "text/plain"),
     ),
-    button("Link", "A link that asks this again", () => showLink(answer, place)),
+    answer.isLinkable
+      ? button("Link", "A link that asks this again", () => showLink(answer, place))
+      : null,
   ];
   const group = { class: "actions", role: "group", "aria-label": "Take it with you" };
   const what = h(

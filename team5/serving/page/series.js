@@ -1,113 +1,129 @@
-// All spectra of a file: asked one after the other, and shown as a table that opens each answer.
+// Spectra searched among structures as files are: one of them, or all of a file as a table.
 
-import { ApiError, predict } from "./api.js";
-import { makeAnswer } from "./answer.js";
-import { announce, byId, h, roveRows } from "./dom.js";
-import { save, toCsvOfAll, toJsonOfAll } from "./downloads.js";
+import { ApiError, rankFile } from "./api.js";
+import { joined, makeRankedAnswer } from "./answer.js";
+import { announce, byId, h, leftOutOf, roveRows } from "./dom.js";
+import { save, toCsvOfAll, toCsvOfLeftOut, toJsonOfAll } from "./downloads.js";
 import { drawWhenSeen } from "./drawing.js";
+import { describeSpectrum } from "./files.js";
 import { countText, percentText } from "./format.js";
 import { showAnswer } from "./result.js";
 import { sureness } from "./table.js";
 
-const NO_STRUCTURE = "no structure: its record has no SMILES, and none was typed";
-
 /**
- * Ask for every spectrum; what is wrong with one of them is its own answer.
+ * Ask for every spectrum of a file; `byNumber` are its spectra.
  *
- * Returns {asked, stopped}: `asked` are {label, answer} or {label, error}; `stopped` says why not
- * all of them are there, or is null.
+ * Returns {asked, leftOut, stopped}: `asked` are {label, answer} in the order of the file, `leftOut`
+ * what has no answer and why; `stopped` says why not all of them are there, or is null.
  */
-export async function askEach(queries, signal, progress) {
+export async function askAllOf(ask, byNumber, { values, version }, signal, progress) {
   const asked = [];
+  const leftOut = [];
+  const done = new Set();
+  const take = (line) => {
+    if (line.left_out !== undefined) leftOut.push(line);
+    else asked.push(answered(line, byNumber, values));
+    for (const number of line.spectra ?? [line.spectrum]) if (byNumber.has(number)) done.add(number);
+    progress(done.size, byNumber.size);
+  };
+  let stopped = null;
   try {
-    for (const { label, query } of queries) {
-      progress(asked.length, queries.length);
-      asked.push({ label, ...(await askOne(query, signal)) });
-    }
+    await rankFile(ask, version, signal, take);
   } catch (error) {
     const isCancelled = error.name === "AbortError";
     const canBeShown = asked.length > 0 && error.status !== 401;
     if (!canBeShown || !(isCancelled || error instanceof ApiError)) throw error;
-    return { asked, stopped: isCancelled ? "cancelled" : error.message };
+    stopped = isCancelled ? "cancelled" : error.message;
   }
-  return { asked, stopped: null };
+  return { asked, leftOut, stopped };
 }
 
-async function askOne({ question, spectrum, structures, version, values }, signal) {
-  if (structures.length === 0) return { error: NO_STRUCTURE };
-  try {
-    const results = await predict(question, version, signal);
-    return { answer: makeAnswer(values, spectrum, structures, results) };
-  } catch (error) {
-    // What is about the form is wrong for all of them.
-    if (error.status !== 422 || ["version", "max_error"].includes(error.where)) throw error;
-    return { error: error.message };
-  }
+function answered(line, byNumber, values) {
+  const members = line.spectra.map((number) => byNumber.get(number));
+  const label = describeSpectrum(members[0]);
+  return {
+    numbers: line.spectra,
+    label: members.length > 1 ? `${label} · and ${members.length - 1} more, together` : label,
+    answer: makeRankedAnswer(values, joined(members), line),
+  };
+}
+
+/** Ask for the spectra in the form; returns {answer, leftOut}, `answer` null where there is none. */
+export async function askOneOf(ask, spectrum, { values, version }, signal) {
+  let answer = null;
+  const leftOut = [];
+  await rankFile(ask, version, signal, (line) => {
+    if (line.left_out !== undefined) leftOut.push(line);
+    else answer = makeRankedAnswer(values, spectrum, line);
+  });
+  return { answer, leftOut };
 }
 
 /** Show the answers to all spectra of a file. */
-export function showSeries({ asked, stopped }) {
+export function showSeries({ asked, leftOut, stopped }) {
   const place = h("div", { class: "part" });
   const body = h("tbody", {}, asked.map(rowOf));
-  const columns = ["Spectrum", "Structure", "Best structure", "Probability", "Explained"];
+  const columns = ["Spectrum", "Structure", "Best structure", "Confidence", "Explained"];
   const header = columns.map((name) => h("th", { scope: "col", role: "columnheader" }, name));
   const choose = (row) => {
     for (const other of body.rows) other.setAttribute("aria-selected", String(other === row));
-    const { answer, error } = asked[[...body.rows].indexOf(row)];
-    if (answer) showAnswer(answer, place);
-    else place.replaceChildren(h("p", { class: "error" }, error));
+    showAnswer(asked[[...body.rows].indexOf(row)].answer, place);
   };
   roveRows(body, choose);
-  const nAnswered = asked.filter(({ answer }) => answer).length;
-  const title = `${nAnswered.toLocaleString("en")} of ${countText(asked.length, "spectrum", "spectra")} answered`;
+  const nAnswered = asked.reduce((n, { numbers }) => n + numbers.length, 0);
+  const all = [...leftOut.map((one) => one.spectrum), ...asked.flatMap(({ numbers }) => numbers)];
+  const nSpectra = new Set(all.filter(Boolean)).size;
+  const title = `${nAnswered.toLocaleString("en")} of ${countText(nSpectra, "spectrum", "spectra")} answered`;
   const button = (text, onclick) => h("button", { type: "button", class: "small", onclick }, text);
+  const actions = [
+    button("All as CSV", () => save(toCsvOfAll(asked), "team5-all.csv", "text/csv")),
+    button("All as JSON", () =>
+      save(toJsonOfAll(asked, leftOut), "team5-all.json", "application/json"),
+    ),
+    leftOut.length
+      ? button("Left out as CSV", () =>
+          save(toCsvOfLeftOut(leftOut), "team5-all.csv.left_out.csv", "text/csv"),
+        )
+      : null,
+  ];
   byId("answer").replaceChildren(
     h(
       "div",
       { class: "answer-head" },
       h("h2", {}, title),
-      h(
-        "div",
-        { class: "actions", role: "group", "aria-label": "Take all with you" },
-        button("All as CSV", () => save(toCsvOfAll(asked), "team5-all.csv", "text/csv")),
-        button("All as JSON", () => save(toJsonOfAll(asked), "team5-all.json", "application/json")),
-      ),
+      h("div", { class: "actions", role: "group", "aria-label": "Take all with you" }, actions),
     ),
     stopped ? h("p", { class: "banner warn" }, `Not all spectra were asked: ${stopped}`) : "",
-    h(
-      "div",
-      { class: "table-box" },
-      h(
-        "table",
-        { class: "answers of-series", role: "grid", "aria-label": "Spectra of the file" },
-        h("thead", {}, h("tr", { role: "row" }, header)),
-        body,
-      ),
-    ),
+    leftOutOf(leftOut),
+    asked.length
+      ? h(
+          "div",
+          { class: "table-box" },
+          h(
+            "table",
+            { class: "answers of-series", role: "grid", "aria-label": "Spectra of the file" },
+            h("thead", {}, h("tr", { role: "row" }, header)),
+            body,
+          ),
+        )
+      : "",
     place,
   );
   byId("welcome").hidden = true;
   announce(title);
-  const first =
-    body.rows[
-      Math.max(
-        asked.findIndex(({ answer }) => answer),
-        0,
-      )
-    ];
-  first.tabIndex = 0;
-  choose(first);
+  if (!asked.length) return;
+  body.rows[0].tabIndex = 0;
+  choose(body.rows[0]);
 }
 
-function rowOf({ label, answer, error }) {
+function rowOf({ label, answer }) {
   const cell = (kind, ...content) => h("td", { class: kind, role: "gridcell" }, ...content);
   const spectrum = cell("spectrum", label);
   const row = { role: "row", tabindex: "-1", "aria-selected": "false" };
-  if (!answer) return h("tr", row, spectrum, h("td", { role: "gridcell", colspan: 4 }, error));
   const [{ name, result }] = answer.rows;
   const thumb = h("div", { class: "thumb", "aria-hidden": "true" });
   drawWhenSeen(thumb, result.smiles);
-  const n = answer.rows.length;
+  const n = answer.nCandidates;
   const title = cell(
     "title",
     name ? h("strong", {}, name) : null,

@@ -177,11 +177,14 @@ const besideText = ({ references, n_references: n }) =>
 
 /** What an answer is, in a line. */
 export function headline(answer) {
-  const n = answer.rows.length;
+  const n = answer.nCandidates ?? answer.rows.length;
   if (answer.isSimulation)
     return n === 1
       ? "Simulated spectrum"
       : `${countText(n, "simulated spectrum", "simulated spectra")}`;
-  if (answer.question === "rank") return `${countText(n, "structure")} ranked`;
+  if (answer.question === "rank") {
+    const best = n > answer.rows.length ? `, the best ${answer.rows.length}` : "";
+    return `${countText(n, "structure")} ranked${best}`;
+  }
   return answer.rows[0].result.label ? "A match" : "No match";
 }

@@ -55,7 +55,7 @@ def test_where_nothing_is_explained_there_is_no_match(model, smiles, mzs):
     match = infer(model, None, smiles, mzs, [1.0] * len(mzs))
     assert match.explained_intensity == 0
     assert not match.label
-    assert match.probability < 0.01
+    assert match.probability <= 0.25
 
 
 @pytest.mark.parametrize(

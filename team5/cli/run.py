@@ -28,6 +28,7 @@ from team5.cli.arguments import (
     split_command_line,
     unknown_key,
 )
+from team5.cli.help import config_groups, help_text, is_hydras, used_groups
 from team5.cli.jobs import argv_of_job, own_environment, share_run_folder
 from team5.errors import ConfigError, MissingExtraError, Team5Error
 from team5.runtime.command import (
@@ -112,7 +113,7 @@ def hydra_program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[
                 line = split_command_line(entry_point, typed[1:])
                 _config_folders(line)
                 if _wants_help(line):
-                    _print_help(entry_point, task, config_dir)
+                    _print_help(entry_point, line, task, config_dir)
                     return 0
                 if _answers_a_shell(entry_point, line, config_dir):
                     return 0
@@ -150,24 +151,34 @@ def compose_config(
 
 
 def _compose(entry_point: str, line: CommandLine, config_dir: Path) -> DictConfig:
-    from hydra import compose, initialize_config_dir
-
-    overrides = [*line.overrides, *_search_path(line)]
     for override in line.overrides:
         if override.startswith(("+", "~")):
             # A program that answers reads only what its config lists.
             raise ConfigError(f"{override!r} is not read. Write key=value, without + or ~.")
-    try:
-        with initialize_config_dir(str(config_dir), job_name=entry_point, version_base="1.3"):
-            cfg = compose(entry_point, overrides=overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise _explain_override(error, entry_point, line, config_dir) from error
+    cfg = _composed(entry_point, line, config_dir)
     put_raw_values(cfg, line.raw)
     if "checkpoints_root" in cfg and cfg.checkpoints_root is None:
         from team5.registry.roots import find_checkpoints  # which --help does without
 
         cfg.checkpoints_root = str(find_checkpoints(version=cfg.get("version")))
     return cfg
+
+
+def _composed(
+    entry_point: str, line: CommandLine, config_dir: Path, *, with_hydra: bool = False
+) -> DictConfig:
+    """Return the config with what was typed but for raw values."""
+    from hydra import compose, initialize_config_dir
+
+    try:
+        with initialize_config_dir(str(config_dir), job_name=entry_point, version_base="1.3"):
+            return compose(
+                entry_point,
+                overrides=[*line.overrides, *_search_path(line)],
+                return_hydra_config=with_hydra,
+            )
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explain_override(error, entry_point, line, config_dir) from error
 
 
 def _run_hydra(
@@ -276,9 +287,11 @@ def _explain_override(
         key = override.partition("=")[0].lstrip("~").partition("@")[0]
         # Hydra reads the value first: a SMILES behind a mistyped key would be called bad grammar.
         # What begins with + is new on purpose.
-        if not key.startswith("+") and known and key not in known and not _is_hydras(key):
+        if not key.startswith("+") and known and key not in known and not is_hydras(key):
             return unknown_key(key, known)
-        if key == _OWN and not any(key in _groups(folder) for folder in _config_folders(line)):
+        if key == _OWN and not any(
+            key in config_groups(folder) for folder in _config_folders(line)
+        ):
             return ConfigError(f"{override}: name the folder of {key}/: --config-dir FOLDER.")
     if isinstance(error, OverrideParseException):
         why = _on_one_line(error.message.split("\nSee https")[0]).rstrip(".")
@@ -307,8 +320,8 @@ def _known_keys(entry_point: str, line: CommandLine, config_dir: Path) -> set[st
     from hydra import compose, initialize_config_dir
 
     folders = (config_dir, *_config_folders(line))
-    groups = {group for folder in folders for group in _groups(folder)}
-    groups |= _used_groups((config_dir / f"{entry_point}.yaml").read_text(encoding="utf-8"))
+    groups = {group for folder in folders for group in config_groups(folder)}
+    groups |= used_groups((config_dir / f"{entry_point}.yaml").read_text(encoding="utf-8"))
     searched = _search_path(line)
     choices = [text for text in line.overrides if text.partition("=")[0].lstrip("+") in groups]
     with initialize_config_dir(str(config_dir), job_name=entry_point, version_base="1.3"):
@@ -320,12 +333,6 @@ def _known_keys(entry_point: str, line: CommandLine, config_dir: Path) -> set[st
             except (HydraException, OmegaConfBaseException):
                 continue
     return set()
-
-
-def _used_groups(config: str) -> set[str]:
-    """Return the groups that a config's defaults choose from."""
-    pattern = r"^\s*-\s*(?:optional\s+)?(?:override\s+)?/?(\w+):"
-    return set(re.findall(pattern, config, re.MULTILINE))
 
 
 def _config_folders(line: CommandLine) -> list[Path]:
@@ -348,19 +355,6 @@ def _search_path(line: CommandLine) -> list[str]:
     """Return ``--config-dir`` as the compose API takes it."""
     folders = [f"'file://{folder}'" for folder in _config_folders(line)]
     return [f"hydra.searchpath=[{','.join(folders)}]"] if folders else []
-
-
-def _groups(folder: Path) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for file in sorted(folder.rglob("*.yaml")):
-        group = file.parent.relative_to(folder).as_posix()
-        if group != "." and not _is_hydras(group):
-            groups.setdefault(group, []).append(file.stem)
-    return groups
-
-
-def _is_hydras(key: str) -> bool:
-    return re.split(r"[./]", key.lstrip("+~"), maxsplit=1)[0] == "hydra"
 
 
 def _flag_words(line: CommandLine) -> list[str]:
@@ -404,7 +398,7 @@ def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: P
     if not flags:
         return False
     if _wants_help(line):
-        _print_help(entry_point, task, config_dir)
+        _print_help(entry_point, line, task, config_dir)
         return True
     if _answers_a_shell(entry_point, line, config_dir):
         return True
@@ -420,31 +414,11 @@ def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: P
     )
 
 
-def _print_help(entry_point: str, task: Task | Run, config_dir: Path) -> None:
-    """Print the examples, then every setting with its default, as the config file explains it."""
+def _print_help(entry_point: str, line: CommandLine, task: Task | Run, config_dir: Path) -> None:
     examples = (sys.modules[task.__module__].__doc__ or "").strip()
     by_file = Path(sys.argv[0]).resolve().parent != Path(__file__).resolve().parent
-    if not by_file:  # by `team5`, whose commands no shell completes
-        examples = re.sub(r"python (\w+)\.py", r"team5 \1", examples)
-        examples = examples.replace("python -m team5.library", "team5 library")
-    print(examples)
-    config = (config_dir / f"{entry_point}.yaml").read_text(encoding="utf-8")
-    settings = re.sub(r"^defaults:\n(?:[ \t]+.*\n)*", "", config, count=1, flags=re.MULTILINE)
-    print(f"\nSettings, key=value, with their defaults (configs/{entry_point}.yaml):\n")
-    print("\n".join(f"    {text}".rstrip() for text in settings.strip().splitlines()))
-    used = _used_groups(config)
-    options = {group: names for group, names in _groups(config_dir).items() if group in used}
-    if options:
-        print("\nChoices, group=option (configs/):\n")
-        for group, names in options.items():
-            print(f"    {group}: {', '.join(names)}")
-    raw = ", ".join(argument.key for argument in RAW_ARGUMENTS[entry_point])
-    print(f"\nTaken as typed, without any escaping: {raw}.")
-    print("Flags: --help; --cfg job shows the settings as they would be used.")
-    if by_file:
-        call = f"python {entry_point}.py --shell-completion"
-        print(f'Completion: eval "$({call} install=bash)", or zsh; {call} install=fish | source.')
-    print("hydra.verbose=true or TEAM5_DEBUG=1 adds the traceback to an error.")
+    cfg = _composed(entry_point, line, config_dir, with_hydra=True)
+    print(help_text(entry_point, examples, cfg, config_dir, by_file=by_file))
 
 
 def _log_to_stderr(verbose: bool) -> None:

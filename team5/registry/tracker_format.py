@@ -27,6 +27,8 @@ from team5.runtime.strict_json import parse_json, to_json
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OWN_KEYS = ("version", "date", "description", "performance")
+# Checksum that a version had when it was released, whatever was made of it here.
+_RELEASED = "released_sha256"
 _ROLLED_BACK = "rolled back"
 _REMEDY = (
     "It was left untouched. Correct it by hand, or rebuild it: "
@@ -220,16 +222,19 @@ class TrackerData:
         return TrackerData(raw)
 
     def with_released(self, released: "TrackerData") -> "TrackerData":
-        """Return the tracker with released versions that it lacks, or has with other weights.
+        """Return the tracker with released versions that it lacks, or has of an earlier release.
 
-        ``latest`` follows the released one until it has been moved here.
+        A released version that was rewritten here stays so. ``latest`` follows the released one
+        until it has been moved here.
         """
         entries = {raw["version"]: raw for raw in self.raw.get("checkpoints", [])}
-        known = {*entries, *self.raw.get("deleted", [])}
         for raw in released.raw.get("checkpoints", []):
-            own = entries.get(raw["version"], {}).get("sha256")
-            if raw["version"] not in known or own not in (None, raw.get("sha256")):
-                entries[raw["version"]] = raw
+            name, checksum = raw["version"], raw.get("sha256")
+            if name not in entries and name in self.raw.get("deleted", []):
+                continue
+            own = entries.get(name, {})
+            is_kept = own and own.get(_RELEASED, own.get("sha256")) in (None, checksum)
+            entries[name] = {**(own if is_kept else raw), _RELEASED: checksum}
         merged = {**self.raw, "checkpoints": list(entries.values())}
         moves, released_moves = (one.raw.get("history", []) for one in (self, released))
         is_moved_here = self.latest != (moves[-1]["latest"] if moves else None) or any(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from team5.registry.card import rewrite_card
 from team5.registry.export import export_version, read_version
 from team5.registry.removal import delete_version
 from team5.registry.repair import repair
@@ -110,6 +111,33 @@ def test_what_was_done_here_stands_after_a_pull(upstream, clone):
     assert Tracker(root).latest() == "v0.2"
     Tracker(root).set_latest("v1.0")
     assert Tracker(root).rollback() == "v0.2"
+
+
+@pytest.mark.parametrize("change", ["card", "weights"])
+def test_a_released_version_that_was_changed_here_stays_whole(upstream, clone, change):
+    root = clone / "checkpoints"
+    for _ in range(2):
+        if change == "card":
+            rewrite_card(root, "v0.1", lambda card: card + "\nMeasured here.\n")
+        else:
+            export(root, "v0.1", replace=True)
+        assert read_version(root, "v0.1").version == "v0.1"
+    changed = Tracker(root).read().entry("v0.1").sha256
+
+    release(upstream, "v1.0")
+    git(clone, "fetch", "-q")
+    git(
+        clone,
+        "checkout",
+        "-q",
+        "origin/HEAD",
+        "--",
+        "checkpoints/released.json",
+        "checkpoints/v1.0",
+    )
+    assert read_version(root, "v1.0").version == "v1.0"
+    assert Tracker(root).read().entry("v0.1").sha256 == changed
+    assert read_version(root, "v0.1").version == "v0.1"
 
 
 def test_a_repair_leaves_the_repositorys_file(clone):

@@ -81,10 +81,12 @@ def write_report(
         # Needs an extra, and says so.
         from team5.viz.report import Training, to_html
 
+        entry = Tracker(cfg.checkpoints_root).read().entry(version) if version else None
         training = Training(
             f"Training of {version}" if version else "Training, nothing exported",
             _metrics_file(loggers),
-            _logged(cfg, version),
+            dict(entry.performance) if entry else {},
+            entry.extra.get("compared") if entry else None,
             _notes(version, data),
         )
         report, examples = _measure(cfg, version, data, wanted, allow)
@@ -165,11 +167,6 @@ def _metrics_file(loggers: Sequence[lightning.pytorch.loggers.Logger]) -> Path |
             path = Path(logger.log_dir) / "metrics.csv"
             return path if path.is_file() else None
     return None
-
-
-def _logged(cfg: DictConfig, version: str | None) -> dict[str, float]:
-    entry = Tracker(cfg.checkpoints_root).read().entry(version) if version else None
-    return dict(entry.performance) if entry else {}
 
 
 def _notes(version: str | None, data: SpectrumDataModule) -> tuple[str, ...]:

@@ -425,6 +425,32 @@ def test_a_run_that_ends_worse_than_latest_on_frozen_queries_leaves_it(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("n_compounds", [60, 120, 240, 370])
+def test_a_file_of_any_compounds_is_learned_from_and_measured_before_and_after(
+    train, tmp_path, shared_data, capfd, n_compounds
+):
+    both = [pl.read_parquet(shared_data / f"retrieval_{fold}.parquet") for fold in ("val", "test")]
+    some = pl.concat(both).select("inchikey14").unique(maintain_order=True)
+    some = some.sample(n_compounds, seed=n_compounds)
+    own = tmp_path / "own.parquet"
+    columns = ["identifier", "smiles", "adduct", "precursor_mz", "collision_energy",
+               "instrument_type", "mzs", "intensities"]  # fmt: skip
+    pl.concat(both).join(some, on="inchikey14").select(columns).write_parquet(own)
+    root = Path(shutil.copytree(REPOSITORY / "checkpoints", tmp_path / "checkpoints"))
+    assert train(root, "experiment=finetune", "data=file", f"data.path={own}",
+                 "~callbacks.progress", "trainer.max_epochs=1", "report_spectra=4",
+                 f"hydra.run.dir={tmp_path}/run") == 0  # fmt: skip
+    trained = {str(v) for v in Tracker(root).read().versions} - {"v0.1", "v0.2"}
+    entry = Tracker(root).read().entry(trained.pop())
+    figures = entry.extra["compared"]["figures"]
+    assert {"hit_rate@1", "accuracy"} <= figures.keys()
+    assert "hit_rate@1" in capfd.readouterr().err
+    assert "<h2>Before and after</h2>" in (tmp_path / "run/report.html").read_text()
+    if n_compounds < 170:  # of which 15 % give fewer than 50 pairs
+        assert Tracker(root).latest() == "v0.2"
+
+
+@pytest.mark.slow
 def test_parts_held_out_in_turn_are_measured_together_and_compared(train, cache, tmp_path, capsys):
     root = tmp_path / "checkpoints"
     assert train(root, *QUICK, "-m", "data.cross_fold=0,1") == 0

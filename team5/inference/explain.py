@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,16 @@ def explain_peaks(
             )
         )
     return tuple(explained)
+
+
+def strongest(peaks: Iterable[ExplainedPeak]) -> tuple[ExplainedPeak, ...]:
+    """Return each ion's strongest peak in several spectra, ascending in m/z."""
+    of_ions: dict[tuple[str, tuple[int, ...]], ExplainedPeak] = {}
+    for peak in peaks:
+        ion = peak.formula, peak.atoms
+        if ion not in of_ions or peak.intensity > of_ions[ion].intensity:
+            of_ions[ion] = peak
+    return tuple(sorted(of_ions.values(), key=lambda peak: peak.mz))
 
 
 def ion_formulas(fragments: Fragments, outcomes: Sequence[int], adduct: Adduct) -> tuple[str, ...]:

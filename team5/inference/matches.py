@@ -23,7 +23,7 @@ from team5.evaluation.confidence import have_one_formula
 from team5.evaluation.selective import match_confidence, ranking_confidence
 from team5.inference.adduct_priors import prior_score
 from team5.inference.engine import Scored
-from team5.inference.explain import explain_peaks, predict_spectrum
+from team5.inference.explain import explain_peaks, predict_spectrum, strongest
 from team5.inference.familiarity import unfamiliar
 from team5.inference.loading import LoadedModel
 from team5.inference.references import (
@@ -192,7 +192,7 @@ def to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) ->
         rank=None,
         score=score,
         explained_intensity=explained,
-        peaks=tuple(peaks),
+        peaks=strongest(peaks) if len(spectra) > 1 else tuple(peaks),
         impossible_mzs=tuple(impossible),
         formula=molecule.formula,
         adduct=scored.pairs[0].adduct.name,

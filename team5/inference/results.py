@@ -80,7 +80,7 @@ class Match:
     explained_intensity : float
         Share of the intensity that fragments explain, 0 to 1.
     peaks : tuple of ExplainedPeak
-        The explained peaks, ascending in m/z.
+        The explained peaks, ascending in m/z; of several spectra the strongest of each ion.
     impossible_mzs : tuple of float
         Peaks above the precursor, which no ion of the structure can give.
     formula : str

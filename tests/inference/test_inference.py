@@ -119,7 +119,11 @@ def test_several_spectra_of_one_compound_are_judged_together(model):
     spectra = [Spectrum(MZS, INTENSITIES), Spectrum(MZS[:2], [5, 100], collision_energy="40 eV")]
     together = infer(model, None, [ASPIRIN, CAFFEINE], spectra=spectra)
     assert {match.rank for match in together} == {1, 2}
-    assert len(together[1].peaks) == 5
+    mzs = [peak.mz for peak in together[1].peaks]
+    assert mzs == sorted(set(mzs))
+    assert len(mzs) == 3
+    weak, strong = INTENSITIES[1] / max(INTENSITIES), 1.0  # of the second peak in the two
+    assert weak < strong == next(p.intensity for p in together[1].peaks if p.mz == MZS[1])
     one = infer(model, None, CAFFEINE, spectra=[spectra[0], spectra[0]])
     close(one, infer(model, None, CAFFEINE, spectra=[spectra[0]]))
 

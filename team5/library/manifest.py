@@ -95,8 +95,14 @@ def read_manifest(folder: Path) -> Manifest:
             raise DataFileNotFoundError(
                 f"{folder}: the build was not finished: run the same command to go on."
             )
-        what = "holds no library.json, so it is no library" if folder.exists() else "no such folder"
-        raise DataFileNotFoundError(f"{folder}: {what}. {_REMEDY}")
+        if not folder.exists():
+            raise DataFileNotFoundError(
+                f"{folder}: no such folder. Build a library: python -m team5.library build INPUT... "
+                "OUTPUT. To search the demo molecules, library=demo, none is needed."
+            )
+        raise DataFileNotFoundError(
+            f"{folder}: holds no library.json, so it is no library. {_REMEDY}"
+        )
     raw = read_object(path, _REMEDY)
     if raw.get("format") != FORMAT:
         raise DataError(

@@ -160,7 +160,10 @@ def test_one_spectrum_as_it_is_typed(library):
         ),
         (["library=L", "spectra=F", "output=hits.txt"], "Choose one of .json, .jsonl, .csv, .tsv"),
         (["library=L", "spectra=F", "output=s3://b/hits.parquet"], "written to a local disk"),
-        (["library=none", "spectra=F"], "none: no such folder"),
+        (
+            ["library=demmo", "spectra=F"],
+            "To search the demo molecules, library=demo, none is needed",
+        ),
         (["library=L", "spectra=F", "max_error=0.1"], "max_error= needs a version that stores"),
     ],
 )

@@ -168,6 +168,7 @@ def to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) ->
     """Return the match of a structure but for what `judge` completes."""
     molecule = scored.tokens.molecule
     notes = list(molecule.notes)
+    energies = [spectrum.collision_energy for spectrum in spectra]
     score, explained = prior_score(model, scored, spectra), 0.0
     peaks: list[ExplainedPeak] = []
     impossible: list[float] = []
@@ -202,7 +203,7 @@ def to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) ->
             if all(spectrum.precursor_mz is None for spectrum in spectra)
             else count_wrong_precursors(scored, spectra) == 0
         ),
-        collision_energy=spectra[0].collision_energy,
+        collision_energy="; ".join(dict.fromkeys(filter(None, energies))) or None,
         version=model.version,
         version_hash=model.version_hash,
         notes=tuple(dict.fromkeys(notes)),

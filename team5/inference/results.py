@@ -91,7 +91,7 @@ class Match:
     precursor_fits : bool or None
         Whether the measured precursor is this one; None where none was measured.
     collision_energy : str or None
-        As given.
+        As given; of several spectra each, with semicolons between.
     version, version_hash : str
         The model's version and the short checksum of its configuration.
     notes : tuple of str

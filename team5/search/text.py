@@ -42,11 +42,14 @@ def format_hits(
     header = [name for name in columns[0] if name not in empty]
     rows = [[row[name] for name in header] for row in columns]
     measured = answer["precursor_mz"]
+    n_spectra = answer["n_spectra"]
+    together = f", {n_spectra} spectra together" if n_spectra > 1 else ""
     lines = [
         f"{answer['identifier'] or 'Spectrum'}: {_counted(answer, len(candidates))}{_sure(answer)}",
         (
             f"  precursor m/z {'not given' if measured is None else f'{measured:.4f}'}, "
             f"{' or '.join(adducts)}, collision energy {answer['collision_energy'] or 'not given'}"
+            f"{together}"
         ),
         "",
     ]

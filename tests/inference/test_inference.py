@@ -119,6 +119,7 @@ def test_several_spectra_of_one_compound_are_judged_together(model):
     spectra = [Spectrum(MZS, INTENSITIES), Spectrum(MZS[:2], [5, 100], collision_energy="40 eV")]
     together = infer(model, None, [ASPIRIN, CAFFEINE], spectra=spectra)
     assert {match.rank for match in together} == {1, 2}
+    assert together[0].collision_energy == "40 eV"
     mzs = [peak.mz for peak in together[1].peaks]
     assert mzs == sorted(set(mzs))
     assert len(mzs) == 3

@@ -97,8 +97,8 @@ def read_manifest(folder: Path) -> Manifest:
             )
         if not folder.exists():
             raise DataFileNotFoundError(
-                f"{folder}: no such folder. Build a library: python -m team5.library build INPUT... "
-                "OUTPUT. To search the demo molecules, library=demo, none is needed."
+                f"{folder}: no such folder. Build a library: python -m team5.library build "
+                "INPUT... OUTPUT. To search the demo molecules, library=demo, none is needed."
             )
         raise DataFileNotFoundError(
             f"{folder}: holds no library.json, so it is no library. {_REMEDY}"

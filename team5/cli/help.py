@@ -97,7 +97,8 @@ def _settings_of(group: str, cfg: DictConfig, folder: Path, chosen: str) -> Iter
 
 
 def _leaves(cfg: DictConfig, before: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in cfg.items_ex(resolve=False):
+    for name, value in cfg.items_ex(resolve=False):
+        key = str(name)
         if isinstance(value, DictConfig) and value:
             yield from _leaves(value, f"{before}{key}.")
         elif isinstance(value, ListConfig):

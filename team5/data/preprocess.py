@@ -195,7 +195,13 @@ def _match(mzs, masses, order, hydrogens, offsets, shifts, relative, floor):  # 
             target = mzs[p] - offsets[k]
             if not target > 0:  # also where the adduct has no group
                 continue
-            i = np.searchsorted(masses, target - tolerance)
+            i, stop = 0, len(masses)
+            while i < stop:
+                middle = (i + stop) // 2
+                if masses[middle] < target - tolerance:
+                    i = middle + 1
+                else:
+                    stop = middle
             while i < len(masses) and masses[i] <= target + tolerance:
                 fragment = order[i]
                 i += 1

@@ -219,11 +219,11 @@ def _score_each(
     measured = [_measurements(item, ready) for item in items]
     known = [[encodings.outcomes.get(measurement.key) for measurement in each] for each in measured]
     unknown = [index for index, each in enumerate(known) if None in each]
+    weights = ready.weights([measurement for index in unknown for measurement in measured[index]])
     for index, encoded in _encoded(model, items, unknown, encodings):
         for i, measurement in enumerate(measured[index]):
             if known[index][i] is None:
-                weights = ready.weights(measurement)
-                computed = outcomes_of(model, encoded, measurement.prepared, weights)
+                computed = outcomes_of(encoded, weights[id(measurement.prepared)])
                 known[index][i] = computed
                 encodings.outcomes.put(measurement.key, computed)
     rows = []
@@ -234,7 +234,9 @@ def _score_each(
             pairs.append(match_fragments(measurement.prepared, outcomes.tokens, 0))
             details.append(score_pair(outcomes, pairs[-1], model.rule.log_p_floor))
         # Atoms of the same structure written otherwise have other numbers.
-        tokens = replace(details[0].outcomes.tokens, molecule=item.molecule)
+        tokens = details[0].outcomes.tokens
+        if tokens.molecule is not item.molecule:
+            tokens = replace(tokens, molecule=item.molecule)
         rows.append((item.index, tokens, tuple(pairs), tuple(details)))
     logits = _logits(model, [(d, p) for _, _, ps, ds in rows for d, p in zip(ds, ps, strict=True)])
     ends = np.cumsum([len(pairs) for _, _, pairs, _ in rows])
@@ -291,7 +293,6 @@ class _ReadySpectra:
     def __init__(self, model: Team5Model) -> None:
         self._model = model
         self._ready: dict[tuple[int, str, float], PreparedSpectrum] = {}
-        self._weights: dict[int, OutcomeWeights] = {}
 
     def at(self, spectrum: Spectrum, adduct: Adduct, exact_mass: float) -> PreparedSpectrum:
         # The last digits of a mass depend on the order of its atoms.
@@ -302,11 +303,13 @@ class _ReadySpectra:
             )
         return self._ready[key]
 
-    def weights(self, measurement: _Measurement) -> OutcomeWeights:
-        key = id(measurement.prepared)
-        if key not in self._weights:
-            self._weights[key] = outcome_weights(self._model, measurement.prepared)
-        return self._weights[key]
+    def weights(self, measurements: Sequence[_Measurement]) -> dict[int, OutcomeWeights]:
+        """Return what the conditions make of fragments, by the identity of what was prepared."""
+        distinct = {id(each.prepared): each.prepared for each in measurements}
+        if not distinct:
+            return {}
+        found = outcome_weights(self._model, list(distinct.values()))
+        return dict(zip(distinct, found, strict=True))
 
 
 def _measured(spectrum: Spectrum) -> dict[str, Any]:
@@ -387,6 +390,7 @@ def _score_batch(model: Team5Model, batch: Sequence[_Encoded]) -> Iterator[Score
                     each.tokens,
                     np.arange(N_OUTCOMES),
                     outcomes[i, :n_ions].reshape(-1, N_OUTCOMES),
+                    np.arange(len(each.tokens.fragments)),
                     float(outcomes[i, -1]),
                     0.0,
                     math.nan,

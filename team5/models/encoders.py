@@ -211,11 +211,11 @@ class ContextEncoder(nn.Module):
     def __init__(self, n_features: int, d_hidden: int, rank: int) -> None:
         super().__init__()
         self.net = nn.Sequential(
-            nn.Linear(n_features, d_hidden),
+            Linear(n_features, d_hidden),
             nn.GELU(),
-            nn.Linear(d_hidden, d_hidden),
+            Linear(d_hidden, d_hidden),
             nn.GELU(),
-            nn.Linear(d_hidden, rank - 1),
+            Linear(d_hidden, rank - 1),
         )
 
     def forward(self, context: Tensor) -> Tensor:

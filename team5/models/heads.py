@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from team5.data.preprocess import N_OUTCOMES
 from team5.errors import ConfigError
+from team5.models.layers import Linear, matmul
 
 
 class MatchFeature(IntEnum):
@@ -54,14 +55,15 @@ class FragmentHead(nn.Module):
         super().__init__()
         self.rank = rank
         self.outcomes = nn.Linear(d_model, N_OUTCOMES * rank)
-        self.none = nn.Linear(d_model, rank)
+        self.none = Linear(d_model, rank)
 
     def weights(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return what turns fragments into logits: (B, K, D) and, to be added, (B, K)."""
         weight = self.outcomes.weight.view(N_OUTCOMES, self.rank, -1)
         bias = self.outcomes.bias.view(N_OUTCOMES, self.rank)
-        of_conditions = torch.einsum("br,krd->bkd", context, weight)
-        return of_conditions, context @ bias.t()
+        by_rank = weight.transpose(0, 1).reshape(1, self.rank, -1)
+        of_conditions = matmul(context.unsqueeze(0), by_rank).view(len(context), N_OUTCOMES, -1)
+        return of_conditions, matmul(context.unsqueeze(0), bias.t().unsqueeze(0))[0]
 
     def none_logits(self, molecule: Tensor, context: Tensor) -> Tensor:
         """Return logits (B,) of "no ion of this structure" from molecules (B, D)."""

@@ -29,6 +29,8 @@ from team5.models.symmetry import fragment_kinds
 
 Array = NDArray[Any]
 
+_SHIFTS = np.array(HYDROGEN_SHIFTS)
+
 
 @dataclass(frozen=True)
 class EncodedStructure:
@@ -41,13 +43,14 @@ class EncodedStructure:
         Of fragments; some at the end only fill up (`padded_length`).
     kind : array of shape (F,)
         Of each fragment.
-    molecule : (D,)
+    none : array of shape (R,)
+        What conditions make the logit of "no ion of this structure" of.
     """
 
     tokens: MoleculeTokens
     kinds: Tensor
     kind: Array
-    molecule: Tensor
+    none: Array
 
     @property
     def fragments(self) -> Tensor:
@@ -68,15 +71,19 @@ class OutcomeWeights:
     ----------
     columns : array of shape (K',)
         Which outcomes; the others want a group that the adduct does not have.
+    shifts, limits : arrays of shape (K',)
+        Hydrogens gained; the highest mass, in u, of a fragment that can give the ion.
     weight : (K', D)
     bias : (K',)
-    context : (1, R)
+    context : array of shape (R,)
     """
 
     columns: Array
+    shifts: Array
+    limits: Array
     weight: Tensor
     bias: Tensor
-    context: Tensor
+    context: Array
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,10 @@ class Outcomes:
     tokens : MoleculeTokens
     columns : array of shape (K',)
         Which outcomes are possible at all.
-    logits : array of shape (F, K')
-        -inf where a fragment cannot give the ion.
+    logits : array of shape (U, K')
+        Of each kind of fragments; -inf where they cannot give the ion.
+    kind : array of shape (F,)
+        Of each fragment.
     none_logit, log_total : float
         Of "no ion of this structure"; what makes log probabilities of logits.
     squares, entropy : float
@@ -99,6 +108,7 @@ class Outcomes:
     tokens: MoleculeTokens
     columns: Array
     logits: Array
+    kind: Array
     none_logit: float
     log_total: float
     squares: float
@@ -107,13 +117,14 @@ class Outcomes:
     @property
     def n_bytes(self) -> int:
         """Memory that keeping it takes, about."""
-        return self.logits.nbytes + _token_bytes(self.tokens)
+        return self.logits.nbytes + self.kind.nbytes + _token_bytes(self.tokens)
 
     @property
     def log_p_outcomes(self) -> Array:
         """Log probabilities of the structure's ions, shape (F * K + 1,); last: none."""
         every = np.full((len(self.logits), N_OUTCOMES), -np.inf)
         every[:, self.columns] = self.logits.astype(np.float64) - self.log_total
+        every = every[self.kind]
         return np.append(every.ravel(), self.none_logit - self.log_total)
 
 
@@ -147,6 +158,7 @@ def encode_structures(
     encoder = model.molecule_encoder
     assert isinstance(encoder, MoleculeEncoder)  # noqa: S101 - see Team5Model.is_own
     vectors = encoder.read_atoms(pad_graphs(tokens))
+    none = model.fragment_head.none(vectors.molecule).numpy()
     for i, each in enumerate(tokens):
         n_atoms, n_bonds = len(each.atoms), len(each.bonds)
         found = fragment_kinds(each, len(encoder.layers))
@@ -159,44 +171,45 @@ def encode_structures(
             torch.from_numpy(parents).unsqueeze(0),
             torch.from_numpy(used[: padded_length(parents.max() + 1)]).unsqueeze(0),
         )
-        yield EncodedStructure(each, kinds[0], found.kind, vectors.molecule[i])
+        yield EncodedStructure(each, kinds[0], found.kind, none[i])
 
 
-def outcome_weights(model: Team5Model, held: PreparedSpectrum) -> OutcomeWeights:
-    """Return what a spectrum's conditions make of fragments."""
-    context = model.context_encoder(torch.from_numpy(held.context).unsqueeze(0))
-    weight, bias = model.fragment_head.weights(context)
-    columns = np.flatnonzero(np.isfinite(held.offsets))
-    return OutcomeWeights(
-        columns, weight[0, columns].contiguous(), bias[0, columns].contiguous(), context
-    )
+def outcome_weights(model: Team5Model, held: Sequence[PreparedSpectrum]) -> list[OutcomeWeights]:
+    """Return what the conditions of each spectrum make of fragments."""
+    contexts = model.context_encoder(torch.from_numpy(np.stack([each.context for each in held])))
+    weights, biases = model.fragment_head.weights(contexts)
+    found = []
+    for each, weight, bias, context in zip(held, weights, biases, contexts.numpy(), strict=True):
+        columns = np.flatnonzero(np.isfinite(each.offsets))
+        # The comparison is made in float32, as in the padded batch.
+        limits = (each.max_mz - each.offsets[columns]).astype(np.float32)
+        found.append(
+            OutcomeWeights(
+                columns, _SHIFTS[columns], limits, weight[columns], bias[columns], context
+            )
+        )
+    return found
 
 
-def outcomes_of(
-    model: Team5Model, encoded: EncodedStructure, held: PreparedSpectrum, weights: OutcomeWeights
-) -> Outcomes:
+def outcomes_of(encoded: EncodedStructure, weights: OutcomeWeights) -> Outcomes:
     """Return what a structure gives under a spectrum's conditions; its peaks do not matter."""
     of_kinds = matmul(
         encoded.kinds.unsqueeze(0), weights.weight.t().unsqueeze(0), weights.bias.unsqueeze(0)
     )[0]
-    none = float(model.fragment_head.none_logits(encoded.molecule.unsqueeze(0), weights.context))
+    none = float(encoded.none @ weights.context)
     fragments = encoded.tokens.fragments
-    logits, highest = _possible_logits(
-        of_kinds.float().numpy(),
+    logits, n_alike, highest = _possible_logits(
+        of_kinds.numpy(),
         encoded.kind,
-        # The comparison is made in float32, as in the padded batch.
-        fragments.masses.astype(np.float32),
+        fragments.masses,
         fragments.hydrogens,
-        np.array(HYDROGEN_SHIFTS)[weights.columns],
-        (held.max_mz - held.offsets[weights.columns]).astype(np.float32),
+        weights.shifts,
+        weights.limits,
         none,
     )
     likely = torch.from_numpy(logits).sub(highest).exp_().numpy()
-    log_total = float(highest + np.log(likely.sum(dtype=np.float64) + np.exp(none - highest)))
-    squares, entropy = _totals(logits.ravel(), likely.ravel(), highest, log_total)
-    log_p_none = none - log_total
-    entropy -= np.exp(log_p_none) * max(log_p_none, -30.0)
-    return Outcomes(encoded.tokens, weights.columns, logits, none, log_total, squares, entropy)
+    totals = _totals(logits, likely, n_alike, highest, none)
+    return Outcomes(encoded.tokens, weights.columns, logits, encoded.kind, none, *totals)
 
 
 def score_pair(outcomes: Outcomes, pair: Pair, floor: float | None = None) -> PairScores:
@@ -205,6 +218,7 @@ def score_pair(outcomes: Outcomes, pair: Pair, floor: float | None = None) -> Pa
     place[outcomes.columns] = np.arange(len(outcomes.columns))
     log_p, matched, features = _summarise(
         outcomes.logits,
+        outcomes.kind,
         outcomes.none_logit,
         outcomes.log_total,
         outcomes.squares,
@@ -225,18 +239,23 @@ def score_pair(outcomes: Outcomes, pair: Pair, floor: float | None = None) -> Pa
 def _possible_logits(  # type: ignore[no-untyped-def]
     of_kinds, kind, masses, hydrogens, shifts, limits, none
 ):
-    """Return logits of all fragments, -inf where one cannot give the ion; and the highest."""
-    n_fragments, n_columns = len(kind), of_kinds.shape[1]
-    logits = np.empty((n_fragments, n_columns), dtype=np.float32)
+    """Return logits of kinds, -inf where they cannot give the ion; their sizes; the highest."""
+    n_columns = of_kinds.shape[1]
+    logits = np.empty((kind.max() + 1, n_columns), dtype=np.float32)
+    n_alike = np.zeros(len(logits), dtype=np.int64)
     highest = none
-    for f in range(n_fragments):
+    for f in range(len(kind)):
+        k = kind[f]
+        n_alike[k] += 1
+        if n_alike[k] > 1:
+            continue
         for c in range(n_columns):
-            if hydrogens[f] + shifts[c] >= 0 and masses[f] <= limits[c]:
-                logits[f, c] = of_kinds[kind[f], c]
-                highest = max(highest, logits[f, c])
+            if hydrogens[f] + shifts[c] >= 0 and np.float32(masses[f]) <= limits[c]:
+                logits[k, c] = of_kinds[k, c]
+                highest = max(highest, logits[k, c])
             else:
-                logits[f, c] = -np.inf
-    return logits, highest
+                logits[k, c] = -np.inf
+    return logits, n_alike, highest
 
 
 def _counts(tokens: MoleculeTokens, which: Array) -> Array:
@@ -287,20 +306,36 @@ def _count_kept(out, masks, which, n_atoms, ends, share):  # type: ignore[no-unt
 
 # Sums may be taken in any order, several at a time; infinities and NaN stay what they are.
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _totals(logits, likely, highest, log_total):  # type: ignore[no-untyped-def]
-    """Return sum p, sum p squared and the entropy of what ``exp(logits - highest)`` stands for."""
+def _totals(logits, likely, n_alike, highest, none):  # type: ignore[no-untyped-def]
+    """Return log sum p, sum p squared and the entropy of what logits and "none" stand for.
+
+    ``likely`` is ``exp(logits - highest)``.
+    """
+    total = np.exp(none - highest)
+    for k in range(len(logits)):
+        of_kind = np.float32(0)
+        for c in range(logits.shape[1]):
+            of_kind += likely[k, c]
+        total += n_alike[k] * of_kind
+    log_total = highest + np.log(total)
     scale = np.float32(np.exp(highest - log_total))
     entropy, squares = 0.0, 0.0
-    for i in range(len(logits)):
-        p = likely[i] * scale
-        squares += p * p
-        entropy -= p * max(logits[i] - np.float32(log_total), np.float32(-30.0))
-    return squares, entropy
+    for k in range(len(logits)):
+        own_entropy, own_squares = np.float32(0), np.float32(0)
+        for c in range(logits.shape[1]):
+            p = likely[k, c] * scale
+            own_squares += p * p
+            own_entropy -= p * max(logits[k, c] - np.float32(log_total), np.float32(-30.0))
+        entropy += n_alike[k] * own_entropy
+        squares += n_alike[k] * own_squares
+    entropy -= np.exp(none - log_total) * max(none - log_total, -30.0)
+    return log_total, squares, entropy
 
 
 @njit(cache=True, nogil=True)
 def _summarise(  # type: ignore[no-untyped-def]
     logits,
+    kind,
     none,
     log_total,
     squares,
@@ -315,20 +350,19 @@ def _summarise(  # type: ignore[no-untyped-def]
     n_features,
 ):
     n_peaks, n_outcomes, n_columns = len(weights), len(place), logits.shape[1]
-    flat = logits.ravel()
     log_p_none = none - log_total
 
     p_peaks = np.zeros(n_peaks)
     # Each ion counts once, however many peaks it is near.
-    seen_mask = np.zeros(len(flat) if len(match_peaks) else 0, dtype=np.bool_)
+    seen_mask = np.zeros((len(kind), n_columns), dtype=np.bool_)
     seen, seen_squares = 0.0, 0.0
     for m in range(len(match_peaks)):
         outcome = match_outcomes[m]
-        i = outcome // n_outcomes * n_columns + place[outcome % n_outcomes]
-        p = np.exp(flat[i] - log_total)
+        f, c = outcome // n_outcomes, place[outcome % n_outcomes]
+        p = np.exp(logits[kind[f], c] - log_total)
         p_peaks[match_peaks[m]] += p
-        if not seen_mask[i]:
-            seen_mask[i] = True
+        if not seen_mask[f, c]:
+            seen_mask[f, c] = True
             seen += p
             seen_squares += p * p
 

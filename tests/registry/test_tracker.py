@@ -297,3 +297,17 @@ def test_what_could_not_be_read_again_is_not_written(tracker, snapshot):
         with pytest.raises(ConfigError, match="too long"):
             act()
     assert snapshot() == before
+
+
+def test_a_clock_that_goes_back_changes_no_order_of_moves():
+    data = TrackerData()
+    for minor in (1, 2, 3):
+        at = dt.datetime(2026, 1, 10 - minor, tzinfo=dt.UTC)  # each move a day before the last
+        version = f"v0.{minor}"
+        data = data.with_entry(version, {}, replace_figures=True).with_latest(
+            version, "promoted", at=at
+        )
+    assert data.latest == "v0.3"
+    assert [move.latest for move in data.history] == ["v0.1", "v0.2", "v0.3"]
+    assert data.rollback_target() == "v0.2"
+    assert data.rolled_back("v0.2").rollback_target() == "v0.1"

@@ -24,6 +24,19 @@ def test_every_operation_is_shown_and_its_example_is_answered(server: Running):
         sections = page.locator("section")
         operations = server.http.get("/openapi.json").json()["paths"]
         expect(sections).to_have_count(len(operations))
+        assert page.locator("#contents a").all_inner_texts() == list(operations)
+        page.locator("#contents a", has_text="/draw").click()
+        assert page.locator("section:target h2").inner_text().endswith("/draw")
+        background = "e => getComputedStyle(e).backgroundColor"
+        docs = page.locator("section").first.evaluate(background)
+        page.set_viewport_size({"width": 360, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        page.set_viewport_size({"width": 1280, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == 1280
+        home = browser.new_page()
+        home.goto(server.url)
+        assert home.locator("fieldset").first.evaluate(background) == docs  # one style for both
+        home.close()
         for path, answer in {
             "/predict": "probability",
             "/draw": "<svg",

@@ -98,6 +98,7 @@ def test_a_pasted_list_of_inchi_or_a_pasted_table_is_understood(visit):
         f"{inchi(CAFFEINE)} caffeine\n{inchi(ENPROFYLLINE)} enprofylline",
         f"name;InChI\ncaffeine;{inchi(CAFFEINE)}\nenprofylline;{inchi(ENPROFYLLINE)}",
         f"id,SMILES,name\n1,{CAFFEINE},caffeine\n2,{ENPROFYLLINE},enprofylline",
+        sdf((CAFFEINE, "caffeine"), (ENPROFYLLINE, "enprofylline")),
     ):
         page.click("#clear")
         ask(page, PEAKS, pasted, precursor_mz="195.0877")
@@ -181,6 +182,42 @@ def test_several_spectra_of_one_compound_are_judged_together(visit, address, tmp
     page.click("#run")
     wait_for_answer(page)
     assert "and 1 more" not in page.inner_text(".facts")
+
+
+def test_an_adduct_that_is_not_known_is_found(visit, address, tmp_path):
+    page = visit()
+    sodium = 217.0696  # of caffeine
+    page.fill("#adduct", "auto")
+    assert "each answer says its own" in page.inner_text("#adduct-hint")
+    ask(page, PEAKS, f"{CAFFEINE} caffeine\n{ENPROFYLLINE} enprofylline")
+    assert "Give its m/z" in page.inner_text("#precursor_mz-error")
+    page.fill("#precursor_mz", str(sodium))
+    page.click("#run")
+    wait_for_answer(page)
+    assert "[M+Na]+" in page.inner_text(".facts")
+    # Among a library, and for those spectra of a file that name none.
+    page.fill("#structures", "")
+    page.select_option("#library", "demo")
+    page.click("#run")
+    wait_for_answer(page)
+    assert {"[M+Na]+"} <= set(
+        page.locator(".answers .title .quiet").all_inner_texts()[0].split(", ")
+    )
+    (tmp_path / "two.mgf").write_text(
+        f"BEGIN IONS\nPEPMASS={sodium}\nIONMODE=positive\n138.0662 9\nEND IONS\n"
+        "BEGIN IONS\nPEPMASS=195.0877\nADDUCT=[M+H]+\n138.0662 9\nEND IONS\n"
+    )
+    page.fill("#adduct", "[M+H]+,[M+Na]+")
+    page.set_input_files("#file", tmp_path / "two.mgf")
+    page.wait_for_selector("#spectra-box:not([hidden])")
+    assert page.input_value("#adduct") == "[M+H]+,[M+Na]+"
+    page.click("text=Ask all 2")
+    wait_for_answer(page)
+    rows = read_csv(download(page, "All as CSV", tmp_path))
+    assert {(row["spectrum"], row["adduct"]) for row in rows if row["name"] == "caffeine"} == {
+        ("1", "[M+Na]+"),
+        ("2", "[M+H]+"),
+    }
 
 
 def searched_as_csv(spectra: Path, folder: Path, **settings: Any) -> list[dict[str, str]]:

@@ -37,9 +37,10 @@ function resolved(schema, schemas, seen = []) {
 }
 
 function operation(path, method, described, schemas) {
-  const section = element("section");
+  const section = element("section", { id: `${method} ${path}` });
+  const badge = element("span", { className: `method ${method.toLowerCase()}`, textContent: method });
   section.append(
-    element("h2", {}, element("span", { textContent: method }), path),
+    element("h2", {}, badge, path),
     element("p", { textContent: described.summary || "" }),
   );
   const inputs = (described.parameters || []).map((parameter) => {
@@ -47,8 +48,8 @@ function operation(path, method, described, schemas) {
       placeholder: parameter.required ? "" : "optional",
       value: parameter.in === "path" ? "v0.1" : "",
     });
-    const label = element("label", {}, `${parameter.name} `, input, ` ${parameter.description || ""}`);
-    section.append(element("p", {}, label));
+    const hint = element("span", { className: "hint", textContent: parameter.description || "" });
+    section.append(element("label", { className: "parameter" }, parameter.name, input, hint));
     return { parameter, input };
   });
   const json = described.requestBody?.content["application/json"];
@@ -67,7 +68,7 @@ function operation(path, method, described, schemas) {
   }
   const command = element("pre");
   const answer = element("pre", { ariaLive: "polite" });
-  const send = element("button", { type: "button", textContent: "Send" });
+  const send = element("button", { type: "button", className: "primary", textContent: "Send" });
   send.addEventListener("click", async () => {
     let target = path;
     const query = new URLSearchParams();
@@ -117,10 +118,14 @@ async function show() {
   const main = document.getElementById("operations");
   const document_ = await (await fetch(new URL("openapi.json", root))).json();
   document.getElementById("version").textContent = document_.info.version;
+  const contents = document.getElementById("contents");
   main.replaceChildren();
   for (const [path, methods] of Object.entries(document_.paths)) {
     for (const [method, described] of Object.entries(methods)) {
-      main.append(operation(path, method.toUpperCase(), described, document_.components.schemas));
+      const section = operation(path, method.toUpperCase(), described, document_.components.schemas);
+      main.append(section);
+      const link = element("a", { href: `#${encodeURIComponent(section.id)}`, textContent: path });
+      contents.append(element("li", {}, link));
     }
   }
 }

@@ -4,7 +4,7 @@ import { readSpectra } from "./api.js";
 import { isList } from "./candidates.js";
 import { announce, byId, h, leftOutOf } from "./dom.js";
 import { mgf } from "./downloads.js";
-import { clearErrors, fillForm, formValues, showError } from "./form.js";
+import { clearErrors, fillForm, formValues, isOpenAdduct, showError } from "./form.js";
 import { countText } from "./format.js";
 
 const LARGEST = 200_000_000; // bytes; beyond it a browser tab has trouble of its own
@@ -129,12 +129,14 @@ function valuesOf(one) {
     ...now,
     structures: hasOwnStructures() ? now.structures : (one.smiles ?? ""),
     peaks: one.mzs.map((mz, i) => `${mz}\t${Number(one.intensities[i].toPrecision(6))}`).join("\n"),
-    adduct: one.adduct ?? (one.ion_mode === "negative" ? "[M-H]-" : ""),
+    adduct: one.adduct ?? (isOpenAdduct(now.adduct) ? now.adduct : adductOf(one.ion_mode)),
     collision_energy: one.collision_energy ?? "",
     precursor_mz: one.precursor_mz === null ? "" : String(one.precursor_mz),
     instrument_type: one.instrument_type ?? "",
   };
 }
+
+const adductOf = (ionMode) => (ionMode === "negative" ? "[M-H]-" : "");
 
 /** The spectra of the file by their numbers, and the file as `rankFile` sends it. */
 export const wholeFile = () => ({

@@ -63,6 +63,9 @@ export function describe() {
   preview.replaceChildren(...(preview.hidden ? [] : [sketch(peaks.mzs, peaks.intensities)]));
   const list = chosenList(formValues());
   describeStructures(list, structures);
+  byId("adduct-hint").textContent = isOpenAdduct(byId("adduct").value)
+    ? "By the precursor; each answer says its own"
+    : "";
   const hasPeaks = byId("peaks").value.trim() !== "";
   const many = structures.length > 1;
   byId("run").textContent = list
@@ -78,6 +81,9 @@ export function describe() {
           : "Rank";
   return { peaks, structures };
 }
+
+/** Whether an adduct is to be found rather than known: `auto`, or several. */
+export const isOpenAdduct = (adduct) => /^\s*auto\s*$/i.test(adduct) || adduct.includes(",");
 
 function describeStructures(list, structures) {
   const name = listName();
@@ -100,7 +106,8 @@ export function readQuery(identifier) {
   const { peaks, structures } = describe();
   const values = formValues();
   const list = chosenList(values);
-  if (values.peaks.trim() === "") {
+  const hasPeaks = values.peaks.trim() !== "";
+  if (!hasPeaks) {
     if (list) showError("peaks", "Give a spectrum: the structures of a list are ranked by it.");
     else if (structures.length === 0)
       showError(
@@ -121,6 +128,8 @@ export function readQuery(identifier) {
     showError("precursor_mz", "Not a number. Write it as 195.0877, or leave it empty.");
   else if (list?.library && values.precursor_mz.trim() === "")
     showError("precursor_mz", "A library is searched by the precursor. Give its m/z.");
+  else if (isOpenAdduct(values.adduct) && hasPeaks && values.precursor_mz.trim() === "")
+    showError("precursor_mz", "Adducts are told apart by the precursor. Give its m/z.");
   return hasErrors() ? null : { ...makeQuery(values, identifier), list };
 }
 

@@ -11,6 +11,7 @@ import {
   describe,
   fillForm,
   formValues,
+  isOpenAdduct,
   readQuery,
   showApiError,
   showError,
@@ -101,12 +102,15 @@ async function run() {
   const together = files.chosenSpectra();
   const query = readQuery(together[0]?.identifier ?? "");
   if (query === null) return;
-  if (query.list) {
-    await runList(query, together);
+  const several = together.length > 1 && query.spectrum !== null;
+  // Of several spectra each has its own conditions, and an adduct to be found is none of them.
+  const typed = several && isOpenAdduct(query.values.adduct) ? query.values.structures : null;
+  const list = query.list ?? (typed === null ? null : typedList(typed));
+  if (list) {
+    await runList(query, list, together);
     return;
   }
   const { structures, version } = query;
-  const several = together.length > 1 && query.spectrum !== null;
   const spectrum = several ? joined(together) : query.spectrum;
   const { smiles, max_error } = query.question;
   const question = several
@@ -129,13 +133,17 @@ async function run() {
 }
 
 /** Rank the structures of a list or library by the spectrum in the form, or those of the file in it. */
-async function runList(query, together) {
-  const { conditions, list, values } = query;
+async function runList(query, list, together) {
+  const { values } = query;
+  const { adduct, ...conditions } = query.conditions;
+  const isOpen = isOpenAdduct(values.adduct);
   const { feature_id, scan, retention_time, ion_mode } = together[0] ?? {};
-  const one = { feature_id, scan, retention_time, ion_mode, ...query.spectrum, ...conditions };
+  const ids = { feature_id, scan, retention_time, ion_mode };
+  const one = { ...ids, ...query.spectrum, ...conditions, adduct: isOpen ? null : adduct };
   const ask = {
     ...files.asFile(together.length > 1 ? together : [one]),
     ...list,
+    adduct: isOpen ? values.adduct : "",
     ppm: values.ppm,
     max_error: values.max_error,
   };
@@ -200,9 +208,10 @@ async function askAll() {
   const { source, byNumber } = files.wholeFile();
   const values = formValues();
   const { ppm, max_error, version } = values;
+  const adduct = isOpenAdduct(values.adduct) ? values.adduct : ""; // of those that name none
   const structures = files.hasOwnStructures() ? typedList(values.structures) : {};
   const list = chosenList(values) ?? structures;
-  const ask = { ...source, ...list, ppm, max_error, group_by: byId("group_by").value };
+  const ask = { ...source, ...list, adduct, ppm, max_error, group_by: byId("group_by").value };
   const text = `Asking ${countText(byNumber.size, "spectrum", "spectra")}`;
   byId("result").classList.add("old");
   const task = (signal, progress) => askAllOf(ask, byNumber, { values, version }, signal, progress);

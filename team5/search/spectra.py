@@ -214,7 +214,9 @@ def iter_chunks(
                 try:
                     usable.append((index, context.fill(entry.spectrum)))
                 except (SpectrumError, AdductError) as error:
-                    left_out.append(LeftOut(index, entry.spectrum.identifier, str(error)))
+                    name = entry.spectrum.identifier
+                    # Without the name, the reason is the same for all spectra it holds of.
+                    left_out.append(LeftOut(index, name, str(error).removeprefix(f"{name}: ")))
                     continue
                 if entry.smiles is not None:
                     targets[usable[0][0]] = entry.smiles

@@ -124,7 +124,7 @@ class LibraryStructures:
         each_once = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
         if not each_once:
             return _none_within(ppm)
-        return CandidateSet(*zip(*each_once, strict=True))
+        return CandidateSet(*map(list, zip(*each_once, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -81,6 +81,18 @@ def test_of_candidates_that_explain_alike_the_frequent_adduct_comes_first(sure):
     assert gained > 0
 
 
+@pytest.mark.parametrize("favoured", ["[M+H]+", "[M+Na]+"])
+def test_what_a_version_has_seen_most_of_is_ranked_first_where_peaks_tell_little(sure, favoured):
+    sure.learned_from = {"adducts": {favoured: 10**9}}
+    listed = [CAFFEINE, PROTONATED]
+    matches = infer(
+        sure, None, listed, [50.5, 83.0604], [9, 1], adduct="auto", precursor_mz=SODIATED
+    )
+    first, last = matches.ranked()
+    assert first.adduct == favoured != last.adduct
+    assert first.confidence > 0.9
+
+
 @pytest.mark.parametrize("adduct", ["auto", "[M+H]+,[M+Na]+", ("[M+Na]+", "[M+H]+")])
 def test_confidences_add_up_to_one_and_follow_ranks_and_scores(sure, adduct):
     listed = [CAFFEINE, PROTONATED, "CCCN1C2=C(NC=N2)C(=O)NC1=O", ISOMER]

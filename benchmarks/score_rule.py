@@ -55,7 +55,7 @@ def main() -> int:
         version = options.get("version")
         sources = [(load_model(version, device="cpu", root=root), read_queries(words[0]))]
     else:
-        sources = [_held_out(name, root, options) for name in options["versions"].split(",")]
+        sources = [held_out(name, root, options)[:2] for name in options["versions"].split(",")]
     print(machine_line())
     hits: dict[str, list[Array]] = {"same formula": [], "edits": [], "exchanged": []}
     structures: dict[str, list[str]] = {panel: [] for panel in hits}
@@ -82,9 +82,10 @@ def main() -> int:
     return 0
 
 
-def _held_out(
+def held_out(
     name: str, root: str | Path, options: dict[str, str]
-) -> tuple[LoadedModel, list[Query]]:
+) -> tuple[LoadedModel, list[Query], SpectrumDataModule]:
+    """Return a version, a spectrum of each compound that it has not seen, and its data."""
     version = read_version(root, name)
     data = SpectrumDataModule(
         "massbank",
@@ -104,7 +105,7 @@ def _held_out(
         seed=0,
         at_most=int(options.get("at_most", 10**6)),
     )
-    return load_model(name, device="cpu", root=root), queries
+    return load_model(name, device="cpu", root=root), queries, data
 
 
 def _hits(

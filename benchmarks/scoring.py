@@ -6,7 +6,8 @@ Drug-sized candidates (20 to 29 heavy atoms) of one mass each, for one spectrum:
 SMILES; with their fragments on disk; with the network's word on them in memory, and with what they
 give under these conditions as well; simulated, cold; and, for comparison, cold in padded batches as
 on a GPU, and cold by another version (beside=). All take turns in one run. Without a table with a
-column smiles, the built-in molecules are taken, which are few. Exits with 1 when a limit is missed.
+column smiles, the built-in molecules are taken, which are few. What one core does is counted in
+processor time, which other work changes least. Exits with 1 when a limit is missed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from team5.inference.matches import to_simulation
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUILT_IN = REPOSITORY / "team5" / "data" / "demo_molecules.csv"
 CANDIDATES = 200
-COLD, WARM = 1_000, 10_000  # candidates a second on one core, to reach
+LIMITS = {"cold": 800, "encoded before": 8_000, "simulated, cold": 500}  # a second, one core
 
 
 def main() -> int:
@@ -76,7 +77,7 @@ def main() -> int:
         if beside := options.get("beside"):
             other = load_model(beside, device="cpu", root=root)
             ways[f"cold, {beside}"] = lambda: score(EncodingCache(0), by=other)
-        taken = alternate(list(ways.values()))
+        taken = alternate(list(ways.values()), clock=time.process_time)
     shares = shares_of_time(model, smiles, spectrum)
     one, two = two_cores(smiles, (options.get("version"), root), spectrum)
 
@@ -99,11 +100,12 @@ def main() -> int:
     print_table(
         ("share of time, cold", "share"), [(name, f"{s:.0%}") for name, s in shares.items()]
     )
-    cold, warm = (statistics.median(rates[name]) for name in ("cold", list(rates)[3]))
-    for name, reached, limit in (("cold", cold, COLD), ("warm", warm, WARM)):
-        verdict = "met" if reached >= limit else "NOT met"
-        print(f"{name}, at least {limit:,} candidates/s on one core: {verdict}")
-    return 0 if cold >= COLD and warm >= WARM else 1
+    missed = 0
+    for name, limit in LIMITS.items():
+        is_met = statistics.median(rates[name]) >= limit
+        missed += not is_met
+        print(f"{name}, at least {limit:,} a second on one core: {'met' if is_met else 'NOT met'}")
+    return 1 if missed else 0
 
 
 def drug_sized(path: Path) -> list[str]:
@@ -136,20 +138,20 @@ def shares_of_time(model: LoadedModel, smiles: list[str], spectrum: Spectrum) ->
     """Return what parsing, cutting, the network and the rest take, as shares of a cold run."""
     spent = {"parsing": [], "cutting": [], "network": [], "pairs": []}
     for _ in range(ROUNDS):
-        began = time.perf_counter()
+        began = time.process_time()
         molecules = [parse_smiles(text) for text in smiles]
-        parsed = time.perf_counter()
+        parsed = time.process_time()
         cut = [model.tokenizer.encode(molecule) for molecule in molecules]
         for tokens in cut:
             tokens.fragment_features()
-        done = time.perf_counter()
+        done = time.process_time()
         cache = EncodingCache(2**31)
         for _ in iter_scores(model, molecules, [spectrum], cache):
             pass
-        scored = time.perf_counter()
+        scored = time.process_time()
         for _ in iter_scores(model, molecules, [spectrum], cache):
             pass
-        again = time.perf_counter() - scored
+        again = time.process_time() - scored
         spent["parsing"].append(parsed - began)
         spent["cutting"].append(done - parsed)
         spent["network"].append(scored - done - (done - parsed) - again)

@@ -43,12 +43,12 @@ def fitting_adduct(hypotheses: tuple[str, ...], precursor_mz: float, molecule: M
 
     Whether it has the precursor is judged as that of any adduct.
     """
-
-    def misfit(adduct: Adduct) -> tuple[bool, float]:
-        error = abs(adduct.precursor_mz(molecule.exact_mass) - precursor_mz)
-        return not _forms(molecule, adduct), error
-
-    return min(map(parse_adduct, hypotheses), key=misfit)
+    nearest_first = sorted(
+        map(parse_adduct, hypotheses),
+        key=lambda adduct: abs(adduct.precursor_mz(molecule.exact_mass) - precursor_mz),
+    )
+    formed = (adduct for adduct in nearest_first if _forms(molecule, adduct))
+    return next(formed, nearest_first[0])
 
 
 def _forms(molecule: Molecule, adduct: Adduct) -> bool:

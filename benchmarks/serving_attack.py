@@ -35,6 +35,16 @@ def _item(**values: object) -> bytes:
     return json.dumps({"smiles": "CCO", "mzs": [50.0], "intensities": [1.0], **values}).encode()
 
 
+def _file(header: str, n_spectra: int, n_candidates: int, **options: object) -> bytes:
+    """Return spectra of aspirin's mass, each with its own header, and aspirin many times."""
+    spectra = "".join(
+        f"BEGIN IONS\n{header.format(181.0495 + number * 1e-8)}121.0284 1\nEND IONS\n"
+        for number in range(n_spectra)
+    )
+    candidates = "".join(f"{ASPIRIN} a{number}\n" for number in range(n_candidates))
+    return json.dumps({"spectra": spectra, "candidates": candidates, **options}).encode()
+
+
 def _ranking(smiles: str, n_candidates: int, mz: float) -> bytes:
     return _item(smiles=[smiles] * n_candidates, mzs=[mz] * 2000, intensities=[1.0] * 2000)
 
@@ -82,6 +92,15 @@ ATTACKS = {
         "/rank/file", lambda: json.dumps(
             {"spectra": "BEGIN IONS\n50 1\nEND IONS", "candidates": "C\n" * 3_300_000}
         ).encode(),
+    ),
+    "9,990 windows of 9,990 candidates each": Attack(
+        "/rank/file", lambda: _file("PEPMASS={}\n", 9990, 9990),
+    ),
+    "9,990 spectra without a precursor": Attack(
+        "/rank/file", lambda: _file("TITLE={}\n", 9990, 9990),
+    ),
+    "9,990 spectra of one feature": Attack(
+        "/rank/file", lambda: _file("FEATURE_ID=1\n", 9990, 1, group_by="auto"), (200,)
     ),
     "a form of a million parts": Attack(
         "/spectra/read", lambda: b"--x\r\nA: b\r\n\r\n\r\n" * 500_000 + b"--x--", (422,), _FORM

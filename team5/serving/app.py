@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -106,8 +106,12 @@ def _add_errors(app: FastAPI, backend: Backend) -> None:
 
 def _add_questions(app: FastAPI, service: Service) -> None:
     @app.post("/predict")
-    async def predict(request: Request, version: str | None = None) -> Response:
+    async def predict(
+        request: Request, version: str | None = None, progress: bool = False
+    ) -> Response:
         prepared = await service.prepare(request)
+        if progress:
+            return await _in_lines(service.predict_in_lines(request, prepared, version))
         work = service.predict(prepared, version, claim_of(request))
         answer = await service.while_wanted(request, work)
         return ChunkedResponse(answer, media_type="application/json")
@@ -121,21 +125,26 @@ def _add_questions(app: FastAPI, service: Service) -> None:
 
 def _add_files(app: FastAPI, service: Service) -> None:
     @app.post("/rank/file")
-    async def rank_file(request: Request, version: str | None = None) -> Response:
-        lines = service.rank_file(request, version)
-        first = await anext(lines, b"")  # what is wrong with all of it has a status of its own
-
-        async def stream() -> AsyncIterator[bytes]:
-            yield first
-            async for line in lines:
-                yield line
-
-        return StreamingResponse(stream(), media_type="application/x-ndjson")
+    async def rank_file(
+        request: Request, version: str | None = None, progress: bool = False
+    ) -> Response:
+        return await _in_lines(service.rank_file(request, version, progress))
 
     @app.post("/spectra/read")
     async def read(request: Request) -> Response:
         content = await service.read_file(request, "read")
         return ChunkedResponse(content, media_type="application/json")
+
+
+async def _in_lines(lines: AsyncGenerator[bytes]) -> Response:
+    first = await anext(lines, b"")  # what is wrong with all of it has a status of its own
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield first
+        async for line in lines:
+            yield line
+
+    return StreamingResponse(stream(), media_type="application/x-ndjson")
 
 
 def _add_page(app: FastAPI, service: Service, folder: Path) -> None:

@@ -56,6 +56,7 @@ class _Waiting:
     caller: Caller
     n_pairs: int
     n_bytes: int = 0
+    n_done: int = 0
 
     def fail(self, error: Team5Error) -> None:
         if not self.future.done():
@@ -163,6 +164,11 @@ class Backend:
             self._n_requests -= 1
             self._metrics.queue_requests.set(self._n_requests)
 
+    def progress(self, claim: Claim) -> tuple[int, int]:
+        """Return how many pairs of a request are scored, of how many that are under way."""
+        jobs = [waiting for waiting in self._waiting.values() if waiting.caller.claim is claim]
+        return sum(job.n_done for job in jobs), sum(job.n_pairs for job in jobs)
+
     @property
     def retry_after_s(self) -> int:
         """Seconds until what is waiting may be done, for those who are told to come back."""
@@ -204,7 +210,7 @@ class Backend:
     def _note(self, waiting: _Waiting, counted: Counted) -> None:
         """Note how large a job has turned out to be."""
         self._n_pairs += counted.n_pairs - waiting.n_pairs
-        waiting.n_pairs = counted.n_pairs
+        waiting.n_pairs, waiting.n_done = counted.n_pairs, counted.n_done
         self._metrics.queue_pairs.set(self._n_pairs)
         waiting.caller.claim.grow(counted.n_bytes - waiting.n_bytes)
         waiting.n_bytes = counted.n_bytes

@@ -36,8 +36,9 @@ _PARSING_PER_STEP_S = 0.1
 # Spectra of one structure that cost as much as the structure itself.
 _SPECTRA_PER_STRUCTURE = 8
 
-# Growth of an answer in memory after which the server is informed.
+# Growth of an answer in memory, or time, after which the server is informed.
 _REPORTED_BYTES = 1_000_000
+_REPORTED_S = 0.5
 
 Encode = Callable[[list[Any]], bytes]
 
@@ -65,6 +66,7 @@ class Job:
     n_waiting: int = 0
     n_bytes: int = 0
     n_bytes_sent: int = 0
+    reported_at: float = field(default_factory=time.perf_counter)
     impossible: dict[tuple[float, ...], tuple[float, ...]] = field(default_factory=dict)
 
     def parse_some(self) -> None:
@@ -104,6 +106,12 @@ class Job:
     def n_pairs(self) -> int:
         """Pairs of a structure and a spectrum, with all that structures are compared with."""
         return sum(len(one.molecules) * len(one.spectra) for one in self.questions or ())
+
+    @property
+    def n_done(self) -> int:
+        """Those of the pairs that are scored."""
+        pairs = zip(self.questions or (), self.scores, strict=True)
+        return sum(len(scores) * len(one.spectra) for one, scores in pairs)
 
     def keep(self, question: int, scores: MoleculeScores) -> None:
         """Keep the scores of one molecule; impossible peaks that many share are stored once."""
@@ -240,9 +248,10 @@ class Batcher:
         for model in {id(unit.job.model): unit.job.model for unit in batch}.values():
             self._score(model, [unit for unit in batch if unit.job.model is model])
         for job in {id(unit.job): unit.job for unit in batch}.values():
-            if job.n_bytes > job.n_bytes_sent + _REPORTED_BYTES:
-                job.n_bytes_sent = job.n_bytes
-                self._send(Counted(job.request.job, job.n_pairs, job.n_bytes))
+            is_larger = job.n_bytes > job.n_bytes_sent + _REPORTED_BYTES
+            if is_larger or started > job.reported_at + _REPORTED_S:
+                job.n_bytes_sent, job.reported_at = job.n_bytes, started
+                self._send(Counted(job.request.job, job.n_pairs, job.n_bytes, job.n_done))
             if job.n_waiting == 0 and job.request.job in self._jobs:
                 self._guarded(job, lambda job=job: self._finish(job))  # type: ignore[misc]
         n_jobs = len({id(unit.job) for unit in batch})

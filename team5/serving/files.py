@@ -67,6 +67,11 @@ def error_line(error: Team5Error) -> bytes:
     return _line({"place": None, "error": Fault.of(error).to_dict()})
 
 
+def progress_line(n_done: int, n_pairs: int) -> bytes:
+    """Return the line that says how many pairs are scored, of those under way."""
+    return _line({"progress": {"pairs": n_done, "of": n_pairs}})
+
+
 def _left_out_line(query: Query | None, text: str) -> bytes:
     if query is None:
         return _line({"place": None, "left_out": text})

@@ -169,11 +169,15 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Pairs of a job, with the isomers that were made for it, and memory that its answer takes."""
+    """Pairs of a job, with the isomers that were made for it, and how far it is.
+
+    ``n_bytes`` is the memory that its answer takes so far, ``n_done`` the pairs that are scored.
+    """
 
     job: int
     n_pairs: int
     n_bytes: int = 0
+    n_done: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from team5.serving.answers import ClientGone
 from team5.serving.backend import Backend, Caller
 from team5.serving.budget import Budget, Claim
 from team5.serving.calls import Helper
-from team5.serving.files import error_line, rank_lines
+from team5.serving.files import error_line, progress_line, rank_lines
 from team5.serving.items import Item, Prepared, prepare, to_error_json
 from team5.serving.libraries import open_libraries
 from team5.serving.messages import Contents
@@ -34,6 +34,8 @@ _BYTES_PER_BYTE = 4
 _PACKED = re.compile(rb"\x1f\x8b\x08|PK\x03\x04|BZh\d1AY|\xfd7zXZ|\x28\xb5\x2f\xfd")
 # A search of a library takes as much memory as reading so many bytes more.
 _LIBRARY_BYTES = 25_000_000
+# Between two lines that say how far a request is.
+_PROGRESS_S = 1.0
 # Items of a request under way at once: enough for any batch.
 _ITEMS_AHEAD = 256
 
@@ -141,28 +143,57 @@ class Service:
             n_bytes += _LIBRARY_BYTES
         return await helper.call(task, *arguments, body, limits, n_bytes=n_bytes)
 
-    async def rank_file(self, request: Request, version: str | None) -> AsyncGenerator[bytes]:
+    async def predict_in_lines(
+        self, request: Request, prepared: Prepared, version: str | None
+    ) -> AsyncGenerator[bytes]:
+        """Yield lines of progress, and then the answer to POST /predict."""
+        work = self.predict(prepared, version, claim_of(request))
+        async for line in _told(self._with_progress(request, work)):
+            yield line
+
+    async def rank_file(
+        self, request: Request, version: str | None, progress: bool = False
+    ) -> AsyncGenerator[bytes]:
         """Yield the lines of POST /rank/file; after the first one, an error is a line too."""
+        async for line in _told(self._rank_file(request, version, progress)):
+            yield line
+
+    async def _rank_file(
+        self, request: Request, version: str | None, progress: bool
+    ) -> AsyncGenerator[bytes]:
         until = time.monotonic() + self.settings.limits.request_s
         reading = self.read_file(request, "read_for_ranking", self.libraries, until=until)
         contents: Contents = await reading
         if version is None and self.backend.current is not None:
             version = self.backend.current.version  # one for the whole file
-        n_lines = 0
+        claim_of(request).grow(contents.n_bytes)
+        with self.backend.room(contents.n_pairs, claim_of(request)) as caller:
+            ranked = rank_lines(self.backend, contents, version, caller)
+            async with aclosing(ranked) as lines:
+                every_s = _PROGRESS_S if progress else None
+                line = b"-"
+                while line:
+                    work = anext(lines, b"")
+                    async for line in self._with_progress(request, work, until, every_s):
+                        if line:
+                            yield line
+
+    async def _with_progress(
+        self,
+        request: Request,
+        work: Awaitable[bytes],
+        until: float | None = None,
+        every_s: float | None = _PROGRESS_S,
+    ) -> AsyncGenerator[bytes]:
+        """Yield a line now and then that says how far a request is, then what its work gives."""
+        task = asyncio.ensure_future(self.while_wanted(request, work, until))
         try:
-            claim_of(request).grow(contents.n_bytes)
-            with self.backend.room(contents.n_pairs, claim_of(request)) as caller:
-                ranked = rank_lines(self.backend, contents, version, caller)
-                async with aclosing(ranked) as lines:
-                    while line := await self.while_wanted(request, anext(lines, b""), until):
-                        n_lines += 1
-                        yield line
-        except ClientGone:
-            return
-        except Team5Error as error:
-            if not n_lines:
-                raise
-            yield error_line(error)
+            while not (await asyncio.wait({task}, timeout=every_s))[0]:
+                yield progress_line(*self.backend.progress(claim_of(request)))
+            yield await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def read_file(
         self, request: Request, task: str, *arguments: Any, until: float | None = None
@@ -203,6 +234,22 @@ class Service:
     async def close(self) -> None:
         """Let the helper processes go."""
         await asyncio.gather(self._files.close(), self._others.close())
+
+
+async def _told(lines: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """Yield lines; an error that comes after the first of them is a line, too."""
+    n_lines = 0
+    async with aclosing(lines):
+        try:
+            async for line in lines:
+                n_lines += 1
+                yield line
+        except ClientGone:
+            return
+        except Team5Error as error:
+            if not n_lines:
+                raise
+            yield error_line(error)
 
 
 def claim_of(request: Request) -> Claim:

@@ -386,3 +386,16 @@ def test_a_ranking_shows_one_number_of_how_sure_it_is(visit):
     assert "threshold" not in said.lower()
     heads = page.locator(".answers th").all_inner_texts()
     assert [head for head in heads if head in ("Confidence", "Probability")] == ["Confidence"]
+
+
+def test_a_long_ranking_shows_how_far_it_is_and_how_long_it_takes(visit):
+    page = visit()
+    page.fill("#peaks", PEAKS)
+    typed = "text => { document.querySelector('#structures').value = text; }"
+    page.evaluate(typed, "\n".join([CAFFEINE] * 9000))
+    page.click("#run")
+    left = "/ s, \\d+ (s|min) left/.test(document.querySelector('#working-text').textContent)"
+    until(page, left)
+    assert 0 < int(page.get_attribute(".working-bar", "aria-valuenow")) < 100
+    page.click("#cancel")
+    page.wait_for_selector("#working", state="hidden")

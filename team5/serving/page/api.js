@@ -50,21 +50,23 @@ async function send(path, { body, signal } = {}) {
   });
 }
 
-const withVersion = (path, version) =>
-  version ? `${path}?version=${encodeURIComponent(version)}` : path;
+function withOptions(path, options) {
+  const given = Object.entries(options).filter(([, value]) => value);
+  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+}
 
 /**
  * Ask one of the three questions.
  *
  * As one of several, so that a question at fault is an answer like any other rather than a failed
- * request, which browsers write into their consoles.
+ * request, which browsers write into their consoles. `onProgress` gets how many pairs of a structure
+ * and a spectrum are scored, and how many there are.
  */
-export async function predict(question, version, signal) {
-  const response = await send(withVersion("predict", version), {
-    body: { items: [question] },
-    signal,
-  });
-  const [{ answer, error }] = (await response.json()).items;
+export async function predict(question, version, signal, onProgress = null) {
+  const path = withOptions("predict", { version, progress: onProgress !== null });
+  const response = await send(path, { body: { items: [question] }, signal });
+  const { items } = onProgress ? await lastLine(response, onProgress) : await response.json();
+  const [{ answer, error }] = items;
   if (error)
     throw apiError({ ...error, where: error.where?.replace(/^items\[0\]\.?/, "") || null });
   // Null is short for the list of the first match.
@@ -78,20 +80,25 @@ export async function predict(question, version, signal) {
  * structures as `chosenList` has them, and what is asked. `onLine` gets each answer as it comes: a
  * ranking, or what was left out.
  */
-export async function rankFile({ spectra, spectraName, candidates, name, ...asked }, version, signal, onLine) {
+export async function rankFile(ask, version, signal, onLine, onProgress = null) {
+  const { spectra, spectraName, candidates, name, ...asked } = ask;
   const body = new FormData();
   body.append("spectra", spectra, spectraName);
   if (candidates) body.append("candidates", candidates, name);
   for (const [key, value] of Object.entries(asked))
     if (value !== "" && value !== null && value !== undefined) body.append(key, String(value));
-  const response = await send(withVersion("rank/file", version), { body, signal });
-  for await (const line of linesOf(response)) {
-    if (line.error) throw apiError(line.error);
-    onLine(line);
-  }
+  const path = withOptions("rank/file", { version, progress: onProgress !== null });
+  for await (const line of linesOf(await send(path, { body, signal }), onProgress)) onLine(line);
 }
 
-async function* linesOf(response) {
+async function lastLine(response, onProgress) {
+  let last = null;
+  for await (const line of linesOf(response, onProgress)) last = line;
+  return last;
+}
+
+/** Yield the lines of an answer but for those of progress; an error is thrown. */
+async function* linesOf(response, onProgress) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
@@ -100,10 +107,16 @@ async function* linesOf(response) {
       if (done) return;
       const lines = (rest + value).split("\n");
       rest = lines.pop();
-      for (const line of lines) yield JSON.parse(line);
+      for (const text of lines) {
+        const line = JSON.parse(text);
+        if (line.error) throw apiError(line.error);
+        if (line.progress) onProgress(line.progress.pairs, line.progress.of);
+        else yield line;
+      }
     }
   } catch (error) {
-    if (error.name === "AbortError" || error instanceof SyntaxError) throw error;
+    const isKnown = error.name === "AbortError" || error instanceof ApiError;
+    if (isKnown || error instanceof SyntaxError) throw error;
     throw new ApiError("The connection to the server broke off.", { cause: error });
   }
 }

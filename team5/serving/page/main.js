@@ -22,6 +22,8 @@ import { queryOf } from "./link.js";
 import { showAnswer, showNothing } from "./result.js";
 import { askAllOf, askOneOf, showSeries } from "./series.js";
 
+const LONG = 300; // structures, of which how many are done is worth telling
+
 let underWay = null; // the AbortController of what is asked
 let retry = null; // what to do again once there is a token
 let beforehand = {}; // the form before the example or nothing took its place
@@ -120,7 +122,9 @@ async function run() {
   const text =
     spectrum === null ? `Simulating ${n}` : structures.length > 1 ? `Ranking ${n}` : "Matching";
   byId("result").classList.add("old");
-  const results = await guard(text, (signal) => predict(question, version, signal), {
+  const task = (signal, progress) =>
+    predict(question, version, signal, structures.length < LONG ? null : progress);
+  const results = await guard(text, task, {
     onError: (error) => showApiError(error, structures),
     again: run,
   });
@@ -150,9 +154,8 @@ async function runList(query, list, together) {
   const spectrum = together.length > 1 ? joined(together) : query.spectrum;
   byId("result").classList.add("old");
   const what = `Ranking structures of ${list.library ?? listName() ?? "the list"}`;
-  const found = await guard(what, (signal) => askOneOf(ask, spectrum, query, signal), {
-    again: run,
-  });
+  const task = (signal, progress) => askOneOf(ask, spectrum, query, signal, progress);
+  const found = await guard(what, task, { again: run });
   if (found === undefined) return;
   const { answer, leftOut } = found;
   if (answer === null) {

@@ -38,8 +38,14 @@ export function showAnswer(answer, place = byId("answer")) {
   byId("welcome").hidden = true;
   detail.show(answer, chosen);
   announce(spoken(answer));
-  if (place !== byId("answer")) return;
-  if (matchMedia("(max-width: 900px)").matches) byId("result").scrollIntoView({ block: "start" });
+  if (place === byId("answer")) showFromTop();
+}
+
+/** Scroll to the beginning of the result where it is not in sight. */
+export function showFromTop() {
+  const result = byId("result");
+  const isAbove = result.getBoundingClientRect().top < 0;
+  if (isAbove || matchMedia("(max-width: 900px)").matches) result.scrollIntoView({ block: "start" });
 }
 
 /** What `Detail` asks the server: the same version, under the conditions of the answer. */

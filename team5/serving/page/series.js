@@ -7,7 +7,7 @@ import { save, toCsvOfAll, toCsvOfLeftOut, toJsonOfAll } from "./downloads.js";
 import { drawWhenSeen } from "./drawing.js";
 import { describeSpectrum } from "./files.js";
 import { countText, percentText } from "./format.js";
-import { showAnswer } from "./result.js";
+import { showAnswer, showFromTop } from "./result.js";
 import { sureness } from "./table.js";
 
 /**
@@ -49,13 +49,14 @@ function answered(line, byNumber, values) {
 }
 
 /** Ask for the spectra in the form; returns {answer, leftOut}, `answer` null where there is none. */
-export async function askOneOf(ask, spectrum, { values, version }, signal) {
+export async function askOneOf(ask, spectrum, { values, version }, signal, progress) {
   let answer = null;
   const leftOut = [];
-  await rankFile(ask, version, signal, (line) => {
+  const take = (line) => {
     if (line.left_out !== undefined) leftOut.push(line);
     else answer = makeRankedAnswer(values, spectrum, line);
-  });
+  };
+  await rankFile(ask, version, signal, take, progress);
   return { answer, leftOut };
 }
 
@@ -111,6 +112,7 @@ export function showSeries({ asked, leftOut, stopped }) {
   );
   byId("welcome").hidden = true;
   announce(title);
+  showFromTop();
   if (!asked.length) return;
   body.rows[0].tabIndex = 0;
   choose(body.rows[0]);

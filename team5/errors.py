@@ -1,7 +1,7 @@
 """Everything that can go wrong, in one list.
 
-Each class says by ``exit_code`` whether the call was wrong (2) or the run failed (1), and also
-is the builtin exception that fits, so that callers who do not know team5 can catch it.
+``exit_code`` of a class says whether the call was wrong (2) or the run failed (1). Each class also
+derives from the fitting builtin exception, so that callers who do not know team5 can catch it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ class Team5Error(Exception):
     Attributes
     ----------
     code : str
-        What went wrong as a fixed word for programs: that of the class, or a finer one such as
-        ``no_peaks``.
+        What went wrong, as a fixed word for programs: that of the class, or a more specific one
+        such as ``no_peaks``.
     argument : str or None
         The argument, field or file at fault, as Python, the command line and HTTP name it:
         ``mzs``, ``smiles[2]``.
@@ -39,7 +39,7 @@ class Team5Error(Exception):
         return type(self)(text, code=self.code, argument=self.argument)
 
     def to_dict(self) -> dict[str, str | None]:
-        """Return the error as JSON has it, on the command line and over HTTP."""
+        """Return the error's JSON object, the same on the command line and over HTTP."""
         return {
             "type": type(self).__name__,
             "code": self.code,
@@ -49,7 +49,7 @@ class Team5Error(Exception):
 
 
 class MoleculeError(Team5Error, ValueError):
-    """A SMILES cannot be parsed or is beyond what the model takes; names the position."""
+    """A SMILES cannot be parsed or exceeds what the model accepts; names the position."""
 
     exit_code = 2
     code = "structure_invalid"
@@ -72,7 +72,7 @@ class SpectrumError(Team5Error, ValueError):
 
 
 class DataError(Team5Error, ValueError):
-    """A file or table of spectra, folds or candidates cannot be used as it is."""
+    """A file or table of spectra, folds or candidates cannot be used."""
 
     exit_code = 2
     code = "data_unusable"
@@ -92,7 +92,7 @@ class ConfigError(Team5Error, ValueError):
 
 
 class DeviceError(Team5Error, ValueError):
-    """The device asked for is not on this machine."""
+    """The requested device is not on this machine."""
 
     exit_code = 2
     code = "device_absent"
@@ -108,13 +108,13 @@ class VersionError(Team5Error, ValueError):
 
 
 class VersionNotFoundError(VersionError, FileNotFoundError):
-    """No such version in this registry; names those there are, closest first."""
+    """No such version in this registry; lists the existing ones, closest first."""
 
     code = "version_not_found"
 
 
 class CheckpointError(Team5Error, ValueError):
-    """A version's file is damaged or does not fit; names file, expected and found."""
+    """A version's file is damaged or does not fit; names the file, expected and found values."""
 
     code = "checkpoint_damaged"
 
@@ -150,16 +150,16 @@ class ProcessError(Team5Error, RuntimeError):
 
 
 class MissingExtraError(Team5Error, ImportError):
-    """An optional package is not installed; names the extra that brings it."""
+    """An optional package is not installed; names the extra that installs it."""
 
     exit_code = 2
     code = "extra_missing"
 
     @classmethod
     def of(cls, what: str, extra: str) -> Self:
-        """Return the error for what needs an extra, with the line that installs its packages.
+        """Return the error for a missing extra, with the command that installs its packages.
 
-        They are named one by one: the index need not have a team5, or may have another one.
+        Packages are named one by one: the index may have no team5, or a different one.
         """
         from importlib import metadata
 
@@ -175,7 +175,7 @@ class MissingExtraError(Team5Error, ImportError):
 
 
 class BusyError(Team5Error):
-    """A server has as much work as it takes; ask again later."""
+    """A server is at its limit of work; retry later."""
 
     code = "busy"
 
@@ -187,39 +187,39 @@ class LateError(BusyError):
 
 
 class CrowdedError(BusyError):
-    """A server has as many connections as it takes; connect again later."""
+    """A server is at its limit of connections; reconnect later."""
 
     code = "too_many_connections"
 
 
 class OverloadedError(BusyError):
-    """A server has given out the memory it may use for requests; ask again later."""
+    """A server is at its memory limit for requests; retry later."""
 
     code = "out_of_memory"
 
 
 class WorkerError(Team5Error):
-    """The process that computes has ended or failed; ask again, once it is back."""
+    """The computing process has ended or failed; retry once it is back."""
 
     code = "worker_failed"
 
 
 class TooLargeError(Team5Error, ValueError):
-    """A request is larger than the server takes."""
+    """A request is larger than the server accepts."""
 
     exit_code = 2
     code = "request_too_large"
 
 
 class UnauthorizedError(Team5Error, PermissionError):
-    """A request carries no token, or another than the server's."""
+    """A request carries no token, or a wrong one."""
 
     exit_code = 2
     code = "unauthorized"
 
 
 class ForbiddenError(Team5Error, PermissionError):
-    """A request comes from another web page, or by a name the server does not go by."""
+    """A request comes from another web page, or addresses the server by an unknown name."""
 
     exit_code = 2
     code = "forbidden"

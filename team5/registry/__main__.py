@@ -1,4 +1,4 @@
-"""Door of ``python -m team5.registry``: the commands of versions."""
+"""Entry point of ``python -m team5.registry``: the commands on versions."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What a user allows a version to name, and what a version may say of it: plain values."""
+"""Classes that a user allows a version to name, and the plain values it may pass to them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from team5.errors import ConfigError
 
-# A word or a few: nothing that names a file elsewhere, an address or a variable.
+# A few words: nothing that could be a path, an address or a variable.
 _WORDS = re.compile(r"[\w+-][\w .,+()@-]{0,99}")
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _MAX_ITEMS, _MAX_DEPTH = 10_000, 4
@@ -38,10 +38,10 @@ def is_dotted(name: object) -> bool:
 
 
 def argument_fault(name: object, value: object, depth: int = 0) -> str | None:
-    """Return why a version may not give a class this argument; None if it may.
+    """Return why a version may not pass this argument to a class; None if it may.
 
-    A value is None, a number, a boolean, a short text that can name no file and no address, or a
-    list or mapping of these.
+    Allowed are None, numbers, booleans, short text that cannot be a path or an address, and
+    lists and mappings of these.
     """
     if not isinstance(name, str) or _PARAMETER.fullmatch(name) is None:
         return f"{str(name)[:60]!r} is no name of an argument"

@@ -1,4 +1,4 @@
-"""The model card or the settings of a version, rewritten without it ever being half of one."""
+"""Atomic rewriting of a version's model card or config."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ CARD_NAME = "README.md"
 
 
 def rewrite_card(root: str | Path, version: str, rewrite: Callable[[str], str]) -> None:
-    """Replace the model card of a version, its checksums and the tracker's with it.
+    """Replace the model card of a version, together with its checksums and the tracker's.
 
     The version's hash changes, as its card is part of it; its weights do not.
 
@@ -28,7 +28,7 @@ def rewrite_card(root: str | Path, version: str, rewrite: Callable[[str], str]) 
     version : str
         ``v0.2``.
     rewrite : callable
-        Gets the card as it is, empty if there is none, and returns the new one.
+        Takes the present card, empty if there is none, and returns the new one.
 
     Raises
     ------
@@ -54,13 +54,13 @@ def rewrite_config(root: str | Path, version: str, changes: dict[str, Any]) -> N
     with _copy(root, version) as folder:
         path = folder / CONFIG_NAME
         config = {**parse_config(path, path.read_bytes()), **changes}
-        parse_config(path, to_json(config, CONFIG_NAME))  # nothing is written that is not read
+        parse_config(path, to_json(config, CONFIG_NAME))  # refuse what cannot be read
         write_flushed(path, to_json(config, CONFIG_NAME))
 
 
 @contextmanager
 def _copy(root: str | Path, version: str) -> Iterator[Path]:
-    """Give a copy of a version's folder, which takes its place once it has been changed."""
+    """Yield a copy of a version's folder, which replaces it once the block ends."""
     root = Path(root)
     name = Version.parse(version)
     folder = root / str(name)

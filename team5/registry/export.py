@@ -1,7 +1,7 @@
-"""A version: written whole, and read back. Both halves of one format.
+"""Writing and reading of versions.
 
 A version's folder holds ``config.json``, ``model.safetensors``, optionally ``optimizer.bin``, and
-text for people. Nothing in it is code, and nothing that reads it runs any.
+text for people. It contains no code, and reading it runs none.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ OPTIMIZER_NAME = "optimizer.bin"
 
 # Of one file; v0.2 has 4 MB of weights.
 _MAX_BYTES = 2 * 2**30
-_MAX_HEADER_BYTES = 2**20  # what safetensors says of its tensors; 12 kB for v0.2
+_MAX_HEADER_BYTES = 2**20  # the header of a safetensors file; 12 kB for v0.2
 
 # A version may be replaced while it is read. Then the checksums do not fit together, and reading
 # again gives the new one; only one replaced twice in these milliseconds needs a third attempt.
 _READ_ATTEMPTS = 3
 
-# What torch's reader was seen to raise, given files with some bytes changed.
+# Exceptions seen from torch's reader on files with some bytes changed.
 _UNREADABLE_STATE = (
     AssertionError,
     AttributeError,
@@ -78,18 +78,18 @@ _UNREADABLE_STATE = (
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """A version as read.
+    """A version as read from disk.
 
     Attributes
     ----------
     version : str
         Its name.
     version_hash : str
-        First 12 hex digits of config.json's SHA-256: another content has another.
+        First 12 hex digits of config.json's SHA-256, which identify the content.
     folder : Path
-        Where it lies.
+        Its folder.
     config : dict
-        What config.json says.
+        Content of config.json.
     weights : dict
         Tensors on the CPU, by parameter name.
     """
@@ -119,26 +119,26 @@ def export_version(
     Parameters
     ----------
     root : path
-        The registry, made if it is not there.
+        The registry, created if it does not exist.
     version : str, optional
-        Its name; None takes the next minor one after the highest present.
+        Its name; None takes the next minor version after the highest present.
     config : dict
-        All that is needed to rebuild the model, JSON-able. "schema", "version" and "files"
+        Everything needed to rebuild the model, JSON-serialisable. "schema", "version" and "files"
         (checksums) are added.
     weights : dict
         Tensors by parameter name, on any device.
     optimizer : dict, optional
-        State dicts of plain values and tensors, to go on training from.
+        State dicts of plain values and tensors, to resume training.
     extra_files : dict, optional
-        Further files by name, as "README.md".
+        Further files by name, such as "README.md".
     entry : TrackerEntryFields
-        What the tracker is to say; in a replaced version its figures take the place of the old.
+        The tracker entry; if a version is replaced, these metrics replace the old ones.
     set_as_latest : bool
         Move ``latest`` to it.
     replace : bool
-        Replace the version, if there is one of this name.
+        Replace an existing version of this name.
     after : str, optional
-        Version of any folder whose number a new name must follow as well: what was trained on from.
+        A version, of any folder, whose number a new name must follow too: the one trained from.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def export_version(
     Raises
     ------
     VersionError
-        If ``version`` is malformed, or is there and ``replace`` is False.
+        If ``version`` is malformed, or exists and ``replace`` is False.
     ConfigError
         If config, optimizer state, a file name or a figure cannot be stored.
     TrackerError, StorageError
@@ -162,12 +162,12 @@ def export_version(
     files[WEIGHTS_NAME] = _weights_to_bytes(weights)
     if optimizer is not None:
         files[OPTIMIZER_NAME] = _optimizer_to_bytes(optimizer)
-    # Now rather than under the lock, which other trainings may be waiting for.
+    # Checked here rather than under the lock, which other trainings may be waiting for.
     to_json(config, "config")
 
     with registry_lock(root) as data:
         there = present(root, data)
-        # The name of a deleted version is not given again: answers may still carry it.
+        # The name of a deleted version is not reused: answers may still carry it.
         taken = there | set(data.deleted) | ({Version.parse(after)} if after else set())
         name = wanted or next_version(taken)
         if name in there and not replace:
@@ -191,14 +191,14 @@ def _write_folder(
     for file_name, content in files.items():
         write_flushed(folder / file_name, content)
     own = {"schema": SCHEMA, "version": str(name)}
-    # First in the file, and not the caller's; the entry is what `repair` goes by.
+    # These keys come first and override the caller's; `repair` reads the entry.
     complete = {**own, **config, **own, "entry": dict(entry)}
     (folder / CONFIG_NAME).write_bytes(to_json(complete, "config"))
     return write_checksums(folder)
 
 
 def resolve_version(root: str | Path, version: str | None = None) -> str:
-    """Return the name of a version that is there.
+    """Return the name of an existing version.
 
     Parameters
     ----------
@@ -210,9 +210,10 @@ def resolve_version(root: str | Path, version: str | None = None) -> str:
     Raises
     ------
     VersionError
-        If it is not written as a version and is no alias.
+        If it is neither a well-formed version nor an alias.
     VersionNotFoundError
-        If there is none of this name, or no latest. Both list those there are, closest first.
+        If there is none of this name, or no latest. Both errors list the existing ones, closest
+        first.
     TrackerError
         If the tracker is not valid.
     """
@@ -246,8 +247,8 @@ def read_version(
     version : str, optional
         ``v<major>.<minor>``; None and "latest" mean the tracker's latest.
     verify : bool
-        Compare every byte with its checksum. Without it a damaged file, or one replaced at this
-        very moment, may go unnoticed.
+        Compare every file with its checksum. Without it a damaged file, or one replaced while
+        it is read, may go unnoticed.
 
     Raises
     ------
@@ -273,7 +274,7 @@ def read_version(
 
 
 def read_optimizer(root: str | Path, version: str | None = None) -> dict[str, Any]:
-    """Read the state to go on training from, its tensors on the CPU.
+    """Read the optimizer state for resuming a training, its tensors on the CPU.
 
     Raises
     ------
@@ -325,7 +326,7 @@ def _read_files_once(
 ) -> tuple[bytes, dict[str, Any], bytes]:
     path = root / str(version) / CONFIG_NAME
     known = known_sha256s(root, version) if verify else None
-    # Both are open before either is read: what is replaced afterwards stays readable.
+    # Both are opened before either is read: if replaced afterwards, they stay readable.
     with _open(path) as config_file, _open(path.parent / file_name) as file:
         mark_as_read(config_file)
         data = _read_at_most(config_file, path, MAX_CONFIG_BYTES)
@@ -389,7 +390,7 @@ def _weights_to_bytes(weights: Mapping[str, Tensor]) -> bytes:
     storages: set[int] = set()
     for name, tensor in weights.items():
         tensor = tensor.detach().to("cpu").contiguous()
-        # safetensors keeps no ties: weights that two layers share are written for each.
+        # safetensors does not store tied weights: those that two layers share are written twice.
         if tensor.untyped_storage().data_ptr() in storages:
             tensor = tensor.clone()
         storages.add(tensor.untyped_storage().data_ptr())

@@ -1,7 +1,7 @@
-"""Whether a version may become latest: not if it is known to be worse than the present one.
+"""Check whether a version may become latest: not if it is known to be worse than the present one.
 
-Where frozen queries are configured, versions are compared on these, which `inference.promotion`
-does; here, by the figures that are recorded of them.
+With frozen queries configured, versions are compared on these, by `assessment.promotion`;
+otherwise, here, by their recorded figures.
 """
 
 import os
@@ -18,26 +18,26 @@ QUERIES_VARIABLE = "TEAM5_GATE_QUERIES"
 
 _COMPARED = ("accuracy", "f1_score")
 _BY_FORCE = 'Promote it all the same with --force "REASON", which is kept in the history.'
-# What both must share for their figures to say which is better.
+# Keys that must be equal in both for their figures to be comparable.
 _SAME_DATA = ("source", "computed", "val_compounds", "val_pairs")
 
 
 def gate_queries(given: str | Path | None = None) -> Path | None:
-    """Return the file of frozen queries that promotions are judged on, None without one.
+    """Return the file of frozen queries that promotions are judged on, None if there is none.
 
-    That is the one given, else the one that ``TEAM5_GATE_QUERIES`` names.
+    It is the argument, else the file that ``TEAM5_GATE_QUERIES`` names.
     """
     named = given or os.environ.get(QUERIES_VARIABLE)
     return Path(named) if named else None
 
 
 def check_by_hand(root: Path, version: str) -> None:
-    """Refuse to move ``latest`` unjudged where frozen queries are configured.
+    """Refuse to move ``latest`` without judgement where frozen queries are configured.
 
     Raises
     ------
     ConfigError
-        If they are, and another version is latest.
+        If frozen queries are configured and another version is latest.
     """
     queries = gate_queries()
     if queries is not None and read_tracker(root).latest not in (None, version):
@@ -54,7 +54,7 @@ def promote_command(root: Path, version: str, *options: str) -> str:
 
 
 def check_origin(root: Path, version: str) -> None:
-    """Refuse a version of computed spectra where the present latest learned from measured ones.
+    """Refuse a version trained on computed spectra if the latest was trained on measured ones.
 
     Raises
     ------
@@ -73,13 +73,13 @@ def check_origin(root: Path, version: str) -> None:
 
 
 def check_promotion(root: Path, version: str) -> str:
-    """Return in words what recorded figures say of a version against the present latest.
+    """Compare the recorded figures of a version with those of the present latest, in words.
 
     Raises
     ------
     VersionError
-        If figures of the same data and fold say that it is worse (says by how much), or it
-        learned from computed spectra and the present latest from measured ones.
+        If figures of the same data and fold show that it is worse (says by how much), or it
+        was trained on computed spectra and the present latest on measured ones.
     """
     data = read_tracker(root)
     if data.latest is None or data.latest == version:
@@ -107,7 +107,7 @@ def check_promotion(root: Path, version: str) -> str:
 
 
 def _learned_from_computed(root: Path, version: str) -> bool | None:
-    """Return whether a version learned from computed spectra; None where it does not say."""
+    """Return whether a version was trained on computed spectra; None if unknown."""
     try:
         facts = read_config(root, version).get("data")
     except CheckpointError:

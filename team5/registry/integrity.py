@@ -1,7 +1,7 @@
-"""Checksums of a version's files: written when it is made, compared when it is read.
+"""Checksums of a version's files: written at export, verified at load.
 
-``config.json`` holds size and SHA-256 of the files beside it; its own SHA-256 lies in the tracker.
-So the tracker's entry stands for every byte of the version.
+``config.json`` holds size and SHA-256 of the other files; its own SHA-256 is in the tracker.
+So the tracker's entry covers every byte of the version.
 """
 
 import json
@@ -21,12 +21,12 @@ _REMEDY = "Copy the version's folder again from where it came, or use another ve
 
 
 def write_checksums(folder: str | Path) -> str:
-    """Record the files beside ``config.json`` in it and return its own SHA-256.
+    """Record the other files of the folder in ``config.json`` and return its own SHA-256.
 
     Parameters
     ----------
     folder : path
-        Holds ``config.json`` and the files to record; no reader may know of it yet.
+        Holds ``config.json`` and the files to record; not yet visible to readers.
     """
     path = Path(folder) / CONFIG_NAME
     config = parse_json(path.read_bytes())
@@ -46,9 +46,9 @@ def verify_folder(folder: str | Path, config_sha256: str | None = None) -> None:
     Parameters
     ----------
     folder : path
-        The version's folder. Files that ``config.json`` does not name are not looked at.
+        The version's folder. Files that ``config.json`` does not name are ignored.
     config_sha256 : str, optional
-        What ``config.json`` itself must have, as the tracker's entry says.
+        Expected checksum of ``config.json`` itself, from the tracker's entry.
 
     Raises
     ------
@@ -94,24 +94,24 @@ def read_file(path: Path) -> bytes:
 
 
 def missing_file(*paths: Path) -> CheckpointFileNotFoundError:
-    """Return the error for files a version must have and has not."""
+    """Return the error for required files that a version lacks."""
     names = ", ".join(map(str, paths))
     return CheckpointFileNotFoundError(f"{names}: no such file. {_REMEDY}")
 
 
 def check_sha256(path: Path, found: str, expected: str) -> None:
-    """Raise CheckpointError if a file's checksum is another than was recorded."""
+    """Raise CheckpointError if a file's checksum differs from the recorded one."""
     if found != expected:
         raise CheckpointError(f"{_mismatch(path, found, expected)}. {_REMEDY}")
 
 
 def parse_config(path: Path, data: bytes) -> dict[str, Any]:
-    """Return what a ``config.json`` says.
+    """Return the content of a ``config.json``.
 
     Raises
     ------
     CheckpointError
-        If it is not a JSON object, is too large, or says something in a way it cannot.
+        If it is not a JSON object, is too large, or violates the schema.
     """
     if len(data) > MAX_CONFIG_BYTES:
         raise CheckpointError(

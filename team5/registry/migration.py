@@ -1,4 +1,4 @@
-"""``config.json`` of every schema there has been, brought to the present one when it is read."""
+"""Migration of ``config.json`` from earlier schemas to the present one, on reading."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Any
 
 from team5.errors import CheckpointError
 
-SCHEMA = 1  # of config.json; raised when what it says is to be read in another way
+SCHEMA = 1  # of config.json; raised when its keys change their meaning
 
-# What turns a config of one schema into one of the next, by the schema it takes. A step is never
-# changed once a version of its schema has been released.
+# Functions that turn a config of one schema into the next, by the schema they take. A step never
+# changes once a version of its schema has been released.
 _STEPS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
@@ -20,7 +20,7 @@ def migrated(
     steps: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = _STEPS,
     schema: int = SCHEMA,
 ) -> dict[str, Any]:
-    """Return a config as the present schema has it; the file stays as it is.
+    """Return a config migrated to the present schema; the file does not change.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def migrated(
     config : dict
         As read.
     steps, schema
-        The steps there are and the schema they lead to.
+        The migration steps and the schema they lead to.
 
     Raises
     ------

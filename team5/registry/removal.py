@@ -1,4 +1,4 @@
-"""Versions taken away: one by its name, or the old ones together."""
+"""Deletion of versions: one by name, or all old ones."""
 
 import secrets
 import shutil
@@ -17,7 +17,7 @@ from team5.runtime.storage import flush_folder, is_being_read
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What gc makes of one version: ``kept_because`` is None for one that goes."""
+    """The decision of gc about one version: ``kept_because`` is None if it is deleted."""
 
     version: Version
     n_bytes: int
@@ -25,16 +25,16 @@ class Judged:
 
 
 def delete_version(root: str | Path, version: str) -> int:
-    """Delete a version, its entry first, and return how many bytes that freed.
+    """Delete a version, its entry first, and return the number of bytes freed.
 
-    Its name is not given to another version again.
+    Its name is never reused.
 
     Raises
     ------
     VersionError, VersionNotFoundError
-        If it is malformed, not there, latest, or has an alias.
+        If it is malformed, missing, latest, or has an alias.
     StorageError
-        If it is being read at this moment, or the folder cannot be written.
+        If it is being read, or the folder cannot be written.
     TrackerError
         If the tracker is not valid; it is left untouched.
     """
@@ -58,9 +58,9 @@ def collect_garbage(root: str | Path, keep: int, *, dry_run: bool = True) -> lis
     root : path
         The registry.
     keep : int
-        How many of the newest stay whatever they are.
+        How many of the newest always stay.
     dry_run : bool
-        Only say what would go.
+        Only report what would be deleted.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def folder_size(folder: Path) -> int:
 
 
 class _Reason(NamedTuple):
-    """Why a version stays, what to do, and the error for who wants to delete it."""
+    """Why a version stays, what to do, and the error class for an attempt to delete it."""
 
     text: str
     remedy: str
@@ -122,7 +122,7 @@ def _reason_to_keep(root: Path, data: TrackerData, version: Version) -> _Reason 
 def _delete(root: Path, data: TrackerData, version: Version) -> tuple[TrackerData, int]:
     folder = root / str(version)
     n_bytes = folder_size(folder)
-    # The tracker first: it never names a version that is not there.
+    # The tracker first: it must never name a missing version.
     data = data.without_entry(version)
     write_tracker(root, data)
     if folder.is_symlink():  # what it points to is not the registry's
@@ -131,5 +131,5 @@ def _delete(root: Path, data: TrackerData, version: Version) -> tuple[TrackerDat
         hidden = root / f"{STAGING_PREFIX}deleted-{secrets.token_hex(4)}"
         folder.rename(hidden)
         flush_folder(root)
-        shutil.rmtree(hidden, ignore_errors=True)  # what stays goes at the next change
+        shutil.rmtree(hidden, ignore_errors=True)  # leftovers are removed at the next change
     return data, n_bytes

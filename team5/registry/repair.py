@@ -1,4 +1,4 @@
-"""A tracker that is damaged or lost, made anew from the versions' folders."""
+"""Rebuilding of a damaged or lost tracker from the versions' folders."""
 
 import datetime as dt
 import difflib
@@ -25,15 +25,15 @@ _LATEST = re.compile(r'"latest"\s*:\s*"(v[0-9]+\.[0-9]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """A tracker made anew.
+    """A rebuilt tracker.
 
     Attributes
     ----------
     data : TrackerData
     path : Path
-        Where it lies now, beside the old one or in its place.
+        Where it was written, next to the old one or in its place.
     difference : str
-        Between the old text and the new, as ``diff -u`` shows it.
+        Between the old text and the new, in the format of ``diff -u``.
     notes : tuple of str
         What could not be carried over.
     """
@@ -45,18 +45,18 @@ class Repaired:
 
 
 def repair(root: str | Path, *, replace: bool = False) -> Repaired:
-    """Rebuild the tracker from whole versions, keeping what the old text still says of them.
+    """Rebuild the tracker from complete versions, keeping what is still readable in the old text.
 
-    Figures come from the old text where an entry in it can be read, else from the version's own
-    config.json, which holds what was known at its export.
+    Figures come from the old text if the entry can be read, else from the version's
+    config.json, which holds the entry of its export.
 
     Parameters
     ----------
     root : path
         The registry.
     replace : bool
-        Put the new tracker in the old one's place, which is kept beside it; otherwise it is
-        written to ``checkpoint_tracker.repaired.json``.
+        Replace the old tracker, keeping a copy of it; otherwise the new one is written to
+        ``checkpoint_tracker.repaired.json``.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def _is(model: type[Entry] | type[RecordedMove], raw: dict[str, Any]) -> bool:
 
 
 def _readable_objects(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects within a damaged JSON text that can be read, outer ones first."""
+    """Yield the readable objects within a damaged JSON text, outer ones first."""
     decoder = json.JSONDecoder()
     at = text.find("{")
     while at >= 0:

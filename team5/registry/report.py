@@ -1,4 +1,4 @@
-"""What people read about versions: tables, one version in full, two side by side."""
+"""Reports about versions: tables, one version in full, two compared."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ _MAIN_FIGURES = ("accuracy", "f1_score", "hit_rate@1", "cosine")
 # Parts of config.json that `compare` groups; the others are the network and its input.
 _DATA_PARTS = ("data", "training_config.data")
 _OF_ITS_OWN = ("version", "files", "entry", "training.date")
-# Values of a list that text shows; of a longer one it says how many there are.
+# Values of a list that are shown as text; of a longer list only the length is.
 _MAX_VALUES_SHOWN = 12
 _MAX_WIDTH = 36  # of a setting in a comparison
 _MAX_SETTINGS_SHOWN = 20  # of those that differ between two versions
@@ -75,7 +75,7 @@ def format_list(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def format_version(root: Path, version: str) -> str:
-    """Return all there is to say of one version."""
+    """Return a full report on one version."""
     data = read_tracker(root)
     entry = data.entry(version)
     config = read_config(root, version)
@@ -102,9 +102,9 @@ def format_version(root: Path, version: str) -> str:
 def compare(
     root: Path, data: TrackerData, first: str, second: str
 ) -> dict[str, list[tuple[str, Any, Any]]]:
-    """Return what differs between two versions: figures, data and config, by name.
+    """Return the differences between two versions: figures, data and config, by name.
 
-    ``data`` is what the tracker says.
+    ``data`` is the tracker's content.
     """
     figures = [dict(entry.performance) if (entry := data.entry(v)) else {} for v in (first, second)]
     configs = [dict(flattened(read_config(root, version))) for version in (first, second)]
@@ -136,9 +136,9 @@ def format_comparison(
     Parameters
     ----------
     not_comparable : str, optional
-        Why the recorded figures of the two say nothing about which is better.
+        Why the recorded figures of the two cannot be compared.
     judged : mapping, optional
-        Both on the same spectra, as `schemas.Judged` has it.
+        Both on the same spectra, in the format of `schemas.Judged`.
     """
     lines = []
     if judged is not None:
@@ -182,7 +182,7 @@ def format_history(data: TrackerData) -> str:
 
 
 def judged_lines(judged: Mapping[str, Any], *, indent: int) -> list[str]:
-    """Return the figures of two versions on the same spectra, a line each."""
+    """Return the figures of two versions on the same spectra, one line each."""
     return [
         f"{' ' * indent}{name}: {format_difference(judged['compared_with'], figure)}"
         for name, figure in judged["figures"].items()
@@ -190,7 +190,7 @@ def judged_lines(judged: Mapping[str, Any], *, indent: int) -> list[str]:
 
 
 def format_difference(compared_with: str, figure: Mapping[str, float]) -> str:
-    """Return one figure of two versions, as `schemas.JudgedFigure` has it, in words."""
+    """Return one figure of two versions, a `schemas.JudgedFigure`, in words."""
     return (
         f"{figure['after']:.4f}, {compared_with} has {figure['before']:.4f} (difference "
         f"{figure['difference']:+.4f}, 95 % interval {figure['low']:+.4f} to {figure['high']:+.4f})"
@@ -234,7 +234,7 @@ def _cut(text: str) -> str:
 
 
 def _n_differing(one: Any, other: Any) -> str:
-    """Return, of long lists that can be held against each other, how many values differ."""
+    """Return how many values differ between two long lists that can be compared."""
     if not (_is_long(one) and _is_long(other) and len(one) == len(other)):
         return ""
     count = sum(a != b for a, b in zip(one, other, strict=True))

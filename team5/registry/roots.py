@@ -1,4 +1,4 @@
-"""The folder of versions to read from or to write to, where none is named or several have some."""
+"""The default folder of versions to read from or write to."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def find_checkpoints(
     Parameters
     ----------
     root : path or URL, optional
-        What the caller names is used as it is, and so is what ``TEAM5_CHECKPOINTS`` names. By
+        Used if given, as is the folder that ``TEAM5_CHECKPOINTS`` names. By
         default the first of ``./checkpoints``, the clone's ``checkpoints/`` and the released
         version in the package that has the version.
     version : str, optional
-        ``v<major>.<minor>`` or an alias; None and "latest" mean what the folder's tracker says.
+        ``v<major>.<minor>`` or an alias; None and "latest" mean the latest of the folder's tracker.
     or_elsewhere : bool
-        Look in the other places too where ``root`` does not have the version.
+        Look in the default folders too if ``root`` does not have the version.
 
     Raises
     ------
     VersionError, VersionNotFoundError
-        If none of several has it; names all places looked at.
+        If none of several has it; names all folders searched.
     TrackerError
         If a tracker is not valid.
     """
@@ -62,12 +62,12 @@ def find_checkpoints(
 
 
 def first_registry() -> str | Path:
-    """Return the first folder of versions there is, whichever it has.
+    """Return the first existing folder of versions, whichever versions it has.
 
     Raises
     ------
     VersionNotFoundError
-        If there is none; names all places looked at.
+        If there is none; names all folders searched.
     """
     if named := os.environ.get(CHECKPOINTS_VARIABLE):
         return named
@@ -83,17 +83,18 @@ def first_registry() -> str | Path:
 
 
 def checkpoints_to_write(version: str | None = None, *, update: bool = False) -> Path:
-    """Return the folder of versions that a training or a tracker update writes to by default.
+    """Return the folder of versions that training or a tracker update writes to by default.
 
-    What ``TEAM5_CHECKPOINTS`` names, else ``./checkpoints`` or the clone's ``checkpoints/``, the
-    first with versions that can be written to; otherwise ``./checkpoints``, there or not.
+    The folder that ``TEAM5_CHECKPOINTS`` names, else ``./checkpoints`` or the clone's
+    ``checkpoints/``, the first writable one with versions; otherwise ``./checkpoints``, even if
+    it does not exist.
 
     Parameters
     ----------
     version : str, optional
-        What is to be recorded by hand: in the clone's only if that has its folder and no entry yet.
+        A version to record by hand: in the clone only if that has its folder and no entry yet.
     update : bool
-        Its entry is to be changed: in the clone's only if that has one.
+        Change its entry: in the clone only if that has one.
     """
     if named := os.environ.get(CHECKPOINTS_VARIABLE):
         return Path(named)
@@ -113,6 +114,6 @@ def _names(place: Path) -> list[str]:
 
 
 def _each_once(places: Sequence[str | Path]) -> list[Path]:
-    """Return the places without those that come again: here may be the clone."""
+    """Return the places without duplicates: the working folder may be the clone."""
     paths = {str(as_path(place).absolute()): as_path(place) for place in reversed(places)}
     return list(reversed(paths.values()))

@@ -1,7 +1,6 @@
-"""What ``checkpoint_tracker.json`` and ``config.json`` must look like, as pydantic models.
+"""Schemas of ``checkpoint_tracker.json`` and ``config.json``, as pydantic models.
 
-They only check: the parsed dicts stay as they are, so that keys this program does not know are
-kept when it writes.
+They only validate: the parsed dicts are kept unchanged, so that unknown keys survive writing.
 """
 
 import datetime as dt
@@ -46,7 +45,7 @@ def parse_moment(text: str) -> dt.datetime:
     Raises
     ------
     ValueError
-        If it is written otherwise.
+        If it has another format.
     """
     return dt.datetime.strptime(text, MOMENT_FORMAT).replace(tzinfo=dt.UTC)
 
@@ -186,7 +185,7 @@ class NetworkSizes(_Part):
 
 
 class ScoreSettings(_Part):
-    """How the peaks of a spectrum count in its score."""
+    """Weights of a spectrum's peaks in its score."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -196,7 +195,7 @@ class ScoreSettings(_Part):
 
 
 class TokenizerLimits(_Part):
-    """How far structures are cut."""
+    """Limits of cutting structures into fragments."""
 
     max_depth: Annotated[int, Field(ge=1, le=3)] = 1
     max_fragments: Annotated[int, Field(ge=1, le=10_000)] = 1
@@ -240,7 +239,7 @@ class _Answers(_Part):
 
 
 class _Confidence(_Part):
-    """How the scores of a list become probabilities: fields of `ListConfidence`."""
+    """Calibration of list confidences: fields of `ListConfidence`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -283,7 +282,7 @@ class _Code(_Part):
 
 
 class _TrainingEnd(_Part):
-    """Where the training stood when the version was exported."""
+    """State of the training at the export of the version."""
 
     epoch: Count
     global_step: Count
@@ -339,7 +338,7 @@ class ConfigSchema(_Part):
 
 
 def fault_of(model: type[BaseModel], raw: Any, context: Any = None) -> str | None:
-    """Return what is first wrong with a parsed JSON value, and where; None if nothing is."""
+    """Return the first fault of a parsed JSON value and its place; None if it is valid."""
     if not isinstance(raw, Mapping):
         return "holds no JSON object"
     try:

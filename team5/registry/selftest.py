@@ -1,6 +1,6 @@
-"""Proofs that anyone can run: exports killed at random moments, and several writers at once.
+"""Durability tests for users: exports killed at random moments, and several writers at once.
 
-Real processes on a real, temporary folder; the first broken promise ends the test with an error.
+Real processes work on a real, temporary folder; the first failure ends the test with an error.
 """
 
 import functools
@@ -20,7 +20,7 @@ from team5.registry.staging import STAGING_PREFIX
 from team5.registry.tracker import Tracker, TrackerEntryFields
 from team5.registry.versions import Version
 
-_MAX_DELAY_S = 0.08  # within which a writer is killed
+_MAX_DELAY_S = 0.08  # a writer is killed within this time
 
 
 def selftest(
@@ -31,22 +31,22 @@ def selftest(
     n_updates: int = 25,
     seed: int = 0,
 ) -> Iterator[str]:
-    """Run the proofs and yield what each showed.
+    """Run the tests and yield the result of each.
 
     Parameters
     ----------
     folder : path, optional
-        On the disk to be tried; a temporary folder in it is used and removed. The system's by
+        On the disk to be tested; a temporary folder in it is used and removed. The system's by
         default.
     n_kills : int
         Half of them hit exports, half tracker updates.
     n_writers, n_updates : int
-        Processes at once, and updates of each.
+        Concurrent processes, and updates of each.
 
     Raises
     ------
     StorageError
-        If a promise does not hold here; says which.
+        If a guarantee does not hold on this disk; says which.
     """
     if not hasattr(os, "fork"):
         raise ConfigError("selftest needs processes that fork; this system has none.")
@@ -113,7 +113,7 @@ def _killed(
 
         child = _fork(act)
         os.close(writing)
-        os.read(reading, 1)  # it is writing by now, over and over
+        os.read(reading, 1)  # by now it is writing, over and over
         select.select([], [], [], moments.uniform(0, _MAX_DELAY_S))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -121,7 +121,7 @@ def _killed(
         for entry in Tracker(root).read().entries:
             verify_folder(root / entry.version, entry.sha256)
             read_version(root, entry.version)
-    Tracker(root).set_latest(_export(root))  # mends what the last kill left
+    Tracker(root).set_latest(_export(root))  # cleans up after the last kill
     left = [path.name for path in root.glob(f"{STAGING_PREFIX}*")]
     folders = {Version.parse(path.name) for path in root.iterdir() if Version.is_version(path.name)}
     data = Tracker(root).read()

@@ -1,4 +1,4 @@
-"""Versions to and from the Hugging Face Hub: a version's folder is a model repository as it is."""
+"""Push and pull of versions with the Hugging Face Hub: a version's folder is a model repository."""
 
 import json
 import shutil
@@ -24,22 +24,22 @@ from team5.runtime.strict_json import to_json
 
 
 class Hub(Protocol):
-    """What of ``huggingface_hub.HfApi`` is used."""
+    """The methods of ``huggingface_hub.HfApi`` that are used."""
 
     def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> Any:
-        """Make a repository, unless it is there."""
+        """Create a repository unless it exists."""
 
     def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> Any:
-        """Put a folder's files into a repository in one commit."""
+        """Upload a folder's files to a repository in one commit."""
 
     def snapshot_download(self, repo_id: str, *, revision: str | None, local_dir: str) -> Any:
-        """Fetch a repository's files into a folder."""
+        """Download a repository's files into a folder."""
 
 
 def push(
     root: str | Path, version: str, repository: str, *, public: bool = False, hub: Hub | None = None
 ) -> None:
-    """Put a version into a repository of the Hub, one commit; its bytes are checked before.
+    """Upload a version to a repository of the Hub in one commit, after verifying its checksums.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ def push(
     version : str
         ``v<major>.<minor>``, or an alias.
     repository : str
-        ``USER/NAME``; made, private unless ``public``, if it is not there.
+        ``USER/NAME``; created, private unless ``public``, if it does not exist.
     hub : Hub, optional
-        In place of ``huggingface_hub.HfApi()``, which signs in as ``hf auth login`` left it.
+        Replaces ``huggingface_hub.HfApi()``, which uses the login of ``hf auth login``.
 
     Raises
     ------
     VersionError, VersionNotFoundError
-        If it is malformed or not there.
+        If it is malformed or missing.
     CheckpointError
         If a file is damaged or missing.
     MissingExtraError
@@ -82,7 +82,7 @@ def pull(
     version: str | None = None,
     hub: Hub | None = None,
 ) -> str:
-    """Take a version from a repository of the Hub into the registry and return its name.
+    """Download a version from a repository of the Hub into the registry and return its name.
 
     Parameters
     ----------
@@ -93,18 +93,18 @@ def pull(
     revision : str, optional
         A commit, branch or tag.
     version : str, optional
-        The name to give it; its own by default.
+        A new name; the original one by default.
     hub : Hub, optional
-        In place of ``huggingface_hub.HfApi()``.
+        Replaces ``huggingface_hub.HfApi()``.
 
     Raises
     ------
     VersionError
         If the name is malformed, or taken by another version.
     CheckpointError
-        If what was fetched is no version, or damaged.
+        If the download is not a version, or damaged.
     StorageError, TrackerError
-        As an export.
+        As for an export.
     """
     root = Path(root)
     wanted = None if version is None else Version.parse(version)

@@ -1,17 +1,17 @@
-"""A version's folder and its tracker entry, put in place together or not at all.
+"""Atomic change of a version's folder together with its tracker entry.
 
-All is written to a hidden folder in the registry, ``.staging-<version>-<random>``, first the
-files, then the tracker as it will be. Two renames follow: the folder's, then the tracker's, which
-is the moment the change is made. Until then the staged tracker shows what was under way:
+Everything is written to a hidden folder in the registry, ``.staging-<version>-<random>``, first the
+files, then the new tracker. Two renames follow: the folder's, then the tracker's, which
+commits the change. Until then the staged tracker shows what was in progress:
 
 - an error undoes the folder's rename;
-- after a crash the next program to take the lock either finishes, if the folder was in place
-  already, or removes what was staged;
+- after a crash the next program to take the lock either finishes the change, if the folder was in
+  place already, or removes the staged files;
 - a reader between the two renames finds the checksum of the new folder in the staged tracker.
 
-A version is replaced by swapping the two folders in one step. Where the system cannot do that,
+A version is replaced by swapping the two folders atomically. Where the system cannot do that,
 the old folder is moved aside first, and for a moment there is none; a crash in that moment is
-mended by the next program that takes the lock, a reader included.
+repaired by the next program that takes the lock, a reader included.
 """
 
 import re
@@ -48,7 +48,7 @@ _VERSION_IN_NAME = re.compile(rf"{re.escape(STAGING_PREFIX)}(v[0-9.]+)-[0-9a-f]+
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """One change under way; ``version`` is None where only the tracker changes."""
+    """One change in progress; ``version`` is None where only the tracker changes."""
 
     path: Path
     version: Version | None
@@ -60,7 +60,7 @@ class Staging:
 
     @property
     def new(self) -> Path:
-        """The version's folder before it is in place; after a swap, the old one."""
+        """The version's new folder; after a swap, the old one."""
         return self.path / "version"
 
     @property
@@ -70,7 +70,7 @@ class Staging:
 
     @property
     def tracker(self) -> Path:
-        """The tracker as it will be; gone from here once the change is made."""
+        """The new tracker; moved away once the change is committed."""
         return self.path / TRACKER_NAME
 
     @property
@@ -79,7 +79,7 @@ class Staging:
         return self.root / str(self.version)
 
     def commit(self, data: TrackerData) -> None:
-        """Put the staged folder, if there is one, and then the tracker in their places."""
+        """Move the staged folder, if there is one, and then the tracker into place."""
         write_flushed(self.tracker, data.to_json())
         if self.version is not None:
             flush_folder(self.new)
@@ -90,7 +90,7 @@ class Staging:
         put_tracker_in_place(self.tracker, self.root)
 
     def undo(self) -> None:
-        """Take the folder out again, if the change was not made to its end."""
+        """Move the folder back if the change was not committed."""
         if self.version is None or not self.tracker.exists():
             return
         if self.previous.exists():
@@ -104,12 +104,12 @@ class Staging:
                 self.target.rename(self.new)
 
     def finish(self, data: TrackerData) -> TrackerData:
-        """Bring a change that a crash cut off to its end, if its folder is in place.
+        """Complete a change that a crash interrupted, if its folder is in place.
 
         Returns
         -------
         TrackerData
-            ``data``, or what the tracker says now.
+            ``data``, or the tracker's new content.
         """
         if self.version is None:
             return data
@@ -129,13 +129,13 @@ class Staging:
         return data
 
     def is_in_place(self) -> bool:
-        """Tell whether the folder lies where it belongs while the tracker does not yet say so."""
+        """Tell whether the folder is in place while the tracker does not yet say so."""
         expected = self.staged_sha256()
         config = self.target / CONFIG_NAME
         return expected is not None and config.is_file() and sha256(config) == expected
 
     def staged_sha256(self) -> str | None:
-        """Return the checksum of the version that is under way; None once it is made."""
+        """Return the checksum of the version in progress; None once it is committed."""
         try:
             data = TrackerData.parse(self.tracker.read_bytes(), str(self.tracker))
         except (OSError, TrackerError):  # not there, or cut off while it was written
@@ -153,12 +153,12 @@ class Staging:
 
 @contextmanager
 def registry_lock(root: Path) -> Iterator[TrackerData]:
-    """Hold the registry alone, mended if a crash cut a change off; gives the tracker's content.
+    """Lock the registry, repair an interrupted change, and yield the tracker's content.
 
     Raises
     ------
     StorageError
-        If the registry cannot be written, or another program holds it for long.
+        If the registry cannot be written, or another program holds the lock for long.
     TrackerError
         If the tracker is not valid.
     """
@@ -172,12 +172,12 @@ def registry_lock(root: Path) -> Iterator[TrackerData]:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold the registry alone, whatever its tracker says.
+    """Lock the registry, whatever its tracker says.
 
     Raises
     ------
     StorageError
-        If the registry cannot be written, or another program holds it for long.
+        If the registry cannot be written, or another program holds the lock for long.
     """
     if is_remote(root):
         raise StorageError(
@@ -200,7 +200,7 @@ def locked(root: Path) -> Iterator[None]:
 
 @contextmanager
 def stage(root: Path, version: Version | None) -> Iterator[Staging]:
-    """Give an empty hidden folder for one change, which is undone unless it was committed.
+    """Yield an empty hidden folder for one change, which is undone unless it was committed.
 
     The caller holds the lock.
     """
@@ -215,13 +215,13 @@ def stage(root: Path, version: Version | None) -> Iterator[Staging]:
 
 
 def write_tracker(root: Path, data: TrackerData) -> None:
-    """Replace the tracker in one step; the caller holds the lock."""
+    """Replace the tracker atomically; the caller holds the lock."""
     with stage(root, None) as staging:
         staging.commit(data)
 
 
 def put_tracker_in_place(staged: Path, root: Path) -> None:
-    """Put a finished tracker in its place; the repository's own file stays as it is."""
+    """Move a finished tracker into place; the repository's released.json is not changed."""
     path = root / TRACKER_NAME
     if path.is_symlink() and path.readlink() == Path(RELEASED_NAME):
         staged.replace(path)
@@ -231,9 +231,9 @@ def put_tracker_in_place(staged: Path, root: Path) -> None:
 
 
 def read_tracker(root: Path) -> TrackerData:
-    """Return what the tracker says, and of released versions what a `git pull` has brought since.
+    """Return the tracker's content, merged with released versions that a `git pull` has added.
 
-    An empty one if there is no file.
+    It is empty if there is no file.
 
     Raises
     ------
@@ -272,7 +272,7 @@ def _refuse_folder_of_one(root: Path) -> None:
 
 
 def present(root: Path, data: TrackerData) -> set[Version]:
-    """Return all versions there are, by their folder or by their entry."""
+    """Return all existing versions, by folder or by entry."""
     folders = {
         Version.parse(path.name)
         for path in (root.iterdir() if root.is_dir() else ())
@@ -282,11 +282,11 @@ def present(root: Path, data: TrackerData) -> set[Version]:
 
 
 def known_sha256s(root: Path, version: Version) -> set[str] | None:
-    """Return what config.json of a version may have as checksum; None if nothing is recorded.
+    """Return the valid checksums of a version's config.json; None if none is recorded.
 
-    That is what the tracker says and, between the two renames of an export, what it is about to.
+    These are the tracker's and, between the two renames of an export, the staged tracker's.
     """
-    # In this order a change made meanwhile is found in the one place or in the other.
+    # In this order a concurrent change is seen in one of the two places.
     under_way = {
         staging.staged_sha256() for staging in _left_behind(root) if staging.version == version
     }
@@ -297,7 +297,7 @@ def known_sha256s(root: Path, version: Version) -> set[str] | None:
 
 
 def is_moved_aside(root: Path, version: Version) -> bool:
-    """Tell whether a version's folder lies in a hidden one, as a crash may have left it."""
+    """Tell whether a version's folder is in a hidden one, as a crash may have left it."""
     return any(
         staging.version == version and staging.previous.exists() for staging in _left_behind(root)
     )

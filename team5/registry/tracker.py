@@ -26,8 +26,8 @@ _MAX_NAMED = 8  # versions that an error lists
 class Tracker:
     """The tracker of one registry.
 
-    Every change is atomic and made under a lock, so that two at once both stand. Reading takes no
-    lock.
+    Every change is atomic and made under a lock, so that of two concurrent changes neither is
+    lost. Reading takes no lock.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ class Tracker:
 
     @property
     def path(self) -> Path:
-        """Where the tracker lies."""
+        """The tracker's path."""
         return self.root / TRACKER_NAME
 
     def read(self) -> TrackerData:
-        """Return what the tracker says now; an empty one if there is no file.
+        """Return the tracker's present content; empty if there is no file.
 
         Raises
         ------
@@ -54,7 +54,7 @@ class Tracker:
         return read_tracker(self.root)
 
     def latest(self) -> str | None:
-        """Return the version used where none is named, None if there is none yet."""
+        """Return the default version, None if there is none yet."""
         return self.read().latest
 
     def add(
@@ -69,22 +69,22 @@ class Tracker:
         extra_performance: Mapping[str, float] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> TrackerData:
-        """Record a version, or change what is recorded of it.
+        """Record a version, or change its entry.
 
         Parameters
         ----------
         version : str
             ``v<major>.<minor>``.
         description, accuracy, f1_score : str, float, float
-            To be given for a new entry. In an update, what is None stays as it is.
+            Required for a new entry. In an update, None keeps the old value.
         date : str, optional
-            ``YYYY-MM-DD``. None means today for a new entry and the date there is in an update.
+            ``YYYY-MM-DD``. None means today for a new entry and keeps the date in an update.
         set_as_latest : bool
             Move ``latest`` to this version.
         update : bool
-            Change an entry that there is, rather than add one.
+            Change an existing entry rather than add one.
         extra_performance : dict, optional
-            Further figures, such as {"hit_rate@1": 0.65}; figures not named stay.
+            Further metrics, such as {"hit_rate@1": 0.65}; others in the entry are kept.
         extra : dict, optional
             Further keys of the entry.
 
@@ -146,7 +146,7 @@ class Tracker:
         reason : str
             Why, for people who read the history.
         judged : dict, optional
-            How it compares with the present latest, as `schemas.Judged` has it; kept with the move.
+            Comparison with the present latest, a `schemas.Judged`; recorded with the move.
 
         Raises
         ------
@@ -173,7 +173,7 @@ class Tracker:
         Raises
         ------
         VersionNotFoundError
-            If no earlier latest is known, or none of them is there any more.
+            If no earlier latest is known, or none of them exists any more.
         TrackerError, StorageError
             If the tracker is not valid, cannot be written; it is left untouched.
         """
@@ -188,12 +188,12 @@ class Tracker:
         return target
 
     def set_alias(self, name: str, version: str | None) -> None:
-        """Give a version a further name, which works wherever a version does; None takes it away.
+        """Give a version an alias, which works wherever a version does; None removes it.
 
         Raises
         ------
         ConfigError
-            If the name is no name for an alias, or is to be taken away and not there.
+            If the name is not a valid alias, or is to be removed and does not exist.
         VersionError, VersionNotFoundError
             If the version is malformed or has no entry.
         TrackerError, StorageError
@@ -213,7 +213,7 @@ class Tracker:
 def unknown_version(
     version: str, existing: tuple[Version, ...], where: str
 ) -> VersionNotFoundError:
-    """Return the error for a version that is not there; lists those there are, closest first."""
+    """Return the error for a missing version; lists the existing ones, closest first."""
     if not existing:
         return VersionNotFoundError(
             f'no version "{version}" in {where}; it holds none. Train one, or name another folder.'
@@ -225,7 +225,7 @@ def unknown_version(
 
 
 def named_versions(version: str, existing: tuple[Version, ...]) -> str:
-    """Return the versions there are as text, closest first."""
+    """Return the existing versions as text, closest first."""
     names = [str(found) for found in closest(version, existing)]
     more = len(names) - _MAX_NAMED
     return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

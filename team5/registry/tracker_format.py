@@ -1,6 +1,6 @@
-"""What ``checkpoint_tracker.json`` says: parsed, changed and written out again, without files.
+"""Content of ``checkpoint_tracker.json``: parsing, changing and serialising, without file access.
 
-The text is kept as the dict it was parsed to, so that keys this program does not know stay.
+The parsed dict is kept, so that unknown keys survive.
 """
 
 import copy
@@ -27,7 +27,7 @@ from team5.runtime.strict_json import parse_json, to_json
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OWN_KEYS = ("version", "date", "description", "performance")
-# Checksum that a version had when it was released, whatever was made of it here.
+# Checksum that a version had at its release, even if it was rewritten locally.
 _RELEASED = "released_sha256"
 _ROLLED_BACK = "rolled back"
 _REMEDY = (
@@ -38,7 +38,7 @@ _REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class TrackerEntryFields:
-    """What is to be recorded of a version.
+    """Fields of a version's tracker entry.
 
     Attributes
     ----------
@@ -49,9 +49,9 @@ class TrackerEntryFields:
     date : str, optional
         ``YYYY-MM-DD``; today when None.
     extra_performance : dict
-        Further figures beside accuracy and F1, as plain names ("hit_rate@1") and finite numbers.
+        Further metrics by plain name ("hit_rate@1"), finite numbers.
     extra : dict
-        Further keys of the entry, JSON-able.
+        Further keys of the entry, JSON-serialisable.
     """
 
     description: str
@@ -81,7 +81,7 @@ class TrackerEntryFields:
 
 @dataclass(frozen=True, slots=True)
 class TrackerEntry:
-    """One version as the tracker has it; ``extra`` holds the keys beside the fixed ones."""
+    """A version's tracker entry; ``extra`` holds all but the fixed keys."""
 
     version: str
     date: str
@@ -104,12 +104,12 @@ class Move:
     at : datetime
         In UTC, to the second.
     latest, previous : str or None
-        The version used by default from then on, and until then.
+        The default version from then on, and until then.
     reason : str
         Why, for people.
     judged : dict, optional
-        On which queries the version was compared with the one before, and how its figures differ,
-        as `schemas.Judged` has it; None where it was not.
+        The queries on which the version was compared with the previous one and the differences,
+        a `schemas.Judged`; None if it was not compared.
     """
 
     at: dt.datetime
@@ -127,7 +127,7 @@ class TrackerData:
 
     @classmethod
     def parse(cls, data: bytes, where: str) -> "TrackerData":
-        """Return what the tracker's bytes say.
+        """Parse the tracker's bytes.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class TrackerData:
         Raises
         ------
         ConfigError
-            If it holds what could not be read again: nothing of it is written.
+            If they could not be read again.
         """
         data = to_json(self.raw, "the tracker")
         fault = fault_of(TrackerSchema, self.raw)
@@ -168,7 +168,7 @@ class TrackerData:
 
     @property
     def latest(self) -> str | None:
-        """The version that is used where none is named."""
+        """The default version."""
         return self.raw.get("latest")
 
     @property
@@ -204,10 +204,10 @@ class TrackerData:
         version : str or Version
             Whose entry.
         changes : dict
-            Keys to set; the others stay as they are.
+            Keys to set; the others are kept.
         replace_figures : bool
-            Forget figures that ``changes`` does not give: those of other weights say nothing of
-            these. Otherwise they stay.
+            Drop metrics that ``changes`` does not contain, because they belong to other weights.
+            Otherwise they are kept.
         """
         raw = copy.deepcopy(dict(self.raw))
         raw.setdefault("latest", None)
@@ -222,10 +222,10 @@ class TrackerData:
         return TrackerData(raw)
 
     def with_released(self, released: "TrackerData") -> "TrackerData":
-        """Return the tracker with released versions that it lacks, or has of an earlier release.
+        """Return the tracker with missing or newer released versions added.
 
-        A released version that was rewritten here stays so. ``latest`` follows the released one
-        until it has been moved here.
+        A released version that was rewritten locally is kept. ``latest`` follows the released one
+        until it has been moved locally.
         """
         entries = {raw["version"]: raw for raw in self.raw.get("checkpoints", [])}
         for raw in released.raw.get("checkpoints", []):
@@ -246,7 +246,7 @@ class TrackerData:
 
     @property
     def history(self) -> tuple[Move, ...]:
-        """Every move of ``latest`` since moves are recorded, the oldest first."""
+        """All recorded moves of ``latest``, the oldest first."""
         return tuple(
             Move(
                 parse_moment(raw["at"]),
@@ -259,15 +259,14 @@ class TrackerData:
         )
 
     def latest_at(self, moment: dt.datetime) -> str | None:
-        """Return the version that was latest at a moment; None before the first move known."""
+        """Return the version that was latest at a moment; None before the first recorded move."""
         before = [move for move in self.history if move.at <= moment]
         return before[-1].latest if before else None
 
     def rollback_target(self) -> str | None:
         """Return the version that was latest before the present one; None if none is left.
 
-        A move that was rolled back counts as not made, so that one rollback after another goes
-        further back.
+        A move that was rolled back is ignored, so that repeated rollbacks go further back.
         """
         moves = self.history
         trail = [moves[0].previous] if moves else []
@@ -308,11 +307,11 @@ class TrackerData:
 
     @property
     def aliases(self) -> Mapping[str, str]:
-        """Versions by the further names they have."""
+        """Versions by alias."""
         return dict(self.raw.get("aliases", {}))
 
     def with_alias(self, name: str, version: str | Version | None) -> "TrackerData":
-        """Return the tracker with an alias set, or taken away for None.
+        """Return the tracker with an alias set, or removed for None.
 
         Raises
         ------
@@ -331,20 +330,20 @@ class TrackerData:
 
     @property
     def deleted(self) -> tuple[Version, ...]:
-        """Versions that were deleted; their names are not given again."""
+        """Deleted versions, whose names are not reused."""
         return tuple(Version.parse(version) for version in self.raw.get("deleted", []))
 
     def without_entry(self, version: str | Version) -> "TrackerData":
-        """Return the tracker without a version's entry, its name kept as one that was."""
+        """Return the tracker without a version's entry, its name recorded as deleted."""
         entries = [raw for raw in self.raw.get("checkpoints", []) if raw["version"] != str(version)]
         deleted = [*self.raw.get("deleted", []), str(version)]
         return TrackerData({**self.raw, "checkpoints": entries, "deleted": deleted})
 
 
 def entry_of_export(version: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entry that a version had at its export, as its config.json keeps it.
+    """Return the tracker entry of a version's export, as stored in its config.json.
 
-    Nothing but the name, where there is none or it is malformed.
+    Only the name if there is none or it is malformed.
     """
     kept = config.get("entry")
     entry = {**(kept if isinstance(kept, dict) else {}), "version": version}
@@ -359,7 +358,7 @@ def entry_changes(
     extra_performance: Mapping[str, float] | None,
     extra: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return the keys of an entry that are given, checked.
+    """Return the validated keys of an entry, without those that are None.
 
     Raises
     ------

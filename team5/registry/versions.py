@@ -37,7 +37,7 @@ class Version:
 
     @staticmethod
     def is_version(text: str) -> bool:
-        """Tell whether ``text`` is written as a version is."""
+        """Tell whether ``text`` has the form of a version."""
         return _PATTERN.fullmatch(text) is not None
 
     def __str__(self) -> str:
@@ -45,18 +45,18 @@ class Version:
 
 
 def next_version(existing: Iterable[Version]) -> Version:
-    """Return the next minor version after the highest there is; ``v0.1`` after none."""
+    """Return the next minor version after the highest existing one; ``v0.1`` if there is none."""
     highest = max(existing, default=Version(0, 0))
     return Version(highest.major, highest.minor + 1)
 
 
 def closest(name: str, existing: Iterable[Version]) -> list[Version]:
-    """Return ``existing``, those that look most like ``name`` first; the newest of equals first."""
+    """Return ``existing`` by similarity to ``name``; of equals, the newest first."""
 
     def likeness(version: Version) -> float:
         return SequenceMatcher(None, name, str(version), autojunk=False).ratio()
 
-    # Names are short everywhere but in a mistaken or hostile call; likeness costs their length.
+    # Names are short except in a mistaken or hostile call; the comparison costs their length.
     name = name[:40]
     return sorted(sorted(existing, reverse=True), key=likeness, reverse=True)
 

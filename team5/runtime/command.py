@@ -1,4 +1,4 @@
-"""How a program reads its words and how it ends: examples, exit codes, lines on stderr."""
+"""Command lines and exits of programs: examples, exit codes, errors on stderr."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def run_program(
 ) -> int:
     """Call a function and return the exit code; errors become one or two lines on stderr.
 
-    0 done, 1 the run failed, 2 the call was wrong, 130 ended by Ctrl-C. Whatever is no error that
-    team5 or the system raises on purpose is a mistake of ours and keeps its traceback;
-    ``TEAM5_DEBUG=1`` and ``hydra.verbose=true`` print that of the others too and change no code.
-    A program that is asked for JSON says its errors as one line of JSON.
+    0 done, 1 the run failed, 2 the call was wrong, 130 ended by Ctrl-C. Any other exception is a
+    bug of team5 and keeps its traceback; ``TEAM5_DEBUG=1`` and ``hydra.verbose=true`` print the
+    traceback of expected errors too and change no exit code. With JSON output, an error is one line
+    of JSON.
 
     Parameters
     ----------
     argv : sequence of str, optional
-        The words behind the program's name; those of this process by default.
+        Arguments after the program's name; those of this process by default.
     explain : callable
         Returns what an error of another library means, or None.
     go_on : str
-        How to resume what was interrupted or found the disk full.
+        How to resume after an interruption or a full disk.
     """
     argv = sys.argv[1:] if argv is None else argv
     debug = wants_traceback(argv)
@@ -77,10 +77,10 @@ def run_program(
 
 @contextlib.contextmanager
 def raising_at_sigterm(exception: BaseException) -> Iterator[None]:
-    """Raise an exception at SIGTERM, so that a file half written is taken away as after an error.
+    """Raise an exception at SIGTERM, so that a half-written file is removed as after an error.
 
-    What was done at SIGTERM before is restored at the end. Other threads than the main one may
-    not say what is done at a signal; in them nothing changes.
+    The previous handler is restored at the end. Only the main thread may set handlers; in other
+    threads nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -121,10 +121,10 @@ def _as_team5_error(
 
 
 class ExamplesParser(argparse.ArgumentParser):
-    """An argparse parser whose help opens with examples, and whose errors say where they are.
+    """An argparse parser whose help opens with examples, and whose errors point to them.
 
-    Takes ``examples``, command lines, and what `argparse.ArgumentParser` takes. Commands below it,
-    made by ``add_subparsers``, are parsers like it.
+    Takes ``examples`` (command lines) and the arguments of `argparse.ArgumentParser`. Subcommands
+    made by ``add_subparsers`` are parsers of the same class.
     """
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
@@ -136,7 +136,7 @@ class ExamplesParser(argparse.ArgumentParser):
         return "".join([*lines, "\n" if lines else "", super().format_help()])
 
     def error(self, message: str) -> NoReturn:
-        """Say in a line what is wrong with the call and end with 2."""
+        """Print one line about what is wrong with the call and exit with 2."""
         self.exit(2, f"ConfigError: {message}. {self.prog} --help shows examples.\n")
 
 
@@ -156,7 +156,7 @@ class Commands:
     def add(
         self, name: str, act: Callable[[argparse.Namespace], int | None], text: str
     ) -> argparse.ArgumentParser:
-        """Add a command, whose function is ``options.act``; return its parser."""
+        """Add a command that sets ``options.act`` to its function; return its parser."""
         added = self._added.add_parser(
             name, parents=self._parents, help=text, description=text, examples=self._examples[name]
         )

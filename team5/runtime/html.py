@@ -1,4 +1,4 @@
-"""HTML from the templates beside this module; text is escaped unless marked as trusted."""
+"""HTML from the templates next to this module; text is escaped unless marked as trusted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def trusted(markup: str) -> Markup:
-    """Mark HTML or SVG that we made, such as a drawing, to be inserted as it is."""
+    """Mark HTML or SVG made by team5, such as a drawing, to be inserted without escaping."""
     from markupsafe import Markup  # here to start quickly
 
     return Markup(markup)  # noqa: S704 - never text of users or files

@@ -1,4 +1,4 @@
-"""Memory that is free again goes back to the system."""
+"""Return of freed memory to the system."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import sys
 
 
 def give_back_free_memory() -> None:
-    """Return pages that hold nothing to the system, where its C library can: glibc's malloc_trim.
+    """Return free heap pages to the system, where the C library can: glibc's malloc_trim.
 
-    What is kept of some structures lies between what was needed for a moment for others. The
-    allocator does not give back such holes by itself, and the process would grow with every
-    structure that is scored.
+    Cached data of some structures lies between temporary data of others. The allocator does not
+    return such holes by itself, and the process would grow with every scored structure.
     """
     if sys.platform != "linux":
         return

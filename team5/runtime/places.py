@@ -1,4 +1,4 @@
-"""Where configs and versions lie: in a clone, in the working folder, or inside the package."""
+"""Locations of configs and versions: a clone, the working folder, or the package."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 CHECKPOINTS_VARIABLE = "TEAM5_CHECKPOINTS"
 TRACKER_NAME = "checkpoint_tracker.json"
-# What a clone's checkpoints/ has of the repository: the same format, changed by `git pull` alone.
+# The repository's own tracker in a clone's checkpoints/: same format, changed only by `git pull`.
 RELEASED_NAME = "released.json"
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -20,7 +20,7 @@ def repository() -> Path | None:
 
 
 def call_of(name: str) -> str:
-    """Return what is typed for one of the programs: its file in a clone, else ``team5 NAME``."""
+    """Return the command of one of the programs: its file in a clone, else ``team5 NAME``."""
     return f"team5 {name}" if repository() is None else f"python {name}.py"
 
 
@@ -31,7 +31,7 @@ def config_folder() -> Path:
 
 
 def checkpoint_folders() -> tuple[Path, Path]:
-    """Return where versions are looked for by default: here, then in the clone or the package."""
+    """Return the default folders of versions: here, then in the clone or the package."""
     return Path("checkpoints"), (repository() or _RELEASED) / "checkpoints"
 
 

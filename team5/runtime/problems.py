@@ -1,4 +1,4 @@
-"""What could not be used, told on stderr: the first ones in full, all of them counted."""
+"""Reports on stderr of records left out: the first ones in full, all of them counted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Problems:
             print("Further ones are counted only.", file=sys.stderr)
 
     def summarise(self, *, answered: int, withheld: int = 0, output: str | None = None) -> None:
-        """Say what became of it all, if there is anything to say."""
+        """Print the total, if anything was left out."""
         parts = [f"{answered:,} answered"]
         if withheld:
             parts.append(f"{withheld:,} withheld")

@@ -1,4 +1,4 @@
-"""How far a long job is, on stderr: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of long jobs on stderr: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _consoles: list[Console] = []  # of the bars that are shown now
 
 
 class Progress:
-    """A job under way, to be told how far it is.
+    """Progress of one job, reported by whoever does it.
 
     Attributes
     ----------
     done, total : float, float or None
-        In the same unit; None while nobody knows.
+        In the same unit; None while unknown.
     """
 
     def __init__(
@@ -86,9 +86,9 @@ def progress(
     show: bool = True,
     stream: TextIO | None = None,
 ) -> Iterator[Progress]:
-    """Show how far a job is while it lasts; a bar is gone from the terminal afterwards.
+    """Show the progress of a job while it runs; a bar disappears from the terminal afterwards.
 
-    Elsewhere the last line says how it ended, unless an error does.
+    Elsewhere the last line gives the result, unless the job fails.
 
     Parameters
     ----------
@@ -96,9 +96,9 @@ def progress(
     total : float, optional
         May be reported later.
     unit : str
-        ``spectra``; ``B`` shows megabytes. Without one only the share is shown.
+        ``spectra``; ``B`` shows megabytes. Without a unit only the share is shown.
     done : float
-        What was done before; left out of rate and time left.
+        Work done earlier; not counted for the rate and the time left.
     show : bool, default True
     stream : text file, optional
         Standard error by default.
@@ -114,7 +114,7 @@ def progress(
         if job.done > done:
             print(job, file=stream, flush=True)
         return
-    # Takes its time, and only a terminal needs it.
+    # Slow to import, and only needed on a terminal.
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bars

@@ -1,4 +1,4 @@
-"""Files and folders on disk: written whole, flushed, hashed, swapped; local or remote paths."""
+"""Files and folders on disk: written atomically, flushed, hashed, swapped; local or remote."""
 
 import errno
 import hashlib
@@ -37,10 +37,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def writing_whole(path: Path) -> Iterator[Path]:
-    """Yield a name beside ``path`` to write to; the file takes its place once the block ends.
+    """Yield a temporary path in the same folder; its file replaces ``path`` once the block ends.
 
-    An error leaves what was there before, and so does a block that leaves no file at that name.
-    A link stays one: its target is written.
+    After an error, or if the block writes no file, the old file stays. A link stays a link: its
+    target is written.
     """
     path = _target_of(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -54,7 +54,7 @@ def writing_whole(path: Path) -> Iterator[Path]:
 
 
 def put_in_place(staged: Path, path: Path) -> None:
-    """Move a finished file over ``path`` in one step, and return when the disk has it there."""
+    """Move a finished file over ``path`` atomically, and return when it is on disk."""
     path = _target_of(path)
     flush_file(staged)
     try:
@@ -90,7 +90,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def sha256(source: Path | bytes) -> str:
-    """Return the SHA-256 of bytes or of a file, read piece by piece: 64 hex digits."""
+    """Return the SHA-256 of bytes or of a file, read in pieces: 64 hex digits."""
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
     with source.open("rb") as file:
@@ -181,7 +181,7 @@ def is_being_read(path: Path) -> bool:
 
 @contextmanager
 def storage_errors(root: Path) -> Iterator[None]:
-    """Turn what the system says of a write into a StorageError that says what to do."""
+    """Turn an OSError of a write into a StorageError that says what to do."""
     try:
         yield
     except Team5Error:

@@ -19,7 +19,7 @@ def parse_json(data: bytes) -> Any:
     Raises
     ------
     json.JSONDecodeError
-        For every fault there can be, with its line and column.
+        For any fault, with its line and column.
     """
     try:
         text = data.decode("utf-8")

@@ -1,4 +1,4 @@
-"""Tables of text, as wide as their cells or as a terminal; and text that is safe to print."""
+"""Text tables that fit the terminal, and text that is safe to print."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 ELLIPSIS = "…"
 SMILES = "SMILES"
-# What a narrow terminal can do without, the first first; files and JSON have it all.
+# Columns a narrow terminal drops, in this order; files and JSON have them all.
 _DISPENSABLE = ("error ppm", "explained", "formula", "match", "score")
 # C0 and C1 controls, DEL, and what turns the direction of writing (Unicode Standard Annex 9).
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -25,19 +25,19 @@ def to_columns(
     width: int | None = None,
     indent: int = 2,
 ) -> Iterator[str]:
-    """Yield the lines of a table; characters that steer a terminal are spelled out in its cells.
+    """Yield the lines of a table; terminal control characters in its cells are spelled out.
 
-    rich.table would do it too; importing it makes every short answer wait.
+    rich.table could do this; importing it would slow down every short answer.
 
     Parameters
     ----------
     left : collection of str
-        Columns that are flush left; the others are numbers.
+        Left-aligned columns; the others are numbers.
     indent : int, default 2
         Blanks before each line.
     width : int, optional
-        Columns of the terminal. Names and SMILES are cut short, and what a narrow terminal can do
-        without is left out, and named below; by default nothing is.
+        Columns of the terminal: names and SMILES are shortened to fit, and dispensable columns
+        are dropped and named below the table. By default nothing is cut.
     """
     shown = [[printable(cell, lines=False) for cell in row] for row in rows]
     columns = [list(column) for column in zip(header, *shown, strict=True)]
@@ -56,21 +56,21 @@ def to_columns(
 
 
 def printable(text: str, *, lines: bool = True) -> str:
-    """Return a text in which what steers a terminal is spelled out, as names in files may do.
+    """Return a text with terminal control characters spelled out; names in files may contain them.
 
-    Line breaks and tabulators stay unless ``lines`` is False.
+    Line breaks and tabs stay unless ``lines`` is False.
     """
     pattern = _STEERING if lines else _STEERING_IN_CELLS
     return pattern.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def print_text(text: str, *, to_stderr: bool = False) -> None:
-    """Print text for people, in which no name of a file's or a version's steers the terminal."""
+    """Print text for people, safe against control characters in names of files or versions."""
     print(printable(text), file=sys.stderr if to_stderr else sys.stdout)
 
 
 def cut(text: str, width: int | None) -> str:
-    """Return a text of at most so many characters, what is cut off marked by an ellipsis."""
+    """Return a text of at most so many characters; an ellipsis marks a cut."""
     if width is None or len(text) <= width:
         return text
     return text[: max(width - 1, 0)] + ELLIPSIS

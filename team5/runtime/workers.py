@@ -1,4 +1,4 @@
-"""Watched worker processes: an item that ends one, or hangs, costs itself and nothing else."""
+"""Watched worker processes: an item that kills one, or hangs, is lost and nothing else is."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 OnItem = Callable[[int], None]
 
-_STRIKES = 2  # an item that ends so many workers is left out
-_IDLE_DEATHS = 3  # workers that end before they begin an item: the fault is elsewhere
-_LOOK_S = 1.0  # between looks at workers that say nothing
+_STRIKES = 2  # an item that kills so many workers is left out
+_IDLE_DEATHS = 3  # workers that end before they start an item: the fault is elsewhere
+_LOOK_S = 1.0  # between checks of silent workers
 _NO_ITEM = -1
 
 
@@ -36,22 +36,23 @@ def work_in_processes(
     leave_out: Callable[[Task, int, str], Task],
     item_timeout_s: float,
 ) -> Generator[tuple[Task, Result]]:
-    """Do tasks in several processes, and yield each with its result, in any order.
+    """Run tasks in several processes, and yield each with its result, in any order.
 
-    A task is drawn when a worker is idle, so no more of them than workers are in memory. An item
-    of a task during which a worker ends, or that takes too long, is tried once more in a new
-    worker; if that fails too, the task is done without it. Workers end with this process, even
-    when it is killed.
+    A task is drawn only when a worker is idle, so no more tasks than workers are in memory. If a
+    worker dies on an item of a task, or the item takes too long, it is retried once in a new
+    worker; if that fails too, the task is done without the item. Workers end with this process,
+    even when it is killed.
 
     Parameters
     ----------
     tasks : iterable
         Picklable.
     make_work : callable
-        Called once in each worker for what does the tasks there: a callable that takes a task
-        and a callable to call with the index of each item before it. Must be picklable.
+        Called once in each worker; returns the function that runs tasks there. That function takes
+        a task and a callback, which it calls with the index of each item before starting it.
+        Must be picklable.
     n_workers : int
-        At least 1; they are started as there are tasks for them.
+        At least 1; workers are started as tasks arrive.
     leave_out : callable
         Takes a task, the index of an item and why it cannot be done; returns the task without it.
     item_timeout_s : float
@@ -60,9 +61,9 @@ def work_in_processes(
     Raises
     ------
     Team5Error
-        What a worker raises; a StorageError for an OSError.
+        As raised by a worker; a StorageError for an OSError.
     WorkerError
-        If workers end before they begin.
+        If workers end before they start.
     """
     # Forked processes would hold one another's pipes open, and so outlive this one; and what
     # runs threads, as torch does, is not safely forked.
@@ -133,7 +134,7 @@ class _Pool:
             return
 
     def wait(self) -> list[tuple[Any, Any]]:
-        """Wait for what happens next and return the tasks that are done."""
+        """Wait for the next event and return the finished tasks."""
         busy = [worker for worker in self.workers if worker.is_busy]
         ready = wait(
             [one for worker in busy for one in (worker.pipe, worker.process.sentinel)], _LOOK_S
@@ -166,7 +167,7 @@ class _Pool:
         return bool(at != _NO_ITEM and time.monotonic() - worker.since > self._timeout_s)
 
     def _replace(self, worker: _Worker, why: str) -> None:
-        """Give the task of a worker that has ended to a new one, if need be without an item."""
+        """Give the task of a dead worker to a new one, if need be without an item."""
         task, item = worker.task, int(worker.at.value)
         worker.pipe.close()
         self.workers.remove(worker)
@@ -207,14 +208,14 @@ def how_it_ended(process: Any) -> str:
 def end_with_parent() -> None:
     """Let the kernel end this spawned process when its parent ends, whatever it is doing.
 
-    A thread that looks after the parent would not do: code that hangs in C holds the interpreter.
-    On Windows a process whose parent was killed ends with the item under way.
+    A thread that watches the parent would not work: code that hangs in C holds the interpreter.
+    On Windows a process whose parent was killed ends after its current item.
     """
     parent = multiprocessing.parent_process()
     if parent is None or sys.platform == "win32":
         return
-    # The parent holds the other end of this pipe and writes nothing more to it. Its close, however
-    # the parent ends, raises SIGIO here, which ends a process.
+    # The parent holds the other end of this pipe and writes nothing more to it. When it closes,
+    # however the parent ends, SIGIO is raised here and ends the process.
     pipe = parent.sentinel
     fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)

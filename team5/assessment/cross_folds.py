@@ -1,4 +1,4 @@
-"""Lists of the parts that versions trained with ``data.cross_fold`` did not see."""
+"""Queries from the parts that versions trained with ``data.cross_fold`` have not seen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from team5.evaluation.records import MODEL, SHUFFLED, ScoredQuery
 from team5.inference.inference import LoadedModel
 from team5.registry.export import StoredVersion
 
-N_EDITED = 15  # structures that the true one is told from in the second panel
+N_EDITED = 15  # other structures in a list of the second panel
 
 
 def part_of(version: StoredVersion) -> int:
@@ -55,7 +55,7 @@ def held_out_queries(
     Raises
     ------
     ConfigError
-        If the data or their folds are not those that the version learned from.
+        If the data or their folds are not those the version was trained on.
     """
     if data.facts["folds_sha256"] != (version.config.get("data") or {}).get("folds_sha256"):
         raise ConfigError(
@@ -69,7 +69,7 @@ def held_out_queries(
 def edited(query: Query, n: int = N_EDITED) -> Query | None:
     """Return a query whose other candidates are edits of the true structure that keep its formula.
 
-    No look of a molecule tells which is the true one. None where there are no edits.
+    The structures alone do not reveal the true one. None if there are no edits.
     """
     truth = query.candidates[query.truth]
     others = make_isomers(parse_smiles(truth), n)

@@ -1,4 +1,4 @@
-"""Example answers, right and wrong, with the matches and simulations that show why."""
+"""Example answers, right and wrong, with the matches and simulations that explain them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """Answers with the true structure first, and others."""
+    """Example answers with the true structure ranked first, and others."""
 
     right: tuple[Example, ...] = ()
     wrong: tuple[Example, ...] = ()
@@ -59,14 +59,14 @@ def make_examples(
     n: int = 3,
     seed: int = 0,
 ) -> Examples:
-    """Return example answers to queries, drawn by seed, not chosen by how they look.
+    """Return example answers to queries, drawn by seed, not hand-picked.
 
     Parameters
     ----------
     scored : sequence of ScoredQuery
-        Of these queries, as :func:`~team5.assessment.scoring.score_queries` gives them.
+        Scores of these queries from :func:`~team5.assessment.scoring.score_queries`.
     n : int, default 3
-        Of each kind, at most; each of another structure.
+        Of each kind, at most; each of a different structure.
     """
     in_order = [queries[i] for members in by_candidates(queries).values() for i in members]
     right, wrong = choose_examples(scored, n, seed)
@@ -79,9 +79,9 @@ def make_examples(
 def choose_examples(
     scored: Sequence[ScoredQuery], n: int, seed: int
 ) -> tuple[list[int], list[int]]:
-    """Return indices of queries whose true structure is ranked first, and of those where it isn't.
+    """Return indices of queries whose true structure is ranked first, and of the others.
 
-    Queries with one candidate, and those where others share the first rank, are neither.
+    Queries with one candidate, and those with a tie for the first rank, are in neither.
     """
     right: list[int] = []
     wrong: list[int] = []

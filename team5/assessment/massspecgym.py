@@ -35,14 +35,14 @@ class MassSpecGym:
     ----------
     queries : list of Query
     n_rows : int
-        Rows of the fold, those left out included.
+        Rows of the fold, including those left out.
     left_out : Counter
         Rows that became no query, by reason.
     candidates_left_out : Counter
         Candidates of the queries that are not ranked, by reason; a list that several rows share
         counts once.
     table_sha256, candidates_sha256 : str
-        Of the two files: there are several releases of each, with other candidates.
+        Of the two files: there are several releases of each, with different candidates.
     """
 
     queries: list[Query]
@@ -55,7 +55,7 @@ class MassSpecGym:
 
 # InChIKey first block and formula, or the reason why there is no structure.
 _Structure = tuple[str, str] | str
-# InChIKey first block, candidates, index of the truth among them and which are of its formula, or
+# InChIKey first block, candidates, index of the truth among them and a mask of its formula, or
 # the reason why there are none.
 _Candidates = tuple[str, tuple[str, ...], int, NDArray[np.bool_]] | str
 
@@ -68,28 +68,29 @@ def read_massspecgym(
 ) -> MassSpecGym:
     """Read a fold of MassSpecGym with its retrieval candidates.
 
-    Structures are the same where the first blocks of their InChIKeys are, as in the benchmark;
-    candidates of one structure count once, the first of them, or the one written as in the table.
+    Structures with the same first block of the InChIKey are the same, as in the benchmark;
+    of several candidates of one structure only the first counts, or the one written as in the
+    table.
 
     Parameters
     ----------
     table : path
-        ``MassSpecGym.tsv``, or CSV or Parquet with its columns ``mzs``, ``intensities`` (numbers
-        with commas between), ``smiles``, ``adduct``, ``precursor_mz`` and ``fold``;
+        ``MassSpecGym.tsv``, or CSV or Parquet with its columns ``mzs``, ``intensities``
+        (comma-separated numbers), ``smiles``, ``adduct``, ``precursor_mz`` and ``fold``;
         ``identifier``, ``collision_energy`` (eV) and ``instrument_type`` are read too.
     candidates : path
         ``MassSpecGym_retrieval_candidates_mass.json`` or ``..._formula.json``: for each SMILES of
         the table the candidates' SMILES, the true structure among them.
     fold : {"train", "val", "test"}
     on_progress : callable, optional
-        Called now and then with the share of the rows done, 0 to 1.
+        Called from time to time with the share of the rows done, 0 to 1.
 
     Raises
     ------
     ConfigError
         If there is no such fold.
     DataError
-        If a file is missing, damaged or of another shape, or no row can be used.
+        If a file is missing, damaged or in another format, or no row can be used.
 
     References
     ----------
@@ -141,7 +142,7 @@ def _records(table: Path, fold: str, left_out: Counter[str]) -> Iterator[Record]
 
 
 class _CandidateLists:
-    """The candidates of all SMILES; each SMILES is parsed once, each structure's key made once."""
+    """Candidates of all SMILES; each SMILES is parsed once, each structure's key computed once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""Match probabilities of a query's true structure and its decoy, as `infer` gives them."""
+"""Match probabilities of a query's true structure and its decoy, equal to those of `infer`."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class MatchJudge:
     molecules : sequence of Molecule
         The candidates.
     scores : ReferenceScores
-        Of all candidates; -inf where one cannot form the ion.
+        Of all candidates; -inf if one cannot form the ion.
     explained : array of shape (C, S)
         Share of the intensity that each candidate explains.
     judged : list of int
-        Indices of the two; empty where there is no decoy.
+        Indices of the two; empty without a decoy.
     spectra : sequence of Spectrum
     """
 
@@ -62,7 +62,7 @@ class MatchJudge:
         self._others = [i for i, formed in enumerate(self._is_formed) if formed and i not in judged]
 
     def alone(self) -> Array:
-        """Return probabilities (S, 2), each structure compared with isomers of itself."""
+        """Return probabilities (S, 2), each structure compared with its isomers."""
         logits = []
         for i in self.judged:
             (_, *isomers), comparisons = add_references(self.model, [self.molecules[i]])
@@ -72,7 +72,7 @@ class MatchJudge:
         return self._probabilities(logits)
 
     def with_references(self) -> Array:
-        """Return the same with the other candidates as references; (0,) where these are too few."""
+        """Return the same with the other candidates as references; (0,) if these are too few."""
         logits = []
         if len(self._others) >= MANY_REFERENCES:
             for i in self.judged:

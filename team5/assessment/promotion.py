@@ -1,4 +1,4 @@
-"""Promotion of a version to latest: refused if it does worse on frozen queries."""
+"""Promotion of a version to latest, refused if it is worse on frozen queries."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from team5.runtime.storage import sha256
 
 MAX_HELD_OUT = 300
 
-_SEED = 0  # of decoys and intervals; one for all, so that the same file gives the same answer
+_SEED = 0  # of decoys and intervals; fixed, so that the same file gives the same answer
 
 
 @dataclass(frozen=True, eq=False)
 class FrozenQueries:
-    """Queries that versions are judged on, and the checksum of these or of their file."""
+    """Frozen queries for judging versions, and the checksum of these or of their file."""
 
     name: str
     sha256: str
@@ -35,7 +35,7 @@ class FrozenQueries:
 
     @classmethod
     def held_out(cls, name: str, pairs: Sequence[ValidationQuery], seed: int) -> FrozenQueries:
-        """Return queries of the spectra that a training is validated on."""
+        """Return queries made of a training's validation spectra."""
         queries = tuple(draw_queries(pairs, MAX_HELD_OUT, seed))
         rows = [(query.spectrum.identifier, query.candidates) for query in queries]
         return cls(name, hashlib.sha256(json.dumps(rows).encode()).hexdigest(), queries)
@@ -43,14 +43,14 @@ class FrozenQueries:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two versions on the same queries.
+    """Comparison of two versions on the same queries.
 
     Attributes
     ----------
     judged : dict
-        As `schemas.Judged` has it: the queries, and by metric both values and their difference.
+        A `schemas.Judged`: the queries, and by metric both values and their difference.
     lines, worse : list of str
-        The metrics in words; those whose interval lies wholly below 0.
+        The metrics in words; those whose interval lies entirely below 0.
     """
 
     judged: dict[str, Any]
@@ -59,7 +59,7 @@ class Comparison:
 
 
 def read_frozen_queries(path: str | Path) -> FrozenQueries:
-    """Read the queries that versions are judged on; errors are those of `read_queries`."""
+    """Read frozen queries; errors are those of `read_queries`."""
     path = Path(path)
     try:
         checksum = sha256(path)
@@ -87,7 +87,7 @@ def judge(
     """Compare a version with the present latest on the same queries, decoys and seed.
 
     It is worse if the 95 % interval of the difference (paired bootstrap over structures) lies
-    wholly below 0 for hit@1 among candidates of the same formula or among all, for the share of
+    entirely below 0 for hit@1 among candidates of the same formula or among all, for the share of
     right matches or for the cosine.
 
     Parameters
@@ -95,22 +95,21 @@ def judge(
     root, version, device, allow
         As for `load_model`.
     on_progress : callable, optional
-        Called with the number of queries scored since the last call, and how many there are to
-        score in all.
+        Called with the number of queries scored since the last call, and the total number.
 
     Returns
     -------
     said : str
         Why the version may become latest, in words.
     judged : dict or None
-        What `Tracker.set_latest` is to keep; None where there is nothing to compare with.
+        The record for `Tracker.set_latest`; None if there is nothing to compare with.
 
     Raises
     ------
     VersionError
         If it is worse (names each worse metric of both, the difference and its interval), if one
-        of the two cannot be scored, or if it learned from computed spectra and the present latest
-        from measured ones.
+        of the two cannot be scored, or if it was trained on computed spectra and the present latest
+        on measured ones.
     """
     root = Path(root)
     latest = Tracker(root).latest()
@@ -143,7 +142,7 @@ def compare(
     allow: Sequence[str] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Score two versions, each given by its root and name, on the same queries.
+    """Score two versions, each specified by root and name, on the same queries.
 
     Raises
     ------
@@ -193,7 +192,7 @@ def _measure(
 
 
 def _record(difference: Difference) -> dict[str, float | int]:
-    """Return a difference as the tracker keeps it."""
+    """Return a difference in the tracker's format."""
     values = vars(difference)
     return {
         "before": difference.before,

@@ -54,7 +54,7 @@ class Query:
     truth : int
         Index of the true structure among the candidates.
     same_formula : array of shape (C,), bool
-        Candidates of the true structure's formula.
+        Candidates with the true structure's formula.
     """
 
     spectrum: Spectrum
@@ -72,12 +72,12 @@ def read_queries(path: str | Path) -> list[Query]:
     path : path
         Parquet with the columns ``identifier, inchikey14, smiles, adduct, precursor_mz,
         instrument_type, collision_energy, mzs, intensities, candidates, candidate_inchikey14,
-        same_formula``; the true structure stands among the candidates once.
+        same_formula``; the true structure is among the candidates exactly once.
 
     Raises
     ------
     DataError
-        If a column is missing or a row is no query; names the row.
+        If a column is missing or a row is not a valid query; names the row.
     """
     import pyarrow as pa  # here to start quickly
     import pyarrow.parquet as pq
@@ -136,7 +136,7 @@ def draw_queries(rankings: Sequence[ValidationQuery], n: int, seed: int) -> list
     ----------
     rankings : sequence of team5.data.dataset.Query
     n : int
-        All of them where there are no more.
+        All of them if there are fewer.
     """
     drawn = np.random.default_rng(seed).permutation(len(rankings))[:n]
     return [_from_validation(rankings[i]) for i in sorted(drawn.tolist())]
@@ -159,7 +159,7 @@ def _from_validation(ranking: ValidationQuery) -> Query:
 
 
 def by_candidates(queries: Sequence[Query]) -> dict[tuple[str, ...], list[int]]:
-    """Return indices of the queries by their candidates: each list is scored once."""
+    """Group indices of the queries by candidates, so that each list is scored once."""
     groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for index, query in enumerate(queries):
         groups[query.candidates].append(index)
@@ -167,9 +167,9 @@ def by_candidates(queries: Sequence[Query]) -> dict[tuple[str, ...], list[int]]:
 
 
 def shuffle_spectra(queries: Sequence[Query], seed: int) -> list[Spectrum]:
-    """Give each query the peaks of another query of its ion mode and of another structure.
+    """Give each query the peaks of a query with the same ion mode and a different structure.
 
-    Adduct, energy and instrument stay those of the query. Fixed by seed; a query whose ion mode has
+    Adduct, energy and instrument are not shuffled. Fixed by seed; a query whose ion mode has
     no other structure keeps its peaks.
     """
     random = np.random.default_rng(seed)
@@ -192,7 +192,7 @@ def shuffle_spectra(queries: Sequence[Query], seed: int) -> list[Spectrum]:
 def choose_decoy(query: Query, seed: int) -> int | None:
     """Return the index of a candidate that is not the truth, fixed by seed and identifier.
 
-    None where there is no other candidate.
+    None if there is no other candidate.
     """
     others = [i for i in range(len(query.candidates)) if i != query.truth]
     if not others:

@@ -1,7 +1,7 @@
 """Scores of queries by a version and by controls that see less than it does, for evaluate.py.
 
-Among the controls is the version itself on shuffled spectra: each query takes the peaks of another
-query of its ion mode, so that a model which does not look at the spectrum keeps its metrics.
+One control is the version itself on shuffled spectra: each query gets the peaks of another
+query of its ion mode, so that a model that ignores the spectrum keeps its metrics.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def score_queries(
     molecule_only : MoleculeOnly, optional
         The control that sees only the structure.
     training_similarity : mapping of str to float, optional
-        Of each query's structure, by InChIKey first block, to the nearest one trained on.
+        Of each query's structure, by InChIKey first block, to the nearest training structure.
     on_progress : callable, optional
         Called with the number of queries done since the last call.
     """
@@ -133,8 +133,8 @@ class _Scores:
     Attributes
     ----------
     scores, logits, impossible, explained : array of shape (C, 2 Q)
-        Of the model, matches by themselves, and shares of peaks and intensity; each query's
-        spectrum, then the shuffled one.
+        Scores and lone-pair logits of the model, and shares of peaks and intensity; for each
+        query's spectrum, then for the shuffled one.
     calculated_mzs, bond_breaking : array of shape (C, Q)
     similarities : dict of column to dict of measure to dict of source to float or None
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
 # Of 1, 10, 30 and 100 the penalty with the highest hit@1 on the val fold (same formula: 0.28,
-# all: 0.25): the stronger the control, the more a metric above it says.
+# all: 0.25): the stronger the control, the more meaningful a metric above it.
 _RIDGE = 30.0
 
 
@@ -30,7 +30,7 @@ class MoleculeOnly:
     Attributes
     ----------
     n_positive, n_negative : int
-        Number of structures it was fitted on: trained on, and others of the same mass.
+        Number of structures it was fitted on: training structures, and others of the same mass.
     """
 
     regression: LogisticRegression
@@ -38,9 +38,9 @@ class MoleculeOnly:
     n_negative: int
 
     def log_odds(self, molecules: Sequence[Molecule]) -> NDArray[np.float64]:
-        """Return the log odds that a structure is one that spectra were measured of.
+        """Return the log odds that a structure is one of the training structures.
 
-        Rounded to 6 decimals: structures with the same environments are ties.
+        Rounded to 6 decimals, so that structures with the same environments are ties.
         """
         return np.round(self.regression.decision_function(_counts(molecules)), 6)
 
@@ -48,14 +48,14 @@ class MoleculeOnly:
 def fit_molecule_only(
     training: TrainingStructures, pool: CandidatePool, *, seed: int = 0
 ) -> MoleculeOnly:
-    """Fit training structures against one other structure of the same mass each.
+    """Fit the regression: training structures against one other structure of the same mass each.
 
     Parameters
     ----------
     training : TrainingStructures
-        Label 1. No structure of another fold is taken for label 0.
+        Label 1. Structures of other folds are not used as label 0.
     pool : CandidatePool
-        Label 0: for each training structure one of the others within 10 ppm, fixed by seed.
+        Label 0: for each training structure another one within 10 ppm, fixed by seed.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def fit_molecule_only(
 def training_similarities(
     structures: Mapping[str, str], training: TrainingStructures
 ) -> dict[str, float]:
-    """Return the Tanimoto similarity (Morgan, radius 2, 2,048 bits) to the nearest one trained on.
+    """Return the Tanimoto similarity (Morgan, radius 2, 2,048 bits) to the nearest of `training`.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class Pair:
     Attributes
     ----------
     molecule_index : int
-        Which molecule of the batch.
+        Index of the molecule in the batch.
     adduct : Adduct
     context : array of shape (C,)
     offsets : array of shape (K,)
@@ -53,7 +53,7 @@ class Pair:
     match_peaks, match_outcomes : arrays of shape (N,)
         Ions within the tolerance of a peak: index of the peak, ``fragment * K + k``.
     spectrum_index : int
-        Which spectrum of the batch; the same for all molecules it is matched with.
+        Index of the spectrum in the batch; the same for all molecules it is matched with.
     """
 
     molecule_index: int
@@ -77,7 +77,7 @@ class Pair:
         return float(self.peaks.weights[self.peaks.mzs > self.max_mz].sum())
 
     def moved(self, molecules: int, spectra: int) -> Pair:
-        """Return the same pair for a batch in which so many molecules and spectra come before."""
+        """Return the same pair with its indices shifted by preceding molecules and spectra."""
         return replace(
             self,
             molecule_index=self.molecule_index + molecules,
@@ -190,13 +190,13 @@ def make_pair(
 
 @dataclass(frozen=True)
 class Batch:
-    """M molecules and B spectra, each matched with one of them.
+    """M molecules and B spectra, each spectrum matched with one molecule.
 
     Attributes
     ----------
     molecules : MoleculeBatch
     molecule_index : (B,) long
-        Which molecule each spectrum is matched with.
+        Index of the molecule that each spectrum is matched with.
     slot : (B,) long
         Position of the spectrum among those of its molecule.
     context : (B, C) float
@@ -214,8 +214,8 @@ class Batch:
     impossible_weight : (B,) float
         Of peaks above the precursor.
     labels : (B,) float
-        1 where the spectrum is of its molecule, 0 for decoys, -1 where the peaks are of another
-        compound; above 1 for molecules that others are compared with (``dataset.py`` names them).
+        1 if the spectrum is of its molecule, 0 for decoys, -1 if the peaks are of another
+        compound; above 1 for reference molecules (constants in ``dataset.py``).
     spectrum_index : (B,) long
         The same for all rows of one spectrum.
     """
@@ -243,10 +243,10 @@ class Batch:
         return Batch(**{name: value.to(device) for name, value in vars(self).items()})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle all tensors into one piece of shared memory.
+        """Pickle all tensors into one block of shared memory.
 
         Otherwise each of the two dozen tensors costs a round trip between the training process and
-        the worker, and the tokens go through a narrow pipe; training would wait for both.
+        the worker, and the tokens go through a slow pipe; training would wait for both.
         """
         import torch
 

@@ -1,7 +1,7 @@
-"""Collision energies as instruments write them, to eV or NCE.
+"""Parsing of collision energies as instruments write them, to eV or NCE.
 
-Libraries hold over 30 shapes of the same two quantities: a laboratory-frame energy in eV (a
-voltage is the same number for the singly charged ions looked at here) and the normalised
+Libraries have over 30 notations for the same two quantities: a laboratory-frame energy in eV (a
+voltage is the same number for the singly charged ions considered here) and the normalised
 collision energy of Orbitraps and ion traps (NCE, also written ``%`` or ``(nominal)``).
 """
 
@@ -14,7 +14,7 @@ from typing import Literal
 # NCE is defined at m/z 500 and charge 1, where NCE and eV are the same number (Thermo Fisher,
 # Product Support Bulletin 104: Normalized Collision Energy Technology).
 NCE_REFERENCE_MZ = 500.0
-# Beyond this a number is no collision energy: a source voltage, or a typing error.
+# A larger number is not a collision energy but a source voltage or a typing error.
 _MAX_VALUE = 500.0
 
 # Instruments whose bare numbers are NCE; QFT and ITFT are MassBank's types for Orbitraps.
@@ -81,7 +81,7 @@ def parse_collision_energy(text: str | float | None) -> CollisionEnergy:
     -------
     CollisionEnergy
         With ``value`` None if there is no usable number. Never raises: the energy is optional
-        context, and a text that says nothing is the same as none.
+        context, and a text without a value counts as none.
     """
     if text is None:
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""Compounds: the structures of a prepared table with their spectra, whose peaks stay on disk."""
+"""Compounds: structures of a prepared table and their spectra, whose peaks stay on disk."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One spectrum as training needs it: its conditions, and where its peaks are.
+    """One spectrum for training: its conditions, and the location of its peaks.
 
     Attributes
     ----------
     peaks, row : Peaks, int
-        Where the peaks are; they are read on every access.
+        Location of the peaks, which are read on every access.
     rule : ScoreRule
-        How they count.
+        Weighting of the peaks.
     """
 
     identifier: str
@@ -92,7 +92,7 @@ class _Columns:
 
 
 class Measurements(Sequence[Measurement]):
-    """The spectra of a compound, made on access: an object for each would fill the memory."""
+    """The spectra of a compound, created on access: an object for each would fill the memory."""
 
     def __init__(self, columns: _Columns, indices: range) -> None:
         self._columns = columns
@@ -135,7 +135,7 @@ class Compound:
 
     @cached_property
     def n_characters(self) -> int:
-        """Length of the SMILES, to batch molecules of similar size."""
+        """Length of the SMILES, for batching molecules of similar size."""
         return len(self.smiles)
 
 
@@ -144,16 +144,17 @@ def read_compounds(
 ) -> list[Compound]:
     """Group the rows of a prepared table by structure, in order of InChIKey first block.
 
-    Rows whose adduct the model has no ions for (several molecules or charges) must be left out.
+    Rows with adducts that the model does not support (several molecules or charges) must be
+    removed before.
 
     Parameters
     ----------
     table : polars.DataFrame
         Rows of a prepared table.
     peaks : Peaks, optional
-        By the column ``row``; by default the peaks in the table, in memory.
+        Addressed by the column ``row``; by default the peaks in the table, in memory.
     rule : ScoreRule
-        How they count.
+        Weighting of the peaks.
     """
     if peaks is None:
         table = table.with_row_index("row")

@@ -1,4 +1,4 @@
-"""Conditions: how spectra were measured, for those that do not say so themselves."""
+"""Measurement conditions of spectra that do not state them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Conditions:
 
     def __post_init__(self) -> None:
         if isinstance(self.adduct, list | tuple):
-            # As one text it is the same after a way through JSON.
+            # As one string it survives a round trip through JSON.
             names = parse_hypotheses([str(name) for name in self.adduct])
             object.__setattr__(self, "adduct", ",".join(names))
         elif isinstance(self.adduct, str) and text_or_none(self.adduct) is not None:
             parse_hypotheses(self.adduct)
 
     def spectrum(self, mzs: Any, intensities: Any, identifier: str = "") -> Spectrum:
-        """Return peaks under these conditions, checked."""
+        """Return a validated spectrum of peaks under these conditions."""
         return Spectrum(mzs, intensities, identifier=identifier, **dataclasses.asdict(self))
 
     def fill(self, spectrum: Spectrum) -> Spectrum:
-        """Return a spectrum with what it lacks."""
+        """Return a spectrum with its missing conditions filled in."""
         lacking = {
             name: value
             for name, value in dataclasses.asdict(self).items()

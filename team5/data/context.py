@@ -1,6 +1,6 @@
-"""What is known of a measurement beside its peaks, as numbers for the model.
+"""Conditions of a measurement as numbers for the model.
 
-Nothing here is taken from the measured precursor m/z: its error would tell the formula.
+The measured precursor m/z is not used: its error would reveal the formula.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from team5.chemistry.adducts import Adduct
 from team5.data.collision_energy import parse_collision_energy, to_electronvolt
 
-# Adducts with a column of their own; the order is part of every version.
+# Adducts with their own column; the order is part of every version.
 ADDUCTS = (
     "[M+H]+",
     "[M-H]-",
@@ -43,7 +43,7 @@ CONTEXT_FEATURES = (
     "precursor_mz",
     "log precursor_mz",
 )
-# Collision energies beyond this are not told apart.
+# Collision energies above this are not distinguished.
 MAX_ELECTRONVOLT = 200.0
 
 
@@ -93,7 +93,7 @@ def _energy(
 
 
 def instrument_class(text: str | None) -> str:
-    """Return which of `INSTRUMENTS` an instrument is, "other", or "missing" where none is said."""
+    """Return an instrument's class in `INSTRUMENTS`, "other", or "missing" if none is stated."""
     return (*INSTRUMENTS, "other", "missing")[_instrument(text)]
 
 

@@ -45,7 +45,7 @@ from team5.data.validation_set import draw_validation_set, training_decoys
 from team5.errors import ConfigError, DataError
 
 Kind = Literal["demo", "file", "massbank"]
-_MIN_COMPOUNDS = 20  # of fewer, neither the fit nor its figures mean anything
+_MIN_COMPOUNDS = 20  # with fewer, neither the fit nor its figures mean anything
 
 _log = logging.getLogger(__name__)
 
@@ -64,38 +64,38 @@ class SpectrumDataModule(lightning.LightningDataModule):
     path : path, optional
         For ``file``: anything team5 reads.
     archive : path, optional
-        For ``massbank``: a release archive at hand; otherwise it is downloaded once.
+        For ``massbank``: a local release archive; otherwise it is downloaded once.
     folds : path, optional
         Table with ``inchikey14`` and ``fold``. By default the folds of the data, or a split by
         structural cluster.
     pool : path, optional
         Candidate structures for decoys; by default those of the data set.
     isomer_decoys : int
-        Without a pool, isomers made of each compound that has fewer others of its mass in the
+        Without a pool, isomers generated for each compound with fewer others of its mass in the
         data set; 0 for none.
     val_share : float
-        Share of the compounds to validate on, where neither ``folds`` nor the data say which.
+        Share of the compounds to validate on, if neither ``folds`` nor the data say which.
     licenses : list of str
         Licences of the records to use.
     batch_size : int
-        Compounds in a batch.
+        Compounds per batch.
     max_spectra, val_max_spectra : int
-        Spectra of a compound in one epoch, drawn by seed; validation takes the same each time.
+        Spectra per compound and epoch, drawn by seed; the same each time for validation.
     n_candidates : int
-        Candidates of a validation ranking, the true structure included.
+        Candidates per validation ranking, including the true structure.
     n_references : int
         Other molecules of its mass as references of a validation structure and its decoys.
     cross_fold : int, optional
-        Part of the structures of train and val, 0 to 4, that is held out as well: every part by one
+        Part of the structures of train and val, 0 to 4, to hold out: each part by one
         of five runs. Test is left out.
     train_compounds : int, optional
-        Train on so many compounds, drawn by seed: for learning curves.
+        Train on only so many compounds, drawn by seed: for learning curves.
     train_decoys : int
-        Decoys of each compound in an epoch, none of a held-out fold; 0 to train on the likelihood
+        Decoys per compound and epoch, none of a held-out fold; 0 to train on the likelihood
         of the peaks alone.
     train_exchanged : int
-        Spectra of other compounds in an epoch under which a compound and its decoys should score
-        alike, so that structures are not preferred for their look.
+        Spectra of other compounds per epoch under which a compound and its decoys should score
+        alike, so that no structure is preferred regardless of the spectrum.
     seed : int
         Of splits, decoys and draws.
     num_workers : int
@@ -168,15 +168,15 @@ class SpectrumDataModule(lightning.LightningDataModule):
         return self.kind == "demo"
 
     def prepare_data(self) -> None:
-        """Download and prepare the table, once on each machine."""
+        """Download and prepare the table, once per machine."""
         if self._prepared_path is None:
             self._prepared_path = self._prepare(progress=True)
 
     def source(self) -> Path:
-        """Return the file or folder to train on, of any format that team5 reads.
+        """Return the file or folder to train on, in any format that team5 reads.
 
         Users' classes override it to fetch or convert spectra. It is called once in each process,
-        so that files already there are best reused.
+        so it should reuse existing files.
         """
         if self.archive:
             return Path(self.archive)
@@ -200,7 +200,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         """Read the table, split it and choose decoys."""
         if self._table_path is not None:
             return
-        # Other processes of a distributed run read what the first one has prepared.
+        # Other processes of a distributed run read the table that the first one prepared.
         self._table_path = self._prepared_path or self._prepare(progress=False)
         table = read_training_table(self._table_path)
         table = with_folds(table, self.folds, seed=self.seed, val_share=self.val_share)
@@ -323,7 +323,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         ]
 
     def _share(self, dataset: Dataset[Any]) -> DistributedSampler[Any] | None:
-        """Return the sampler of this process's share of the items; None for a single process."""
+        """Return a sampler of this process's share of the items; None for a single process."""
         trainer = self.trainer
         if trainer is None or trainer.world_size == 1:
             return None

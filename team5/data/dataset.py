@@ -20,10 +20,10 @@ from team5.errors import AdductError
 
 T = TypeVar("T")
 
-# Label of a pair: the spectrum is of the structure, of another one of its mass, or, its peaks
-# replaced by another compound's, of neither.
+# Label of a pair: the spectrum is of the structure, of another structure of its mass, or, with its
+# peaks replaced by another compound's, of neither.
 TARGET, DECOY, SHUFFLED = 1, 0, -1
-# Or the structure is a reference for one of these: an isomer made from it, or any of its mass.
+# Or the structure is a reference for one of these: a generated isomer, or a molecule of its mass.
 ISOMER_OF_TARGET, ISOMER_OF_DECOY, REFERENCE = 2, 3, 4
 _SHUFFLE_ATTEMPTS = 30
 # Structures, the spectra matched with them, and the label of each of these pairs.
@@ -41,13 +41,13 @@ class CompoundDataset(Dataset[Item]):
     compounds : sequence of Compound
     tokenizer : MoleculeTokenizer
     max_spectra : int
-        Of a compound in one epoch.
+        Per compound and epoch.
     decoys : sequence of sequences of str, optional
         SMILES of other structures for each compound.
     n_decoys : int
-        For each spectrum in one epoch, at most.
+        Per spectrum and epoch, at most.
     n_shuffled : int
-        Spectra of other compounds that a compound and its decoys are matched with as well.
+        Spectra of other compounds that a compound and its decoys are also matched with.
     seed : int
     """
 
@@ -69,7 +69,7 @@ class CompoundDataset(Dataset[Item]):
         self.n_decoys = n_decoys
         self.n_shuffled = n_shuffled
         self.seed = seed
-        # A few kilobytes a molecule, cheaper than cutting again; decoys are too many.
+        # A few kilobytes per molecule, cheaper than cutting it again; decoys are too many to cache.
         self._tokens: dict[int, MoleculeTokens] = {}
 
     def __len__(self) -> int:
@@ -126,7 +126,7 @@ class CompoundDataset(Dataset[Item]):
 
 
 def _drawn(items: Sequence[T], at_most: int, key: tuple[int, ...]) -> Sequence[T]:
-    """Return at most so many of the items, drawn by key, in their order."""
+    """Return at most so many of the items, drawn by key, in their original order."""
     if len(items) <= at_most:
         return items
     drawn = np.random.default_rng(key).choice(len(items), at_most, replace=False)
@@ -157,11 +157,11 @@ class CompoundBatchSampler(Sampler[list[tuple[int, int]]]):
 
     @property
     def sampler(self) -> CompoundBatchSampler:
-        """Itself: where Lightning looks for ``set_epoch``."""
+        """Itself: Lightning calls ``set_epoch`` on this attribute."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Shuffle for this epoch from now on."""
+        """Set the epoch whose shuffling the following iterations use."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -195,17 +195,17 @@ class Query:
 class PairDataset(Dataset[Item]):
     """Validation spectra by compound, each matched with its true structure and a decoy.
 
-    References follow these: isomers made from them, and other molecules of the mass.
+    References follow these: isomers generated from them, and other molecules of the mass.
 
     Parameters
     ----------
     queries : sequence of Query
-        With two candidates; those of one structure follow each other.
+        With two candidates each; queries of one structure are adjacent.
     references : mapping of str to sequence of str
-        By true structure, other molecules of its mass that are none of its decoys.
+        By true structure, other molecules of its mass, without its decoys.
     tokenizer : MoleculeTokenizer
     n_isomers : int
-        Made from each structure, at most.
+        Generated from each structure, at most.
     """
 
     def __init__(

@@ -31,9 +31,9 @@ _COLUMNS = ("smiles", "inchikey14", "formula", "exact_mass")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CandidatePool:
-    """Structures in order of mass, so that those of one mass are a slice.
+    """Structures sorted by mass, so that those of one mass are a slice.
 
-    Texts stay in Arrow, so that slices cost nothing: ``pool.near(mass).smiles.to_pylist()``.
+    Strings stay in Arrow, so that slicing is free: ``pool.near(mass).smiles.to_pylist()``.
 
     Attributes
     ----------
@@ -58,13 +58,14 @@ class CandidatePool:
         ----------
         path : str or Path
             Parquet with the columns ``smiles, inchikey14, formula, exact_mass``, best sorted by
-            ``exact_mass``; one that is not is sorted here. Or any list of structures that
-            `team5.data.readers.structures` reads: these are computed, some 500 a second.
+            ``exact_mass``; otherwise it is sorted here. Or any list of structures that
+            `team5.data.readers.structures` reads: the columns are then computed, for about 500
+            structures a second.
 
         Raises
         ------
         DataError
-            If the file is no list of structures, has none that can be used, or has rows without a
+            If the file is not a list of structures, has no usable ones, or has rows without a
             value.
         """
         import pyarrow as pa
@@ -106,7 +107,7 @@ class CandidatePool:
             except MoleculeError as error:
                 faults[error.code] += 1
         left_out = ", ".join(f"{code} ({count:,})" for code, count in faults.most_common())
-        if faults.total() >= len(rows):  # text of another kind has lines that look like SMILES
+        if faults.total() >= len(rows):  # other text may have lines that look like SMILES
             share = f"only {len(rows):,}" if rows else "none"
             raise DataError(
                 f"{path}: {share} of its {faults.total() + len(rows):,} structures can be used: "
@@ -125,7 +126,7 @@ class CandidatePool:
         formulas: Iterable[str],
         exact_masses: Iterable[float],
     ) -> CandidatePool:
-        """Build a pool from the structures of a data set, each once.
+        """Build a pool from the distinct structures of a data set.
 
         Permanently charged structures (a sign at the end of the formula) are left out, as they do
         not form the adducts of neutral ones.
@@ -142,7 +143,7 @@ class CandidatePool:
             text, inchikey14, formula, _ = row
             if formula.rstrip("0123456789").endswith(("+", "-")):
                 continue
-            # One structure is written in several ways; which one stays must not depend on order.
+            # A structure may have several SMILES; which one is kept must not depend on order.
             if inchikey14 not in rows or text < rows[inchikey14][0]:
                 rows[inchikey14] = row
         ordered = sorted(rows.values(), key=lambda row: (row[3], row[1]))
@@ -255,7 +256,7 @@ def choose_decoys(
             decoys.append(None)
             continue
         digest = hashlib.blake2b(f"{seed}:{identifier}".encode(), digest_size=8).digest()
-        # 64 bits: what the remainder favours is beyond measuring.
+        # 64 bits: the bias of the remainder is negligible.
         decoys.append(smiles[int(allowed[int.from_bytes(digest) % len(allowed)])].as_py())
     return decoys
 

@@ -203,7 +203,7 @@ class _Ions:
     costs, mass_shares : array of shape (I,)
         Of each ion's fragment: cost of its cuts, mass relative to the whole molecule.
     factors : array of shape (I,)
-        What an intensity owes to all but the energy.
+        Factor of an intensity that does not depend on the energy.
     starts : array of shape (distinct m/z,)
         First ion of each m/z; ions of one formula keep different atoms.
     """

@@ -1,4 +1,4 @@
-"""Files from the web, fetched once into a cache folder and checked by checksum."""
+"""Downloads, fetched once into a cache folder and verified by checksum."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _MASSBANK_URL = "https://github.com/MassBank/MassBank-data/archive/refs/tags/{re
 _RELEASE = re.compile(r"\d{4}\.\d{2}(\.\d+)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK_SIZE = 1 << 16  # bytes
-_TIMEOUT_S = 30.0  # of a silent server
+_TIMEOUT_S = 30.0  # without a byte from the server
 _RETRIES = 2
 
 _logger = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """Return the folder for what is fetched or computed once; it may not exist yet.
+    """Return the cache folder; it may not exist yet.
 
     ``TEAM5_CACHE`` if that is set, else ``team5`` in the platform's folder for caches.
     """
@@ -41,7 +41,7 @@ def cache_folder() -> Path:
 
 
 def massbank_archive(release: str = MASSBANK_RELEASE, *, progress: bool = True) -> Path:
-    """Return the archive of a MassBank release, fetched into the cache folder if it is not there.
+    """Return the archive of a MassBank release, downloaded into the cache folder if missing.
 
     Raises
     ------
@@ -63,18 +63,18 @@ def massbank_archive(release: str = MASSBANK_RELEASE, *, progress: bool = True) 
 def download(
     url: str, destination: str | Path, *, progress: bool = True, otherwise: str = ""
 ) -> Path:
-    """Fetch a file once; later calls check it and return it without the network.
+    """Download a file once; later calls verify it and return it without the network.
 
-    The file appears whole or not at all. Its checksum is recorded in ``<destination>.sha256`` (the
-    format of ``sha256sum``) and compared at each later use. Several processes may ask for the same
-    file at once; one fetches it.
+    The file is written atomically. Its checksum is recorded in ``<destination>.sha256`` (the
+    format of ``sha256sum``) and verified at each later use. Several processes may request the same
+    file concurrently; one downloads it.
 
     Parameters
     ----------
     url : str
         http or https.
     destination : str or Path
-        Path of the file; its folder is made.
+        Path of the file; its folder is created.
     progress : bool, default True
         Show a progress bar on stderr.
     otherwise : str
@@ -88,12 +88,12 @@ def download(
     Raises
     ------
     DownloadError
-        If the server cannot be reached, refuses or breaks off three times, or the file is not the
-        one that was fetched before.
+        If the server cannot be reached, refuses or breaks off three times, or the file differs
+        from the one downloaded before.
     StorageError
         If the folder cannot be written or the disk is full.
     """
-    from filelock import FileLock  # here and below, so that programs that fetch nothing start fast
+    from filelock import FileLock  # here and below, so that programs without downloads start fast
 
     destination = Path(destination)
     if not url.startswith(("https://", "http://")):
@@ -116,7 +116,7 @@ def _fetch(url: str, destination: Path, progress: bool, otherwise: str) -> None:
     import pooch
     from requests.exceptions import RequestException
 
-    # It logs what the progress bar says, and its advice is for programmers.
+    # It logs what the progress bar shows, and its advice is for programmers.
     pooch.get_logger().setLevel(logging.WARNING)
     name = destination.name
     files = pooch.create(
@@ -145,7 +145,7 @@ def _fetch(url: str, destination: Path, progress: bool, otherwise: str) -> None:
 def _fault(error: RequestException) -> str:
     if error.response is not None:
         return f"the server answers HTTP {error.response.status_code} {error.response.reason}"
-    # The libraries wrap what the system says in texts of their own.
+    # The libraries wrap the system's message in their own texts.
     cause: BaseException = error
     while cause.__context__ is not None:
         cause = cause.__context__
@@ -153,14 +153,14 @@ def _fault(error: RequestException) -> str:
 
 
 def _check(path: Path) -> None:
-    """Raise unless a file is the one that was fetched."""
+    """Raise unless a file is the downloaded one."""
     try:
         present = sha256(path)
     except OSError as error:
         raise DownloadError(f"{path}: cannot be read ({error.strerror}).") from error
     expected = _recorded_sha256(path)
     if expected is None:
-        # A folder that others fill may be read-only; the record is then theirs to write.
+        # A folder filled by others may be read-only; then they have to write the record.
         with contextlib.suppress(OSError):
             _record_sha256(path, present)
     elif present != expected:

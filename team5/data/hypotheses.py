@@ -1,4 +1,4 @@
-"""Hypotheses: adducts that a spectrum may be of, where its own is not known."""
+"""Adduct hypotheses: possible adducts of a spectrum whose adduct is not known."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _MAX_HYPOTHESES = 32
 
 
 def parse_hypotheses(given: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the adducts given, each once.
+    """Return the names of the hypothetical adducts, each once.
 
     Parameters
     ----------
     given : str or list of str
-        An adduct, several with commas between them or in a list, or ``auto``: those that versions
-        tell apart.
+        An adduct, several separated by commas or in a list, or ``auto``: those that versions
+        distinguish.
 
     Raises
     ------
@@ -39,9 +39,9 @@ def parse_hypotheses(given: str | list[str] | tuple[str, ...]) -> tuple[str, ...
 
 
 def fitting_adduct(hypotheses: tuple[str, ...], precursor_mz: float, molecule: Molecule) -> Adduct:
-    """Return the adduct, of those that a structure can form, whose ion is nearest to a precursor.
+    """Return the adduct, among those a structure can form, whose ion is nearest to a precursor.
 
-    Whether it has the precursor is judged as that of any adduct.
+    Whether the ion fits the precursor is judged as for any adduct.
     """
     nearest_first = sorted(
         map(parse_adduct, hypotheses),

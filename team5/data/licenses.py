@@ -1,8 +1,8 @@
-"""Licences of spectra: the ways they are written, and which of them data may be used under."""
+"""Licences of spectra: their spellings, and those under which data may be used."""
 
 import re
 
-# What may be trained on unless chosen otherwise; CC BY-SA passes on to the weights.
+# Licences used for training by default; CC BY-SA extends to the weights.
 DEFAULT_LICENSES = ("CC0", "CC BY", "CC BY-SA", "dl-de/by-2-0")
 
 
@@ -10,7 +10,7 @@ def normalize_license(text: str) -> str:
     """Return the family of a licence: ``CC BY 4.0`` and ``CC-BY`` are ``CC BY``.
 
     Versions of a Creative Commons licence are one family; additions that change what is allowed
-    (``NC``, ``ND``, ``SA``) are not. A text that is no known licence comes back stripped.
+    (``NC``, ``ND``, ``SA``) are not. An unknown licence is returned stripped.
     """
     compact = re.sub(r"[\s_./]+", "-", text.strip().casefold()).strip("-")
     if re.match(r"(creative-commons-zero|cc-?0|cc-?zero|public-domain)\b", compact):

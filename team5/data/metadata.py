@@ -1,7 +1,7 @@
-"""What programs write about a spectrum, as the fields of a Spectrum.
+"""Metadata that programs write about a spectrum, mapped to the fields of a Spectrum.
 
-One vocabulary for all formats: a key counts by its letters and digits alone, so that
-``PRECURSOR_MZ``, ``PrecursorMZ`` and ``precursor m/z`` are one.
+There is one vocabulary for all formats: only letters and digits of a key count, so that
+``PRECURSOR_MZ``, ``PrecursorMZ`` and ``precursor m/z`` are the same.
 """
 
 import math
@@ -54,13 +54,13 @@ _KEYS = {
 _MEANING = {
     key: (meaning, rank) for meaning, keys in _KEYS.items() for rank, key in enumerate(keys.split())
 }
-# What libraries write where they have nothing to say.
+# What libraries write for missing values.
 _NOTHING = {"", "n/a", "na", "nan", "none", "null", "unknown", "-", "?", "not available", "no_data"}
-# Text that means an ion, understood or not, told from other words.
+# Text that denotes an ion, known or not, rather than other words.
 _LOOKS_LIKE_ADDUCT = re.compile(
     r"[\[(]*\s*\d*\s*(?:M|Cat)\s*(?:[+\-−–\])?]|(?:H|Na|NH4|K|Li)\d?[+\-\]])|\[.*\]\d*[+-]"
 )
-# Some libraries have the adduct only in the name: "Caffeine M+H", "PC 34:1; [M+H]+; PC 16:0_18:1".
+# Some libraries give the adduct only in the name: "Caffeine M+H", "PC 34:1; [M+H]+; PC 16:0_18:1".
 _ADDUCT_IN_NAME = re.compile(r"(?:^|\s)(\[?\d?M[+-]\S+)\s*$|(\[\d?M[+-][^\]\s]+\]\d?[+-])")
 _QUOTED_PAIR = re.compile(r'"([^"=]+)=([^"]*)"')
 _PIPED_PAIR = re.compile(r"\|\s*([^|=]+)=([^|]*)(?=\|)")
@@ -72,7 +72,7 @@ Fields = dict[str, str]
 
 
 def text_or_none(value: object) -> str | None:
-    """Return a metadata value as text, or None for the many ways of writing that there is none."""
+    """Return a metadata value as text, or None for the many notations of a missing value."""
     if value is None:
         return None
     text = str(value).strip()
@@ -102,10 +102,10 @@ def meaning_of(key: str) -> tuple[str, int]:
 
 
 def fields_of(pairs: Iterable[tuple[str, Any]]) -> Fields:
-    """Return the values of a record by meaning, of several of one meaning the best.
+    """Return the values of a record by meaning; of several with one meaning, the best.
 
-    Adducts are all kept, separated by line breaks: which are understood is told later. An unknown
-    key whose value is an adduct in brackets is one.
+    All adducts are kept, separated by line breaks, to be parsed later. An unknown
+    key whose value is an adduct in brackets counts as an adduct.
     """
     listed = [(key, value if type(value) is str else _text(value)) for key, value in pairs]
     fields: Fields = {}
@@ -114,7 +114,7 @@ def fields_of(pairs: Iterable[tuple[str, Any]]) -> Fields:
         if meaning in fields:
             continue
         text = listed[index][1].strip()
-        # A dash says nothing, except that the ions are negative.
+        # A dash means nothing, except for negative ion mode.
         if text.casefold() not in _NOTHING or meaning == "ion_mode":
             fields[meaning] = text
     for index in plan.comments:
@@ -138,7 +138,7 @@ def fields_of(pairs: Iterable[tuple[str, Any]]) -> Fields:
 
 
 class _Plan(NamedTuple):
-    """Where the values of a record stand whose keys are these; the same for most of a file."""
+    """Positions of the values in a record with these keys; the same for most of a file."""
 
     known: list[tuple[str, int]]  # meaning and index, the best key of each meaning first
     adducts: list[int]
@@ -167,7 +167,7 @@ def _text(value: Any) -> str:
 
 
 def conditions_of(fields: Mapping[str, str], identifier: str = "") -> dict[str, Any]:
-    """Return how a spectrum was measured, by the names of `Spectrum`, with notes on what is odd."""
+    """Return a spectrum's conditions, by the names of `Spectrum`, with notes on oddities."""
     adduct, ion_mode, notes = ion_of(
         fields.get("adduct", ""),
         fields.get("ion_mode", ""),
@@ -189,7 +189,7 @@ def conditions_of(fields: Mapping[str, str], identifier: str = "") -> dict[str, 
 
 
 def identity_of(fields: Mapping[str, str], minutes: bool = False) -> dict[str, Any]:
-    """Return what tells a spectrum from the others of its file, by the names of `Spectrum`.
+    """Return the identifiers of a spectrum within its file, by the names of `Spectrum`.
 
     Parameters
     ----------
@@ -215,13 +215,13 @@ def identity_of(fields: Mapping[str, str], minutes: bool = False) -> dict[str, A
 
 
 def retention_time(text: str, seconds: float) -> float | None:
-    """Return a retention time in s, None for ranges, words and what is below 0.
+    """Return a retention time in s, None for ranges, words and negative numbers.
 
     Parameters
     ----------
     text : str
     seconds : float
-        What one stands for where the text has no unit.
+        Length of the unit if the text states none.
     """
     try:
         time = float(text) * seconds
@@ -252,7 +252,7 @@ def ms_level(text: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def parse_ion_mode(text: str) -> str | None:
-    """Return "positive" or "negative" for any way of writing, None for what is neither."""
+    """Return "positive" or "negative" for any notation, None for other text."""
     compact = re.sub(r"[\s()\[\]]", "", text.casefold())
     if compact in ("1", "+", "+1", "1+", "p", "1.0") or "pos" in compact:
         return "positive"
@@ -267,14 +267,14 @@ def parse_ion_mode(text: str) -> str | None:
 def ion_of(
     adducts: str, mode: str, charge_text: str = "", name: str = ""
 ) -> tuple[str | None, str | None, tuple[str, ...]]:
-    """Return adduct, ion mode and notes; of sources that contradict each other the ion counts.
+    """Return adduct, ion mode and notes; if sources contradict each other, the ion counts.
 
     Parameters
     ----------
     adducts : str
-        What a record says its ion is, one to a line, the most trusted first.
+        Adducts of a record, one per line, the most trusted first.
     mode, charge_text : str
-        Empty where there is none.
+        Empty if missing.
     name : str
         Of the compound; in older libraries it ends with the ion.
     """

@@ -1,4 +1,4 @@
-"""What a file of spectra holds: compounds and spectra per fold, ions, energies, masses."""
+"""Overview of a file of spectra: compounds and spectra per fold, ions, energies, masses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Overview:
     energies : dict of str to array
         Collision energies of spectra by unit: eV, NCE, or none stated.
     n_without_energy : int
-        Spectra that state none, or none that is understood.
+        Spectra without an energy that can be parsed.
     masses : array
         Exact mass in u of each compound.
     precursor_mzs : array
@@ -56,10 +56,9 @@ class Overview:
 
 
 def read_overview(path: str | Path) -> Overview:
-    """Read a prepared table, or any file or folder of spectra, and count what it holds.
+    """Read a prepared table, or any file or folder of spectra, and summarise it.
 
-    Memory grows with the spectra by two numbers for each, and with the structures; no peaks are
-    kept.
+    Memory holds two numbers per spectrum, and the structures; no peaks are kept.
 
     Raises
     ------
@@ -111,7 +110,7 @@ def read_overview(path: str | Path) -> Overview:
 
 
 def _structure(smiles: str) -> tuple[str, float] | None:
-    """Return InChIKey first block and exact mass, or None for what cannot be parsed."""
+    """Return InChIKey first block and exact mass, or None if the SMILES cannot be parsed."""
     try:
         molecule = parse_smiles(smiles)
         return molecule.inchikey14, molecule.exact_mass

@@ -1,4 +1,4 @@
-"""Peaks of many spectra in a file that is mapped into memory."""
+"""Peaks of many spectra in a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def peaks_path(table_path: Path) -> Path:
 
 
 def write_peaks(table_path: Path, path: Path) -> None:
-    """Write the peaks of a prepared table, row by row, whole or not at all.
+    """Write the peaks of a prepared table, row by row, atomically.
 
-    The file is an Arrow IPC file without compression, which can be mapped. Programs that have the
-    former file open keep it.
+    The file is an Arrow IPC file without compression, which can be memory-mapped. Programs that
+    have the previous file open can go on reading it.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def write_peaks(table_path: Path, path: Path) -> None:
 class Peaks:
     """Peaks of spectra by their row in a table.
 
-    Peaks of a file stay there: the system reads pages on access, shares them among processes and
+    Peaks stay in the file: the system reads pages on access, shares them among processes and
     may drop them. Only the path is pickled.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Preparation of training data: from any source of spectra to a checked and cached table."""
+"""Preparation of training data: from any source of spectra to a validated, cached table."""
 
 import hashlib
 import json
@@ -24,14 +24,14 @@ from team5.runtime.strict_json import to_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Goes up with every change of what a table holds, so that no older one is taken from the cache.
+# Incremented with every change of a table's content, so that no outdated cached table is used.
 FORMAT = 2
 _ROWS_PER_GROUP = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedTable:
-    """The prepared table of a source.
+    """The table prepared from a source.
 
     Attributes
     ----------
@@ -58,23 +58,23 @@ def prepare_table(
     refresh: bool = False,
     progress: bool = False,
 ) -> PreparedTable:
-    """Make the table of training data from a file, folder or archive of spectra, unless cached.
+    """Build the table of training data from a file, folder or archive of spectra, unless cached.
 
-    A row is a spectrum with a structure that parses, an adduct that is understood and a precursor
+    A row is a spectrum with a valid structure, a known adduct and a precursor
     within ``PRECURSOR_TOLERANCE`` of the one calculated from both. A missing precursor is filled
-    in; a missing adduct is the usual one if that explains the precursor. The licence filter applies
-    to records that state one.
+    in; a missing adduct is set to the usual one if that explains the precursor. The licence filter
+    applies to records that state one.
 
     Parameters
     ----------
     source : str or Path
-        Whatever `team5.data.readers.iter_spectra` reads.
+        Anything `team5.data.readers.iter_spectra` reads.
     destination_folder : str or Path
         Folder of cached tables, named by the content of their sources.
     licenses : tuple of str
         Licences of records to use, by family: ``CC BY`` includes ``CC BY 4.0``.
     refresh : bool, default False
-        Make the table again even if it is there.
+        Rebuild the table even if it exists.
     progress : bool, default False
         Show a progress bar on stderr.
 
@@ -112,7 +112,7 @@ def _make_table(
         if n_spectra == 0:
             raise DataError(nothing_usable(source, skipped))
         table = PreparedTable(path, n_spectra, len(compounds), skipped)
-        # The table comes last: where it is, its peaks and its summary are too.
+        # The table is written last: if it exists, so do its peaks and its summary.
         write_peaks(temporary, peaks_path(path))
         _write_summary(table)
     return table
@@ -152,7 +152,7 @@ def _to_row(record: Record, license_families: tuple[str, ...]) -> dict[str, Any]
         return structure
     if spectrum.adduct is None and (spectrum.ion_mode is None or spectrum.precursor_mz is None):
         return "no adduct"
-    # A guessed adduct stands only if it explains the precursor that was measured.
+    # A guessed adduct is accepted only if it explains the measured precursor.
     adduct = parse_adduct(spectrum.adduct or default_adduct(spectrum.ion_mode, structure.charge))
     calculated = adduct.precursor_mz(structure.exact_mass)
     # Without a measured precursor nothing else tells that [M+H]+ of a cation is its [M]+.
@@ -192,7 +192,7 @@ class _Structure(NamedTuple):
 
 @lru_cache(maxsize=65_536)
 def _structure(smiles: str) -> _Structure | str:
-    """Return a row's values of its structure, or the reason why there are none."""
+    """Return the structure's values of a row, or the reason why there are none."""
     try:
         molecule = parse_smiles(smiles)
         return _Structure(
@@ -279,7 +279,7 @@ def _write_summary(table: PreparedTable) -> None:
 
 
 def _read_cached(path: Path) -> PreparedTable | None:
-    """Return the table if all its files are there; a damaged summary is as good as none."""
+    """Return the table if all its files exist; a damaged summary counts as missing."""
     if not path.exists() or not peaks_path(path).exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Pure peak functions, the same for training and inference."""
+"""Preprocessing of peaks by pure functions, the same for training and inference."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ISOTOPE_SHIFTS = (1.00335, 1.9960, 1.9970, 1.9980, 2.0067)
 
 @dataclass(frozen=True)
 class ScoreRule:
-    """How the peaks of a spectrum count in its score; stored in ``config.json``.
+    """Weighting of a spectrum's peaks in its score; stored in ``config.json``.
 
     The defaults are the rule of versions that store none.
 
@@ -44,7 +44,7 @@ class ScoreRule:
     intensity_power, mz_power : float
         A peak weighs ``intensity ** intensity_power * mz ** mz_power``.
     log_p_floor : float or None
-        A peak's log probability counts as no less, so that no single peak decides.
+        Lower bound of a peak's log probability, so that no single peak decides.
     """
 
     intensity_power: float = 0.5
@@ -90,11 +90,11 @@ def select_peaks(
     keep_impossible: bool = True,
     rule: ScoreRule = FIRST_RULE,
 ) -> ModelPeaks:
-    """Keep the peaks that are scored: the highest, without the precursor's isotopes.
+    """Select the peaks to score: the highest, without the precursor's isotopes.
 
-    Peaks above the precursor stay and are named, as nothing explains them; at least one peak
-    stays. For training, where the structure is known, such peaks are noise: with
-    ``keep_impossible=False`` they are left out, and there may be none left.
+    Peaks above the precursor are kept and listed, as nothing explains them; at least one peak
+    is kept. For training, where the structure is known, such peaks are noise: with
+    ``keep_impossible=False`` they are removed, and no peak may remain.
     """
     base_peak = intensities.max()
     relative = intensities / base_peak
@@ -120,7 +120,7 @@ def select_peaks(
 
 
 def ion_offsets(adduct: Adduct) -> tuple[float, float | None]:
-    """Return what turns a fragment's mass into m/z: bare ions, and ions that keep the group.
+    """Return the offsets from a fragment's mass to m/z: bare ions, and ions that keep the group.
 
     The m/z of fragment f with k hydrogens is ``mass + k * HYDROGEN_MASS + offset``. A metal,
     halide, ammonium or other group of the adduct may stay on the fragment; protonated,
@@ -161,7 +161,7 @@ def match_peaks(
     offsets : array of shape (K,)
         From :func:`outcome_offsets`.
     order : array of shape (F,), optional
-        The fragments by mass, where that is known already.
+        Argsort of the fragments by mass, if known already.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Record: a spectrum with what its library says about the molecule; and records left out."""
+"""Records of spectral libraries: a spectrum with its molecule; and records left out."""
 
 import re
 from collections import Counter
@@ -39,7 +39,7 @@ REASONS = {
 
 
 class LeftOut(NamedTuple):
-    """A record that cannot be used: why, as code and text, and its place in the file."""
+    """A record that cannot be used: the reason, as code and text, and its place in the file."""
 
     code: str
     reason: str
@@ -52,7 +52,7 @@ class Skipped(Counter[str]):
     Attributes
     ----------
     records : list of LeftOut
-        In order; whoever reads a long file may empty it between records.
+        In order; may be emptied between records of a long file.
     """
 
     def __init__(self) -> None:
@@ -76,12 +76,12 @@ class Record:
     ----------
     spectrum : Spectrum
     smiles : str or None
-        As the library writes it, or made of its InChI where it has no SMILES; not parsed yet.
+        As the library writes it, or converted from its InChI if it has no SMILES; not parsed yet.
     inchikey14 : str or None
-        First block of the InChIKey the library gives.
+        First block of the library's InChIKey.
     formula : str or None
     license : str or None
-        As the library writes it. ``None`` for files that know no licences, such as one's own.
+        As the library writes it. ``None`` for files that state none, such as a user's.
     contributor : str or None
     fold : {"train", "val", "test"} or None
     """
@@ -106,11 +106,11 @@ def record_of(
     minutes: bool = False,
     notes: tuple[str, ...] = (),
 ) -> Record | None:
-    """Return the record that a file's fields and peaks make, or count why there is none.
+    """Build a record from a file's fields and peaks, or count why there is none.
 
-    Only peaks that are none, another level than MS2 and a fold nobody knows cost a record. A
-    precursor m/z of 0, which some libraries write for "not known", counts as missing; an adduct
-    that is not understood leaves its sign and a note.
+    Only invalid peaks, a level other than MS2 and an unknown fold make a record unusable. A
+    precursor m/z of 0, which some libraries write for "not known", counts as missing; of an adduct
+    that is not understood only the sign is kept, with a note.
 
     Parameters
     ----------
@@ -119,13 +119,13 @@ def record_of(
         By meaning, as `team5.data.metadata.fields_of` returns them.
     mzs, intensities : array of shape (P,)
     name : str
-        Identifier of a record that says none itself.
+        Identifier of a record without one.
     place : str
-        Where in the file it stands.
+        Its place in the file.
     minutes : bool, default False
         Whether retention times without a unit are minutes.
     notes : tuple of str
-        What was odd about it.
+        Oddities found in the file.
     """
     get = fields.get
     level = ms_level(fields["ms_level"]) if "ms_level" in fields else None
@@ -173,14 +173,14 @@ def record_of(
 
 def _highest(mzs: ArrayLike, intensities: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
     mz, height = np.asarray(mzs, dtype=float), np.asarray(intensities, dtype=float)
-    # NaN sorts last and so stays, to be refused.
+    # NaN sorts last and so is kept, to be refused later.
     highest = np.sort(np.argsort(height, kind="stable")[-MAX_PEAKS:])
     return mz[highest], height[highest]
 
 
 @lru_cache(maxsize=65_536)
 def _smiles_of(inchi: str) -> str:
-    """Return the SMILES of an InChI; one that is not understood as it is, to be counted later."""
+    """Return the SMILES of an InChI; an invalid one is returned unchanged, to be counted later."""
     try:
         return to_smiles(inchi)
     except MoleculeError:

@@ -1,4 +1,4 @@
-"""Spectrum: one measured MS/MS spectrum, checked when it is made."""
+"""Spectrum: one measured MS/MS spectrum, validated on creation."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Spectrum:
         Lists, arrays or tensors. m/z above 0; intensities from 0, at least one above it.
     precursor_mz : float, optional
     adduct : str, optional
-        Any way of writing; becomes the normalised name, ``[M+H]+``. Where it is not known:
-        several, in a list or with commas between them, or ``auto``. These become `hypotheses`.
+        Any notation; becomes the normalised name, ``[M+H]+``. If it is not known:
+        several, in a list or separated by commas, or ``auto``. These become `hypotheses`.
     collision_energy : str or float, optional
         As the instrument writes it (``35 eV``, ``30 % (nominal)``); a number is in eV.
     instrument_type : str, optional
@@ -49,21 +49,21 @@ class Spectrum:
         Taken from the adduct when that is given.
     identifier : str, optional
     feature_id, scan : str, optional
-        What the program that picked the spectrum calls its feature and its scan.
+        Ids of its feature and scan in the program that wrote the file.
     retention_time : float, optional
         In seconds.
     group : str, optional
-        The same for spectra of one compound or feature, which can be judged together.
+        Shared by spectra of one compound or feature, which can be judged together.
     notes : tuple of str
-        What was odd in the file it comes from, and what was done about it.
+        Oddities of its file, and how they were resolved.
     hypotheses : tuple of str
-        Adducts of its ion mode that it may be of, where its own is not known; the precursor m/z
-        says for each structure which of them.
+        Possible adducts of its ion mode, if its adduct is not known; the precursor m/z
+        selects one of them for each structure.
 
     Raises
     ------
     SpectrumError
-        If the peaks are no spectrum. The text begins with the identifier, if there is one.
+        If the peaks are invalid. The text begins with the identifier, if there is one.
     AdductError
         If the adduct is not understood.
     """
@@ -113,12 +113,12 @@ class Spectrum:
 
     @classmethod
     def from_matchms(cls, spectrum: matchms.Spectrum) -> Spectrum:
-        """Return a spectrum of matchms, its metadata read as those of the files it reads.
+        """Return the spectrum of a matchms spectrum, its metadata parsed like those of files.
 
         Raises
         ------
         SpectrumError
-            If the peaks are no spectrum, or an adduct contradicts the ion mode.
+            If the peaks are invalid, or an adduct contradicts the ion mode.
         AdductError
             If the adduct is not understood.
         """
@@ -133,7 +133,7 @@ class Spectrum:
         return cls(peaks.mz, peaks.intensities, identifier=identifier, **conditions, **identity)
 
     def to_matchms(self) -> matchms.Spectrum:
-        """Return the spectrum as matchms has it, its metadata under harmonised names.
+        """Return a matchms spectrum, its metadata under harmonised names.
 
         Raises
         ------
@@ -316,7 +316,7 @@ def _checked_precursor(value: object, where: str) -> float | None:
 
 
 def _checked_hypotheses(value: object, where: str) -> tuple[str, ...]:
-    """Return the adducts given, none where nothing is said."""
+    """Return the stated adducts; none if nothing is stated."""
     if isinstance(value, list | tuple):
         return parse_hypotheses([_checked_text(each, "adduct", where) or "" for each in value])
     text = _checked_text(value, "adduct", where)
@@ -326,7 +326,7 @@ def _checked_hypotheses(value: object, where: str) -> tuple[str, ...]:
 def _of_ion_mode(
     hypotheses: tuple[str, ...], ion_mode: str | None, where: str
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the adducts of an ion mode, and the mode, which all of them may tell."""
+    """Return the adducts of an ion mode, and the mode, which the adducts may imply."""
     modes = {name: parse_adduct(name).ion_mode for name in hypotheses}
     if ion_mode is None:
         return hypotheses, modes[hypotheses[0]] if len(set(modes.values())) == 1 else None
@@ -360,7 +360,7 @@ def _checked_ion_mode(value: object, where: str) -> str | None:
 def _checked_text(value: object, name: str, where: str) -> str | None:
     if value is None or isinstance(value, str):
         return text_or_none(value)
-    if isinstance(value, float) and math.isnan(value):  # what pandas has for nothing
+    if isinstance(value, float) and math.isnan(value):  # pandas' missing value
         return None
     if name == "adduct" and isinstance(value, int | float):
         parse_adduct(str(value))  # refuses it as a command line does, where it is text

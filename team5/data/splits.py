@@ -23,7 +23,7 @@ _EXAMPLES = 3  # how many faulty rows or structures an error names
 
 
 def read_folds(path: str | Path) -> dict[str, str]:
-    """Read which fold each structure belongs to.
+    """Read the fold of each structure.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def check_folds(
     inchikey14s, folds : iterables of equal length
         One entry per row; None for no fold.
     source : str
-        What the rows come from, for the error.
+        Source of the rows, for the error.
 
     Raises
     ------
@@ -112,10 +112,11 @@ def assign_folds(
 ) -> dict[str, str]:
     """Split structures into folds by structural cluster.
 
-    Clusters are Butina's: the structure with most neighbours forms the first, then the next among
-    the remaining ones. Whole clusters go to one fold, in an order drawn from `seed`: to test while
-    it has room for them, then to val, the rest to train. Two structures of different clusters can
-    still be more alike than `similarity`; only a structure and its cluster's centre are compared.
+    Butina clustering: the structure with most neighbours forms the first cluster, then the next
+    among the remaining ones. Whole clusters go to one fold, in an order drawn from `seed`: to test
+    while it has room for them, then to val, the rest to train. Two structures of different clusters
+    can still be more similar than `similarity`; only a structure and its cluster's centre are
+    compared.
 
     The result does not depend on the order of the structures. All pairs are compared: 6,000
     structures take 3 s on one core, 50,000 about 4 minutes.
@@ -171,7 +172,7 @@ def assign_folds(
 
 
 def cross_folds(structures: Mapping[str, str]) -> dict[str, int]:
-    """Deal structures out to `N_CROSS_FOLDS` parts of like size, whole structural clusters to one.
+    """Divide structures into `N_CROSS_FOLDS` parts of similar size, keeping clusters whole.
 
     Parameters
     ----------
@@ -186,7 +187,7 @@ def cross_folds(structures: Mapping[str, str]) -> dict[str, int]:
     inchikey14s = sorted(structures)
     fingerprints = _fingerprints([structures[key] for key in inchikey14s], inchikey14s)
     parts: list[list[int]] = [[] for _ in range(N_CROSS_FOLDS)]
-    # The largest first, so that the parts come out alike.
+    # The largest first, so that the parts become similar in size.
     for cluster in sorted(_butina_clusters(fingerprints, CLUSTER_SIMILARITY), key=len)[::-1]:
         min(parts, key=len).extend(cluster)
     return {inchikey14s[index]: part for part, members in enumerate(parts) for index in members}
@@ -195,7 +196,7 @@ def cross_folds(structures: Mapping[str, str]) -> dict[str, int]:
 def _deal(
     clusters: Sequence[list[int]], shares: Mapping[str, float], n: int
 ) -> dict[str, list[list[int]]]:
-    """Deal whole clusters out to the folds, in their order."""
+    """Assign whole clusters to the folds, in their order."""
     room = {fold: round(shares[fold] * n) for fold in ("test", "val")}
     folds: dict[str, list[list[int]]] = {fold: [] for fold in FOLDS}
     for cluster in clusters:

@@ -20,7 +20,7 @@ _LABEL_HEIGHT = 12
 _CHARACTER = 7.4  # px, of labels
 _N_LABELS = 6
 _FEWEST_TICKS = 4
-# Peaks lower than these many are drawn in one piece, so that spectra of thousands stay small.
+# All but this many highest peaks are drawn as one path, to keep spectra of thousands small.
 _N_TITLED = 100
 
 
@@ -39,11 +39,11 @@ def draw_sticks(
     mzs, intensities : sequence of P float
         The highest intensity fills the height of the drawing.
     labels : sequence of P str
-        Those of the highest peaks are written, where there is room.
+        Written at the highest peaks, where there is room.
     colour : str
         Of the peaks.
     titles : sequence of P str, optional
-        Shown where the mouse rests on a peak; by default its m/z and intensity.
+        Tooltips of the peaks; by default m/z and intensity.
     """
     if not len(mzs):
         return trusted("")

@@ -26,7 +26,7 @@ from team5.data.download import cache_folder
 _log = logging.getLogger(__name__)
 
 DEFAULT_BYTES = 2**30  # some 25,000 drug-sized structures
-_BUSY_S = 10.0  # for which another process may hold the file
+_BUSY_S = 10.0  # how long another process may lock the file
 _QUERY_SIZE = 500
 _GRAPH = ("masses", "hydrogens", "elements", "bonds", "bond_costs")
 _FRAGMENTS = ("masks", "depths", "costs", "parents", "masses", "hydrogens")
@@ -35,12 +35,12 @@ _FORMAT = "safetensors"
 
 
 class StructureCache:
-    """Tokens of structures by SMILES as typed, in one SQLite file.
+    """Tokens of structures by verbatim SMILES, in one SQLite file.
 
     The file's name depends on how structures are cut (the tokenizer's settings, the algorithm,
-    RDKit's release), so that tokens are only found by what would cut alike. Many processes and
-    threads may use it at a time. Its size is bounded: the oldest entries make room. A file that
-    cannot be used is reported once and left alone; structures are then cut anew.
+    RDKit's release), so that tokens are only shared by programs that cut alike. Many processes and
+    threads may use it concurrently. Its size is bounded: the oldest entries are dropped. A file
+    that cannot be used is reported once and ignored; structures are then cut again.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class StructureCache:
         return StructureCache, (self.path, self.max_bytes)
 
     def get(self, smiles: Sequence[str]) -> dict[str, MoleculeTokens]:
-        """Return the tokens of the structures that are cached, by SMILES as typed."""
+        """Return the tokens of the cached structures, by verbatim SMILES."""
         cached: dict[str, MoleculeTokens] = {}
 
         def read(connection: sqlite3.Connection) -> None:
@@ -84,7 +84,7 @@ class StructureCache:
         return cached
 
     def put(self, tokens: Iterable[MoleculeTokens]) -> None:
-        """Add the tokens of structures; the oldest entries make room."""
+        """Add the tokens of structures, dropping the oldest entries if needed."""
         rows = [(each.molecule.smiles, _pack(each)) for each in tokens]
 
         def write(connection: sqlite3.Connection) -> None:
@@ -123,14 +123,14 @@ class StructureCache:
             )
 
     def _connection(self) -> sqlite3.Connection:
-        # A connection must not be used by a process that was forked off.
+        # A connection must not be used by a forked process.
         opened: tuple[int, sqlite3.Connection] | None = getattr(self._connections, "opened", None)
         if opened is not None and opened[0] == os.getpid():
             return opened[1]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self.path, timeout=_BUSY_S, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")
-        # What a power cut may cost here can be computed again.
+        # Whatever a power cut destroys can be recomputed.
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS structures (smiles TEXT UNIQUE, tokens BLOB)"

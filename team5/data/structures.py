@@ -59,7 +59,7 @@ def read_training_structures(path: str | Path) -> TrainingStructures:
     all_keys: list[str] = []
     all_folds: list[str] = []
     unreadable: list[str] = []
-    # One row per spectrum repeats its structure; sorted, the way of writing that stays is fixed.
+    # Rows of spectra repeat their structure; sorting fixes which SMILES is kept.
     for smiles, fold, key in sorted({
         (smiles, fold, key)
         for smiles, fold, key in zip(columns["smiles"], folds, given_keys, strict=True)

@@ -1,4 +1,4 @@
-"""Rows of a prepared table without their peaks, as training splits and filters them."""
+"""Splitting and filtering of a prepared table's rows, without their peaks."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def read_training_table(path: str | Path) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``row`` (place in the file, where `team5.data.peaks` has the peaks), ``identifier``,
-        ``exact_mass``, and the texts that rows share as categories. How categories are ordered
-        and compared differs between releases of polars; take them as `text`.
+        ``row`` (index in the file, by which `team5.data.peaks` finds the peaks), ``identifier``,
+        ``exact_mass``, and texts shared by rows as categories. How categories are ordered
+        and compared differs between releases of polars; convert them by `text`.
     """
     import polars as pl
 
@@ -107,14 +107,14 @@ def with_part_held_out(table: pl.DataFrame, part: int) -> pl.DataFrame:
 
 def _structures(table: pl.DataFrame) -> dict[str, str]:
     """Return SMILES by InChIKey first block."""
-    # One structure is written in several ways; which one is taken must not depend on order.
+    # A structure may have several SMILES; which one is used must not depend on order.
     written = table.select("inchikey14", "smiles").unique()
     texts = written.group_by(text("inchikey14")).agg(text("smiles").min())
     return dict(zip(texts["inchikey14"], texts["smiles"], strict=True))
 
 
 def trainable(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Leave out ions the model has no fragments for and molecules too large, counted by reason."""
+    """Remove ions without model fragments and molecules too large, counted by reason."""
     adducts = {name: parse_adduct(name) for name in distinct(table, "adduct")}
     single = [name for name, a in adducts.items() if a.n_molecules == 1 and abs(a.charge) == 1]
     ions = table.filter(text("adduct").is_in(single))
@@ -132,7 +132,7 @@ def structure_pool(table: pl.DataFrame, n_isomers: int = 0) -> CandidatePool:
     Parameters
     ----------
     n_isomers : int
-        A structure with fewer others of its mass has so many isomers made of it among them.
+        Isomers generated for each structure with fewer others of its mass.
     """
     columns = ["smiles", "inchikey14", "formula", "exact_mass"]
     structures = table.select(columns).unique(maintain_order=True)
@@ -148,7 +148,7 @@ def structure_pool(table: pl.DataFrame, n_isomers: int = 0) -> CandidatePool:
 
 
 def text(column: str) -> pl.Expr:
-    """Return a column as text, also where it is categorical."""
+    """Return a column as text, even if it is categorical."""
     import polars as pl
 
     return pl.col(column).cast(pl.String)
@@ -162,7 +162,7 @@ def distinct(table: pl.DataFrame, column: str) -> list[str]:
 
 
 def seen(table: pl.DataFrame) -> dict[str, Any]:
-    """Return what is seen of adducts, instruments, elements and masses in the rows of a table.
+    """Return the coverage of adducts, instruments, elements and masses in the rows of a table.
 
     Spectra by adduct and by class of instrument, compounds by element, and the exact masses in u
     between which 99 % of the compounds lie.
@@ -216,5 +216,5 @@ def counts(table: pl.DataFrame, column: str) -> dict[str, int]:
 
 
 def _frequent_first(numbers: Mapping[str, int]) -> dict[str, int]:
-    """Return counts in an order that two trainings on the same spectra share."""
+    """Return counts in an order that is the same for all trainings on the same spectra."""
     return dict(sorted(numbers.items(), key=lambda item: (-item[1], item[0])))

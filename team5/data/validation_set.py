@@ -1,4 +1,4 @@
-"""Validation set: pairs, references and rankings, fixed by seed; and decoys to train with."""
+"""Validation pairs, references and rankings, fixed by seed; and decoys for training."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from team5.data.dataset import Query
 from team5.data.decoys import CandidatePool, choose_decoys
 from team5.errors import AdductError
 
-# Of the pool's structures of one mass, how many are looked at.
+# How many of the pool's structures of one mass are considered.
 _MAX_NEAR = 2_000
 _DECOYS_PER_DRAWN = 3
 
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """Spectra to validate on, with what each is compared with.
+    """Validation spectra with their candidates and references.
 
     Attributes
     ----------
@@ -59,11 +59,11 @@ def draw_validation_set(
         Of the validation fold.
     pool : CandidatePool
     max_spectra : int
-        Of a compound, at most.
+        Per compound, at most.
     n_candidates : int
-        Of a ranking, the true structure included.
+        Per ranking, including the true structure.
     n_references : int
-        Of a structure, at most.
+        Per structure, at most.
     seed : int
     """
     pairs, n_without_decoy = _pairs(compounds, pool, max_spectra, seed)
@@ -80,7 +80,7 @@ def training_decoys(
     Parameters
     ----------
     held_out : set of str
-        InChIKey first blocks that are no decoys.
+        InChIKey first blocks that must not be decoys.
     """
     return [
         _same_mass(compound, pool, _DECOYS_PER_DRAWN * n, (seed, position, 2), held_out)
@@ -155,9 +155,9 @@ def _same_mass(
     key: tuple[int, ...],
     held_out: Set[str] = frozenset(),
 ) -> list[str]:
-    """Return other structures of the mass: those of the same formula first, drawn by key.
+    """Return other structures of the mass, drawn by key: those of the same formula first.
 
-    Structures of other formulas can be told apart by mass alone.
+    Structures of other formulas can be distinguished by mass alone.
     """
     near = pool.near(compound.exact_mass, CANDIDATE_TOLERANCE_PPM)
     n_near = min(len(near), _MAX_NEAR)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from team5.errors import ConfigError, DataError
 
-# Numbers held at a time; bounds memory at about 100 MB whatever the number of groups.
+# Numbers in memory at a time; limits it to about 100 MB whatever the number of groups.
 _BLOCK = 4_000_000
 
 
@@ -111,7 +111,7 @@ def share_interval(
 ) -> tuple[float, float]:
     """Return the interval of a share: by bootstrap, or Wilson's where that has no spread.
 
-    Labels that agree stay the same however they are resampled, as if a single one were certain.
+    If all labels agree, every resample gives the same share, which would look certain.
 
     Parameters
     ----------
@@ -143,8 +143,8 @@ def paired_bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the bootstrap interval of the mean difference ``second - first``.
 
-    Each query is compared with itself: what makes it easy or hard for both drops out, and a
-    difference shows that two separate intervals would hide. Parameters and errors are those of
+    Each query is compared with itself: its difficulty for both cancels out, which reveals
+    differences that two separate intervals would hide. Parameters and errors are those of
     `bootstrap_interval`, with one value of each per query, in the same order.
     """
     one, other = (np.asarray(values, dtype=np.float64) for values in (first, second))

@@ -1,4 +1,4 @@
-"""Paired comparison of two versions: metrics of the same queries, each with itself."""
+"""Paired comparison of two versions by their metrics on the same queries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class QueryMetric:
     Attributes
     ----------
     queries : tuple of (str, str)
-        Of each value the query's identifier and its structure.
+        Identifier and structure of the query of each value.
     """
 
     values: Array
@@ -34,7 +34,7 @@ class QueryMetric:
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference of a metric between a version and the version before.
+    """Difference of a metric between a version and the previous one.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Difference:
 
     @property
     def value(self) -> float:
-        """Rise of the metric; negative where it fell."""
+        """Increase of the metric; negative if it fell."""
         return self.after - self.before
 
     @property
@@ -115,7 +115,7 @@ def paired_differences(
     Raises
     ------
     DataError
-        If they are of other queries, or a value is NaN.
+        If their queries differ, or a value is NaN.
     """
     if {name: m.queries for name, m in before.items()} != {n: m.queries for n, m in after.items()}:
         raise DataError("the figures are of different queries; score both versions on the same.")

@@ -1,4 +1,4 @@
-"""Confidence: the probability of each candidate of a list to be the right one."""
+"""Confidence: the probability that a candidate of a list is the right one."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 
-# Lists of so many candidates are drawn from longer ones, so that short ones are fitted as well.
+# Shorter lists of these lengths are drawn from longer ones, so that the fit covers them too.
 _LENGTHS = (2, 5, 20, 80)
-# Lengths are compared with this one, in the middle of those seen.
+# Reference length, in the middle of the usual ones.
 _USUAL_LENGTH = 20
-# How far few lists move the parameters from those of `USUAL`, in their own units.
+# Standard deviations of the prior around `USUAL`, in the units of the parameters.
 _PRIOR_WIDTHS = (0.5, 0.2, 0.3, 0.5)
 _MIN_SHARE, _MAX_SHARE = 1e-4, 0.9
-# Exact masses that differ by less are of one formula, in u.
+# Exact masses that differ by less are taken as one formula, in u.
 _SAME_MASS = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class ListConfidence:
-    """How the scores of a list become probabilities that add up to 1.
+    """Calibration that turns the scores of a list into probabilities that add up to 1.
 
-    A softmax of the scores, times a factor that depends on how long the list is and whether its
-    candidates are isomers; with the probability ``uninformative`` the scores say nothing, and all
-    candidates are alike. It takes for granted that the right structure is in the list: the
+    A softmax of the scores times a factor, which depends on the length of the list and on whether
+    its candidates are isomers; with probability ``uninformative`` the scores carry no information
+    and all candidates are equally likely. The right structure is assumed to be in the list: the
     scores do not tell whether it is.
 
     Attributes
@@ -36,13 +36,13 @@ class ListConfidence:
     log_scale : float
         Natural logarithm of the factor, for 20 candidates.
     per_log_length : float
-        What is added to it for each factor of e in the number of candidates.
+        Added to it for each factor of e in the number of candidates.
     same_formula : float
-        What is added to it where all candidates have one formula.
+        Added to it if all candidates have one formula.
     uninformative : float
         Share, 0 to 1.
     n_lists, n_structures : int
-        What it was fitted on.
+        Size of the data it was fitted on.
     """
 
     log_scale: float
@@ -54,7 +54,7 @@ class ListConfidence:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | None) -> ListConfidence | None:
-        """Return what a version's config stores under "confidence", None for nothing."""
+        """Return the calibration stored under "confidence" in a version's config, if any."""
         if not config:
             return None
         return cls(**{field.name: config[field.name] for field in fields(cls)})
@@ -69,7 +69,7 @@ class ListConfidence:
         Parameters
         ----------
         scores : array of shape (C,)
-            -inf for candidates that are out of the question.
+            -inf for impossible candidates.
         same_formula : bool
             Whether all have one formula.
         """
@@ -77,7 +77,7 @@ class ListConfidence:
         return _confidences(np.array(astuple(self)[:4]), _Table.of([one]))[0]
 
 
-# Of v0.2 on its val lists; what few lists are drawn to.
+# Fitted for v0.2 on its val lists; the centre of the prior.
 USUAL = ListConfidence(1.64, 0.0, -0.27, 0.027)
 
 
@@ -93,7 +93,7 @@ class CandidateList:
     truth : int
         Index of the right one.
     structure : str
-        Lists of one structure count as one.
+        Lists of one structure together count as one.
     """
 
     scores: Array
@@ -108,10 +108,10 @@ def have_one_formula(exact_masses: ArrayLike) -> bool:
 
 
 def fit_confidence(lists: Sequence[CandidateList], *, seed: int = 0) -> ListConfidence | None:
-    """Fit by maximum likelihood on lists that hold the right structure, and on parts of them.
+    """Fit by maximum a posteriori on lists with the right structure, and on parts of them.
 
-    Each structure counts the same. Of few lists the parameters stay near those of `USUAL`; None
-    where no list has two candidates.
+    Each structure has the same weight. With few lists the parameters stay near `USUAL`; None
+    if no list has two candidates.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Whether first places are right as often as their confidence says, by bands of it."""
+"""Calibration of first places: how often they are right, by band of confidence."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def lists_to_fit(scored: Sequence[ScoredQuery]) -> list[CandidateList]:
 def confidence_metrics(
     scored: Sequence[ScoredQuery], confidence: ListConfidence, *, seed: int = 0
 ) -> dict[str, list[Metric]]:
-    """Return how sure first places are and how often they are right, by kind of list.
+    """Return mean confidence of first places and how often they are right, by kind of list.
 
     Returns
     -------

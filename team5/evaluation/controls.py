@@ -1,4 +1,4 @@
-"""Controls without any learned weight, which metrics are compared with."""
+"""Untrained controls, with which metrics are compared."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -7,7 +7,7 @@ from team5.errors import SpectrumError
 
 # Of MetFrag's fragmenter score: m/z, intensity and bond energy, as its authors fitted them.
 _MZ_POWER, _INTENSITY_POWER, _COST_POWER = 1.84, 0.59, 0.47
-# A moved hydrogen costs half of what a cut bond between carbon and a hetero atom does.
+# A moved hydrogen costs half as much as cutting a bond between carbon and a hetero atom.
 HYDROGEN_COST = 0.5
 
 
@@ -19,7 +19,7 @@ def mass_error_scores(calculated_mzs: ArrayLike, measured_mz: float | None) -> N
     calculated_mzs : array of shape (C,)
         Precursor m/z of each candidate.
     measured_mz : float, optional
-        Where there is none, all candidates are equal.
+        Without it, all candidates are equal.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def mass_error_scores(calculated_mzs: ArrayLike, measured_mz: float | None) -> N
 def bond_breaking_score(
     mzs: ArrayLike, intensities: ArrayLike, match_peaks: ArrayLike, match_costs: ArrayLike
 ) -> float:
-    """Return how cheaply cutting bonds explains a spectrum, 0 to 1: no weight is learned.
+    """Return how cheaply cutting bonds explains a spectrum, 0 to 1, without training.
 
     ``sum over explained peaks of v / (1 + c)^0.47, divided by the sum over all peaks of v``, where
     ``v = m/z^1.84 * intensity^0.59`` and c is the cost of the cheapest ion at the peak.
@@ -52,7 +52,7 @@ def bond_breaking_score(
     Returns
     -------
     float
-        Rounded to 9 digits: ions that cost the same in another order of cuts are ties.
+        Rounded to 9 digits, so that equal costs summed in different order are ties.
 
     References
     ----------

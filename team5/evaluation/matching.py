@@ -1,4 +1,4 @@
-"""Metrics of match probabilities: true pairs of spectrum and structure against false ones."""
+"""Metrics of match probabilities for true and false pairs of spectrum and structure."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from team5.evaluation.bootstrap import share_interval
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Pairs whose match probability lies in a bin, and the share of them that is true.
+    """Bin of pairs by match probability, with the share of true ones.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ def accuracy(probabilities: ArrayLike, labels: ArrayLike, threshold: float = 0.5
     probabilities : array of shape (N,)
         Match probabilities, 0 to 1.
     labels : array of shape (N,)
-        1 or True where the structure is that of the spectrum.
+        1 or True if the structure is that of the spectrum.
     threshold : float, default 0.5
         A pair at or above it is called a match.
 
@@ -86,9 +86,9 @@ def f1_score(probabilities: ArrayLike, labels: ArrayLike, threshold: float = 0.5
 
 
 def auroc(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Return the chance that a true pair scores above a false one, a tie counting one half.
+    """Return the probability that a true pair scores above a false one; a tie counts one half.
 
-    Parameters and errors are those of `accuracy`, and both kinds of pairs must be there.
+    Parameters and errors are those of `accuracy`, and both kinds of pairs are required.
 
     References
     ----------
@@ -126,7 +126,7 @@ def brier_score(probabilities: ArrayLike, labels: ArrayLike) -> float:
 def expected_calibration_error(
     probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 10
 ) -> float:
-    """Return the mean distance of a probability from the share of true pairs at it.
+    """Return the mean distance of a probability from the share of true pairs in its bin.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def reliability(
     n_bins: int = 10,
     seed: int = 0,
 ) -> list[ReliabilityBin]:
-    """Return the bins of a reliability diagram, those that have pairs.
+    """Return the non-empty bins of a reliability diagram.
 
     The mean over the pairs of ``|mean_probability - value|`` is `expected_calibration_error`.
 

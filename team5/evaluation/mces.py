@@ -1,7 +1,7 @@
 """MCES@1, the distance of the best-ranked candidate from the true structure.
 
 The distance is the weight of the bonds outside the maximum common edge subgraph (a double bond
-weighs 2). It is myopic: beyond the threshold a lower bound stands for it, which is much faster.
+weighs 2). It is myopic: above the threshold a lower bound replaces it, which is much faster.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SOLVERS = ("COIN_CMD", "PULP_CBC_CMD")  # the same program; the first is looked
 
 
 def load_mces_distance(threshold: float = MCES_THRESHOLD) -> Distance:
-    """Return the function that gives the myopic MCES distance of two SMILES, 0 or more.
+    """Return a function for the myopic MCES distance of two SMILES, 0 or more.
 
     The stronger of the lower bounds is taken and no time limit set, as in MassSpecGym. Each pair is
     computed once.

@@ -118,7 +118,7 @@ def reliability_diagram(scored: Sequence[ScoredQuery], *, seed: int = 0) -> list
 
 @dataclass(frozen=True, eq=False)
 class RankedList:
-    """A query with those of its candidates that are ranked, at least two.
+    """A query with its ranked candidates, at least two.
 
     Attributes
     ----------
@@ -234,9 +234,9 @@ def ranking_metrics(lists: Sequence[RankedList], seed: int) -> list[Metric]:
 
 
 def _together_metrics(lists: Sequence[RankedList], seed: int) -> list[Metric]:
-    """Return hit@1 of pairs of spectra with the same candidates, judged together and each alone.
+    """Return hit@1 of pairs of spectra with the same candidates, judged together and separately.
 
-    Together the mean of their scores counts, as where `infer` gets several spectra.
+    Together their scores are averaged, as in `infer` with several spectra.
     """
     by_list: dict[tuple[str, frozenset[str]], list[RankedList]] = {}
     for ranked in lists:
@@ -300,7 +300,7 @@ def _match_metrics(pairs: MatchPairs, threshold: float, seed: int) -> list[Metri
     probabilities = pairs.probabilities[MODEL]
     controls = {source: p for source, p in pairs.probabilities.items() if source != MODEL}
     thresholds = {source: threshold if source == SHUFFLED else 0.5 for source in controls}
-    # Scores that are no probabilities still put the pairs in an order.
+    # Scores that are not probabilities still rank the pairs.
     ordered = controls | {
         source: _squeezed(pairs.scores(source))
         for source in ("mass_error", "bond_breaking")
@@ -333,11 +333,11 @@ def _match_metrics(pairs: MatchPairs, threshold: float, seed: int) -> list[Metri
 
     return [
         metric("accuracy", accuracy, 0.5, controls, at_threshold=True),
-        # Whoever calls all pairs a match has all of them right, and as many wrong.
+        # Calling all pairs a match gets every true pair right and as many false ones wrong.
         metric("F1", f1_score, 2 / 3, controls, at_threshold=True),
         metric("AUROC", auroc, 0.5, ordered),
         metric("Brier score", brier_score, 0.25, controls, lower_is_better=True),
-        # Without controls: one half is always right about as many true pairs as false ones.
+        # Without controls: 0.5, as there are as many true pairs as false ones.
         metric("calibration error", expected_calibration_error, None, {}, lower_is_better=True),
     ]
 

@@ -1,4 +1,4 @@
-"""Records of an evaluation: queries as scored, and metrics with their intervals and controls."""
+"""Records of an evaluation: scored queries, and metrics with their intervals and controls."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ BIN_WIDTH = 0.01  # m/z, of the cosine
 MANY_REFERENCES = 20
 
 MODEL = "model"
-SHUFFLED = "exchanged"  # what reports call the control of shuffled spectra in JSON
-# Blind controls do not see which peaks are of which structure.
+SHUFFLED = "exchanged"  # key of the control of shuffled spectra in JSON reports
+# Blind controls do not see which peaks belong to which structure.
 BLIND_CONTROLS = ("chance", SHUFFLED, "mass_error", "molecule_only", "precursor_alone")
 CONTROLS = (*BLIND_CONTROLS, "bond_breaking")
 
-# Keys of a report in JSON; `report.title_of` has what people read.
+# Keys of a report in JSON; `report.title_of` has the titles for people.
 ALL = "rank, all candidates"
 LONG = f"rank, lists of {LONG_LIST} and more"
 SAME_FORMULA = "rank, candidates of the same formula"
@@ -49,24 +49,24 @@ class ScoredQuery:
     truth : int
         Index of the true structure among the candidates.
     decoy : int or None
-        Index of the candidate that is the false one of match metrics; None if there is none.
+        Index of the false candidate of match metrics; None if there is none.
     same_formula : array of shape (C,), bool
         Candidates of the true structure's formula.
     scores : dict of str to array of shape (C,)
         Ranking scores, higher is better; by ``model`` and controls.
     probabilities : dict of str to array of shape (2,)
         Match probabilities of the true structure and of the decoy, each as a lone pair; by
-        ``model`` and those controls that have any. Empty without a decoy.
+        ``model`` and the controls that have one. Empty without a decoy.
     probabilities_with_references : dict of str to array of shape (2,)
-        The same with the other candidates as references; empty where these are fewer than
+        The same with the other candidates as references; empty if these are fewer than
         `MANY_REFERENCES`.
     similarities : dict of str to dict of str to float or None
-        Of the spectrum simulated for the true structure to the measured one: by measure, then by
-        ``model`` and controls. None where the measured spectrum has no peaks to compare.
+        Between the spectrum simulated for the true structure and the measured one: by measure, then
+        by ``model`` and controls. None if the measured spectrum has no peaks to compare.
     conditions : dict of str to str
         Strata that metrics are broken down by: ``{"adduct": "[M+H]+"}``.
     candidates : tuple of str
-        Their SMILES, by which lists of several queries are told to be the same.
+        Their SMILES, by which equal lists of several queries are recognised.
     """
 
     identifier: str
@@ -91,7 +91,7 @@ class Metric:
     name : str
     value, low, high : float
     chance : float or None
-        Candidates in random order; pairs called by the toss of a coin (F1: all called a match;
+        Candidates in random order; pairs decided by coin toss (F1: all called a match;
         Brier score: always one half).
     exchanged : float or None
         The same model on shuffled spectra: each query with the peaks of another one.
@@ -100,7 +100,7 @@ class Metric:
         See `CONTROL_TEXTS` in ``report.py``.
     lower_is_better : bool
     not_above_blind : bool
-        The interval does not lie wholly on the better side of the best blind control.
+        The interval does not lie entirely on the better side of the best blind control.
     """
 
     name: str
@@ -128,7 +128,7 @@ def make_metric(
     *,
     lower_is_better: bool = False,
 ) -> Metric:
-    """Return a metric, marked if a blind control is as good as an end of its interval."""
+    """Return a metric, marked if a blind control reaches its interval."""
     low, high = interval
     blind = [controls[control] for control in BLIND_CONTROLS if control in controls]
     marked = any(high >= b for b in blind) if lower_is_better else any(low <= b for b in blind)

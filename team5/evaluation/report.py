@@ -19,7 +19,7 @@ from team5.evaluation.records import (
 )
 from team5.runtime.tables import to_columns
 
-# Titles and names that read otherwise for people than as keys in JSON.
+# Titles and names for people, where they differ from the keys in JSON.
 _SHOWN = {
     LONG: f"rank, lists of {LONG_LIST} or more",
     MATCH_WITH_REFERENCES: f"match, with {MANY_REFERENCES} or more other molecules of the mass",
@@ -73,7 +73,7 @@ class Report:
         hit@1 by list, then condition; one metric per stratum.
     reliability : list of ReliabilityBin
     notes : tuple of str
-        What was left out and how to get it, and what else a reader must know.
+        What was left out and how to include it, and other caveats.
     """
 
     version: str
@@ -97,7 +97,7 @@ class Report:
 
     @property
     def controls(self) -> list[str]:
-        """The controls that some metric has."""
+        """The controls of any metric."""
         return controls_of([m for rows in self.metrics.values() for m in rows])
 
     @property
@@ -135,7 +135,7 @@ class Report:
         return "\n\n".join([*parts, "\n".join(closing)])
 
     def to_card(self, card: str, command: str) -> str:
-        """Return a model card with these metrics, in place of earlier ones on the same queries."""
+        """Return a model card with these metrics, replacing earlier ones on the same queries."""
         heading = f"## Figures on {self.queries}"
         sections = [
             part for part in re.split(r"(?m)^(?=## )", card) if part.splitlines()[:1] != [heading]
@@ -161,7 +161,7 @@ class Report:
 
 
 def controls_of(rows: Sequence[Metric]) -> list[str]:
-    """Return the controls that some of the metrics have."""
+    """Return the controls of any of the metrics."""
     return [name for name in CONTROLS if any(getattr(m, name) is not None for m in rows)]
 
 
@@ -177,12 +177,12 @@ def interval_of(metric: Metric | ReliabilityBin) -> str:
 
 
 def label_of(metric: Metric) -> str:
-    """Return a metric's name, and that lower is better where it is."""
+    """Return a metric's name, marked if lower is better."""
     return shown(metric.name) + (" (lower is better)" if metric.lower_is_better else "")
 
 
 def shown(key: str) -> str:
-    """Return a task or stratum as people read it."""
+    """Return the title of a task or stratum for people."""
     return _SHOWN.get(key, key)
 
 

@@ -1,7 +1,7 @@
 """Rank of the true structure among candidates, ties counted fairly.
 
 Candidates with equal scores have no order, so every metric is the mean over all orders of the
-equal ones: a model that scores all alike gets exactly what chance gets.
+tied ones: a model that scores all candidates equally gets exactly the value of chance.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from team5.errors import ConfigError, DataError
 
 
 def _better_and_tied(scores: ArrayLike, truth_index: int, query: str) -> tuple[int, int]:
-    """Return the numbers of candidates that score above the truth, and like it, itself included."""
+    """Return the numbers of candidates that score above the truth and equal to it, with itself."""
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1 or not values.size:
         raise DataError(f"{query}: scores of shape {values.shape}; give one score per candidate.")
@@ -56,7 +56,7 @@ def _check_k(k: int) -> None:
 def hit_probabilities(
     score_lists: Sequence[ArrayLike], truth_indices: Sequence[int] | NDArray[np.integer], k: int
 ) -> NDArray[np.float64]:
-    """Return, for each query, the chance that the truth is among the first k.
+    """Return, for each query, the probability that the truth is among the first k.
 
     It is 0 or 1 unless candidates tied with the truth reach across rank k.
 
@@ -93,7 +93,7 @@ def reciprocal_ranks(
 
 
 def chance_hit_rate(n_candidates: ArrayLike, k: int) -> float:
-    """Return the hit rate that candidates in random order give.
+    """Return the hit rate of candidates in random order.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def chance_hit_rate(n_candidates: ArrayLike, k: int) -> float:
 
 
 def chance_mean_reciprocal_rank(n_candidates: ArrayLike) -> float:
-    """Return the mean reciprocal rank that candidates in random order give.
+    """Return the mean reciprocal rank of candidates in random order.
 
     Parameters and errors are those of `chance_hit_rate`.
     """

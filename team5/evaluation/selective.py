@@ -31,12 +31,12 @@ def ranking_confidence(scores: ArrayLike) -> float:
 
 @dataclass(frozen=True, eq=False)
 class RiskCoverage:
-    """Error against share answered, for every confidence an answer may have to reach.
+    """Risk-coverage curve: error against share answered, for every confidence threshold.
 
     Attributes
     ----------
     confidences : array of shape (K,)
-        The confidence required, falling.
+        The required confidence, descending.
     coverage : array of shape (K,)
         Share of the queries answered, rising to 1.
     risk : array of shape (K,)
@@ -59,7 +59,7 @@ class RiskCoverage:
 def risk_coverage(confidences: ArrayLike, wrong: ArrayLike) -> RiskCoverage:
     """Return the share of wrong answers against the share answered, most confident first.
 
-    Answers of equal confidence count together.
+    Answers of equal confidence are treated as one step.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def risk_coverage(confidences: ArrayLike, wrong: ArrayLike) -> RiskCoverage:
 
 
 def to_calibration(answers: Sequence[tuple[float, bool, int]]) -> dict[str, list[float]]:
-    """Return calibration answers as a version stores them and `confidence_needed` takes them.
+    """Return calibration answers in the format that versions store and `confidence_needed` takes.
 
     Parameters
     ----------
@@ -108,12 +108,13 @@ def confidence_needed(
     *,
     level: float = 0.95,
 ) -> float | None:
-    """Return the confidence from which on at most ``max_error`` of the answers are wrong.
+    """Return the confidence above which at most ``max_error`` of the answers are wrong.
 
-    From a few starts, confidences are tested in falling order until one fails to show an error of
-    at most ``max_error``; the lowest that passed is returned. The tests share the error level
-    ``1 - level``, so that ``level`` of all calibrations on structures drawn alike give a
-    confidence that holds. Every structure counts the same, however many spectra it has.
+    From a few starts, confidences are tested in descending order until one fails to show an error
+    of at most ``max_error``; the lowest that passed is returned. The tests share the error level
+    ``1 - level``, so that the returned confidence holds for a share ``level`` of calibrations on
+    structures of the same distribution. Every structure has the same weight, however many spectra
+    it has.
 
     Parameters
     ----------
@@ -124,12 +125,12 @@ def confidence_needed(
     max_error : float
         Share of wrong answers, between 0 and 1.
     level : float
-        Of confidence that ``max_error`` holds.
+        Probability that ``max_error`` holds.
 
     Returns
     -------
     float or None
-        None where the calibration answers cannot show so low an error at any confidence.
+        None if the calibration answers cannot show so low an error at any confidence.
 
     Raises
     ------
@@ -166,7 +167,7 @@ def confidence_needed(
 
 
 def _checked(**columns: ArrayLike) -> list[NDArray[Any]]:
-    """Return confidences, wrong and perhaps groups as arrays of one length."""
+    """Return confidences, wrong and, if given, groups as arrays of one length."""
     arrays = [np.asarray(values) for values in columns.values()]
     shapes = [array.shape for array in arrays]
     if len(set(shapes)) > 1 or arrays[0].ndim != 1 or not arrays[0].size:
@@ -209,15 +210,15 @@ def _errors_by_group(is_wrong: NDArray[np.bool_], members: NDArray[np.intp]) -> 
 def _p_value(errors: NDArray[np.float64], max_error: float, alpha: float) -> float:
     """Return the p-value of values, each 0 to 1, if their true mean is above ``max_error``.
 
-    By betting against that mean, value by value, in an order fixed by seed, with stakes set from
-    the values before: the p-value is 1 / the highest wealth.
+    It bets against that mean, value by value, in an order fixed by seed, with stakes set from
+    the previous values: the p-value is 1 / the highest wealth.
     """
     values = np.random.default_rng(0).permutation(errors)
     n = np.arange(1, len(values) + 1)
     mean = (0.5 + np.cumsum(values)) / (n + 1)
     variance = (0.25 + np.cumsum((values - mean) ** 2)) / (n + 1)
     prior_variance = np.concatenate([[0.25], variance[:-1]])
-    # Never more than there is, as a value of 1 must not cost all of it.
+    # Never the whole wealth, as a value of 1 must not lose all of it.
     stakes = np.minimum(np.sqrt(2 * math.log(1 / alpha) / (len(values) * prior_variance)), 1.0)
     wealth = np.cumsum(np.log1p(stakes * (max_error - values)))
     return math.exp(-max(0.0, float(wealth.max())))

@@ -20,7 +20,7 @@ from team5.evaluation.selective import (
 from team5.evaluation.strata import ADDUCT, ION_MODE
 
 MAX_ERRORS = (0.1, 0.2)
-_FEWEST = 20  # answers of an adduct or ion mode, for a row of its own
+_FEWEST = 20  # answers of an adduct or ion mode, for a separate row
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def selective_metrics(
     Parameters
     ----------
     calibration : mapping
-        What the version stores, by task.
+        Calibration answers stored in the version, by task.
     threshold : float
         Of the match probability.
 

@@ -1,4 +1,4 @@
-"""Similarity of two spectra, a predicted and a measured one."""
+"""Similarity of a predicted and a measured spectrum."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,7 +41,7 @@ def cosine(
     bin_width : float, default 0.01
         Width of the bins in m/z, the first from 0.
     precursor_mz : float, optional
-        Where given, the bin it falls into is left out: the precursor peak is easily predicted
+        If given, its bin is left out: the precursor peak is easily predicted
         and can outweigh all others.
     sqrt : bool, default False
         Take the square root of each bin, which gives small peaks more weight.
@@ -49,7 +49,7 @@ def cosine(
     Returns
     -------
     float
-        0 where either spectrum has no peaks.
+        0 if either spectrum has no peaks.
 
     Raises
     ------
@@ -88,14 +88,14 @@ def spectral_entropy_similarity(
     intensities_b: ArrayLike,
     tolerance: float = 0.02,
 ) -> float:
-    """Return the spectral entropy similarity, 0 to 1, weighted as by its authors.
+    """Return the spectral entropy similarity, 0 to 1, with its authors' weighting.
 
-    It is 0 where either spectrum has no peaks.
+    It is 0 if either spectrum has no peaks.
 
     Parameters
     ----------
     mzs_a, intensities_a, mzs_b, intensities_b
-        Two spectra as for `cosine`, which names the errors. Peaks nearer to each other than twice
+        Two spectra; errors are those of `cosine`. Peaks closer to each other than twice
         the tolerance should have been merged before.
     tolerance : float, default 0.02
         Two peaks are the same within this distance in m/z.
@@ -132,7 +132,7 @@ def merge_close_peaks(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Merge every peak with those within a distance in m/z, the highest peaks first.
 
-    Spectral entropy similarity asks for it, at twice its tolerance.
+    Spectral entropy similarity requires this, at twice its tolerance.
 
     Returns
     -------
@@ -185,7 +185,7 @@ def _merged_weights(
     weights_b: NDArray[np.float64],
     tolerance: float,
 ) -> NDArray[np.float64]:
-    """Return the weights of the half-and-half mixture, peaks within tolerance taken as one."""
+    """Return the weights of the half-and-half mixture, merging peaks within the tolerance."""
     merged: list[float] = []
     i = j = 0
     while i < mzs_a.size and j < mzs_b.size:

@@ -1,4 +1,4 @@
-"""Strata that metrics are broken down by, and the order they are shown in."""
+"""Strata by which metrics are broken down, and their order."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ SIMILARITY = "similarity to the nearest training structure"
 EXPLAINED = "intensity that the true structure explains"
 
 UNKNOWN = "unknown"
-# By condition, where each stratum begins and its name, which is a key of a report in JSON.
+# By condition: lower bound and name of each stratum; names are keys of the JSON report.
 _STRATA: dict[str, tuple[tuple[float, str], ...]] = {
     N_CANDIDATES: ((2, "2 to 5"), (6, "6 to 20"), (21, "21 to 49"), (50, "50 and more")),
     COLLISION_ENERGY: (
@@ -61,7 +61,7 @@ def stratum_of(condition: str, value: float | None) -> str:
 
 
 def stratum_order(condition: str, sizes: Mapping[str, int]) -> list[str]:
-    """Return the strata of a condition in order: numbers ascending, names the largest first."""
+    """Return the strata of a condition in order: numbers ascending, names by size."""
     if condition in _STRATA:
         return [name for _, name in _STRATA[condition] if name in sizes]
     return sorted(sizes, key=lambda name: (-sizes[name], name))

@@ -53,11 +53,14 @@ def test_help_shows_the_settings_of_each_group_as_chosen():
     done = call("train.py", "--help")
     assert "\n    model.network.d_model: 64\n" in done.stdout
     assert (
-        "\n    callbacks.early_stopping.patience: 5  # epochs without a better one\n" in done.stdout
+        "\n    callbacks.early_stopping.patience: 5  # epochs without improvement\n" in done.stdout
     )
     chosen = call("train.py", "experiment=finetune", "data=file", "--help")
     assert "\n    callbacks.early_stopping.patience: 2  # epochs without" in chosen.stdout
-    assert "\n    data.val_share: 0.15  # what is one's own is often small\n" in chosen.stdout
+    assert (
+        "\n    data.val_share: 0.15  # higher, as users' data sets are often small\n"
+        in chosen.stdout
+    )
     assert "\n    data.licenses: [CC0, CC BY, CC BY-SA, dl-de/by-2-0]\n" in chosen.stdout
 
 

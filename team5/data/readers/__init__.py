@@ -1,4 +1,4 @@
-"""Read spectra from any supported file: picks a reader, counts what it skips and why."""
+"""Reading of spectra from any supported file, counting skipped records by reason."""
 
 import re
 from collections import Counter
@@ -21,7 +21,7 @@ _USI = re.compile(r"mzspec:[^:]+:")
 
 @dataclass(frozen=True, slots=True)
 class SpectraRead:
-    """What a file held: its usable records, and how many were skipped for which reason."""
+    """Usable records of a file, and counts of those skipped by reason."""
 
     records: list[Record]
     skipped: Counter[str] = field(default_factory=Skipped)
@@ -65,11 +65,11 @@ def iter_spectra(
     ----------
     path : str or Path
     skipped : Counter
-        Reasons are counted here while the records are drawn; a `team5.data.records.Skipped` also
+        Counts of reasons, updated while records are drawn; a `team5.data.records.Skipped` also
         lists the code and place of each.
     require_smiles : bool, default False
     on_progress : callable, optional
-        Called now and then with the share of the file read, 0 to 1.
+        Called from time to time with the share of the file read, 0 to 1.
     """
     path = Path(path)
     try:
@@ -96,7 +96,7 @@ def nothing_usable(path: str | Path, skipped: Counter[str]) -> str:
 
 
 def check_exists(path: Path) -> None:
-    """Raise if there is no such file or folder; the name of a spectrum on the network is told.
+    """Raise if there is no such file or folder; a USI gets an error of its own.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""JSON of GNPS, MoNA and matchms: a list of spectra, or one object to a line."""
+"""Reader of JSON from GNPS, MoNA and matchms: a list of spectra, or one object per line."""
 
 import json
 import re
@@ -89,11 +89,11 @@ def _entries(path: Path, on_progress: Progress) -> Iterator[Any]:
 
 
 def _pairs(entry: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what an entry says; of MoNA, the measured before what is said of the compound."""
+    """Yield the key-value pairs of an entry; for MoNA, the spectrum's before the compound's."""
     for key, value in entry.items():
         if isinstance(value, (str, int, float)) and key not in _PEAK_KEYS:
             yield key, value
-    # Of MoNA, and of PROXI, in which spectra on the network are handed out.
+    # Of MoNA, and of PROXI, the format of web services for spectra.
     for one in _objects(entry, "metaData") + _objects(entry, "attributes"):
         yield str(one.get("name")), one.get("value")
     for compound in _objects(entry, "compound"):
@@ -114,7 +114,7 @@ def _objects(entry: dict[str, Any], key: str) -> list[dict[str, Any]]:
 
 
 def _peaks(entry: Any) -> tuple[Any, Any]:
-    """Return m/z and intensities, of lists of pairs, of text of either, or of two lists."""
+    """Return m/z and intensities from a list of pairs, two lists, or text of either."""
     if "mzs" in entry:
         return entry["mzs"], entry["intensities"]
     value: Any = next((entry[key] for key in _PEAK_KEYS if entry.get(key)), [])

@@ -1,4 +1,4 @@
-"""MassBank records: one file, a folder of them, or the release archive, streamed.
+"""Reader of MassBank records: one file, a folder of them, or the release archive, streamed.
 
 The format is described in MassBank-web's ``Documentation/MassBankRecordFormat.md``.
 """
@@ -15,7 +15,7 @@ from team5.data.readers.packed import open_unpacked
 from team5.data.records import Record, leave_out, record_of
 from team5.errors import DataError
 
-# A record without a licence may not be used; a text that no filter allows keeps it out.
+# A record without a licence may not be used; this text passes no licence filter.
 NO_LICENSE = "none stated"
 _INCHIKEY = re.compile(r"\bINCHIKEY\s+([A-Z]{14}\S*)")
 
@@ -171,7 +171,7 @@ def _parse_peaks(lines: list[str]) -> tuple[list[float], list[float]]:
 
 
 def _last_ion(text: str | None) -> str | None:
-    """Return the last ion broken of a path such as "519.2/337.1"."""
+    """Return the last precursor of a path such as "519.2/337.1"."""
     return text.rsplit("/", 1)[-1] if text else None
 
 

@@ -1,9 +1,9 @@
-"""mzML and mzXML: scans are cut out of the file, and each is read on its own.
+"""Readers of mzML and mzXML: scans are cut out of the file and parsed one by one.
 
-Memory stays flat, a faulty scan costs itself alone, and what is read and left out is all the file
-has. Of the libraries in ``benchmarks/readers.py`` only pymzdata (Rust) reads more scans per second,
-twice as many; of a file with one faulty scan it returns none, of one that is cut off those before
-the cut, both without an error, and packed files it refuses.
+Memory stays constant, a faulty scan affects no other, and records read plus skipped are all in the
+file. Of the libraries in ``benchmarks/readers.py`` only pymzdata (Rust) reads more scans per
+second, twice as many; but it returns nothing of a file with one faulty scan and only the first part
+of a truncated file, both without an error, and it refuses compressed files.
 """
 
 import binascii
@@ -28,7 +28,7 @@ from team5.data.records import Record, leave_out, record_of
 from team5.errors import DataError
 
 Progress = Callable[[float], None] | None
-# Value and unit by accession; the value may be a place among the values of a scan.
+# Value and unit by accession; the value may be an index into the values of a scan.
 Params = dict[str, tuple[str | int, str]]
 
 _READ_AT_ONCE = 1 << 20
@@ -58,7 +58,7 @@ _NUMPRESS_OR_OTHER = {
 }  # fmt: skip
 _LEVEL = re.compile(rb'accession="MS:1000511"[^>]*\bvalue="(\d+)"')
 _BINARY = re.compile(rb"<binary(?:\s[^>]*)?(?:/>|>([^<]*)</binary>)")
-# What differs from scan to scan in otherwise equal XML.
+# The parts that differ from scan to scan in otherwise equal XML.
 _START = re.compile(rb'<spectrum\s[^>]*\bid="([^"<&>]*)"[^>]*>')
 _LENGTH = re.compile(rb'Length="\d*"')
 _REFERENCE = re.compile(rb'spectrumRef="[^"<&]*"')
@@ -116,7 +116,7 @@ def iter_mzml(path: Path, skipped: Counter[str], on_progress: Progress = None) -
 
 
 class _Head:
-    """What stands before the first scan and is said of all: groups of parameters, instruments."""
+    """Header of a file, valid for all scans: groups of parameters, instruments."""
 
     def __init__(self, text: bytes) -> None:
         text = re.sub(rb"(</?)\w+:", rb"\1", text)
@@ -146,10 +146,10 @@ class _Head:
 
 
 class _Shape:
-    """What scans have in common whose XML differs in identifiers and values alone.
+    """Shared structure of scans whose XML differs only in identifiers and values.
 
-    Most scans of a file do, and to parse their XML would take most of the time. Values are numbers
-    here: their places among those of a scan.
+    Most scans of a file share one, and parsing their XML would take most of the time. Values are
+    represented by their indices into the values of a scan.
     """
 
     def __init__(self, text: bytes, head: _Head) -> None:
@@ -211,7 +211,7 @@ class _Scan:
             return None
 
     def fields(self) -> tuple[Fields, tuple[str, ...]]:
-        """Return what the scan says, by meaning, and notes on what is odd."""
+        """Return the scan's fields, by meaning, and notes on oddities."""
         shape = self.shape
         mz, charge, notes = self._precursor()
         polarity = (
@@ -231,8 +231,8 @@ class _Scan:
     def _precursor(self) -> tuple[float | None, int, tuple[str, ...]]:
         """Return precursor m/z, charge (0 unknown) and notes.
 
-        A selected ion outside the window that was isolated is the monoisotopic peak that some
-        program believed in; what was fragmented is what the window held.
+        A selected ion outside the isolation window is some program's guess of the monoisotopic
+        peak; the fragmented ions are those in the window.
         """
         ion, window = self.shape.ion, self.shape.window
         selected = self._number(ion, _SELECTED_MZ) or self._number(ion, _SELECTED_MZ_OLD)
@@ -292,7 +292,7 @@ class _Scan:
 
 
 def iter_mzxml(path: Path, skipped: Counter[str], on_progress: Progress = None) -> Iterator[Record]:
-    """Yield the MS2 scans of an mzXML file, which holds them one within the other or in a row."""
+    """Yield the MS2 scans of an mzXML file, which may be nested or consecutive."""
     stem = path.name.split(".")[0]
     instrument: str | None = None
     elements = _elements(path, b"scan", b"</mzXML>", on_progress)
@@ -351,7 +351,7 @@ def _mzxml_peaks(scan: ET.Element) -> tuple[NDArray[Any], NDArray[Any]]:
 def _elements(
     path: Path, tag: bytes, last: bytes, on_progress: Progress
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Yield what stands before each element of a file, and the element, without nested ones.
+    """Yield the text before each element of a file, and the element, without nested ones.
 
     The elements are UTF-8 and have no prefixes.
     """
@@ -397,7 +397,7 @@ def _elements(
 
 
 def _find_tag(text: bytes, opening: bytes, start: int, end: int = sys.maxsize) -> int:
-    """Return where a tag of this name begins, longer names such as ``<scanList`` aside; or -1."""
+    """Return where a tag of this name begins, but not longer names such as ``<scanList``; or -1."""
     at = text.find(opening, start, end)
     while at >= 0 and not text[at + len(opening) : at + len(opening) + 1].isspace():
         at = text.find(opening, at + 1, end)
@@ -425,7 +425,7 @@ def _unit(attributes: Mapping[str, str]) -> str:
 
 
 def _analyser(params: Params) -> str | None:
-    """Return the type of instrument by its mass analysers, as MassBank writes it."""
+    """Return the instrument type from its mass analysers, in MassBank's notation."""
     if _ORBITRAP in params:
         return "Orbitrap"
     if _TOF in params:

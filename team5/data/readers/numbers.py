@@ -1,4 +1,4 @@
-"""Numbers as a file writes them: with points, with decimal commas, or with commas for thousands."""
+"""Parsing of a file's numbers: decimal points, decimal commas, or commas for thousands."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,17 +16,17 @@ _THOUSANDS_POINT = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+")
 
 
 class Numbers:
-    """Parses the numbers of one file, all of them by one rule.
+    """Parser of the numbers of one file, all by one rule.
 
-    The first comma within a number has the whole file looked through: what all its numbers agree
-    on is how they are read.
+    At the first comma within a number the whole file is searched for the reading that fits all of
+    its numbers.
 
     Parameters
     ----------
     path : Path
         Named in errors.
     samples : callable
-        Yields every number of the file that may hold a comma, with its place.
+        Yields every number of the file that may contain a comma, with its place.
     """
 
     def __init__(self, path: Path, samples: Samples) -> None:
@@ -40,7 +40,7 @@ class Numbers:
         Raises
         ------
         ValueError
-            If it is none.
+            If it is not a number.
         DataError
             If the file does not write its numbers in one way; names the places.
         """
@@ -59,7 +59,7 @@ class Numbers:
         return float(token)
 
     def in_field(self, text: str) -> str:
-        """Return the first number of a field with a decimal point, other text as it is."""
+        """Return the first number of a field with a decimal point, other text unchanged."""
         if "," not in text:
             return text
         try:
@@ -108,7 +108,7 @@ class Numbers:
 @lru_cache(maxsize=65_536)
 def _kind(token: str) -> str:
     if "," not in token:
-        # 1.234 is in place beside decimal commas as well.
+        # 1.234 may also occur in files with decimal commas.
         return "point" if "." in token and not _THOUSANDS_POINT.fullmatch(token) else ""
     is_decimal = _DECIMAL_COMMA.fullmatch(token) is not None
     if not _THOUSANDS_COMMA.fullmatch(token):
@@ -116,5 +116,5 @@ def _kind(token: str) -> str:
     if not is_decimal:
         return "thousands"
     whole = token.lstrip("+-").split(",")[0]
-    # 0,123 is no thousand, and 195,087 is an m/z rather than a mass of 195 kDa.
+    # 0,123 is not thousands, and 195,087 is an m/z rather than a mass of 195 kDa.
     return "decimal" if whole == "0" or whole.startswith("0") else "unsure"

@@ -1,4 +1,4 @@
-"""Packed files by their first bytes: ``.gz .bz2 .xz .zst`` and a ``.zip`` of one file."""
+"""Files compressed as ``.gz .bz2 .xz .zst`` or ``.zip`` of one file, recognised by content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from team5.errors import DataError, DataFileNotFoundError
 
-# More than any spectrum, or any line of a list, has; keeps memory bounded where a file is neither.
+# Larger than any spectrum or line of a list; bounds the memory for files that are neither.
 _LARGEST_RECORD = 1 << 28
 _N_SHOWN, _LENGTH_SHOWN = 20, 40
 PACKINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
@@ -43,7 +43,7 @@ class Unpacked:
     Attributes
     ----------
     name : str
-        Without the ending of the packing; of a ``.zip``, the name of the file within.
+        Without the extension of the compression; of a ``.zip``, the name of the file within.
     is_packed : bool
     stream : binary file
     """
@@ -59,7 +59,7 @@ class Unpacked:
         self._text: io.TextIOWrapper | None = None
 
     def check_size(self, size: int) -> None:
-        """Raise where a record, or a line, has no end in sight.
+        """Raise if a record or a line does not end within the limit.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class Unpacked:
             yield line
 
     def share_read(self) -> float:
-        """Return the share of the file, as it lies on the disk, that was read: 0 to 1."""
+        """Return the share of the file on disk that was read: 0 to 1."""
         return min(self._raw.tell() / self._size, 1.0)
 
     def text(self) -> io.TextIOWrapper:
@@ -95,21 +95,21 @@ class Unpacked:
             encoding, errors = "utf-16-le", "replace"
         elif len(head) == 4 and head[0] == head[2] == 0 != head[1]:
             encoding, errors = "utf-16-be", "replace"
-        # Kept: the file would be closed with its wrapper, and could say no more how far it is.
+        # Kept, because the wrapper would close the file, which then could not report progress.
         self._text = io.TextIOWrapper(self.stream, encoding=encoding, errors=errors, newline="")
         return self._text
 
 
 @contextmanager
 def open_unpacked(place: Path) -> Iterator[Unpacked]:
-    """Open a file that may be packed, which its first bytes show.
+    """Open a file that may be compressed, as its first bytes show.
 
     Raises
     ------
     DataFileNotFoundError
         If there is no such file.
     DataError
-        If it cannot be read, is damaged or cut off, or is a ``.zip`` of several files.
+        If it cannot be read, is damaged or truncated, or is a ``.zip`` of several files.
     """
     try:
         with place.open("rb") as raw:
@@ -129,7 +129,7 @@ def open_unpacked(place: Path) -> Iterator[Unpacked]:
                 return
             stream = io.BufferedReader(_unpack(raw, packing))
             yield Unpacked(name, stream, raw, size, is_packed=bool(packing))
-    except (DataError, BrokenPipeError):  # the latter is of who reads what is read here
+    except (DataError, BrokenPipeError):  # the latter comes from the caller's parsing
         raise
     except FileNotFoundError as error:
         raise DataFileNotFoundError(f"{place}: no such file. Check its name.") from error
@@ -142,7 +142,7 @@ def open_unpacked(place: Path) -> Iterator[Unpacked]:
 
 
 def shown_columns(names: Iterable[object]) -> str:
-    """Return names of columns for an error: not all of many, not all of a long one."""
+    """Return names of columns for an error, shortened if they are many or long."""
     listed = [str(name).strip() for name in names]
     texts = [
         f"{name[:_LENGTH_SHOWN]}..." if len(name) > _LENGTH_SHOWN else name

@@ -1,8 +1,8 @@
-"""MGF, MSP and SIRIUS ``.ms``: fields and lists of peaks in plain text.
+"""Readers of MGF, MSP and SIRIUS ``.ms``: fields and lists of peaks in plain text.
 
-All three are lines of two kinds. A peak begins with numbers, and what stands behind them is an
-annotation; all else is a field. Records are cut out of the text and parsed whole. Throughout, a
-text begins with the line feed before its first line, which a search finds fastest.
+All three have two kinds of lines. A peak begins with numbers, and anything after them is an
+annotation; all other lines are fields. Records are cut out of the text and parsed whole. All
+texts begin with the line feed before their first line, because that is fastest to search for.
 """
 
 import re
@@ -50,7 +50,7 @@ _MS_PEAKS = re.compile(r"(?i)(ms1\w*|ms2\w*|collision\w*|ms)$")
 
 
 def reader_by_content(head: str) -> Reader | None:
-    """Return the reader for a text that begins like this, or None if it is no peak list."""
+    """Return the reader for a text that begins like this, or None if it is not a peak list."""
     head = f"\n{head}"
     if _MGF_EDGE.search(head):
         return iter_mgf
@@ -83,7 +83,7 @@ def iter_msp(path: Path, skipped: Counter[str], on_progress: Progress = None) ->
 
 
 def iter_ms(path: Path, skipped: Counter[str], on_progress: Progress = None) -> Iterator[Record]:
-    """Yield the MS2 spectra of a SIRIUS ``.ms`` file; those of a compound are one group."""
+    """Yield the MS2 spectra of a SIRIUS ``.ms`` file; those of a compound form a group."""
     builder = _Builder(path, skipped, _MS_FIELD, minutes=False)
     number = line = 0
     compound: Pairs = []
@@ -110,7 +110,7 @@ def iter_ms(path: Path, skipped: Counter[str], on_progress: Progress = None) -> 
 
 
 class _Builder:
-    """Makes records of one file: fields and peaks in, a record or the reason why not out."""
+    """Builder of a file's records from fields and peaks; counts the reason if there is none."""
 
     def __init__(
         self, path: Path, skipped: Counter[str], field: re.Pattern[str], minutes: bool
@@ -134,7 +134,7 @@ class _Builder:
             return
         fields = fields_of(pairs + more if more else pairs)
         mzs, intensities, in_pairs = peaks
-        announced = fields.get("n_peaks", "")[:9]  # as a whole number; longer ones are none
+        announced = fields.get("n_peaks", "")[:9]  # as an integer; longer ones are not charges
         if announced.isdecimal() and int(announced) != len(mzs):
             if int(announced) != len(in_pairs) // 2:
                 leave_out(self.skipped, "n_peaks_differ", place)
@@ -153,7 +153,7 @@ class _Builder:
             yield record
 
     def _name(self, group: str | None, number: int) -> str:
-        """Return a name for a record without one; spectra of one feature in a row are counted."""
+        """Return a name for a record without one; consecutive spectra of a feature are numbered."""
         if not group:
             return f"{self.stem}-{number}"
         count = self.last[1] + 1 if self.last[0] == group else 1
@@ -161,7 +161,7 @@ class _Builder:
         return group if count == 1 else f"{group}-{count}"
 
     def _peaks(self, text: str) -> tuple[tuple[_Numbers, _Numbers, _Numbers], Pairs]:
-        """Return m/z, intensities, all numbers in pairs, and fields that stand among the peaks."""
+        """Return m/z, intensities, all numbers in pairs, and fields found among the peaks."""
         if _PAIRS.fullmatch(text):
             with suppress(ValueError):  # 1-2 or e5: line by line
                 every_number = np.array(text.split(), dtype=np.float64)
@@ -212,7 +212,7 @@ def _cut(block: str) -> tuple[str, str]:
 
 
 def _chunks(file: Unpacked, on_progress: Progress) -> Iterator[str]:
-    """Yield the text of a file in pieces of whole lines, a line feed before each line."""
+    """Yield the text of a file in chunks of whole lines, a line feed before each line."""
     text = file.text()
     rest = "\n"
     while chunk := text.read(_READ_AT_ONCE):
@@ -290,7 +290,7 @@ def _msp_blocks(file: Unpacked, on_progress: Progress) -> Iterator[tuple[int, st
 
 
 def _msp_headers(text: str) -> list[str]:
-    """Cut the fields of records without peaks from those of the record that follows them."""
+    """Separate the fields of records without peaks from those of the next record."""
     marks = [match.end() for match in _N_PEAKS.finditer(text)]
     cuts = [text.find("\n", mark) for mark in marks]
     if "\n\n" in text.strip("\n") and len(_NAME.findall(text)) > len(marks):
@@ -304,7 +304,7 @@ def _msp_headers(text: str) -> list[str]:
 
 
 def _ms_sections(file: Unpacked, on_progress: Progress) -> Iterator[str]:
-    """Yield each run of fields with the peaks behind it."""
+    """Yield each run of fields with the peaks after it."""
     buffer = ""
     for chunk in chain(_chunks(file, on_progress), (None,)):
         buffer += chunk or ""
@@ -321,7 +321,7 @@ def _ms_sections(file: Unpacked, on_progress: Progress) -> Iterator[str]:
 
 
 def _samples(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the numbers of peaks and precursors, with the lines they stand on."""
+    """Yield the numbers of peaks and precursors, with their line numbers."""
     field = re.compile(r"[^=:\d]*(?:pepmass|precursor[ _]?m/?z)[^=:]*[=:](.*)", re.IGNORECASE)
     line = 0
     with open_unpacked(path) as file:

@@ -1,8 +1,8 @@
-"""Lists of structures as people and databases have them, read record by record.
+"""Reader of lists of structures, record by record.
 
 SMILES lists (``SMILES name`` or ``id<tab>SMILES``), tables with a header, separated by comma,
-semicolon, bar or tab, SDF and Parquet, with SMILES or InChI; packed as well. The
-content decides which it is.
+semicolon, bar or tab, SDF and Parquet, with SMILES or InChI; also compressed. The
+format is recognised by content.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from team5.chemistry.notation import looks_like_structure
 from team5.data.readers.packed import Unpacked, open_unpacked, shown_columns
 from team5.errors import DataError, DataFileNotFoundError
 
-# What a record that cannot be used says for people, by its code.
+# Texts for people on unusable records, by code.
 FAULTS = {
     "no_structure": "no structure",
     "wrong_number_of_columns": "another number of columns than the header",
@@ -54,17 +54,17 @@ _SDF_ENDINGS = (".sdf", ".sd", ".mol")
 _DELIMITERS = "\t;|,"
 _MAX_CELL_SIZE = 10_000_000  # characters
 _MAX_HEADER_SIZE = 100_000  # characters
-_MAX_SDF_RECORD = 2_000_000  # characters; more than any molecule that is taken
+_MAX_SDF_RECORD = 2_000_000  # characters; more than any supported molecule has
 _RECORD_END = "$$$$"
 _MOLBLOCK_END = "M  END"
 _COUNTS_LINE = re.compile(r"[ \d]{6}.*V[23]000\s*$")
 _TAG = re.compile(r">.*?<([^>]*)>")
-_N_SAMPLED = 50  # lines that tell what a text is
+_N_SAMPLED = 50  # lines from which the format is recognised
 
 
-# Named tuples: made and sent to workers several times as fast as dataclasses.
+# Named tuples: created and sent to workers several times as fast as dataclasses.
 class StructureRecord(NamedTuple):
-    """One structure as it stands in a list.
+    """One structure of a list.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class StructureRecord(NamedTuple):
     name : str or None
         Its name, or else its identifier.
     columns : dict of str to value
-        The user's other columns or tags, by their own names; empty cells are None.
+        The user's other columns or tags, by their original names; empty cells are None.
     """
 
     number: int
@@ -85,7 +85,7 @@ class StructureRecord(NamedTuple):
 
 
 class UnusableRecord(NamedTuple):
-    """A record that holds no structure: its number, why, as a code of `FAULTS`, and its text."""
+    """A record without a structure: its number, the reason, as a code of `FAULTS`, and its text."""
 
     number: int
     code: str
@@ -97,12 +97,12 @@ _Records = Iterator[StructureRecord | UnusableRecord]
 
 @dataclass(frozen=True, slots=True)
 class StructureList:
-    """A list while it is read.
+    """An open list of structures.
 
     Attributes
     ----------
     unit : {"line", "row", "record"}
-        What the numbers of its records count.
+        The unit that numbers its records.
     records : iterator of StructureRecord or UnusableRecord
         In the order of the file; one pass.
     share_read : callable
@@ -116,7 +116,7 @@ class StructureList:
 
 @contextmanager
 def open_structures(place: Path, columns: Collection[str] | None = None) -> Iterator[StructureList]:
-    """Open a list of structures; only as much of it is in memory as is being looked at.
+    """Open a list of structures; only the part being read is in memory.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def open_structures(place: Path, columns: Collection[str] | None = None) -> Iter
     DataFileNotFoundError
         If there is no such file.
     DataError
-        If it is damaged, or no list of structures; shows the columns found.
+        If it is damaged, or not a list of structures; shows its columns.
     """
     with open_unpacked(place) as file:
         head = file.stream.peek(4)[:4]
@@ -174,14 +174,14 @@ def _read_text(
         for _ in range(at):
             next(whole)
         return "line", _iter_table(whole, place, delimiter, at, columns)
-    # No header has a number: that is a list of ids and SMILES.
+    # No header contains a number: this is a list of ids and SMILES.
     if name.endswith(_TABLE_ENDINGS) and not any(map(str.isdigit, header.split("\t"))):
         raise _no_structures_in(place, _header_cells(header, ","))
     return "line", _iter_lines(whole, _structure_column(sample, at, place))
 
 
 def _is_blank(line: str) -> bool:
-    # Excel is told by "sep=;" how a table is separated.
+    # "sep=;" tells Excel the separator of a table.
     return not line.strip() or line.startswith(("#", "sep=", '"sep='))
 
 
@@ -190,7 +190,7 @@ def _is_of_sdf(line: str) -> bool:
 
 
 def _delimiter(header: str) -> str:
-    """Return what separates the names of a header, a blank for a single one; else nothing."""
+    """Return the separator of a header's names, a blank for a single one; else nothing."""
     for delimiter in sorted(_DELIMITERS, key=header.count, reverse=True):
         names = _header_cells(header, delimiter)
         if _structure_columns(names):
@@ -222,7 +222,7 @@ def _first(names: Sequence[str], wanted: Sequence[str]) -> int | None:
 
 
 def _structure_columns(names: Sequence[object]) -> list[int]:
-    """Return where the SMILES stand, and the InChI, for records without SMILES."""
+    """Return the index of the SMILES, and of the InChI for records without SMILES."""
     plain = [_plain(name) for name in names]
     smiles, inchi = _first(plain, _SMILES_NAMES), _first(plain, _INCHI_NAMES)
     if smiles is None:
@@ -233,7 +233,7 @@ def _structure_columns(names: Sequence[object]) -> list[int]:
 
 
 class _Columns:
-    """Which columns of a table hold the structure, the name, and what else is read."""
+    """Columns of a table: structure, name, and further ones that are read."""
 
     def __init__(self, names: Sequence[object], place: Path, wanted: Collection[str] | None):
         self.structure = _structure_columns(names)
@@ -291,7 +291,7 @@ def _iter_table(
 
 
 def _structure_column(sample: Sequence[str], at: int, place: Path) -> int:
-    """Return which column of a list holds the structures: the one where most are understood."""
+    """Return the column of a list that holds the structures: the one with most valid ones."""
     rows = [_cells(line) for line in sample[at:] if not _is_blank(line) and not _is_header(line)]
     n_columns = max((len(cells) for cells in rows), default=0)
     hits = [
@@ -321,7 +321,7 @@ def _may_be_smiles(word: str) -> bool:
 
 
 def _cells(line: str) -> list[str]:
-    """Return the columns of a line of a list: cut at tabs, or else at the first blank."""
+    """Return the columns of a line of a list: split at tabs, or else at the first blank."""
     stripped = line.strip()
     return stripped.split("\t") if "\t" in stripped else stripped.split(None, 1)
 
@@ -378,7 +378,7 @@ def _sdf_record(
     name = title if at is None else tags[names[at]]
     text = "\n".join(lines[: end + 1]) + "\n"
     if len(lines) > 3 and lines[3][:3].strip() == "0" and "V3000" not in lines[3]:
-        # Some databases leave out the atoms of what they have no drawing of.
+        # Some databases omit the atoms of structures they have no drawing of.
         tagged = (tags[names[i]] for i in _structure_columns(names))
         text = next((text for text in tagged if text), "")
         if not text:
@@ -413,12 +413,12 @@ def _open_parquet(
     import pyarrow.parquet as pq
 
     try:
-        # Parquet is read from its end; what is packed cannot be.
+        # Parquet is read from its end, which compressed files do not allow.
         stream = unpacked.stream
         with pq.ParquetFile(io.BytesIO(stream.read()) if unpacked.is_packed else stream) as file:
             names = file.schema_arrow.names
             columns = _Columns(names, place, wanted)
-            # Columns are numbered anew among those that are read.
+            # Columns are renumbered among those that are read.
             read = sorted({*columns.structure, *columns.names, *columns.others.values()})
             n_rows = max(file.metadata.num_rows, 1)
             n_read = 0

@@ -1,4 +1,4 @@
-"""Parquet and CSV tables with the column names of MassSpecGym, or others of the same meaning."""
+"""Readers of Parquet and CSV tables with the column names of MassSpecGym or their synonyms."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ Progress = Callable[[float], None] | None
 Reader = Callable[[Path, Counter[str], Progress], Iterator[Record]]
 
 REQUIRED_COLUMNS = ("mzs", "intensities")
-# Beyond these, what the prepared table has is read as well.
+# In addition, the columns of the prepared table are read.
 OPTIONAL_COLUMNS = (
     "identifier", "smiles", "inchikey", "formula", "adduct", "precursor_mz", "instrument_type",
     "collision_energy", "fold", "inchikey14", "ion_mode", "license", "contributor",
@@ -53,12 +53,13 @@ def is_parquet(path: Path, remedy: str) -> bool:
 def read_texts(
     path: Path, required: Sequence[str], *, optional: Sequence[str] = (), remedy: str
 ) -> dict[str, list[str]]:
-    """Return columns of a CSV or Parquet table as texts without blanks around; "" where empty.
+    """Return columns of a CSV or Parquet table as stripped text; "" where empty.
 
     Raises
     ------
     DataFileNotFoundError, DataError
-        If the file is missing, no such table, or lacks a required column; ends with the remedy.
+        If the file is missing, is not such a table, or lacks a required column; ends with the
+        remedy.
     """
     import polars as pl
 
@@ -100,7 +101,7 @@ def iter_parquet(
 ) -> Iterator[Record]:
     """Yield the records of a Parquet file; `mzs` and `intensities` are lists, or text as in CSV.
 
-    With ``fold`` only its rows are read and counted, the others passed over.
+    With ``fold`` only its rows are read and counted, the others ignored.
     """
     import pyarrow as pa  # here to start quickly
     import pyarrow.parquet as pq
@@ -137,7 +138,7 @@ def iter_csv(
     """Yield the records of a CSV or TSV file with one spectrum per line.
 
     `mzs` and `intensities` are numbers separated by commas or blanks, or a JSON list, in one cell.
-    With ``fold`` only its rows are read and counted, the others passed over.
+    With ``fold`` only its rows are read and counted, the others ignored.
     """
     rows = _Rows(path, skipped, lambda: _samples(path))
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL_SIZE))
@@ -166,7 +167,7 @@ def _is_of(fold: str | None, text: object) -> bool:
 
 
 def _columns(names: list[str] | Any, path: Path, required: tuple[str, ...]) -> dict[str, str]:
-    """Return the known columns of a table: its own spelling to ours where we have one."""
+    """Return the known columns of a table: its spelling mapped to ours."""
     known = {}
     for name in names:
         folded = str(name).strip().casefold()
@@ -208,7 +209,7 @@ class _Rows:
         fields = fields_of((key, text) for key, text in row.items() if key not in REQUIRED_COLUMNS)
         if "precursor_mz" in fields:
             fields["precursor_mz"] = self.numbers.in_field(fields["precursor_mz"])
-        # MassSpecGym has turned all its energies to eV and left the unit out.
+        # MassSpecGym has converted all its energies to eV and omits the unit.
         if re.fullmatch(r"\d+(\.\d+)?", fields.get("collision_energy", "")):
             fields["collision_energy"] += " eV"
         name = f"{self.stem}-{number}"
@@ -217,7 +218,7 @@ class _Rows:
             yield record
 
     def _list(self, cell: Any) -> Any:
-        """Return the numbers of a cell: an array as it is, text parsed."""
+        """Return the numbers of a cell: arrays unchanged, text parsed."""
         if cell is None:
             return []
         if not isinstance(cell, str):
@@ -235,12 +236,12 @@ class _Rows:
 
 
 def _tokens(text: str) -> list[str]:
-    """Cut a cell at blanks and semicolons; commas at their ends separate, commas within may."""
+    """Split a cell at blanks and semicolons; strip trailing commas; inner ones may be decimal."""
     return [token.strip(",") for token in re.split(r"[\s;]+", text) if token.strip(",")]
 
 
 def _samples(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the numbers of a CSV file that tell by their commas how it writes numbers."""
+    """Yield the numbers of a CSV file whose commas show how it writes numbers."""
     with open_unpacked(path) as file:
         text = file.text()
         first_line = text.readline()

@@ -19,6 +19,7 @@ from team5.assessment.promotion import FrozenQueries, compare, judge, read_froze
 from team5.errors import ConfigError, StorageError, Team5Error, TrackerError, VersionError
 from team5.registry.export import export_version
 from team5.registry.gate import gate_queries as configured_queries
+from team5.registry.report import judged_lines
 from team5.registry.tracker import Tracker, TrackerEntryFields
 from team5.runtime.progress import progress
 
@@ -221,6 +222,9 @@ class CheckpointExport(Callback):
         else:
             try:
                 verdict, differences = self._judge(self._frozen, version, where)
+                if differences is not None:
+                    lines = "\n".join(judged_lines(differences, indent=2))
+                    _log.info("On %s:\n%s", self._frozen.name, lines)
                 tracker.set_latest(version, f"{reason}; {verdict}", differences)
             except (StorageError, TrackerError):
                 raise
@@ -242,7 +246,7 @@ class CheckpointExport(Callback):
             _log.info("On %s:\n  %s", self.held_out.name, "\n  ".join(comparison.lines))
             Tracker(self.root).add(version, update=True, extra={"compared": comparison.judged})
             fell = comparison.judged["figures"]["hit_rate@1"]["difference"] < 0
-            if (comparison.worse or fell) and self._frozen is None:
+            if comparison.worse or fell:
                 _log.warning(
                     "%s is worse than %s there: latest stays. Use it by name: version=%s",
                     version, self.parent.name, version,

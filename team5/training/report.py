@@ -81,12 +81,15 @@ def write_report(
         # Needs an extra, and says so.
         from team5.viz.report import Training, to_html
 
-        entry = Tracker(cfg.checkpoints_root).read().entry(version) if version else None
+        tracker = Tracker(cfg.checkpoints_root).read()
+        entry = tracker.entry(version) if version else None
+        compared = [entry.extra.get("compared")] if entry else []
+        compared += [move.judged for move in tracker.history if move.latest == version]
         training = Training(
             f"Training of {version}" if version else "Training, nothing exported",
             _metrics_file(loggers),
             dict(entry.performance) if entry else {},
-            entry.extra.get("compared") if entry else None,
+            [judged for judged in compared if judged],
             _notes(version, data),
         )
         report, examples = _measure(cfg, version, data, wanted, allow)

@@ -49,15 +49,16 @@ class Training:
         The run's ``metrics.csv``; None where none was written.
     logged : dict of str to float
         Metrics of the whole validation at the epoch that was exported.
-    compared : dict, optional
-        The version beside the one it was trained from, as `team5.registry.schemas.Judged` has it.
+    compared : sequence of dict
+        The version and the one before it on the same spectra, as
+        `team5.registry.schemas.Judged` has it.
     notes : tuple of str
     """
 
     title: str
     metrics: Path | None = None
     logged: Mapping[str, float] = field(default_factory=dict)
-    compared: Mapping[str, Any] | None = None
+    compared: Sequence[Mapping[str, Any]] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -109,17 +110,7 @@ def to_html(
         label = "losses and validation metrics"
         parts["curves"] = training.metrics and to_svg(plot_training_curves(training.metrics), label)
         parts["logged"] = [_row(name, f"{v:.4g}") for name, v in training.logged.items()]
-        figures = training.compared["figures"] if training.compared else {}
-        parts["compared"] = [
-            _row(
-                name,
-                f"{figure['before']:.3f}",
-                f"{figure['after']:.3f}",
-                f"{figure['difference']:+.3f}",
-                f"{figure['low']:+.3f} to {figure['high']:+.3f}",
-            )
-            for name, figure in figures.items()
-        ]
+        parts["compared"] = [(judged, _compared_rows(judged)) for judged in training.compared]
     return render(
         "report.html",
         title=training.title if training else report.title if report else "",
@@ -138,6 +129,19 @@ def to_html(
 
 def _row(label: str, value: str, *cells: str, is_marked: bool = False) -> dict[str, Any]:
     return {"label": label, "value": value, "cells": cells, "is_marked": is_marked}
+
+
+def _compared_rows(judged: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        _row(
+            name,
+            f"{figure['before']:.3f}",
+            f"{figure['after']:.3f}",
+            f"{figure['difference']:+.3f}",
+            f"{figure['low']:+.3f} to {figure['high']:+.3f}",
+        )
+        for name, figure in judged["figures"].items()
+    ]
 
 
 def _section(

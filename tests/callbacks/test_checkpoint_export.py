@@ -384,13 +384,15 @@ def test_judging_draws_no_random_numbers_of_the_training(root, fit, table):
     assert torch.equal(*drawn)
 
 
+@pytest.mark.parametrize("is_gated", [False, True])
 def test_latest_stays_where_held_out_spectra_say_that_the_parent_is_better(
-    root, fit, table, caplog
+    root, fit, table, caplog, is_gated
 ):
     copy_registry(root)
     caplog.set_level("INFO")
     held_out = read_frozen_queries(table)
-    fit(SmallVersion([3.0], root), parent=root / "v0.1", held_out=held_out, n_val_pairs=50)
+    fit(SmallVersion([3.0], root), parent=root / "v0.1", held_out=held_out, n_val_pairs=50,
+        gate_queries=table if is_gated else None)  # fmt: skip
     assert Tracker(root).latest() == "v0.1"
     assert (
         "v0.2 is worse than v0.1 there: latest stays. Use it by name: version=v0.2" in caplog.text

@@ -302,7 +302,15 @@ WRONG = {
         ("data.massspecgym=nowhere.tsv", "data.candidates=nowhere.json"),
         ("data.querys=a",),
     ],
-    "serve.py": [("port=high",), ("version=v9.9",), ("prot=80",), ("threads=-1",)],
+    "serve.py": [
+        ("port=high",),
+        ("version=v9.9",),
+        ("prot=80",),
+        ("threads=-1",),
+        ("library=nowhere",),
+        ("library=[demo,demo]",),
+        ("library=7",),
+    ],
 }
 CALLS = [(program, words) for program, calls in WRONG.items() for words in calls]
 

@@ -123,8 +123,8 @@ def test_what_makes_no_ranking_of_a_list_is_said_where_it_is_wrong(visit, tmp_pa
     page.set_input_files("#list", tmp_path / "no.csv")
     page.fill("#ppm", "")
     page.click("#run")
-    page.wait_for_selector("#general-error:not(:empty)")
-    assert "no column smiles or inchi" in page.inner_text("#general-error")
+    page.wait_for_selector("#structures-error:not(:empty)")
+    assert "no column smiles or inchi" in page.inner_text("#structures-error")
 
 
 def test_a_library_of_the_server_is_searched(visit, address):

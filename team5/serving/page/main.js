@@ -155,7 +155,12 @@ async function runList(query, list, together) {
   byId("result").classList.add("old");
   const what = `Ranking structures of ${list.library ?? listName() ?? "the list"}`;
   const task = (signal, progress) => askOneOf(ask, spectrum, query, signal, progress);
-  const found = await guard(what, task, { again: run });
+  const found = await guard(what, task, {
+    // A file that cannot be read is the list: the spectrum is the page's own.
+    onError: ({ where, type, message }) =>
+      showError(where ?? (type === "DataError" ? "candidates" : null), message),
+    again: run,
+  });
   if (found === undefined) return;
   const { answer, leftOut } = found;
   if (answer === null) {

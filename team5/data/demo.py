@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from team5.chemistry.adducts import parse_adduct
-from team5.chemistry.fragments import Fragments, enumerate_fragments
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.constants import ELECTRON_MASS, HYDROGEN_MASS
 from team5.data.peaks import peaks_path, write_peaks
@@ -29,6 +28,8 @@ from team5.runtime.storage import writing_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from team5.chemistry.fragments import Fragments
 
 COMPUTED_NOTICE = (
     "The demo set's spectra are computed from bond-strength rules with noise, not measured."
@@ -108,6 +109,9 @@ def demo_table(seed: int = 0) -> pa.Table:
         One row per spectrum, in the columns of `team5.data.preparation`.
     """
     import pyarrow as pa
+
+    # Here, as a server lists the molecules and compiles no fragments.
+    from team5.chemistry.fragments import enumerate_fragments
 
     folds = _folds([molecule.formula for molecule in demo_molecules()])
     rows: list[dict[str, Any]] = []

@@ -42,7 +42,7 @@ from team5.serving.settings import Limits
 
 _FILES = ("spectra", "candidates")
 _CONDITIONS = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
-_OPTIONS = (*_CONDITIONS, "max_error", "library", "ppm", "keep", "group_by")
+_OPTIONS = (*_CONDITIONS, "max_error", "library", "ppm", "keep", "group_by", "first")
 _MAX_FIELDS = 20
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"PAR1")
 _XML_ENCODING = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([^\"']+)", re.IGNORECASE)
@@ -83,6 +83,7 @@ def read_for_ranking(
     keep = KEEP if keep is None else int(keep) if keep.is_integer() else keep
     check_window(ppm, keep)
     check_group_by(group_by)
+    first = _number(given, "first") or 1
     left_out: list[str] = []
     queries: list[Query] = []
     packed: dict[bytes, bytes] = {}  # lists of candidates that many spectra share, each once
@@ -93,8 +94,10 @@ def read_for_ranking(
         for chunk in iter_chunks(SpectraFile(path), conditions, 1, group_by):
             n_spectra += chunk.n_spectra
             _check_spectra(n_spectra, limits)
+            if _first_of(chunk) < first:
+                continue
             queries += _to_queries(path.name, chunk, structures, ppm, limits, packed)
-    if not queries:
+    if not n_spectra:
         raise DataError(nothing_usable(path.name, Counter()))
     return Contents(queries, int(keep), max_error, left_out)
 
@@ -278,6 +281,12 @@ def _check_harmless(name: str, content: bytes) -> None:
     # Entities can unfold without bound or name files of this machine; mzML has none.
     if re.search(rb"<!(DOCTYPE|ENTITY)", content, re.IGNORECASE):
         raise DataError(f"{name}: XML with a DOCTYPE, which no mzML file has. Export it again.")
+
+
+def _first_of(chunk: Chunk) -> int:
+    """Return the number of the first spectrum of a chunk."""
+    left_out = (each.spectrum for each in chunk.left_out)
+    return min([*left_out, *(number for number, _ in chunk.spectra)])
 
 
 def _to_queries(

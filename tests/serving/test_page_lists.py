@@ -291,6 +291,33 @@ def test_a_long_file_shows_how_far_it_is_and_how_long_it_takes(visit, tmp_path):
     assert 0 < page.locator(".of-series tbody tr").count() < 1500
 
 
+def test_a_file_goes_on_where_the_time_of_a_request_is_up(visit, tmp_path):
+    (tmp_path / "features.mgf").write_text(FEATURES)
+    page = visit()
+    page.set_input_files("#file", tmp_path / "features.mgf")
+    page.wait_for_selector("#spectra-box:not([hidden])")
+    page.set_input_files("#list", SUSPECTS)
+    # Of each answer only the first line comes, and then that the time is up.
+    page.evaluate("""() => {
+        const real = window.fetch;
+        window.asked = [];
+        window.fetch = async (path, options) => {
+            const response = await real(path, options);
+            if (!path.startsWith("rank/file")) return response;
+            const lines = (await response.text()).trimEnd().split("\\n");
+            window.asked.push(lines.length);
+            const late = JSON.stringify({error: {type: "LateError", message: "late"}});
+            const body = lines.length > 1 ? [lines[0], late] : lines;
+            return new Response(body.map((line) => `${line}\\n`).join(""));
+        };
+    }""")
+    page.click("text=Ask all 3")
+    wait_for_answer(page)
+    assert page.evaluate("window.asked") == [3, 2, 1]
+    assert page.inner_text("#answer h2 >> nth=0") == "3 of 3 spectra answered"
+    assert page.locator(".banner.warn").count() == 0
+
+
 def test_nothing_is_clipped_on_a_small_laptop(visit, tmp_path):
     page = visit(viewport={"width": 1280, "height": 800})
     page.set_input_files("#file", FILES / "gnps.mgf")

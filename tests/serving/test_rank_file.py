@@ -167,6 +167,15 @@ def test_spectra_of_a_feature_are_judged_together(server, tmp_path, group_by, gr
     check(lines, *searched(spectra, structures, group_by=group_by))
 
 
+def test_a_search_goes_on_from_a_spectrum(server):
+    whole = ask(server, FILES / "gnps.mgf", EXAMPLES / "suspects.csv")
+    rest = ask(server, FILES / "gnps.mgf", EXAMPLES / "suspects.csv", first=3)
+    numbered = [line for line in whole if line["spectrum"] >= 3]
+    assert 0 < len(numbered) < len(whole)
+    assert sorted(rest, key=str) == sorted(numbered, key=str)
+    assert ask(server, FILES / "gnps.mgf", EXAMPLES / "suspects.csv", first=13) == []
+
+
 def test_a_group_that_is_left_out_names_all_its_spectra(server, tmp_path):
     spectra = tmp_path / "features.mgf"
     spectra.write_text(FEATURES)

@@ -20,15 +20,17 @@ export async function askAllOf(ask, byNumber, { values, version }, signal, progr
   const asked = [];
   const leftOut = [];
   const done = new Set();
+  const known = new Set(); // what was left out, which a request that goes on says again
   const take = (line) => {
-    if (line.left_out !== undefined) leftOut.push(line);
-    else asked.push(answered(line, byNumber, values));
+    if (line.left_out === undefined) asked.push(answered(line, byNumber, values));
+    else if (!known.has(line.left_out)) leftOut.push(line);
+    known.add(line.left_out);
     for (const number of line.spectra ?? [line.spectrum]) if (byNumber.has(number)) done.add(number);
     progress(done.size, byNumber.size);
   };
   let stopped = null;
   try {
-    await rankFile(ask, version, signal, take);
+    await rankInTurns(ask, version, signal, take, () => asked.at(-1)?.numbers[0] ?? 0);
   } catch (error) {
     const isCancelled = error.name === "AbortError";
     const canBeShown = asked.length > 0 && error.status !== 401;
@@ -36,6 +38,18 @@ export async function askAllOf(ask, byNumber, { values, version }, signal, progr
     stopped = isCancelled ? "cancelled" : error.message;
   }
   return { asked, leftOut, stopped };
+}
+
+/** Rank a file in as many requests as it takes: each has its time. `done` is the last number answered. */
+async function rankInTurns(ask, version, signal, take, done) {
+  for (let first = 1; ; first = done() + 1) {
+    try {
+      await rankFile({ ...ask, first }, version, signal, take);
+      return;
+    } catch (error) {
+      if (error.type !== "LateError" || done() < first) throw error;
+    }
+  }
 }
 
 function answered(line, byNumber, values) {

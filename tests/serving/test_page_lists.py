@@ -172,6 +172,7 @@ def test_several_spectra_of_one_compound_are_judged_together(visit, address, tmp
     assert shown == [scores[1], scores[2]]
     assert "and 1 more" in page.inner_text(".facts")
     assert page.locator(".peak[data-peak^=m]").count() == 5  # those of both
+    assert page.locator(".peak[data-peak^=m].explained").count() == 5  # an ion of both in both
 
     # The same among a list; and what is typed over them is one spectrum again.
     page.set_input_files("#list", SUSPECTS)

@@ -46,6 +46,7 @@ export function joined(spectra) {
   const heights = spectra.map(({ intensities }) => highest(intensities));
   return {
     identifier: others.length ? `${first.identifier || "one"} and ${others.length} more` : first.identifier,
+    isJoined: others.length > 0,
     mzs: spectra.flatMap(({ mzs }) => mzs),
     intensities: spectra.flatMap(({ intensities }, i) => intensities.map((one) => one / heights[i])),
   };
@@ -57,22 +58,30 @@ export function measuredPeaks(spectrum, match) {
   const explained = new Map();
   for (const peak of match.peaks) explained.set(peak.mz, [...(explained.get(peak.mz) ?? []), peak]);
   const impossible = new Set(match.impossible_mzs);
+  const { isJoined } = spectrum;
   return spectrum.mzs
     .map((mz, i) => ({ mz, intensity: spectrum.intensities[i] / base }))
     .filter((peak) => peak.intensity > 0)
     .sort((a, b) => a.mz - b.mz)
     .map((peak, i) => {
-      const fragment = explained.get(peak.mz)?.shift();
+      const fragment = explained.get(peak.mz)?.shift() ?? (isJoined && ionAt(peak.mz, match));
       const kind = fragment ? "explained" : impossible.has(peak.mz) ? "impossible" : "unexplained";
       return { id: `m${i}`, ...peak, kind, ...fragmentOf(fragment) };
     });
 }
 
+/** Of several spectra a match has each ion once, at its strongest; others may hold it, too. */
+function ionAt(mz, match) {
+  const ion = match.peaks.find((peak) => Math.abs(peak.fragment_mz - mz) <= reachOf(mz));
+  return ion && { ...ion, error_ppm: (mz / ion.fragment_mz - 1) * 1e6 };
+}
+
+const reachOf = (mz) => Math.max((mz * TOLERANCE_PPM) / 1e6, TOLERANCE_FLOOR);
+
 /** Return the predicted peaks; `measured` says which of them were found, null where nothing was measured. */
 export function predictedPeaks(simulation, measured) {
   return simulation.mzs.map((mz, i) => {
-    const reach = Math.max((mz * TOLERANCE_PPM) / 1e6, TOLERANCE_FLOOR);
-    const isMet = measured?.some((peak) => Math.abs(peak.mz - mz) <= reach) ?? true;
+    const isMet = measured?.some((peak) => Math.abs(peak.mz - mz) <= reachOf(mz)) ?? true;
     const kind = isMet ? "predicted" : "only";
     return {
       id: `p${i}`,

@@ -1,4 +1,4 @@
-"""Callback that exports each better epoch as a version and moves ``latest``."""
+"""Callback that exports each improved epoch as a version and moves ``latest``."""
 
 import datetime as dt
 import logging
@@ -26,7 +26,7 @@ from team5.runtime.progress import progress
 Mode = Literal["min", "max"]
 WhenLatest = Literal["on_success", "always", "never"]
 
-MIN_VAL_PAIRS = 50  # on fewer, the best epoch is a matter of luck
+MIN_VAL_PAIRS = 50  # with fewer, the best epoch is a matter of luck
 
 _VALIDATION = "val/"
 _ACCURACY = f"{_VALIDATION}accuracy"
@@ -37,13 +37,13 @@ _log = logging.getLogger(__name__)
 
 @runtime_checkable
 class Exportable(Protocol):
-    """What a LightningModule provides for a version."""
+    """Interface of a LightningModule that can be exported as a version."""
 
     def export_weights(self) -> dict[str, Tensor]:
-        """Return the tensors the model is loaded from, by name."""
+        """Return the model's tensors, by name."""
 
     def export_config(self) -> dict[str, Any]:
-        """Return all that is needed to rebuild the model, JSON-able."""
+        """Return everything needed to rebuild the model, JSON-serialisable."""
 
     def optimizer_state(self) -> dict[str, Any] | None:
         """Return the state to continue training from, None to leave it out."""
@@ -68,12 +68,12 @@ class CheckpointExport(Callback):
     mode : "min" or "max"
         Whether lower or higher is better.
     every_best : bool
-        Export each better epoch as a new version. Otherwise the run owns one, created at its first
-        export (next minor after the highest present) and replaced whole at every better epoch.
+        Export each improved epoch as a new version. Otherwise the run owns one, created at its
+        first export (next minor after the highest present) and replaced at every improved epoch.
     set_as_latest : "on_success", "always" or "never"
-        Move ``latest`` when the run ends well, at each export, or not at all.
+        Move ``latest`` when the run ends successfully, at each export, or never.
     version, best_score : str and float, optional
-        The version that a resumed run owns, and the score it was exported with.
+        The version that a resumed run owns, and its score at export.
     facts : mapping, optional
         Facts for ``config.json`` that the module does not know, such as the data set.
     model_card : str
@@ -81,22 +81,22 @@ class CheckpointExport(Callback):
     allow : sequence of str
         Encoders outside team5 that may be imported to judge versions.
     parent : path, optional
-        Folder of the version trained on from, whose number a new version follows.
+        Folder of the parent version, whose number a new version follows.
     held_out : FrozenQueries, optional
-        Spectra that the run is validated on. Without ``gate_queries``, ``latest`` moves at the
-        end only to a version whose hit@1 on these is not below its parent's, and of which no
-        metric is worse by its whole interval.
+        Validation spectra of the run. Without ``gate_queries``, ``latest`` moves at the
+        end only to a version whose hit@1 on these is not below its parent's, and no metric of which
+        is worse by its entire interval.
     n_val_pairs : int, optional
-        Pairs that the run is validated on; below 50 ``latest`` does not move at its end.
+        Validation pairs of the run; with fewer than 50 ``latest`` does not move at its end.
     description : str
         One line for the tracker.
     save_optimizer : bool
         Write ``optimizer.bin``, four times the size of the weights, which resuming needs.
     gate_queries : path, optional
-        Frozen queries, as evaluate.py reads them: ``latest`` moves only to a version that is not
-        worse on these than the present one; the version is exported all the same. None takes the
-        file that ``TEAM5_GATE_QUERIES`` names, if it is set. A latest version that is replaced at a
-        better epoch is not judged again: its predecessor is gone.
+        Frozen queries, in the format of evaluate.py: ``latest`` moves only to a version that is not
+        worse on these than the present one; the version is exported regardless. None uses the
+        file that ``TEAM5_GATE_QUERIES`` names, if it is set. A latest version that is replaced at
+        an improved epoch is not judged again: its predecessor is gone.
 
     Raises
     ------
@@ -146,7 +146,7 @@ class CheckpointExport(Callback):
         self._frozen: FrozenQueries | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Read the frozen queries, so that a fault of theirs is reported before training.
+        """Read the frozen queries, so that faults in them are reported before training.
 
         Raises
         ------
@@ -179,7 +179,7 @@ class CheckpointExport(Callback):
             self._move_latest(self.version, "exported", pl_module.device)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Move ``latest``; Lightning calls this only if the fit ended well."""
+        """Move ``latest``; Lightning calls this only if the fit succeeded."""
         if self.version is None or not trainer.is_global_zero:
             return
         is_not_worse = self._compare_with_parent(self.version, pl_module.device)
@@ -187,7 +187,7 @@ class CheckpointExport(Callback):
             self._move_latest(self.version, "its training ended well", pl_module.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs: the version it owns and the score to beat."""
+        """Return the state for a resumed run: the version it owns and the score to beat."""
         return {
             "version": self.version,
             "best_score": self.best_score,
@@ -196,10 +196,10 @@ class CheckpointExport(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue with the version of an earlier run, and with its score if it is of this metric.
+        """Continue with the version of an earlier run, and its score if the metric is the same.
 
-        The state within a version was taken just before its export, so that what the constructor
-        was given takes precedence.
+        The state within a version was taken just before its export, so the constructor's
+        arguments take precedence.
         """
         if self._is_resumed:
             return
@@ -215,7 +215,7 @@ class CheckpointExport(Callback):
         return score < self.best_score if self.mode == "min" else score > self.best_score
 
     def _move_latest(self, version: str, reason: str, where: device) -> None:
-        """Move ``latest``, unless frozen queries say that the version is worse."""
+        """Move ``latest``, unless the version is worse on frozen queries."""
         tracker = Tracker(self.root)
         if self._frozen is None:
             tracker.set_latest(version, reason)
@@ -254,7 +254,7 @@ class CheckpointExport(Callback):
                 return False
         if self.n_val_pairs is not None and self.n_val_pairs < MIN_VAL_PAIRS:
             _log.warning(
-                "%d pairs to validate on are too few to tell whether %s is better (%d are needed): "
+                "%d validation pairs are too few to tell whether %s is better (%d are needed): "
                 "latest stays. Use it by name: version=%s",
                 self.n_val_pairs, version, MIN_VAL_PAIRS, version,
             )  # fmt: skip
@@ -270,8 +270,8 @@ class CheckpointExport(Callback):
 
     @contextmanager
     def _judging(self, version: str, where: device) -> Iterator[dict[str, Any]]:
-        """Show progress, and give the options of `judge` and `compare`."""
-        # Making a model draws random weights, which must not change the training's own draws.
+        """Show progress, and yield the options of `judge` and `compare`."""
+        # Creating a model draws random weights, which must not affect the training's random state.
         with fork_rng(devices=[]), progress(f"Judging {version}", unit="spectra") as bar:
             # Lightning calls Apple's device mps:0; there is only one.
             name = where.type if where.type == "mps" else str(where)
@@ -304,7 +304,7 @@ class CheckpointExport(Callback):
             "team5_version": __version__,
             "date": today,
         }
-        # At once, so that a run interrupted from now on names it.
+        # Immediately, so that a run interrupted from now on names it.
         self.version = version = export_version(
             self.root,
             version=None if self.every_best else self.version,

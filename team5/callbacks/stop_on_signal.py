@@ -13,12 +13,12 @@ _NOTICES = ("SIGUSR1", "SIGUSR2")
 
 
 class StopOnSignal(Callback):
-    """Stop at once on SIGTERM and SIGUSR1; exported versions are whole at any moment.
+    """Stop at once on SIGTERM and SIGUSR1; exported versions are complete at any moment.
 
-    Lightning's handler lets the processes agree on a step to stop after, from within the handler:
-    processes waiting in another exchange would block for ever. Here each process ends by itself,
-    which breaks the exchanges of the others. Where submitit runs the job, SIGUSR1 is handled like
-    its SIGUSR2, and it requeues the job.
+    In Lightning's handler the processes agree on the step to stop after, from within the handler:
+    processes waiting in another collective operation would block for ever. Here each process ends
+    by itself, which breaks the collective operations of the others. If submitit runs the job,
+    SIGUSR1 is handled like its SIGUSR2, and it requeues the job.
     """
 
     def __init__(self) -> None:

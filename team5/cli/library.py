@@ -26,7 +26,7 @@ _EXAMPLES = {
     "info": (f"{_CALL} info my.library --verify",),
     "lookup": (f'{_CALL} lookup my.library --mz 195.0877 --adduct "[M+H]+" --ppm 10',),
 }
-_GO_ON = " What is done is kept: run the same command to go on."
+_GO_ON = " Finished work is kept: run the same command to resume."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Door of ``python -m team5.library``: the commands of candidate libraries."""
+"""Entry point of ``python -m team5.library``: the commands on candidate libraries."""
 
 import sys
 

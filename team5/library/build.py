@@ -1,4 +1,4 @@
-"""build_library: lists of structures become a library; an interrupted build resumes."""
+"""Building of libraries from lists of structures; an interrupted build resumes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from team5.runtime.workers import work_in_processes
 
 RECORD_TIMEOUT_S = 60.0
 _READ_NAME = "read.json"
-_GO_ON = "Run the same command to go on."
+_GO_ON = "Run the same command to resume."
 
 
 def build_library(
@@ -59,7 +59,7 @@ def build_library(
     sizes: PartSizes = DEFAULT_SIZES,
     show_progress: bool = False,
 ) -> Manifest:
-    """Build a library: structures standardised, each once, sorted by exact mass.
+    """Build a library of standardised, distinct structures sorted by exact mass.
 
     An interrupted build, even after a crash, resumes when it is called again with the same inputs.
     Memory does not grow with the number of structures. A refused build leaves nothing behind.
@@ -67,30 +67,30 @@ def build_library(
     Parameters
     ----------
     inputs : sequence of str or Path
-        Lists of structures as `team5.data.readers.structures` reads them; folders of them;
-        object storage too.
+        Lists of structures in the formats of `team5.data.readers.structures`, or folders of them;
+        also on object storage.
     output : str or Path
-        The library: a folder, made if need be, or a place on object storage.
+        The library: a folder, created if need be, or a location on object storage.
     n_workers : int, optional
-        Processes that standardise; all cores by default, 0 does without further processes.
+        Processes that standardise; all cores by default, 0 uses this process only.
     trust_columns : bool, default False
-        Take ``inchikey14, formula, exact_mass`` of tables that have all three, and their
-        ``smiles`` as they are, rather than computing them.
+        Use ``smiles, inchikey14, formula, exact_mass`` of tables that have all four unchanged,
+        rather than computing them.
     replace : bool, default False
-        Build in place of a library, or an unfinished build, of other inputs. The old library
-        stays until the new one is whole.
+        Replace a library, or an unfinished build, of other inputs. The old library
+        stays until the new one is complete.
     work : str or Path, optional
-        Local folder for what is unfinished, in a folder of its own there; by default it is
+        Local folder in which a subfolder holds the unfinished build; by default it is
         ``.building`` in the output, or among the system's temporary files if the output is on
         object storage.
     records_per_chunk : int, optional
-        How much is done at a time; by default from the size of the inputs.
+        Size of a chunk; by default from the size of the inputs.
     record_timeout_s : float, default 60
         A structure that takes longer is left out.
     sizes : PartSizes
         Rows of row groups and parts.
     show_progress : bool, default False
-        Show on stderr how far it is.
+        Show progress on stderr.
 
     Returns
     -------
@@ -145,11 +145,11 @@ def _make(build: _Build, replace: bool, records_per_chunk: int) -> Manifest:
 
 
 def _finished_before(build: _Build, replace: bool) -> Manifest | None:
-    """Return the library that is there already if it is the one asked for."""
+    """Return the existing library if it is the requested one."""
     place, folder = build.place, build.folder
     if (place / MANIFEST_NAME).exists():
         manifest = read_manifest(place)
-        # One made by another release is as good, unless it is asked for anew.
+        # One made by another release is as good, unless `replace` requests a new one.
         if is_made_from(manifest, build.plan) and (
             not replace or manifest.made_with == build.plan["made_with"]
         ):
@@ -223,7 +223,7 @@ class _Build:
         return manifest
 
     def _standardise(self, folder: Path, records_per_chunk: int) -> int:
-        """Do the chunks that are not done yet; return how many there are."""
+        """Process the remaining chunks; return the number of all chunks."""
         read_path = folder / _READ_NAME
         finished = finished_chunks(folder)
         if read_path.exists():
@@ -262,7 +262,7 @@ class _Build:
 def do_chunks(
     chunks: Iterable[Chunk], writer: ChunkWriter, *, n_workers: int, record_timeout_s: float
 ) -> Generator[Chunk]:
-    """Do chunks in several processes, or in this one, and yield each when it is done."""
+    """Process chunks in several processes, or in this one, and yield each when it is done."""
     if n_workers == 0:
         for chunk in chunks:
             writer.write(chunk)
@@ -307,7 +307,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _publish(parts_folder: Path, output: Path, manifest: Manifest) -> None:
-    """Put the parts in place and then the manifest, which makes them a library."""
+    """Move the parts into place and then the manifest, which completes the library."""
     manifest_path = output / MANIFEST_NAME
     if manifest_path.exists():
         manifest_path.unlink()

@@ -1,4 +1,4 @@
-"""Candidates: structures of one mass, column by column."""
+"""Candidates: columns of structures with one mass."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _CHARGED_ATOM = re.compile(r"\[[^\]]*?(?P<signs>[+-]+)(?P<size>\d*)(?::\d+)?\]")
 class Candidates:
     """Structures in order of mass.
 
-    The text columns stay in Arrow: only what is asked for becomes Python strings
+    Text columns stay in Arrow and become Python strings only on request
     (``candidates.smiles.to_pylist()``). Columns that a file does not have are all null.
 
     Attributes
     ----------
     smiles, inchikey14, formula, names : Arrow arrays of shape (C,)
-        Of the component that is judged, without stereo.
+        Of the largest organic component, without stereo.
     exact_masses : array of shape (C,)
         Monoisotopic, in u; electrons of a charge are not subtracted.
     charges : array of shape (C,)
@@ -43,7 +43,7 @@ class Candidates:
         return len(self.exact_masses)
 
     def with_charge(self, charge: int) -> Candidates:
-        """Return those of one permanent charge."""
+        """Return the candidates with a permanent charge."""
         chosen = self.charges == charge
         if chosen.all():
             return self
@@ -73,10 +73,10 @@ def to_candidates(tables: Sequence[pa.Table]) -> Candidates:
 
 
 def complete(table: pa.Table) -> pa.Table:
-    """Return a table with all columns of candidates: those missing are null, charges worked out.
+    """Return a table with all columns of candidates; missing ones are null, charges derived.
 
-    Without a column ``charge`` it is read off the sign at the end of the formula, or, without
-    formulas, off the charged atoms of the SMILES.
+    Without a column ``charge``, the charge is derived from the sign at the end of the formula, or,
+    without formulas, from the charged atoms of the SMILES.
     """
     columns = {
         name: table[name].cast(pa.string())

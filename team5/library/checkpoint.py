@@ -1,4 +1,4 @@
-"""Checkpoint of a build: what must stay the same until it is finished, and the chunks done."""
+"""Checkpoint of a build: its inputs and settings, and the finished chunks."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from team5.runtime.strict_json import read_object, to_json
 
 LOCK_NAME = "lock"
 _PLAN_NAME = "plan.json"
-_FORMAT = 2  # of what an unfinished build keeps
+_FORMAT = 2  # of the files of an unfinished build
 _METADATA_KEY = b"team5.library.chunk"
 
 
 def make_plan(sources: Sequence[Input], trust_columns: bool) -> dict[str, Any]:
-    """Return what must be the same for a build to resume."""
+    """Return the inputs and settings that must be unchanged for a build to resume."""
     return {
         "format": _FORMAT,
         "inputs": [[source.path, source.size, source.sha256] for source in sources],
@@ -42,7 +42,7 @@ def make_plan(sources: Sequence[Input], trust_columns: bool) -> dict[str, Any]:
 
 
 def is_made_from(manifest: Manifest, plan: dict[str, Any]) -> bool:
-    """Tell whether a library was made from the inputs of a plan and in its way."""
+    """Tell whether a library was made from the inputs and settings of a plan."""
     inputs = [[one["path"], one["size"], one["sha256"]] for one in manifest.inputs]
     return (inputs, manifest.trust_columns) == (plan["inputs"], plan["trust_columns"])
 
@@ -55,7 +55,7 @@ def resume_or_begin(
     Raises
     ------
     DataError
-        If another build is unfinished there and `replace` does not give it up.
+        If another build is unfinished there and `replace` is False.
     """
     path = folder / _PLAN_NAME
     if path.exists():
@@ -92,29 +92,29 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 
 def chunks_folder(folder: Path, plan: dict[str, Any]) -> Path:
-    """Return where the finished chunks of a plan are kept."""
-    # Workers that outlive a killed build for a moment write to no other build's chunks.
+    """Return the folder of a plan's finished chunks."""
+    # Workers that briefly outlive a killed build must not write to another build's chunks.
     return folder / f"chunks-{sha256(to_json(plan, _PLAN_NAME))[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkWriter:
-    """Standardises chunks and writes each to a file that is whole or absent; runs in workers.
+    """Standardises chunks and writes each atomically to a file; runs in workers.
 
     Attributes
     ----------
     folder : Path
-        Where the finished chunks are, on a local disk.
+        Folder of the finished chunks, on a local disk.
     """
 
     folder: Path
 
     def make_work(self) -> Callable[[Chunk, Callable[[int], None]], None]:
-        """Return what a worker does with each chunk."""
+        """Return the function that processes a chunk in a worker."""
         return self.write
 
     def write(self, chunk: Chunk, on_record: Callable[[int], None] = lambda index: None) -> None:
-        """Do one chunk; call `on_record` with the index of each record before it."""
+        """Process one chunk; call `on_record` with the index of each record before it."""
         table, dropped = standardise(chunk, on_record)
         facts = {
             "source_index": chunk.source_index,
@@ -129,18 +129,18 @@ class ChunkWriter:
 
 
 def chunk_path(folder: Path, number: int) -> Path:
-    """Return where a finished chunk is kept."""
+    """Return the path of a finished chunk."""
     return folder / f"chunk-{number:07}.parquet"
 
 
 def finished_chunks(folder: Path) -> frozenset[int]:
-    """Return the numbers of the chunks that are done."""
+    """Return the numbers of the finished chunks."""
     paths = folder.glob("chunk-*.parquet")
     return frozenset(int(path.stem.removeprefix("chunk-")) for path in paths)
 
 
 def facts_of(path: Path) -> dict[str, Any]:
-    """Return what a finished chunk says of itself: ``source_index, n_records, dropped``.
+    """Return the metadata of a finished chunk: ``source_index, n_records, dropped``.
 
     Raises
     ------

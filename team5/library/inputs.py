@@ -1,4 +1,4 @@
-"""Inputs of a build: which files there are, unchanged since, and their records cut into chunks."""
+"""Inputs of a build: finding files, checking them for changes, cutting records into chunks."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from team5.runtime.storage import as_path, sha256
 _ENDINGS = (".smi", ".smiles", ".ism", ".txt", ".sdf", ".sd", ".csv", ".tsv", ".parquet")
 KNOWN_ENDINGS = f"{', '.join(_ENDINGS)}, also with {', '.join(PACKINGS)}"
 _ENDING = re.compile(r"\.[a-z]+2?$")
-# Columns of tables that are taken as they are, instead of being computed, when asked for.
+# Columns of tables that are used unchanged, instead of being computed, on request.
 TRUSTED_COLUMNS = ("inchikey14", "formula", "exact_mass")
-# A chunk is lost when a build is interrupted: seconds. More chunks make the sort slower.
+# An interruption loses a chunk: seconds of work. More chunks make the sort slower.
 _MIN_RECORDS_PER_CHUNK, _MAX_RECORDS_PER_CHUNK = 2_000, 20_000
 _CHUNKS_WANTED = 1_000
-# Bytes of a structure, roughly: only to choose how large chunks are.
+# Approximate bytes of a structure, only for choosing the size of chunks.
 _BYTES_PER_RECORD, _BYTES_PER_MOLBLOCK, _BYTES_PER_PACKED_RECORD = 60, 3_000, 15
-# Records of one input stay below this, so that input and record make one ordered number.
+# Limit of records per input, so that input and record form one ordered number.
 _MAX_RECORDS = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One file that structures are read from: its path as given, its bytes and SHA-256."""
+    """An input file of structures: its path as given, its size in bytes and SHA-256."""
 
     path: str
     size: int
@@ -48,7 +48,7 @@ class Input:
         return _ending(self.path) in (".sdf", ".sd")
 
     def estimated_records(self) -> int:
-        """Return about how many structures it holds, from its size."""
+        """Estimate the number of structures from the size."""
         if self.path.lower().endswith(".parquet"):
             with as_path(self.path).open("rb") as file:
                 return int(pq.read_metadata(file).num_rows)
@@ -58,7 +58,7 @@ class Input:
 
 
 class Fault(NamedTuple):
-    """Why a record is left out: a code, the reason in words, and what stood there or says more."""
+    """Why a record is left out: a code, the reason in words, and its text or details."""
 
     code: str
     reason: str
@@ -67,23 +67,23 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some thousand records of one input, the piece of work of a build.
+    """A few thousand records of one input, the unit of work of a build.
 
     Attributes
     ----------
     number : int
         Counted over all inputs.
     source : str
-        The input, as it was given.
+        Path of the input, as given.
     source_index : int
-        Its place among the inputs.
+        Its index among the inputs.
     unit : {"line", "row", "record"}
-        What the numbers of its records count.
+        The unit that numbers its records.
     records : sequence of StructureRecord
     faults : sequence of (int, Fault)
         Records that cannot be used, by number.
     share_read : float
-        Of all inputs' bytes, those up to its end, 0 to 1.
+        Share of all inputs' bytes up to its end, 0 to 1.
     """
 
     number: int
@@ -99,7 +99,7 @@ class Chunk:
         return len(self.records) + len(self.faults)
 
     def order_of(self, number: int) -> int:
-        """Return a number that says which of two records was seen first."""
+        """Return a number that orders records by their first occurrence."""
         return self.source_index * _MAX_RECORDS + number
 
     def without(self, index: int, reason: str) -> Chunk:
@@ -116,9 +116,9 @@ def find_inputs(paths: Sequence[str | Path]) -> list[Input]:
     Raises
     ------
     DataFileNotFoundError
-        If one is not there, or a folder holds no file of a known kind.
+        If one does not exist, or a folder holds no file of a known format.
     DataError
-        If the ending of one is not known, or it cannot be read.
+        If a file's extension is unknown, or it cannot be read.
     ConfigError
         If there is none, or one is given twice.
     """
@@ -157,7 +157,7 @@ def find_inputs(paths: Sequence[str | Path]) -> list[Input]:
 
 
 def _ending(name: str) -> str:
-    """Return the ending of a name in lower case, without that of what packs it."""
+    """Return the extension of a name in lower case, without that of the compression."""
     match = _ENDING.search(name.lower())
     if match and match[0] in PACKINGS:
         match = _ENDING.search(name.lower()[: match.start()])
@@ -174,12 +174,12 @@ def _input(place: Path) -> Input:
 
 
 def check_unchanged(sources: Sequence[Input]) -> None:
-    """Be sure that files are what they were when a build began.
+    """Check that files have not changed since a build began.
 
     Raises
     ------
     DataError
-        If one is not.
+        If one has changed.
     """
     for source in sources:
         place = as_path(source.path)
@@ -197,7 +197,7 @@ def check_unchanged(sources: Sequence[Input]) -> None:
 
 
 def chunk_size(sources: Sequence[Input]) -> int:
-    """Return how many records of some inputs make a chunk."""
+    """Return the number of records per chunk for some inputs."""
     wanted = sum(source.estimated_records() for source in sources) // _CHUNKS_WANTED
     # Molblocks are long, and a chunk of each worker is in memory.
     is_long = any(source.has_molblocks for source in sources)
@@ -220,7 +220,7 @@ def iter_chunks(
     Raises
     ------
     DataError
-        If an input is damaged, or is no list of structures.
+        If an input is damaged, or is not a list of structures.
     """
     n_bytes = max(sum(source.size for source in inputs), 1)
     n_bytes_before = 0

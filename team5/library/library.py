@@ -41,7 +41,7 @@ def open_library(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Library
         A folder made by ``python -m team5.library build``, or a single Parquet file with the
         columns ``smiles`` and ``exact_mass``, sorted by mass. Also on object storage.
     cache_bytes : int
-        Most that decoded row groups kept for further lookups may take.
+        Size limit of the cache of decoded row groups.
 
     Raises
     ------
@@ -69,13 +69,13 @@ def open_library(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Library
 class Library:
     """Structures in order of exact mass; made by `open_library`.
 
-    Safe for threads. It can be passed to other processes, forked or not: what goes over is the
-    path, and each process reads for itself.
+    Thread-safe. It can be passed to other processes, forked or not: only the path is passed,
+    and each process reads for itself.
 
     Attributes
     ----------
     path : str
-        As it was given.
+        As given.
     manifest : Manifest or None
         None for a single Parquet file.
     """
@@ -107,12 +107,12 @@ class Library:
 
     @property
     def index_bytes(self) -> int:
-        """Memory that the borders of all row groups take."""
+        """Bytes of memory of the index of row groups."""
         return self._index.n_bytes
 
     @property
     def read_counts(self) -> ReadCounts:
-        """What lookups have cost this process so far."""
+        """Read counts of this process's lookups so far."""
         return self._reader.counts
 
     @property
@@ -130,7 +130,7 @@ class Library:
         exact_mass : float
             In u.
         ppm : float, default 10
-            Half-width of the window, relative to `exact_mass`; its borders belong to it.
+            Half-width of the window, relative to `exact_mass`, bounds included.
         """
         _check_positive("exact mass", exact_mass)
         half_width = exact_mass * _checked_ppm(ppm) * 1e-6
@@ -141,8 +141,8 @@ class Library:
     ) -> Candidates:
         """Return the structures that could be behind a precursor.
 
-        ``[M]+`` and the like are of structures with that permanent charge; protonated and most
-        other ions are of neutral ones.
+        ``[M]+`` and the like come from structures with that permanent charge; protonated and most
+        other ions from neutral ones.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""``library.json``: what a library holds, and the borders of its row groups."""
+"""``library.json``: content of a library, and the mass ranges of its row groups."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from team5.runtime.storage import as_path, sha256
 from team5.runtime.strict_json import read_object, to_json
 
 MANIFEST_NAME = "library.json"
-BUILDING_NAME = ".building"  # where an unfinished build keeps what it has
+BUILDING_NAME = ".building"  # folder of an unfinished build
 FORMAT = 1
 _REMEDY = "Build the library again: python -m team5.library build INPUT... OUTPUT"
 
@@ -42,7 +42,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a library holds and was made from.
+    """Content and sources of a library.
 
     Attributes
     ----------
@@ -55,11 +55,11 @@ class Manifest:
     inputs : tuple of dict
         ``path, size, sha256`` and ``n_records`` of every file read.
     trust_columns : bool
-        Tables' own ``inchikey14, formula, exact_mass`` were taken.
+        ``inchikey14, formula, exact_mass`` of tables were used unchanged.
     made_with : dict
         Versions of team5, RDKit and pyarrow.
     n_records, n_merged : int
-        Records read, and how many of them were a structure that is in the library already.
+        Records read, and how many of them were duplicates.
     dropped : dict
         ``{reason: {"code": ..., "count": ..., "examples": [{"place": ..., "text": ...}]}}``.
     """
@@ -80,12 +80,12 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read what a library holds.
+    """Read the manifest of a library.
 
     Raises
     ------
     DataFileNotFoundError
-        If there is no such folder, or it holds no library or one whose build was not finished.
+        If there is no such folder, or it holds no library or an unfinished one.
     DataError
         If the manifest is damaged or of a later format.
     """
@@ -93,7 +93,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.exists():
         if (folder / BUILDING_NAME).exists():
             raise DataFileNotFoundError(
-                f"{folder}: the build was not finished: run the same command to go on."
+                f"{folder}: the build was not finished: run the same command to resume it."
             )
         if not folder.exists():
             raise DataFileNotFoundError(

@@ -1,4 +1,4 @@
-"""Row groups of a library's files: which masses each holds; decoded when needed, some kept."""
+"""Row groups of a library's files: an index by mass, and a cache of decoded ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COLUMNS = (*TEXT_COLUMNS, "exact_mass", "charge")
 
 
 class Index:
-    """Where each row group lies and which masses it holds; 28 bytes for each.
+    """File and mass range of each row group; 28 bytes for each.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def index_of_file(place: Path) -> Index:
     Raises
     ------
     DataError
-        If it is no Parquet, lacks ``smiles`` or ``exact_mass``, has no statistics, or its row
+        If it is not Parquet, lacks ``smiles`` or ``exact_mass``, has no statistics, or its row
         groups are not in order of mass.
     """
     remedy = f"Make a library of it: python -m team5.library build {place} OUTPUT"
@@ -126,14 +126,14 @@ def index_of_file(place: Path) -> Index:
 
 @dataclass(slots=True)
 class ReadCounts:
-    """What lookups have cost so far.
+    """Cost of lookups so far.
 
     Attributes
     ----------
     n_groups, n_bytes : int
         Row groups decoded, and their compressed bytes in the columns that were read.
     n_from_cache : int
-        Row groups that were at hand.
+        Row groups found in the cache.
     """
 
     n_groups: int = 0
@@ -142,9 +142,9 @@ class ReadCounts:
 
 
 class GroupReader:
-    """Decodes row groups and keeps those used last, up to a size.
+    """Decodes row groups and caches the most recently used, up to a size.
 
-    Safe for threads; a forked process begins with an empty store of its own.
+    Thread-safe; a forked process starts with an empty cache.
 
     Attributes
     ----------
@@ -165,15 +165,15 @@ class GroupReader:
         self.counts = ReadCounts()
 
     def read(self, path: str, group: int, n_rows: int) -> pa.Table:
-        """Return a row group with the columns of candidates, checked to be in order of mass.
+        """Return a row group with the columns of candidates, verified to be in order of mass.
 
         Raises
         ------
         DataError
-            If the file is not there, damaged, of another size, or not in order.
+            If the file is missing, damaged, of another size, or not in order.
         """
         if os.getpid() != self._pid:
-            # The lock of the process this one was forked from may be held for ever.
+            # The lock inherited from the parent of a fork may be held for ever.
             self._reset()
         key = (path, group)
         with self._lock:
@@ -210,7 +210,7 @@ class GroupReader:
                 "library again."
             ) from error
         if len(table) != n_rows:
-            raise DataError(f"{path}: has changed since it was opened. Open the library anew.")
+            raise DataError(f"{path}: has changed since it was opened. Open the library again.")
         # Written so that NaN fails as well.
         if not np.all(masses[1:] >= masses[:-1]) or not np.all(np.isfinite(masses)):
             raise _unsorted(path)

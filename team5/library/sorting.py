@@ -1,4 +1,4 @@
-"""From finished chunks to the parts of a library: one sort on disk, each structure once."""
+"""Sorting and deduplication of finished chunks into the parts of a library, on disk."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from team5.library.manifest import Part
 from team5.library.standardise import SCHEMA
 from team5.runtime.storage import flush_file, sha256
 
-# A lookup decodes one or two groups: at 8,192 rows a millisecond each, and smaller groups make
-# the files' footers, which have to be read too, as large as what is looked up.
+# A lookup decodes one or two groups: at 8,192 rows a millisecond each. Smaller groups would make
+# the files' footers, which have to be read too, as large as the groups themselves.
 ROWS_PER_GROUP = 8_192
 ROWS_PER_PART = 128 * ROWS_PER_GROUP
-# Beyond it DuckDB writes to disk; the process takes some 200 MB more.
+# Above this DuckDB spills to disk; the process takes about 200 MB more.
 _MEMORY_LIMIT = "800MB"
-# What shares an InChIKey block and a step of mass of 1e-4 u is one structure. The borders of the
-# steps lie halfway between numbers of five decimals: a mass and the same mass rounded to five
-# decimals, as tables have it, never fall into two. Of several the lightest stays, then the one
-# with the shortest SMILES, then the first by its text, so that the order of the inputs plays no
-# part; its name is the first that was seen.
+# Rows with the same InChIKey block and the same 1e-4 u bin of mass are one structure. Bin edges lie
+# halfway between numbers of five decimals, so that a mass and its rounding to five decimals, as in
+# tables, never fall into two bins. Of several rows the lightest is kept, then the one with the
+# shortest SMILES, then the first alphabetically, so that the order of the inputs does not matter;
+# its name is the first that was seen.
 _SORT = """
     SELECT smiles, inchikey14, formula, exact_mass, charge, n_heavy_atoms, first_name AS name
     FROM (
@@ -49,7 +49,7 @@ _SORT = """
 
 @dataclass(frozen=True, slots=True)
 class PartSizes:
-    """How many rows go into a row group and into a part, which holds whole groups."""
+    """Rows per row group and per part, which consists of whole groups."""
 
     per_group: int = ROWS_PER_GROUP
     per_part: int = ROWS_PER_PART
@@ -64,9 +64,9 @@ def sort_chunks(
     sizes: PartSizes,
     on_rows: Callable[[int], None],
 ) -> list[Part]:
-    """Write the rows of all finished chunks into parts, ordered by mass and each structure once.
+    """Write the distinct structures of all finished chunks into parts, ordered by mass.
 
-    What is written depends on the rows alone, not on which chunk they are in. Memory does not
+    The result depends only on the rows, not on their chunks. Memory does not
     grow with their number: what does not fit is sorted on disk, in `folder`.
 
     Parameters
@@ -83,7 +83,7 @@ def sort_chunks(
     -------
     list of Part
     """
-    import duckdb  # here: what only looks structures up starts without
+    import duckdb  # here, so that lookups start without it
 
     options: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": _MEMORY_LIMIT,
@@ -143,7 +143,7 @@ def _write_parts(
 
 
 def _groups(batches: Iterable[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:
-    """Yield the rows of batches of any size in tables of one size, each in one piece."""
+    """Yield the rows of batches of any size as contiguous tables of one size."""
     pending = SCHEMA.empty_table()
     for batch in batches:
         pending = pa.concat_tables([pending, pa.Table.from_batches([batch]).cast(SCHEMA)])

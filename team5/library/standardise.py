@@ -1,4 +1,4 @@
-"""From the records of a chunk to rows of a library: what the workers of a build do."""
+"""Standardisation of a chunk's records into rows of a library, done by the workers of a build."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SCHEMA = pa.schema(
         ("name", pa.string()),
     ]
 )
-# While a library is built: which record gave the name, so that the first one's stays.
+# During a build: the record that gave the name, so that the first one's is kept.
 CHUNK_SCHEMA = SCHEMA.append(pa.field("name_order", pa.int64()))
 _NO_NAME = int(np.iinfo(np.int64).max)
 
 MAX_EXAMPLES = 5  # for each reason
 _MAX_TEXT = 200  # characters
-# Isomers have one mass only when rounded: the last bits of a sum depend on the order of the atoms.
+# Isomers have equal masses only after rounding: the last bits of a sum depend on atom order.
 _MASS_DIGITS = 6
 _INCHIKEY14 = re.compile(r"[A-Z]{14}")
 _FORMULA = re.compile(r"(?P<atoms>(?:[A-Z][a-z]?\d*)+)(?P<charge>[+-]\d{0,2})?")
@@ -60,7 +60,7 @@ class _Structure(NamedTuple):
 
 @dataclass
 class Dropped:
-    """What was left out: counts and the first examples with their places, by reason."""
+    """Records left out: counts and the first examples with their places, by reason."""
 
     faults: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -72,7 +72,7 @@ class Dropped:
         self.update({fault.reason: one})
 
     def update(self, other: Mapping[str, Any]) -> None:
-        """Add what `to_dict` of another holds."""
+        """Add the counts and examples of another's `to_dict`."""
         for reason, fault in other.items():
             mine = self.faults.setdefault(reason, {**fault, "count": 0, "examples": []})
             mine["count"] += int(fault["count"])
@@ -85,7 +85,7 @@ class Dropped:
 
 
 def format_dropped(dropped: Mapping[str, Any], n_examples: int = 2) -> str:
-    """Return what was left out, from `Dropped.to_dict`, as lines for people."""
+    """Return records left out, from `Dropped.to_dict`, as lines for people."""
     lines = []
     for reason, fault in dropped.items():
         lines.append(f"  {fault['count']:>13,}  {reason}")
@@ -99,7 +99,7 @@ def format_dropped(dropped: Mapping[str, Any], n_examples: int = 2) -> str:
 def standardise(
     chunk: Chunk, on_record: Callable[[int], None] = lambda index: None
 ) -> tuple[pa.Table, dict[str, Any]]:
-    """Return the structures of a chunk as rows, and what was left out.
+    """Return the structures of a chunk as rows, and the records left out.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def standardise(
     Table
         With ``CHUNK_SCHEMA``, in the order of the chunk.
     dict
-        As `Dropped.to_dict` gives it.
+        From `Dropped.to_dict`.
     """
     faults = dict(chunk.faults)
     rows: list[tuple[Any, ...]] = []
@@ -143,7 +143,7 @@ def _structure(record: StructureRecord) -> _Structure | Fault:
     except MoleculeError as error:
         reason = _REASONS.get(error.code, "structure not understood")
         return Fault(error.code, reason, str(error))
-    # RDKit's own complaints of what passes its parser and breaks one of its later steps.
+    # RDKit's errors on structures that pass its parser and fail in a later step.
     except (RuntimeError, ValueError) as error:
         first_line = f"{text.splitlines()[0]}: {error}".splitlines()[0]
         return Fault("rdkit_failed", "RDKit failed", first_line)

@@ -1,4 +1,4 @@
-"""Interfaces of the modules and data that can be trained, and checks of them."""
+"""Interfaces of trainable modules and training data, and checks of them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class TrainableModule(Protocol):
     """A ``LightningModule`` around a ``Team5Model``.
 
     :class:`~team5.models.lightning_module.Team5LightningModule` is one, and so is any class
-    derived from it. To be exported it needs what
-    :class:`~team5.callbacks.checkpoint_export.Exportable` lists as well.
+    derived from it. To be exported it must also implement
+    :class:`~team5.callbacks.checkpoint_export.Exportable`.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class TrainableModule(Protocol):
 
 
 class TrainableData(Protocol):
-    """A ``LightningDataModule`` whose loaders give :class:`~team5.data.collate.Batch` objects.
+    """A ``LightningDataModule`` whose loaders yield :class:`~team5.data.collate.Batch` objects.
 
     :class:`~team5.data.datamodule.SpectrumDataModule` is one, and so is any class derived from it.
 

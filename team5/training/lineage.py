@@ -19,13 +19,13 @@ def package_versions() -> dict[str, str]:
 
 
 def code_state(folder: Path = REPOSITORY) -> dict[str, Any]:
-    """Return the git commit of the code and whether it has changes; None where there is no git."""
+    """Return the git commit of the code and whether it has changes; None without git."""
     top = _git(folder, "rev-parse", "--show-toplevel")
-    # Code installed below another project's checkout is not of its commit.
+    # Code installed within another project's checkout does not belong to its commit.
     if top is None or Path(top).resolve() != folder.resolve():
         return {"commit": None, "dirty": None}
     commit = _git(folder, "rev-parse", "HEAD")
-    # Files that runs write are no changes of the code.
+    # Files written by runs do not change the code.
     changed = _git(
         folder, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)checkpoints"
     )

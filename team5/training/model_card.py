@@ -29,7 +29,7 @@ def write_model_card(facts: Mapping[str, Any]) -> str:
 
 def _what(data: Mapping[str, Any]) -> str:
     notice = (
-        "\n**It learned from computed spectra, not measured ones: good for trying the machinery, "
+        "\n**It was trained on computed spectra, not measured ones: good for trying things out, "
         "not for identifying molecules.**\n"
         if data["computed"]
         else ""
@@ -45,20 +45,20 @@ distribution itself is the third.
 ## Intended use
 
 Research on unknown small molecules: to put candidate structures in order, to see whether a spectrum
-contradicts a structure, and to know which peak is which fragment, as one kind of evidence beside
-retention time, reference spectra and chemistry. Not for diagnosis, and not for any decision that
-nobody looks at.
+contradicts a structure, and to know which peak is which fragment, as one kind of evidence among
+retention time, reference spectra and chemistry. Not for diagnosis, and not for any decision without
+human review.
 
 `python predict.py smiles=... mzs=[...] intensities=[...]`, or `team5.inference.inference`.
-Its figures stand in `checkpoint_tracker.json` beside the versions, and below where they were put
-there (`python evaluate.py card=true`).
+Its figures are in `checkpoint_tracker.json` next to the versions, and below if they were added
+(`python evaluate.py card=true`).
 """
 
 
 def _data(data: Mapping[str, Any], parent: str | None) -> str:
     before = f" It started from the weights of {parent}." if parent else ""
     return f"""\
-## What it learned from
+## Training data
 
 {data["train_spectra"]:,} spectra of {data["train_compounds"]:,} compounds from
 {data["source"]}; the best epoch and the match probability were chosen on
@@ -78,9 +78,9 @@ _LIMITS = """\
 
 - Singly charged ions of one molecule; organic molecules of up to 128 heavy atoms.
 - Stereo is ignored: stereoisomers get the same answer.
-- Electrospray with collision-induced dissociation; other ways of fragmenting were not seen.
+- Electrospray with collision-induced dissociation; other fragmentation methods were not seen.
 - A high match probability among candidates of the same formula is evidence, not identification:
-  isomers that differ in the place of one substituent often give the same fragments.
+  isomers that differ in the position of one substituent often give the same fragments.
 """
 
 
@@ -91,6 +91,6 @@ def _license(data: Mapping[str, Any]) -> str:
 ## Licence
 
 Weights: CC BY-SA 4.0 (https://creativecommons.org/licenses/by-sa/4.0/), as some of the records are.
-The spectra are those of MassBank (https://massbank.eu) where the source above is a MassBank
-release, by the contributors listed, each under the licence its record states.
+If the source above is a MassBank release, the spectra are from MassBank (https://massbank.eu),
+by the listed contributors, each under the licence stated in its record.
 """

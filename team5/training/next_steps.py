@@ -1,4 +1,4 @@
-"""Log messages at the end of a training: what was exported, where it is, what to do next."""
+"""Log messages at the end of a training: the exported version, its folder, the next steps."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def log_outcome(
     if latest is not None:
         _log.info("Compare it: %s compare %s %s%s", registry, latest, version, flag)
     if is_computed:
-        _log.info("It cannot become latest, as the spectra it learned from are computed.")
+        _log.info("It cannot become latest, because it was trained on computed spectra.")
         return
     flag += f" --allow {' '.join(allow)}" if allow else ""
     _log.info("Make it latest: %s promote %s%s", registry, version, flag)
@@ -63,18 +63,18 @@ def log_places(cfg: DictConfig, report: Path | None) -> None:
 
 
 def log_how_to_resume(version: str | None, cfg: DictConfig) -> None:
-    """Log what a stopped run has left, and the command that continues it."""
+    """Log the state of a stopped run, and the command that resumes it."""
     if version is None:
         _log.warning("Stopped before the first export: nothing was kept.")
     else:
         _log.warning(
-            "Stopped. %s holds the best epoch so far; go on with: %s resume=%s%s%s",
+            "Stopped. %s holds the best epoch so far; resume with: %s resume=%s%s%s",
             version, call_of("train"), version, _root_argument(cfg), _file_arguments(cfg),
         )  # fmt: skip
 
 
 def _file_arguments(cfg: DictConfig) -> str:
-    """Return the files of a run as arguments: a version does not say what is read."""
+    """Return the files of a run as arguments, since a version does not say what is read."""
     files = {key: OmegaConf.select(cfg, key) for key in FILES}
     return "".join(f" {key}={shlex.quote(str(file))}" for key, file in files.items() if file)
 
@@ -85,6 +85,6 @@ def _root_argument(cfg: DictConfig) -> str:
 
 
 def _relative(folder: str) -> Path:
-    """Return a folder as seen from here, where it lies below."""
+    """Return a folder relative to the working folder, if it is within it."""
     path = Path(folder)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,4 +1,4 @@
-"""Processes of a distributed training: which is the first, and how they end."""
+"""Processes of a distributed training: finding the first, and ending all."""
 
 import os
 from collections.abc import Iterator
@@ -8,18 +8,18 @@ from team5.errors import ProcessError
 
 # Set by torch, Lightning and SLURM.
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
-# In messages of gloo when the other end of a connection has gone; there is no error type for it.
+# In messages of gloo when the peer of a connection has died; there is no error type for it.
 _GONE = ("closed by peer", "reset by peer", "Broken pipe", "Connection refused", "gloo")
 
 
 def is_first_process() -> bool:
-    """Whether this is the one process of a training, or the first of several."""
+    """Whether this is the only process of a training, or the first of several."""
     return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Context of a fit in several processes: reports a lost one in one line, and closes the group.
+    """Context of a fit in several processes: reports a lost process, and closes the group.
 
     Raises
     ------
@@ -40,5 +40,5 @@ def together() -> Iterator[None]:
             "failed or hangs. Look for its own message, then go on from the version named above."
         ) from error
     if distributed.is_available() and distributed.is_initialized():
-        # A later job of this process has to form a new group.
+        # A later job in this process has to form a new group.
         distributed.destroy_process_group()

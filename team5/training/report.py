@@ -1,4 +1,4 @@
-"""report.html of a run: what it was, its curves, its figures beside controls, and examples."""
+"""report.html of a run: its settings, curves, metrics with controls, and examples."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 NAME = "report.html"
 _OPTIMISTIC = (
-    "The best epoch was chosen, and the match probability fitted, on the compounds these spectra "
-    "are of, so the figures flatter. Measure on others: {} data.queries=FILE."
+    "The best epoch was chosen, and the match probability fitted, on the compounds of these "
+    "spectra, so the figures are optimistic. Measure on others: {} data.queries=FILE."
 )
 _COMPUTED = "The spectra are computed, not measured: figures on them say nothing about chemistry."
 _NOTHING_EXPORTED = (
@@ -55,7 +55,7 @@ def write_report(
     allow: Sequence[str] = (),
     started: float,
 ) -> Path | None:
-    """Write a run's report into its folder; what prevents it is logged in a line, not raised.
+    """Write a run's report into its folder; a failure is logged in one line, not raised.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def write_report(
     Returns
     -------
     path or None
-        None where no report was written.
+        None if no report was written.
     """
     wanted = n_in_report(cfg)
     if wanted == 0:
@@ -118,7 +118,7 @@ def n_in_report(cfg: DictConfig) -> int:
     Raises
     ------
     ConfigError
-        If the setting is no such number.
+        If the setting is not such a number.
     """
     wanted = OmegaConf.select(cfg, "report_spectra", default=0)
     if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:

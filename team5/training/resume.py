@@ -1,4 +1,4 @@
-"""Going on with a run: the one that is named, or the one that SLURM has started again."""
+"""Resuming of runs: one named by the user, or one that SLURM has restarted."""
 
 from __future__ import annotations
 
@@ -34,16 +34,17 @@ _log = logging.getLogger(__name__)
 
 
 def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
-    """Return the user's config with the settings of the run that wrote a version put into it.
+    """Return the user's config merged with the settings of the run that wrote a version.
 
-    What was typed stays. Of the version only plain values are taken (see `taken_settings`).
+    Settings typed by the user take precedence. Only plain values of the version are used (see
+    `taken_settings`).
 
     Raises
     ------
     CheckpointError
         If the version does not hold the settings of its training.
     ConfigError
-        If these are none that a version may give, or want what only the user can give.
+        If a version may not give these settings, or they need values that only the user can give.
     """
     stored = parent.config.get("training_config")
     if stored is None:
@@ -64,7 +65,7 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
         OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
     if missing:
         _log.warning(
-            "Not taken from %s: %s. What watches or records a run comes from your own settings.",
+            "Not taken from %s: %s. Loggers and callbacks come only from your own settings.",
             parent.version,
             ", ".join(missing),
         )
@@ -72,18 +73,18 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
 
 
 def overridden_keys() -> list[str]:
-    """Return the dotted keys that stand on the command line; none outside a program of Hydra's."""
+    """Return the dotted keys on the command line; none outside a Hydra program."""
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     return [override.partition("=")[0].lstrip("+~") for override in overrides]
 
 
 def _typed_keys(cfg: DictConfig) -> list[str]:
-    """Return the dotted keys of what was typed.
+    """Return the dotted keys of typed overrides.
 
     Raises
     ------
     ConfigError
-        If an experiment is among it.
+        If they contain an experiment.
     """
     typed = overridden_keys()
     if "experiment" in typed:
@@ -91,7 +92,7 @@ def _typed_keys(cfg: DictConfig) -> list[str]:
             "experiment= and resume= exclude each other: a resumed run keeps its own settings. "
             "Give one of the two."
         )
-    # Raw arguments never reach Hydra; they stand in the config where they were put.
+    # Raw arguments never reach Hydra; they are put into the config directly.
     paths = ["description", *FILES, "data.cache_dir"]
     typed += [path for path in paths if OmegaConf.select(cfg, path) is not None]
     if "seed" in typed:
@@ -102,7 +103,7 @@ def _typed_keys(cfg: DictConfig) -> list[str]:
 def _check_files_given(
     cfg: DictConfig, stored: Mapping[str, Any], typed: Collection[str], version: str
 ) -> None:
-    """Ask for the files that a run was made with: a version does not say what is read here."""
+    """Require the files of a run from the user: a version does not decide what is read here."""
     never = OmegaConf.select(cfg, "callbacks.export.set_as_latest") in (None, "never")
     gated = never or gate_queries(OmegaConf.select(cfg, GATE_QUERIES)) is not None
     wanted = [key for key in FILES if not (gated if key == GATE_QUERIES else "data" in typed)]
@@ -116,15 +117,15 @@ def _check_files_given(
 
 
 def read_state(root: str | Path, version: str) -> dict[str, Any]:
-    """Read the state to go on training from, as far as it is of team5's own run.
+    """Read the state to resume from, as far as it belongs to team5's objects.
 
-    What callbacks of others keep may name files to delete (`ModelCheckpoint`), so that these begin
-    anew.
+    The state of other callbacks may name files to delete (`ModelCheckpoint`), so these start
+    afresh.
 
     Raises
     ------
     CheckpointError
-        As `read_optimizer`, or if it is no state of a training.
+        As `read_optimizer`, or if it is not the state of a training.
     """
     state = read_optimizer(root, version)
     faults = [
@@ -159,12 +160,12 @@ def best_score(version: StoredVersion) -> float:
 
 
 def check_epochs_left(cfg: DictConfig, parent: StoredVersion, state: Mapping[str, Any]) -> None:
-    """Refuse to go on where nothing is left to do.
+    """Refuse to resume a finished run.
 
     Raises
     ------
     ConfigError
-        If the version has had all its epochs.
+        If the version was trained for all its epochs.
     """
     done, wanted = state["epoch"] + 1, cfg.trainer.max_epochs
     if wanted is not None and 0 <= wanted <= done:
@@ -175,19 +176,19 @@ def check_epochs_left(cfg: DictConfig, parent: StoredVersion, state: Mapping[str
 
 
 def slurm_run(folder: str | Path) -> str | None:
-    """Return a name for a SLURM job's run in a folder, the same when it is started again.
+    """Return a name for a SLURM job's run in a folder, the same after a restart.
 
-    A version's config.json carries it, so that none is ever exported without. None outside SLURM.
+    A version's config.json records it at every export. None outside SLURM.
     """
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         return None
-    # A job may make several runs, one after the other.
+    # A job may do several runs, one after the other.
     return "/".join((os.environ.get("SLURM_CLUSTER_NAME", "slurm"), job, Path(folder).name))
 
 
 def version_begun(root: str | Path, run: str | None) -> StoredVersion | None:
-    """Return the last version of a run whose job SLURM has put back into the queue.
+    """Return the last version of a run whose job SLURM has requeued.
 
     None if nothing was exported before, or this is the job's first start.
     """
@@ -197,7 +198,7 @@ def version_begun(root: str | Path, run: str | None) -> StoredVersion | None:
         try:
             config = read_config(Path(root), str(version))
         except CheckpointError as error:
-            _log.warning("Not looked at for where to go on: %s", error)
+            _log.warning("Not searched for a run to resume: %s", error)
             continue
         if config.get("slurm_run") == run:
             return read_version(root, str(version))
@@ -205,12 +206,12 @@ def version_begun(root: str | Path, run: str | None) -> StoredVersion | None:
 
 
 def state_begun(cfg: DictConfig, begun: StoredVersion) -> dict[str, Any] | None:
-    """Return what a job that was started again goes on from."""
+    """Return the state from which a restarted job resumes."""
     if not (begun.folder / OPTIMIZER_NAME).exists():
         _log.warning(
-            "Started again: %s holds no optimizer state, so that its run begins anew.",
+            "Restarted: %s holds no optimizer state, so its run starts over.",
             begun.version,
         )
         return None
-    _log.info("Started again: going on with %s", begun.version)
+    _log.info("Restarted: resuming %s", begun.version)
     return read_state(cfg.checkpoints_root, begun.version)

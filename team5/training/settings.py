@@ -1,9 +1,9 @@
-"""What a version keeps of its training's settings, and what of it a resumed run takes.
+"""Training settings that a version stores, and those that a resumed run takes from it.
 
-A version may come from anybody, so that what it says is data. A run is resumed with the user's own
-config, composed from configs/ and the command line, into which the numbers and words below are put.
-Paths, loggers, callbacks and whatever else reaches outside the training are the user's alone, and
-no interpolation that a version holds is ever resolved.
+A version may come from anybody, so its content is data. A run is resumed with the user's own
+config, composed from configs/ and the command line, into which the numbers and strings below are
+merged. Paths, loggers, callbacks and anything else that reaches outside the training come only from
+the user, and interpolations stored in a version are never resolved.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from team5.registry.schemas import (
     fault_of,
 )
 
-# Settings of data= that name files, and those of all that a resumed run needs again.
+# Settings of data= that name files, and all settings that a resumed run must be given again.
 PATHS = ("path", "archive", "folds", "pool", "cache_dir")
 GATE_QUERIES = "callbacks.export.gate_queries"
 FILES = (*(f"data.{name}" for name in PATHS if name != "cache_dir"), GATE_QUERIES)
 
-# Written by team5 before it wrote resolved values; each stands where the user's own value is taken.
+# Written by team5 before it wrote resolved values; the user's own value is used for each.
 _INTERPOLATIONS = {
     "${seed}",
     "${description}",
@@ -51,14 +51,14 @@ _INTERPOLATIONS = {
 }
 _RESOLVER = re.compile(r"\$\{[^}]*:")
 _MACHINE = ("output_dir", "checkpoints_root")
-# Where a class of the user's may stand in place of team5's, or of none.
+# Where a user's class may replace team5's, or none.
 _CLASSES = {
     "data": "team5.data.datamodule.SpectrumDataModule",
     "model": "team5.models.lightning_module.Team5LightningModule",
     "model.optimizer": "torch.optim.AdamW",
     "model.encoder": None,
 }
-# Of these sections, what names files, shows or writes: the user's own is taken.
+# Keys of these sections that name files, show or write: the user's own values are used.
 _USERS = {
     "data": PATHS,
     "trainer": (
@@ -99,7 +99,7 @@ class _Settings(BaseModel):
 
 
 class _Arguments(_Settings):
-    """Settings of an object; a class of the user's may have further ones, plain as well."""
+    """Settings of an object; a user's class may have further ones, of plain values too."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -259,8 +259,8 @@ class _Training(_Settings):
 def plain_settings(cfg: DictConfig) -> dict[str, Any]:
     """Return a training's config as plain values, for a version to keep.
 
-    Interpolations are resolved. A text that a resolver gave (an environment variable, for one), or
-    that says where this machine keeps something, becomes None.
+    Interpolations are resolved. Text from a resolver (for example an environment variable), or
+    with a path of this machine, becomes None.
     """
     known = copy.deepcopy(cfg)
     OmegaConf.set_struct(known, False)
@@ -299,16 +299,16 @@ def _item(node: Any, key: Any) -> Any:
 def taken_settings(
     stored: Any, version: str, *, typed: Collection[str], allow: Sequence[str]
 ) -> dict[str, Any]:
-    """Return what a resumed run takes of a version's ``training_config``: plain values, checked.
+    """Return the plain, validated values that a resumed run takes from ``training_config``.
 
     Parameters
     ----------
     stored : JSON value
-        As read: data, not to be trusted.
+        As read: untrusted data.
     version : str
         Its name, for errors.
     typed : collection of str
-        Dotted keys that the user gives; neither these nor what is below them is taken.
+        Dotted keys that the user gives; these and the keys below them are not taken.
     allow : sequence of str
         Dotted names of classes outside team5 that may be named.
 
@@ -342,22 +342,22 @@ def taken_settings(
     checked = _Training.model_validate(remaining, context={"allow": allow})
     taken = {key: v for key, v in _kept(checked, remaining).items() if v is not None}
     if "callbacks" in remaining:
-        # Their names as well: what the run did without is left out again.
+        # Including their names, so that defaults that the run had removed stay removed.
         names = [name for name, settings in (remaining["callbacks"] or {}).items() if settings]
         taken["callbacks"] = {name: taken.get("callbacks", {}).get(name) or {} for name in names}
     if value_at(taken, "callbacks.export.set_as_latest") == "always":
-        # A version says nothing of what becomes latest, but may hold itself back.
+        # A version does not decide what becomes latest, but may exclude itself.
         del taken["callbacks"]["export"]["set_as_latest"]
     return taken
 
 
 def put_settings(cfg: DictConfig, taken: Mapping[str, Any]) -> list[str]:
-    """Put what is taken of a version into the user's config.
+    """Merge the values taken from a version into the user's config.
 
     Returns
     -------
     list of str
-        Callbacks that the version was trained with and the user's config does not have.
+        Callbacks of the version's training that the user's config lacks.
     """
     callbacks = taken.get("callbacks")
     for key, value in taken.items():
@@ -424,7 +424,7 @@ def _with_values(value: Any, stored: Mapping[str, Any]) -> Any:
 
 
 def _foreign(settings: Mapping[str, Any]) -> set[str]:
-    """Return the classes that are named in place of team5's own."""
+    """Return the classes that replace team5's."""
     named = {key: value_at(settings, f"{key}._target_") for key in _CLASSES}
     return {name for key, name in named.items() if is_dotted(name) and name != _CLASSES[key]}
 

@@ -1,4 +1,4 @@
-"""Training as configured: resolve the config, build, fit, report."""
+"""Training from a config: resolve, build, fit, report."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ from team5.training.settings import PATHS, plain_settings
 
 _log = logging.getLogger(__name__)
 
-# What a shell reports for a program that a signal ended: this and the signal's number.
+# Exit code of a program ended by a signal: this plus the signal's number.
 _SIGNAL_EXIT = 128
 _CTRL_C_EXIT = 1  # of Lightning
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training exported; both None if nothing.
+    """Result of a training; both None if nothing was exported.
 
     Attributes
     ----------
     version : str
-        The one exported last.
+        The last exported one.
     score : float
         Its ``callbacks.export.monitor``, the best of the run.
     """
@@ -75,12 +75,12 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A training as configured, with the versions it starts from.
+    """A configured training, with the versions it starts from.
 
     Attributes
     ----------
     cfg : DictConfig
-        Complete: with the sizes of the version whose weights are taken, and a precision.
+        Complete: with the sizes of the parent version, and a precision.
     parent : StoredVersion or None
         The version whose weights are taken.
     resumed : StoredVersion or None
@@ -103,7 +103,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """A run with the objects it is fitted with."""
+    """A run with its module, data, callbacks and trainer."""
 
     run: Run
     module: Team5LightningModule
@@ -121,7 +121,7 @@ class Training:
         return Trained(None, None)
 
     def write_report(self) -> Path | None:
-        """Write ``report.html`` for what was exported."""
+        """Write ``report.html`` of the exported version."""
         return write_report(
             self.run.cfg, self.trained.version, self.data, self.trainer.loggers,
             allow=self.allow, started=self.run.started,
@@ -129,9 +129,9 @@ class Training:
 
 
 def train(cfg: DictConfig) -> Trained:
-    """Train as configured and return what was exported.
+    """Train as configured and return the result.
 
-    A job that SLURM started again continues with the version it had begun, in its run folder.
+    A job that SLURM restarted continues with the version it had begun, in its run folder.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def train(cfg: DictConfig) -> Trained:
         raise
     except SystemExit as stopped:  # how Lightning ends when interrupted
         if training.stop.received is None and stopped.code != _CTRL_C_EXIT:
-            raise  # submitit has put the job back into the queue
+            raise  # submitit has requeued the job
         if training.trainer.is_global_zero:
             log_how_to_resume(training.trained.version, run.cfg)
             if _has_validated(training.trainer):
@@ -171,10 +171,10 @@ def train(cfg: DictConfig) -> Trained:
 
 
 def resolve(cfg: DictConfig) -> Run:
-    """Check the settings and read what the training starts from."""
+    """Check the settings and read the version that the training starts from."""
     started = time.monotonic()
     check_allow(cfg.allow)
-    Tracker(cfg.checkpoints_root).read()  # what is wrong there is said before an epoch is trained
+    Tracker(cfg.checkpoints_root).read()  # faults there are reported before an epoch is trained
     slurm = slurm_run(cfg.output_dir)
     begun = version_begun(cfg.checkpoints_root, slurm)
     parent = resumed = None
@@ -182,7 +182,7 @@ def resolve(cfg: DictConfig) -> Run:
     if cfg.resume is not None:
         if cfg.from_version is not None:
             raise ConfigError(
-                "from_version= and resume= exclude each other: a resumed run goes on with its own "
+                "from_version= and resume= exclude each other: a resumed run keeps its own "
                 "weights. Give one of the two."
             )
         parent = resumed = read_version(cfg.checkpoints_root, cfg.resume)
@@ -200,7 +200,7 @@ def resolve(cfg: DictConfig) -> Run:
     _check_accelerator(cfg.trainer.accelerator)
     if "_target_" not in cfg.data:
         raise ConfigError(
-            "this data is what evaluate.py measures on. To learn from spectra pass data=demo, "
+            "this data is for evaluate.py. To train, pass data=demo, "
             "data=massbank, or data=file with data.path=FILE (MassSpecGym.tsv, for one)."
         )
     if parent is not None:
@@ -210,7 +210,7 @@ def resolve(cfg: DictConfig) -> Run:
 
 
 def build(run: Run) -> Training:
-    """Make module, data, callbacks and trainer; load the weights that training starts from."""
+    """Create module, data, callbacks and trainer; load the initial weights."""
     cfg, parent = run.cfg, run.parent
     # Lightning 2.6 brings it about in every run with torch 2.13.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
@@ -246,7 +246,7 @@ def build(run: Run) -> Training:
 def _callbacks(
     run: Run, data: SpectrumDataModule, allow: list[str], *, has_logger: bool
 ) -> list[Callback]:
-    """Make the configured callbacks, with what each needs of the run."""
+    """Create the configured callbacks, with what each needs from the run."""
     cfg, resumed = run.cfg, run.resumed
     callbacks = []
     for settings in (cfg.callbacks or {}).values():
@@ -256,7 +256,7 @@ def _callbacks(
         kind = make.func if isinstance(make.func, type) else object
         arguments: dict[str, Any] = {}
         if issubclass(kind, LearningRateMonitor) and not has_logger:
-            continue  # Lightning refuses to watch the learning rate without one
+            continue  # Lightning refuses to monitor the learning rate without one
         if issubclass(kind, EarlyStopping) and resumed is not None:
             # The run begins at the end of an epoch whose validation was before.
             arguments["strict"] = False
@@ -272,8 +272,8 @@ def _callbacks(
                 model_card=write_model_card(facts),
             )
             if data.is_computed or data.facts.get("cross_fold") is not None:
-                # Computed spectra teach the machinery, not chemistry; a part was held out to judge
-                # the settings.
+                # Computed spectra teach no chemistry; a cross-fold is held out only to judge
+                # settings.
                 arguments["set_as_latest"] = "never"
             if resumed is not None:
                 arguments.update(version=resumed.version, best_score=best_score(resumed))
@@ -282,7 +282,7 @@ def _callbacks(
 
 
 def _origin(run: Run) -> Path | None:
-    """Return the folder of the version that a run began from, before it was interrupted or not."""
+    """Return the folder of the version that a run started from, interrupted or not."""
     if run.resumed is None:
         return run.parent.folder if run.parent is not None else None
     name = run.resumed.config.get("parent_version")
@@ -323,7 +323,7 @@ def _plugins() -> list[SLURMEnvironment]:
 
 
 def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
-    """Use the sizes, cutting limits and score of the version whose weights are taken."""
+    """Use the sizes, cutting limits and score of the parent version."""
     check_weights(parent)
     try:
         network = dict(parent.config["model"])
@@ -348,7 +348,7 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
 
 
 def _check_same_encoder(module: Team5LightningModule, parent: StoredVersion) -> None:
-    """Refuse weights of an encoder of another name or other arguments."""
+    """Refuse weights of an encoder with a different name or arguments."""
     chosen, stored = module.model.to_config().get("encoder"), parent.config.get("encoder")
     if chosen != stored:
         raise ConfigError(
@@ -365,7 +365,7 @@ def _encoder_text(encoder: Mapping[str, Any] | None) -> str:
 
 
 def _allowed(cfg: DictConfig, module: Team5LightningModule) -> list[str]:
-    """Return what may be imported to judge versions, the trained encoder included."""
+    """Return the classes that may be imported to judge versions, including the trained encoder."""
     allow, encoder = check_allow(cfg.allow), module.model.to_config().get("encoder")
     return allow if encoder is None else [*allow, encoder["class"]]
 
@@ -393,7 +393,7 @@ def precision_of(trainer: DictConfig) -> str:
 
 
 def _facts(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of a training for config.json, without anything of the machine."""
+    """Return the facts of a training for config.json, without any about the machine."""
     cfg, parent = run.cfg, run.parent
     plain = plain_settings(cfg)
     # A resumed run uses the cache of its machine.

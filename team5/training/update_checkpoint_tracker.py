@@ -1,4 +1,4 @@
-r"""The tracker by hand: add a version's entry, change it, move ``latest``.
+r"""Manual changes of the tracker: add a version's entry, change it, move ``latest``.
 
 python team5/training/update_checkpoint_tracker.py --version v0.3 \
     --description "Fine-tuned on additional data" --accuracy 0.90 --f1_score 0.89 --set_as_latest
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 if __name__ == "__main__":
-    # Run by path, the file's own folder leads the search path; the package lies two above it.
+    # Run by path, the file's folder comes first in sys.path; the package is two levels above it.
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from team5.registry.gate import check_by_hand
@@ -79,15 +79,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--description", help="one line for people")
     parser.add_argument("--accuracy", type=float, help="of matching, 0 to 1")
     parser.add_argument("--f1_score", type=float, help="of matching, 0 to 1")
-    parser.add_argument("--date", help="YYYY-MM-DD (default: today; in an update: as it was)")
+    parser.add_argument("--date", help="YYYY-MM-DD (default: today; in an update: unchanged)")
     parser.add_argument("--set_as_latest", action="store_true", help="use it by default")
     parser.add_argument(
         "--update",
         action="store_true",
-        help="change an entry there is; what is not given stays",
+        help="change an existing entry; values not given are kept",
     )
     parser.add_argument(
-        "--root", help="folder of the versions; default: where the version is, or ./checkpoints"
+        "--root", help="folder of the versions; default: the one with the version, or ./checkpoints"
     )
     return parser
 

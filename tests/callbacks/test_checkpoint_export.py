@@ -409,7 +409,7 @@ def test_latest_moves_if_the_parent_is_not_better_on_enough_pairs(root, fit, tab
     arguments = {"parent": root / "v0.1", "held_out": read_frozen_queries(table)}
     fit(SmallVersion([3.0, 0.5], root), **arguments, n_val_pairs=48)
     assert Tracker(root).latest() == "v0.1"
-    assert "48 pairs to validate on are too few to tell whether v0.2 is better" in caplog.text
+    assert "48 validation pairs are too few to tell whether v0.2 is better" in caplog.text
     fit(SmallVersion([3.0, 0.5], root), **arguments, n_val_pairs=50)
     assert Tracker(root).latest() == "v0.3"
 

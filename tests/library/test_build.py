@@ -192,7 +192,7 @@ def test_a_build_killed_again_and_again_goes_on_and_gives_the_same_library(tmp_p
     # Three files each time: a new one is finished, so it ends; at each file something is under way.
     while build_killed(3, source, output):
         n_kills += 1
-        with pytest.raises(DataFileNotFoundError, match="run the same command to go on"):
+        with pytest.raises(DataFileNotFoundError, match="run the same command to resume"):
             open_library(output)
         now = {path.name: path.stat().st_mtime_ns for path in output.rglob("chunk-*.parquet")}
         assert runs.items() <= now.items()  # no finished chunk was done again
@@ -221,7 +221,7 @@ def test_the_command_killed_at_work_goes_on(tmp_path):
     while not (output / ".building/lock").exists():
         assert interrupted.poll() is None
     interrupted.terminate()
-    assert "run the same command to go on" in interrupted.communicate()[1]
+    assert "run the same command to resume" in interrupted.communicate()[1]
     assert interrupted.returncode == 130
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -193,7 +193,7 @@ def test_a_run_that_ended_within_an_epoch_goes_on_to_the_same_end(
     said = (folder / "said").read_text()
     assert "Traceback" not in said
     if number != signal.SIGKILL:
-        assert "go on with: python train.py resume=v0.1" in said
+        assert "resume with: python train.py resume=v0.1" in said
     elif words and ends == "first":
         assert "ProcessError: process 1 of 2 (counted from 0) lost another one" in said
     elif words:
@@ -282,7 +282,7 @@ def test_a_job_that_was_put_back_goes_on_with_its_version_in_its_folder(
     # SLURM itself lets a job wait for two minutes that was put back.
     assert process.wait(2 * PATIENCE_S) == 0, (folder / "said").read_text()
     log = (sweep / "0/train.log").read_text()
-    assert log.count("Started again: going on with v0.1") == 1
+    assert log.count("Restarted: resuming v0.1") == 1
     assert files(sweep, "train.log") == ["0/train.log"]
     assert files(sweep, "config.yaml") == ["0/.hydra/config.yaml"]
     assert_ended_alike(folder, unbroken(*TWO))

@@ -32,7 +32,7 @@ def test_the_card_opens_with_metadata_that_parse():
 
 def test_the_card_of_a_model_of_computed_spectra_warns():
     card = write_model_card({"data": {**DATA, "computed": True}, "parent_version": "v0.1"})
-    assert "It learned from computed spectra, not measured ones" in card.replace("\n", " ")
+    assert "It was trained on computed spectra, not measured ones" in card.replace("\n", " ")
     assert "It started from the weights of v0.1." in card.replace("\n", " ")
 
 

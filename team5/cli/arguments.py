@@ -1,8 +1,8 @@
-"""Raw values on the command line, taken out before Hydra parses.
+"""Raw values on the command line, extracted before Hydra parses it.
 
 Nearly every character of a SMILES, a collision energy or a path means something in Hydra's
-grammar. What `RAW_ARGUMENTS` lists for an entry point is therefore taken whole, as typed, and
-put into the composed config afterwards, so that nobody ever escapes a SMILES.
+grammar. The arguments listed in `RAW_ARGUMENTS` for an entry point are therefore extracted verbatim
+and put into the composed config afterwards, so that nobody ever has to escape a SMILES.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def parse_text(key: str, text: str) -> str:
-    """Return a value as it was typed."""
+    """Return a value verbatim."""
     return text
 
 
 def parse_smiles(key: str, text: str) -> str | list[str]:
-    """Return one SMILES as typed, or a list of them, told by its comma.
+    """Return one SMILES verbatim, or a list of them, recognised by its commas.
 
     A SMILES has no comma, so ``[CCO,CCN]`` and ``CCO,CCN`` are lists, ``[CCO,]`` is a list of one
     and ``[Na+].[Cl-]`` is one SMILES. A comma within brackets (SMARTS, ``[C,N]O[C,N]``) or in a
@@ -55,13 +55,13 @@ def parse_smiles(key: str, text: str) -> str | list[str]:
 def parse_numbers(key: str, text: str) -> list[float]:
     """Return the numbers in ``[1, 2]``, ``1,2`` or ``1 2``.
 
-    Whether they make a spectrum is for `Spectrum` to say, so that the command line and Python
-    give the same answer; ``nan`` and an empty ``[]`` pass.
+    Whether they form a spectrum is left to `Spectrum`, so that the command line and Python
+    give the same errors; ``nan`` and an empty ``[]`` are accepted.
 
     Raises
     ------
     ConfigError
-        If an element is no number; says which.
+        If an element is not a number; says which.
     """
     stripped = text.strip()
     body = stripped.removeprefix("[").removesuffix("]").strip()
@@ -86,7 +86,7 @@ def parse_number(key: str, text: str) -> float:
     Raises
     ------
     ConfigError
-        If the text is none.
+        If the text is not a number.
     """
     return _number(key, text.strip())
 
@@ -98,9 +98,9 @@ class RawArgument:
     Attributes
     ----------
     key : str
-        Where the value goes in the composed config, dotted.
+        Dotted key of the value in the composed config.
     parse : callable, default `parse_text`
-        ``parse(key, text)`` gives the value.
+        ``parse(key, text)`` returns the value.
     takes_null : bool, default True
         Whether ``key=null`` means "not given", as elsewhere in Hydra.
     """
@@ -118,7 +118,7 @@ def _as_typed(*keys: str) -> tuple[RawArgument, ...]:
     return tuple(RawArgument(key) for key in keys)
 
 
-# What is taken raw, by entry point.
+# Raw arguments by entry point.
 RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
     "predict": (
         RawArgument("smiles", parse_smiles, takes_null=False),
@@ -141,10 +141,10 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
 }  # fmt: skip
 
 _MAX_DEPTH = 50  # brackets within brackets
-# Settings by their former names.
+# Renamed settings, by their former names.
 _RENAMED = {"first_look": "prefilter"}
 
-# Flags of Hydra that take the next word; the others stand alone.
+# Flags of Hydra that take the next word as value; the others have none.
 _FLAGS_WITH_VALUE = {
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
     *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
@@ -158,7 +158,7 @@ _FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """A command line, parted into what Hydra parses and what it must not see.
+    """A command line, split into the part for Hydra and the part it must not see.
 
     Attributes
     ----------
@@ -167,7 +167,7 @@ class CommandLine:
     overrides : tuple of str
         ``key=value`` for Hydra.
     typed : tuple of str
-        The raw arguments as typed, ``smiles=CC(=O)O``.
+        The raw arguments verbatim, ``smiles=CC(=O)O``.
     raw : dict
         Their values by key.
     """
@@ -179,13 +179,13 @@ class CommandLine:
 
 
 def split_command_line(entry_point: str, argv: Sequence[str]) -> CommandLine:
-    """Part the words behind the program's name into flags, overrides and raw values.
+    """Split the arguments after the program's name into flags, overrides and raw values.
 
     Raises
     ------
     ConfigError
-        If a word is no ``key=value``, a flag does not exist, a key is given twice, or a raw key is
-        empty or dressed in Hydra's ``+``, ``++`` or ``~``.
+        If an argument is not ``key=value``, a flag does not exist, a key is given twice, or a raw
+        key is empty or prefixed with Hydra's ``+``, ``++`` or ``~``.
     """
     arguments = {argument.key: argument for argument in RAW_ARGUMENTS[entry_point]}
     flags: list[str] = []
@@ -232,10 +232,10 @@ def split_command_line(entry_point: str, argv: Sequence[str]) -> CommandLine:
 
 
 def put_raw_values(cfg: DictConfig, raw: Mapping[str, Any]) -> None:
-    """Set the raw values in a composed config, as they are.
+    """Set the raw values in a composed config, verbatim.
 
-    A text that OmegaConf would read as an interpolation or as missing stays the text it is when
-    the config is read; ``OmegaConf.to_container(cfg, resolve=True)`` gives plain values.
+    A text that OmegaConf would read as an interpolation or as missing is escaped, so that it reads
+    back unchanged; ``OmegaConf.to_container(cfg, resolve=True)`` gives plain values.
 
     Raises
     ------
@@ -268,7 +268,7 @@ def config_keys(cfg: DictConfig, prefix: str = "") -> list[str]:
 
 
 def unknown_key(key: str, known: Iterable[str]) -> ConfigError:
-    """Return the error for a setting that does not exist, with the closest that do."""
+    """Return the error for a setting that does not exist, with the closest existing ones."""
     return ConfigError(_unknown_key_text(key, known), code="unknown_setting", argument=key)
 
 
@@ -290,7 +290,7 @@ def _unknown_key_text(key: str, known: Iterable[str]) -> str:
 
 
 def _check_depth(key: str, text: str) -> None:
-    """Refuse what Hydra's parser, which calls itself for each bracket, could not end."""
+    """Refuse nesting too deep for Hydra's parser, which recurses for each bracket."""
     steps = ((c in "([{") - (c in ")]}") for c in text)
     if max(itertools.accumulate(steps), default=0) > _MAX_DEPTH:
         raise ConfigError(f"{key}: more than {_MAX_DEPTH} brackets within each other. Give fewer.")
@@ -341,7 +341,7 @@ def _flag_value(flag: str, words: Iterable[str]) -> list[str]:
 
 
 def _without_enclosing_brackets(text: str) -> str:
-    """Return what stands between the brackets that enclose the whole text, else the text."""
+    """Return the text without brackets that enclose all of it."""
     stripped = text.strip()
     if not (stripped.startswith("[") and stripped.endswith("]")):
         return text
@@ -376,7 +376,7 @@ def _shorten(text: str) -> str:
 
 
 def _shield(value: Any) -> Any:
-    """Return what OmegaConf will read back as exactly this value."""
+    """Return a value escaped so that OmegaConf reads back exactly the original."""
     if isinstance(value, str) and ("${" in value or value == "???"):
         # Escaping has no form for "???" and none that survives a backslash before "${".
         return f"${{literal:x{value.encode().hex()}}}"

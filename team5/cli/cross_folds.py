@@ -1,4 +1,4 @@
-"""evaluate(cfg) on the parts that versions of data.cross_fold= did not see, all parts as one."""
+"""evaluate(cfg) on the parts that versions of data.cross_fold= did not see, pooled."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Measured:
-    """All parts together."""
+    """Queries and scores of all parts together."""
 
     scored: list[ScoredQuery]
     edited: list[ScoredQuery]
@@ -42,7 +42,7 @@ class _Measured:
     hashes: list[str]
 
     def metrics(self) -> dict[str, QueryMetric]:
-        """Return the figures that two variants are compared by."""
+        """Return the figures by which two variants are compared."""
         return {
             **query_metrics(self.scored, threshold=self.threshold),
             **ranking_figures("same formula, ", ranked_lists(self.scored, same_formula=True)),
@@ -56,7 +56,7 @@ def evaluate_cross_folds(cfg: DictConfig) -> tuple[dict[str, Any], str]:
     Raises
     ------
     ConfigError
-        If two versions hold out the same part, or those compared hold out others.
+        If two versions hold out the same part, or the baseline holds out other parts.
     """
     versions = _by_part(cfg, cfg.versions)
     baseline = _by_part(cfg, cfg.baseline or [])

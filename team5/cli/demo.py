@@ -1,9 +1,10 @@
-"""Fine-tune the shipped model on the built-in demo set, export a version, and ask it.
+"""Fine-tune the shipped model on the built-in demo set, export a version, and predict with it.
 
     python -m team5.cli.demo
 
-Works in a registry of its own under outputs/demo/ (of the clone, or here), made anew each time, so
-that shipped versions stay as they are. Every command is printed as a user would type it, then run.
+Works in a separate registry under outputs/demo/ (of the clone, or the working folder), recreated
+each time, so that shipped versions do not change. Every command is printed as a user would type it,
+then run.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from team5.runtime.places import call_of, repository
 _BASE = repository() or Path()
 _ACTIVATE = "source .venv/bin/activate              first, so that python is team5's\n\n"
 
-# A command ended by Ctrl-C gets so long to put its files in order.
+# Time for a command ended by Ctrl-C to clean up its files.
 _GRACE_S = 30.0
 
 _CAFFEINE = "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"
-# Its main fragments of [M+H]+ as the literature has them; heights rounded.
+# Its main fragments of [M+H]+ from the literature; intensities rounded.
 _SPECTRUM = """\
 mzs="[195.0877,138.0662,110.0713,83.0604,69.0447,56.0495]" \\
     intensities="[100,60,20,8,10,3]" """.rstrip()
@@ -71,9 +72,9 @@ def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
     Parameters
     ----------
     root : path
-        The registry whose latest version is taken.
+        The registry whose latest version is fine-tuned.
     folder : path
-        Made anew; holds the demo's registry.
+        Recreated; holds the demo's registry.
     train_settings : sequence of str
         Further settings of ``train.py``.
 
@@ -94,14 +95,14 @@ def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
         f"1. fine-tunes {shipped}, the version that ships with team5, on the built-in demo set\n"
         "2. exports the result as a new version\n"
         "3. asks it the three questions: match, rank, simulate\n"
-        f"All of it stays in {folder}/; {root}/ is only read."
+        f"Everything is written to {folder}/; {root}/ is only read."
     )
 
     _heading(f"1  Fine-tune {shipped}")
     print(
         "The demo set: 345 well-known molecules. Their spectra are COMPUTED from bond-\n"
-        "strength rules, not measured. They show how training works and teach the model\n"
-        "no chemistry; for better answers, train on measured spectra.\n"
+        "strength rules, not measured. They show how training works but do not improve\n"
+        "the model; for better answers, train on measured spectra.\n"
     )
     settings = "".join(f" {shlex.quote(setting)}" for setting in train_settings)
     _run(f"{call_of('train')} experiment=finetune {where}{settings}")
@@ -110,7 +111,7 @@ def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
     entry = tracker.read().entries[-1]
     if entry.version == shipped:
         raise CheckpointError(
-            f"the training exported nothing to {registry}. Its messages above say why."
+            f"the training exported nothing to {registry}. See its messages above."
         )
     _heading(f"2  The new version: {entry.version}")
     print(f"{registry}/{entry.version}/ holds it, {tracker.path.name} says of it:\n")
@@ -122,7 +123,7 @@ def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
     }
     print(json.dumps(said, indent=2))
     print(
-        "\nThe figures are those of computed spectra. They say nothing about measured ones,\n"
+        "\nThese figures are for computed spectra and say nothing about measured ones,\n"
         f"on which {entry.version} may well be worse than {shipped}: "
         f"latest stays {tracker.latest()}."
     )
@@ -145,7 +146,7 @@ def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
 
 
 def copy_latest(root: Path, target: Path) -> str:
-    """Copy a registry's latest version into a registry made anew, and return its name.
+    """Copy a registry's latest version into a new registry, and return its name.
 
     Raises
     ------
@@ -199,14 +200,14 @@ def _run(command: str) -> None:
         try:
             exit_code = process.wait()
         except KeyboardInterrupt:
-            # The terminal sent it to the command as well, which ends by itself.
+            # The terminal sent Ctrl-C to the command as well, which ends by itself.
             try:
                 process.wait(timeout=_GRACE_S)
             except subprocess.TimeoutExpired:
                 process.terminate()
             raise
     if exit_code:
-        raise SystemExit(exit_code)  # the command has said itself what is wrong
+        raise SystemExit(exit_code)  # the command has already printed its error
 
 
 def _next_steps(shipped: str) -> str:
@@ -217,12 +218,12 @@ def _next_steps(shipped: str) -> str:
 above, without checkpoints_root= and version=:
     {predict} smiles="CC(=O)Oc1ccccc1C(=O)O"
 
-Spectra of your own (MGF, MSP, mzML, SIRIUS, JSON, MassBank, Parquet, CSV):
+Your own spectra (MGF, MSP, mzML, SIRIUS, JSON, MassBank, Parquet, CSV):
     {predict} spectra=FILE candidates=FILE output=ranking.csv
     {train} experiment=finetune data=file data.path=FILE
 
 How good is a version:  {evaluate} version={shipped} data.queries=FILE
-All there is:           --help behind each program"""
+All settings:           --help after each program"""
 
 
 if __name__ == "__main__":

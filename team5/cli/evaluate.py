@@ -8,8 +8,8 @@
     python evaluate.py data.massspecgym=MassSpecGym.tsv data.candidates=CANDIDATES.json
 
 Prints accuracy, F1, AUROC and calibration of matches, hit@1/5/20 and MRR for all candidates, long
-lists and candidates of the same formula, and how like measured spectra the simulated ones are; each
-with its 95 % interval over structures, beside controls that see less than the model.
+lists and candidates of the same formula, and the similarity of simulated to measured spectra; each
+with its 95 % interval over structures, and with controls that see less than the model.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @program("evaluate")
 def main(cfg: DictConfig) -> int:
-    """Measure as the settings say."""
+    """Evaluate as configured."""
     from team5.cli.evaluation import evaluate
 
     return evaluate(cfg)

@@ -40,7 +40,7 @@ from team5.search.writers import check_output_path, write_json_file, write_text_
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# What the tracker keeps of the rankings, and under which names.
+# Ranking metrics kept in the tracker, and their names there.
 _RECORDED_RANKINGS = {ALL: "", SAME_FORMULA: "same_formula_"}
 _NAMES = {"hit@1": "hit_rate@1", "hit@5": "hit_rate@5", "hit@20": "hit_rate@20", "MRR": "mrr"}
 _ENDINGS = (".json", ".html")
@@ -50,7 +50,7 @@ _HOW_TO_GET_IT = (
 
 
 def evaluate(cfg: DictConfig) -> int:
-    """Measure a version as ``configs/evaluate.yaml`` says; figures go to standard output."""
+    """Measure a version as configured in ``configs/evaluate.yaml``; print the figures."""
     if cfg.format not in ("text", "json"):
         raise ConfigError(f"format={cfg.format}: choose text or json.", argument="format")
     if cfg.versions is not None:
@@ -123,7 +123,7 @@ def _evaluate_queries(
 
 
 def _is_own(cfg: DictConfig) -> bool:
-    """Tell whether lists are drawn here for spectra of the user's (data=file)."""
+    """Tell whether candidate lists are drawn for a user's spectra (data=file)."""
     return "kind" in cfg.data
 
 
@@ -134,7 +134,7 @@ def _source(cfg: DictConfig) -> str:
 def _draw_own(cfg: DictConfig) -> list[Query]:
     """Draw one spectrum of each compound of a file, with candidates of its mass.
 
-    Of a file that the version learned from, only of the compounds that it held out.
+    If the version was trained on the file, only of the compounds that it held out.
     """
     root = Path(cfg.checkpoints_root)
     version = resolve_version(root, cfg.version)
@@ -159,7 +159,7 @@ def _draw_own(cfg: DictConfig) -> list[Query]:
 
 @dataclass(frozen=True)
 class _Measured:
-    """A report with what examples are made of."""
+    """A report with the queries and scores for examples."""
 
     report: Report
     model: LoadedModel
@@ -168,7 +168,7 @@ class _Measured:
 
 
 class _Controls:
-    """What is made of data.train and data.pool before anything is scored."""
+    """Controls prepared from data.train and data.pool before scoring."""
 
     def __init__(self, cfg: DictConfig, queries: Sequence[Query]) -> None:
         self.molecule_only: MoleculeOnly | None = None
@@ -224,7 +224,7 @@ def _notes_on(training: TrainingStructures, queries: Sequence[Query], name: str)
 
 
 def _writer(cfg: DictConfig) -> Callable[[_Measured], None]:
-    """Return what writes the report; an output that cannot be written is told before any work."""
+    """Return the writer of the report; an unwritable output is refused before any work."""
     if cfg.output is None:
         return lambda measured: None
     if Path(cfg.output).suffix.lower() not in _ENDINGS:
@@ -251,7 +251,7 @@ def _writer(cfg: DictConfig) -> Callable[[_Measured], None]:
 
 
 def _fit_confidence(cfg: DictConfig, model: LoadedModel, scored: Sequence[ScoredQuery]) -> None:
-    """Fit on these queries how sure rankings are, and store it in the version."""
+    """Fit the confidence of rankings on these queries, and store it in the version."""
     confidence = fit_confidence(lists_to_fit(scored), seed=cfg.seed)
     if confidence is None:
         raise DataError(f"{_source(cfg)}: no query has two candidates. Give another file.")
@@ -284,7 +284,7 @@ def _record(
 
 
 def _command(cfg: DictConfig, version: str) -> str:
-    """Return what makes these figures, files by their names."""
+    """Return the command that makes these figures, with files by name."""
     files = {
         f"data.{name}": Path(cfg.data[name]).name
         for name in ("path", "folds", "queries", "train", "pool")

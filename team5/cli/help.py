@@ -1,4 +1,4 @@
-"""What ``--help`` of a program with a config prints: examples, settings, choices."""
+"""The ``--help`` text of a program with a config: examples, settings, choices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from team5.cli.arguments import RAW_ARGUMENTS
 def help_text(
     entry_point: str, examples: str, cfg: DictConfig, config_dir: Path, *, by_file: bool
 ) -> str:
-    """Return examples, then every setting with its value and what its file says of it.
+    """Return examples, then every setting with its value and the comment in its file.
 
     Parameters
     ----------
@@ -22,12 +22,12 @@ def help_text(
         Name of the config.
     examples : str
     cfg : DictConfig
-        Composed, Hydra's own settings included, with what was chosen beside ``--help``.
+        Composed, including Hydra's own settings and the choices given with ``--help``.
     config_dir : Path
     by_file : bool
-        Whether the program is ``ENTRY_POINT.py``, rather than a command of `team5`.
+        Whether the program is ``ENTRY_POINT.py`` rather than a command of `team5`.
     """
-    if not by_file:  # whose commands no shell completes
+    if not by_file:  # whose commands have no shell completion
         examples = re.sub(r"python (\w+)\.py", r"team5 \1", examples)
         examples = examples.replace("python -m team5.library", "team5 library")
     config = (config_dir / f"{entry_point}.yaml").read_text(encoding="utf-8")
@@ -47,11 +47,11 @@ def help_text(
         for line in ("", *_settings_of(group, cfg, config_dir / group, choices[group]))
     ]
     if of_groups:
-        lines += ["", "Settings of the groups, as chosen; group=option beside --help shows others:"]
+        lines += ["", "Settings of the chosen groups; add group=option to --help to see others:"]
         lines += [f"    {line}".rstrip() for line in of_groups]
     raw = ", ".join(argument.key for argument in RAW_ARGUMENTS[entry_point])
-    lines += ["", f"Taken as typed, without any escaping: {raw}."]
-    lines += ["Flags: --help; --cfg job shows the settings as they would be used."]
+    lines += ["", f"Taken verbatim, without any escaping: {raw}."]
+    lines += ["Flags: --help; --cfg job shows the resulting settings."]
     if by_file:
         call = f"python {entry_point}.py --shell-completion"
         lines += [
@@ -62,7 +62,7 @@ def help_text(
 
 
 def config_groups(folder: Path) -> dict[str, list[str]]:
-    """Return the options of each group in a folder of configs, Hydra's own groups left out."""
+    """Return the options of each group in a folder of configs, without Hydra's own groups."""
     groups: dict[str, list[str]] = {}
     for file in sorted(folder.rglob("*.yaml")):
         group = file.parent.relative_to(folder).as_posix()

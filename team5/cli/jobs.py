@@ -1,4 +1,4 @@
-"""What Hydra's jobs and Lightning's processes have to agree on: command line, folder, log."""
+"""State shared by Hydra's jobs and Lightning's processes: command line, folder, log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def argv_of_job(typed: list[str], line: CommandLine) -> list[str]:
 
     asked = [flag for flag in line.flags if flag in ("-m", "--multirun")]
     flags = [flag for flag in line.flags if flag not in asked]
-    # It was a launcher or sweeper that asked for several, and is among the overrides.
+    # A launcher or sweeper requested several jobs, and is among the overrides.
     mode = [] if asked else ["hydra.mode=RUN"]
     return [typed[0], *flags, *HydraConfig.get().overrides.task, *mode, *line.typed]
 
@@ -28,8 +28,8 @@ def argv_of_job(typed: list[str], line: CommandLine) -> list[str]:
 def share_run_folder() -> None:
     """Let all processes of a training use one run folder and one log, which the first one writes.
 
-    Lightning starts further processes with ``hydra.run.dir``, which a multirun does not use. Of
-    these processes only warnings are shown.
+    Lightning starts further processes with ``hydra.run.dir``, which a multirun does not use. These
+    processes show only warnings.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -49,9 +49,9 @@ def share_run_folder() -> None:
 
 @contextmanager
 def own_environment() -> Iterator[None]:
-    """Take back what a job changes in the environment, such as the addresses of its processes.
+    """Undo a job's changes of the environment, such as the addresses of its processes.
 
-    Lightning takes a later job of this process for one that was started by the first.
+    Otherwise Lightning would take a later job in this process for one started by the first.
     """
     before = dict(os.environ)
     try:

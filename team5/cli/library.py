@@ -1,4 +1,4 @@
-"""Candidate libraries from the command line: build one, look into it, look up a precursor.
+"""Candidate libraries on the command line: build, inspect, look up a precursor.
 
 python -m team5.library build structures.smi.gz my.library
 """
@@ -30,7 +30,7 @@ _GO_ON = " Finished work is kept: run the same command to resume."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks for.
+    """Run the command line.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def _build(options: argparse.Namespace) -> None:
         show_progress=True,
     )
     print_text(_summary(manifest))
-    print(f"{options.output} was done in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    print(f"{options.output} was built in {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -113,7 +113,7 @@ def _info(options: argparse.Namespace) -> None:
         )
     print("  made with " + ", ".join(f"{name} {v}" for name, v in manifest.made_with.items()))
     if options.verify:
-        print("every part is as it was built")
+        print("every part matches its checksum")
 
 
 def _summary(manifest: "Manifest") -> str:
@@ -124,7 +124,7 @@ def _summary(manifest: "Manifest") -> str:
     lines = [
         f"{manifest.n_rows:,} structures in {len(manifest.parts)} part(s), {size}",
         f"  {manifest.n_records:>13,}  records read",
-        f"  {manifest.n_merged:>13,}  of a structure that was there already",
+        f"  {manifest.n_merged:>13,}  duplicates of other records",
     ]
     if manifest.dropped:
         lines.append(format_dropped(manifest.dropped))
@@ -177,28 +177,28 @@ def _parser() -> argparse.ArgumentParser:
         examples=[line for lines in _EXAMPLES.values() for line in lines],
     )
     command = Commands(parser, _EXAMPLES).add
-    one = command("build", _build, "make a library, or resume an interrupted build")
+    one = command("build", _build, "build a library, or resume an interrupted build")
     one.add_argument(
         "inputs", nargs="+", metavar="INPUT",
-        help="lists of SMILES or InChI, CSV or TSV, SDF, Parquet, also packed (.gz, .zst, .bz2, "
-        ".xz, .zip); folders of these",
+        help="lists of SMILES or InChI, CSV or TSV, SDF, Parquet, also compressed (.gz, "
+        ".zst, .bz2, .xz, .zip); folders of these",
     )  # fmt: skip
     one.add_argument("output", metavar="OUTPUT", help="folder of the library")
     one.add_argument("--workers", type=int, help="processes that standardise; default: all cores")
     one.add_argument(
         "--trust-columns", action="store_true",
-        help="take smiles, inchikey14, formula and exact_mass of tables that have them as they are",
+        help="use smiles, inchikey14, formula and exact_mass of tables without computing them",
     )  # fmt: skip
     one.add_argument(
         "--replace", action="store_true",
-        help="in place of a library, or an unfinished build, of other inputs",
+        help="replace a library, or an unfinished build, of other inputs",
     )  # fmt: skip
-    one.add_argument("--work", metavar="FOLDER", help="local folder for what is unfinished")
+    one.add_argument("--work", metavar="FOLDER", help="local folder for the unfinished build")
     one.add_argument(
         "--time-limit", type=float, default=60.0, metavar="S",
         help="leave out structures that take longer; default: %(default)s s",
     )  # fmt: skip
-    one = command("info", _info, "what a library holds, was made from, and what was left out")
+    one = command("info", _info, "contents and sources of a library, and records left out")
     one.add_argument("library", metavar="LIBRARY")
     one.add_argument("--verify", action="store_true", help="compare every part with its checksum")
     one.add_argument("--json", action="store_true")

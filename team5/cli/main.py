@@ -1,4 +1,4 @@
-"""The command ``team5``: the programs of the repository and the tools beside them, by name."""
+"""The command ``team5``: the programs and tools of the repository, by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from team5 import __version__
 from team5.errors import ConfigError
 from team5.runtime.command import print_error
 
-# Each with its module, whether it reads its own command line as Hydra does, and a line of help.
+# Each with its module, whether it has a Hydra command line, and a line of help.
 _COMMANDS = {
     "predict": ("team5.cli.predict", True, "match, rank or simulate; search files and libraries"),
     "train": ("team5.cli.train", True, "train a model and export its best epoch as a version"),
@@ -17,8 +17,12 @@ _COMMANDS = {
     "serve": ("team5.cli.serve", True, "serve a model over HTTP, with a page for people"),
     "versions": ("team5.cli.versions", False, "list, show, compare, promote ... versions"),
     "simulate": ("team5.cli.simulate", False, "predict the spectra of a file of structures"),
-    "library": ("team5.cli.library", False, "build and look into candidate libraries"),
-    "demo": ("team5.cli.demo", False, "fine-tune on the built-in demo set and ask the result"),
+    "library": ("team5.cli.library", False, "build and inspect candidate libraries"),
+    "demo": (
+        "team5.cli.demo",
+        False,
+        "fine-tune on the built-in demo set and predict with it",
+    ),
 }
 
 _EXAMPLES = """\
@@ -33,7 +37,7 @@ _EXAMPLES = """\
 
 
 def main() -> int:
-    """Run the command that the first word names.
+    """Run the command named by the first argument.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""evaluate(cfg) on MassSpecGym's own files: read, rank, print and write the figures."""
+"""evaluate(cfg) on MassSpecGym's files: read, rank, print and write the figures."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _COMPARABLE = (
-    "comparable with published figures only if the version has learned from no structure of this "
-    "fold; MassSpecGym holds spectra of MassBank."
+    "comparable with published figures only if the version was trained on no structure of this "
+    "fold; MassSpecGym contains spectra of MassBank."
 )
 
 _FIELDS = ("name", "value", "low", "high", "chance", "exchanged", "n_queries")  # of a metric
@@ -54,7 +54,7 @@ def is_on_massspecgym(cfg: DictConfig) -> bool:
 def evaluate_massspecgym(
     cfg: DictConfig, load: Callable[[], LoadedModel]
 ) -> tuple[dict[str, Any], str]:
-    """Measure the version that is loaded on a fold of MassSpecGym; return JSON and text."""
+    """Measure a loaded version on a fold of MassSpecGym; return JSON and text."""
     _check(cfg)
     distance = load_mces_distance() if cfg.data.mces else None
     model = load()

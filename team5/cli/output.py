@@ -1,4 +1,4 @@
-"""Answers as text for people, as JSON for programs, and as files by their ending."""
+"""Answers as text for people, as JSON for programs, and as files by extension."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ def print_answers(
     top: int = 20,
     peaks: Peaks | None = None,
 ) -> int:
-    """Print answers to standard output as they come; one as itself, several as a list.
+    """Print answers to standard output as they arrive; a single one plain, several as a list.
 
     Parameters
     ----------
     answers : Match, Ranking, Simulation, or an iterable of them
     as_json : bool, default False
-        JSON instead of text: one answer to a line, keys and digits always the same.
+        JSON instead of text: one answer per line, keys and digits always the same.
     top : int, default 20
         Rows shown as text of each answer; JSON has all.
     peaks : pair of sequences of float, optional
-        m/z and intensities of the one spectrum that was asked about, drawn on a terminal.
+        m/z and intensities of the query, if it is a single spectrum, drawn on a terminal.
 
     Returns
     -------
     int
-        How many answers there were.
+        Number of answers.
     """
     if as_json:
         return _print_json(answers)
@@ -72,7 +72,7 @@ def print_answers(
 
 
 def _print_json(answers: Answer | Iterable[Answer]) -> int:
-    """Print an answer, or a list with one answer to a line."""
+    """Print an answer, or a list with one answer per line."""
     if isinstance(answers, Answer):
         print(_to_json(answers))
         return 1
@@ -94,7 +94,7 @@ def format_answer(
     top : int, default 20
         Rows shown; of a spectrum its highest peaks.
     width : int, optional
-        Columns that tables fit, by cutting SMILES short; by default nothing is cut.
+        Columns that tables have to fit, with SMILES shortened; by default nothing is cut.
     sketch : sequence of str
         Lines of a drawn spectrum, put before the table.
     """
@@ -106,7 +106,7 @@ def format_answer(
 
 
 def _sketch(terminal: Terminal, answer: Answer, peaks: Peaks | None) -> list[str]:
-    """Return the spectrum asked about, or the one predicted, as lines for a terminal."""
+    """Return the query's spectrum, or the predicted one, as lines for a terminal."""
     if isinstance(answer, Simulation):
         return terminal.sketch(answer.mzs, answer.intensities)
     best = answer.best_first[:1] if isinstance(answer, Ranking) else [answer]
@@ -204,7 +204,7 @@ def _format_ranking(ranking: Ranking, top: int, width: int | None, sketch: Seque
     lines += to_columns(header, rows, left={"formula", "adduct", "name", "SMILES"}, width=width)
     lines += _left_out(count, top, "candidates")
     lines += ["", *(f"  {words}" for words in RANKING_WORDS)]
-    # What is said of all; what is said of one candidate stands in its own row of a file.
+    # Notes on all candidates; those on single candidates are in their rows of a file.
     notes = [note for note in shown[0].notes if all(note in match.notes for match in shown)]
     notes += _misfits(best_first)
     return "\n".join(lines + _closing(best_first[0], notes))

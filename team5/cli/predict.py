@@ -1,6 +1,6 @@
-r"""Ask a trained model about a structure, a spectrum, or both.
+r"""Predict with a trained model from a structure, a spectrum, or both.
 
-Match a spectrum with a structure, typed as it is, without any escaping:
+Match a spectrum with a structure, typed verbatim, without any escaping:
 
     python predict.py smiles="CC(=O)Oc1ccccc1C(=O)O" mzs=[121.028,139.039] intensities=[100,35]
 
@@ -9,19 +9,19 @@ Rank several structures for a spectrum:
     python predict.py smiles="[CC(=O)Oc1ccccc1C(=O)O,O=C(O)c1ccc(OC(C)=O)cc1]" \
         mzs=[121.028,139.039] intensities=[100,35] precursor_mz=181.0495
 
-Simulate the spectrum of a structure, with a certain version and energy; or those of several, into
-a file for other programs:
+Simulate the spectrum of a structure, with a given version and energy; or those of several, written
+to a file for other programs:
 
     python predict.py version=v0.1 smiles="CC(=O)Oc1ccccc1C(=O)O" collision_energy="35 eV"
     python predict.py smiles="[CCO,CCN]" output=spectra.mgf
 
 Rank a file of structures for every spectrum of a file; or match the spectra of a file with the
-structures its records carry:
+structures in its records:
 
     python predict.py spectra=queries.mgf candidates=structures.smi output=ranking.csv device=cuda
     python predict.py spectra=library.msp output=matches.parquet
 
-Find what is behind each spectrum in a library of structures (python -m team5.library build);
+Search a library of structures (python -m team5.library build) for each spectrum;
 resume=true resumes an interrupted search, engine=ray searches on a Ray cluster:
 
     python predict.py spectra=run.mzML library=pubchem.library output=hits.parquet
@@ -31,7 +31,7 @@ resume=true resumes an interrupted search, engine=ray searches on a Ray cluster:
     python predict.py mzs=[121.028,139.039] intensities=[100,35] precursor_mz=181.0495 \
         library=pubchem.library
 
-Match a spectrum with a structure, against other molecules of its mass, which is more reliable:
+Match a spectrum with a structure, more reliably by comparing it with other molecules of its mass:
 
     python predict.py smiles="CC(=O)Oc1ccccc1C(=O)O" mzs=[121.028,139.039] \
         intensities=[100,35] references=library.smi
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 @program("predict")
 def main(cfg: DictConfig) -> int:
-    """Answer what the settings ask; 1 if nothing of it could be answered."""
+    """Predict as configured; 1 if nothing could be answered."""
     from team5.cli.prediction import predict
 
     return predict(cfg)

@@ -1,4 +1,4 @@
-"""predict(cfg): check what is asked, load a version, answer, print or write."""
+"""predict(cfg): check the query, load a version, answer, print or write."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _CONTEXT = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
 
 
 def predict(cfg: DictConfig) -> int:
-    """Answer what the settings ask; 1 if nothing of it could be answered."""
+    """Predict as configured; 1 if nothing could be answered."""
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     check_settings(settings)
-    # Here and below: torch and RDKit take a second, which wrong settings need not wait for.
+    # Here and below: torch and RDKit take a second to import; errors in settings come before.
     if any(settings[name] is not None for name in ("library", "spectra", "candidates")):
         from team5.cli.searching import search
 
@@ -49,7 +49,7 @@ def predict(cfg: DictConfig) -> int:
     problems = Problems()
     given = {name: settings[name] for name in ("mzs", "intensities", *_CONTEXT, "max_error")}
     references = _references(settings, problems)
-    # Without a structure, infer says what it misses.
+    # Without a structure, infer reports what is missing.
     answers = infer(model, None, settings["smiles"] or [], **given, references=references)
     if isinstance(answers, AnswerList):
         answers = answers.ranked()
@@ -74,7 +74,7 @@ def predict(cfg: DictConfig) -> int:
 
 
 def check_settings(settings: dict[str, Any]) -> None:
-    """Refuse settings that make no query; what peaks and structures must be, `infer` says."""
+    """Refuse settings that form no query; `infer` validates peaks and structures."""
     given = {key for key, value in settings.items() if value is not None}
     if settings["format"] not in ("text", "json"):
         raise ConfigError(f"format={settings['format']}: choose text or json.", argument="format")
@@ -87,7 +87,7 @@ def check_settings(settings: dict[str, Any]) -> None:
     one = sorted(given & {"smiles", "mzs", "intensities"})
     if "spectra" in given and one:
         raise ConfigError(
-            f"spectra= asks about a file, {', '.join(one)} about one spectrum or structure. "
+            f"spectra= is for a file, {', '.join(one)} for one spectrum or structure. "
             "Give spectra= with candidates=FILE, or alone if its records carry SMILES."
         )
     if {"smiles", "candidates"} <= given:
@@ -105,7 +105,7 @@ def check_settings(settings: dict[str, Any]) -> None:
 
 
 def check_search_settings(settings: dict[str, Any], given: set[str]) -> None:
-    """Refuse settings that make no search of a file or among structures."""
+    """Refuse invalid settings of a search with files of spectra or structures."""
     if not given & {"library", "spectra", "candidates"}:
         if settings["resume"]:
             raise ConfigError("resume=true goes on with a search: add spectra= and output=.")
@@ -117,7 +117,7 @@ def check_search_settings(settings: dict[str, Any], given: set[str]) -> None:
 
 
 def check_library_settings(given: set[str]) -> None:
-    """Refuse settings that make no search of a library."""
+    """Refuse invalid settings of a library search."""
     if "library" not in given:
         return
     check_one_source(given)

@@ -42,13 +42,13 @@ from team5.training.processes import is_first_process
 
 CONFIG_DIR = config_folder()
 
-# What Hydra's plugins bring: the choice that asks for it, and the extra it is in.
+# Hydra's plugins: the choice that needs one, and its extra.
 _PLUGINS = {
     ("hydra/launcher", "submitit_slurm"): ("launcher=slurm", "slurm"),
     ("hydra/sweeper", "optuna"): ("sweeper=optuna", "sweep"),
 }
 
-_OWN = "own"  # a group of which only users have files
+_OWN = "own"  # a group with files of users only
 _CONFIG_DIR = ("--config-dir", "-cd")
 
 Task = Callable[[DictConfig], int | None]
@@ -57,7 +57,7 @@ Program = Callable[[], int]
 
 
 def program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[Task], Program]:
-    """Make a program of a function that takes a composed config; for programs that answer.
+    """Make a program of a function that takes a composed config; for quick commands.
 
     Uses Hydra's compose API: no run folder, a quick start. The docstring of the function's module
     opens ``--help``.
@@ -90,7 +90,7 @@ def program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[Task],
 
 
 def hydra_program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[Run], Program]:
-    """Make a program of a function that takes a composed config; for programs that train.
+    """Make a program of a function that takes a composed config; for trainings.
 
     Runs under ``hydra.main``: run folders, ``--multirun``, launchers, and sweepers, which judge a
     run by the number that the function returns. While the function runs,
@@ -132,20 +132,20 @@ def hydra_program(entry_point: str, config_dir: Path = CONFIG_DIR) -> Callable[[
 def compose_config(
     entry_point: str, argv: Sequence[str], config_dir: Path = CONFIG_DIR
 ) -> DictConfig:
-    """Return the config that a command line asks for, raw values put in.
+    """Return the config composed from a command line, including raw values.
 
     Parameters
     ----------
     entry_point : str
         Name of the config, and of the list of raw arguments.
     argv : sequence of str
-        The words behind the program's name.
+        The arguments after the program's name.
     config_dir : Path, default team5's own
 
     Raises
     ------
     ConfigError
-        If the command line is wrong; says where, and names the closest that exists.
+        If the command line is wrong; says where, and names the closest existing setting.
     """
     return _compose(entry_point, split_command_line(entry_point, argv), config_dir)
 
@@ -167,7 +167,7 @@ def _compose(entry_point: str, line: CommandLine, config_dir: Path) -> DictConfi
 def _composed(
     entry_point: str, line: CommandLine, config_dir: Path, *, with_hydra: bool = False
 ) -> DictConfig:
-    """Return the config with what was typed but for raw values."""
+    """Return the config with all overrides but raw values."""
     from hydra import compose, initialize_config_dir
 
     try:
@@ -193,7 +193,7 @@ def _run_hydra(
 
     @functools.wraps(task)
     def job(cfg: DictConfig) -> float | None:
-        # Runs in this process, or pickled in one of a launcher's.
+        # Runs in this process, or pickled in a process of a launcher.
         single = HydraConfig.get().mode == RunMode.RUN
         sys.argv = typed if single else argv_of_job(typed, line)
         share_run_folder()
@@ -209,13 +209,13 @@ def _run_hydra(
                 result = task(cfg)
         except (Team5Error, HydraException, OmegaConfBaseException, OSError) as error:
             if not single:
-                raise  # Hydra says which of the jobs it was
+                raise  # Hydra names the failed job
             failures.append(error)
             return None
         ended.append(True)
         return result
 
-    # Without this Hydra prints errors its own way and exits with 1.
+    # Otherwise Hydra prints errors in its own format and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [typed[0], *line.flags, *line.overrides]
     try:
@@ -230,7 +230,7 @@ def _run_hydra(
 
 
 def _record_config(cfg: DictConfig) -> None:
-    """Write the config anew to the run folder: Hydra wrote it before the raw values were in."""
+    """Rewrite the config in the run folder: Hydra wrote it before the raw values were set."""
     from hydra.core.hydra_config import HydraConfig
 
     settings = HydraConfig.get()
@@ -240,11 +240,11 @@ def _record_config(cfg: DictConfig) -> None:
 
 
 def _explain_raised(error: Exception) -> Team5Error | None:
-    """Return what an error of Hydra means, or None for one that needs its traceback."""
+    """Translate an error of Hydra, or return None for one that needs its traceback."""
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
         return None
     cause = error.__cause__
-    while cause is not None:  # what a constructor says comes wrapped by Hydra's instantiate
+    while cause is not None:  # Hydra's instantiate wraps errors of a constructor
         if isinstance(cause, Team5Error):
             return cause
         cause = cause.__cause__
@@ -258,7 +258,7 @@ def _explain_raised(error: Exception) -> Team5Error | None:
 
 
 def _explain(error: BaseException) -> ConfigError:
-    """Return what Hydra or OmegaConf says of a config as one line."""
+    """Return an error of Hydra or OmegaConf about a config as one line."""
     if isinstance(error, MissingMandatoryValue):
         key = getattr(error, "full_key", None) or str(error).split("\n")[0].rpartition(" ")[2]
         return ConfigError(f"{key} must be given. Write {key}=VALUE.")
@@ -281,11 +281,11 @@ def _explain(error: BaseException) -> ConfigError:
 def _explain_override(
     error: Exception, entry_point: str, line: CommandLine, config_dir: Path
 ) -> Team5Error:
-    """Return what is wrong with a command line that Hydra refused."""
+    """Return the fault of a command line that Hydra refused."""
     known = _known_keys(entry_point, line, config_dir)
     for override in line.overrides:
         key = override.partition("=")[0].lstrip("~").partition("@")[0]
-        # Hydra reads the value first: a SMILES behind a mistyped key would be called bad grammar.
+        # Hydra parses the value first: it would blame the grammar of a SMILES after a mistyped key.
         # What begins with + is new on purpose.
         if not key.startswith("+") and known and key not in known and not is_hydras(key):
             return unknown_key(key, known)
@@ -325,7 +325,7 @@ def _known_keys(entry_point: str, line: CommandLine, config_dir: Path) -> set[st
     searched = _search_path(line)
     choices = [text for text in line.overrides if text.partition("=")[0].lstrip("+") in groups]
     with initialize_config_dir(str(config_dir), job_name=entry_point, version_base="1.3"):
-        # A wrong choice leaves the defaults; a config that is itself at fault leaves nothing.
+        # After a wrong choice the defaults remain; after a faulty config nothing does.
         for chosen in (choices, []):
             try:
                 cfg = compose(entry_point, overrides=[*chosen, *searched])
@@ -336,12 +336,12 @@ def _known_keys(entry_point: str, line: CommandLine, config_dir: Path) -> set[st
 
 
 def _config_folders(line: CommandLine) -> list[Path]:
-    """Return the folders of configs beside team5's own.
+    """Return the folders of configs in addition to team5's own.
 
     Raises
     ------
     ConfigError
-        If one is not there.
+        If one does not exist.
     """
     pairs = itertools.pairwise(_flag_words(line))
     folders = [Path(value).absolute() for flag, value in pairs if flag in _CONFIG_DIR]
@@ -358,7 +358,7 @@ def _search_path(line: CommandLine) -> list[str]:
 
 
 def _flag_words(line: CommandLine) -> list[str]:
-    """Return the flags and their values, ``--flag=value`` parted."""
+    """Return the flags and their values, ``--flag=value`` split."""
     return [
         part
         for flag in line.flags
@@ -371,7 +371,7 @@ def _wants_help(line: CommandLine) -> bool:
 
 
 def _answers_a_shell(entry_point: str, line: CommandLine, config_dir: Path) -> bool:
-    """Let Hydra print what makes a shell complete, where that is asked for."""
+    """Let Hydra print the shell completion if requested."""
     for name, asked in itertools.pairwise(_flag_words(line)):
         if name not in ("--shell-completion", "-sc"):
             continue
@@ -379,7 +379,7 @@ def _answers_a_shell(entry_point: str, line: CommandLine, config_dir: Path) -> b
             raise ConfigError(f"{name} {asked}: write install=bash, install=zsh or install=fish.")
         import hydra  # takes its time
 
-        # Hydra cannot read what is taken raw, and need not.
+        # Hydra cannot parse raw arguments, and need not.
         raw = "|".join(re.escape(argument.key) for argument in RAW_ARGUMENTS[entry_point])
         asked_line = os.environ.get("COMP_LINE", "")
         os.environ["COMP_LINE"] = re.sub(rf"(?<=\s)(?:{raw})=\S*\s", "", asked_line)
@@ -391,7 +391,7 @@ def _answers_a_shell(entry_point: str, line: CommandLine, config_dir: Path) -> b
 
 
 def _answer_flags(entry_point: str, line: CommandLine, task: Task, config_dir: Path) -> bool:
-    """Do what the flags of a program that answers ask for; False when there are none."""
+    """Handle the flags of a quick command; False if there are none."""
     flags = _flag_words(line)
     while (place := next((i for i, f in enumerate(flags) if f in _CONFIG_DIR), None)) is not None:
         del flags[place : place + 2]

@@ -1,4 +1,4 @@
-"""predict.py on files: spectra among a library, a list or their own structures."""
+"""predict.py on files: spectra against a library, a list or their own structures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _MAX_REASONS = 8
 
 
 def search(settings: dict[str, Any]) -> int:
-    """Search as the settings of predict.py say; 1 if not one spectrum is answered."""
+    """Search as configured for predict.py; 1 if no spectrum could be answered."""
     output = None if settings["output"] is None else _checked_output(settings)
     problems = Problems()
     unusable: list[LeftOut] = []

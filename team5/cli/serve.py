@@ -4,7 +4,7 @@ r"""Serve a model over HTTP: a page for people at /, JSON for programs at /predi
     python serve.py port=8080 version=v0.1
     TEAM5_TOKEN=secret python serve.py host=0.0.0.0
 
-Ask it, from another terminal:
+Query it from another terminal:
 
     curl http://127.0.0.1:8000/predict -d '{"smiles": "CC(=O)Oc1ccccc1C(=O)O",
         "mzs": [121.028, 139.039], "intensities": [100, 35]}'

@@ -1,4 +1,4 @@
-"""team5 simulate: an in-silico spectral library of a file of structures."""
+"""team5 simulate: an in-silico spectral library from a file of structures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Predict the spectra of all structures of a file, each under every adduct and ene
     checkpoints_root=FOLDER
     device=auto            auto, cpu, cuda, cuda:1 or mps
     workers=N              processes; by default one per core
-    resume=true            go on with an interrupted run
+    resume=true            resume an interrupted run
 """
 _KEYS = (
     "structures", "output", "adducts", "energies", "instrument_type", "version",
@@ -35,7 +35,7 @@ _KEYS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Simulate what the words ``key=value`` say.
+    """Simulate as requested by ``key=value`` arguments.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with raising_at_sigterm(KeyboardInterrupt()):
             return _simulate(_parse(words))
 
-    go_on = " What is done is kept: the same command with resume=true goes on."
+    go_on = " Finished work is kept: the same command with resume=true resumes."
     return run_program(run, argv=words, go_on=go_on)
 
 
@@ -75,7 +75,7 @@ def _parse(words: Sequence[str]) -> dict[str, str]:
 
 
 def _simulate(given: dict[str, str]) -> int:
-    # Here: torch and RDKit take a second, which --help and wrong words should not.
+    # Here: torch and RDKit take a second to import; --help and errors come before.
     from team5.runtime.problems import Problems
     from team5.search.simulation import SimulationSettings, simulate_file
     from team5.search.writers import left_out_path
@@ -110,6 +110,6 @@ def _simulate(given: dict[str, str]) -> int:
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    # [M+H]+,[M-H]- as it is, and as a list of Hydra's.
+    # [M+H]+,[M-H]- plain, or as a Hydra list.
     inner = text[1:-1] if text.startswith("[[") and text.endswith("]") else text
     return tuple(part.strip() for part in inner.split(",") if part.strip())

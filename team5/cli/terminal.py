@@ -1,4 +1,4 @@
-"""Answers on a terminal: fitted to its width, with a small spectrum, and in colour."""
+"""Answers on a terminal: fitted to its width, coloured, with a small spectrum."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _STYLES = (
 
 @dataclass(frozen=True)
 class Terminal:
-    """What standard output can show.
+    """Capabilities of standard output.
 
     Attributes
     ----------
     width : int or None
         Columns to fit; None in a pipe or a file, where nothing is cut.
     draws : bool
-        Whether it takes braille.
+        Whether it can show braille.
     colours : bool
-        As ``NO_COLOR``, ``FORCE_COLOR`` and ``TERM`` say, and else on a terminal only.
+        By ``NO_COLOR``, ``FORCE_COLOR`` and ``TERM``, otherwise only on a terminal.
     """
 
     width: int | None = None
@@ -55,7 +55,7 @@ class Terminal:
 
     @classmethod
     def here(cls) -> Terminal:
-        """Return what this process's standard output is."""
+        """Return the capabilities of this process's standard output."""
         if not sys.stdout.isatty():
             return cls(colours=_wants_colours(is_terminal=False))
         return cls(
@@ -104,14 +104,14 @@ def sketch(
     mzs, intensities : sequence of float
         Peaks in any order; intensities in any positive unit.
     explained : iterable of float
-        Which of the ``mzs`` carry a mark.
+        The ``mzs`` to mark.
     n_cells : int
         Width in characters; two peaks of different m/z may share one.
 
     Returns
     -------
     list of str
-        Four lines of braille, one of marks where there are any, and the m/z axis.
+        Four lines of braille, one of marks if there are any, and the m/z axis.
     """
     low, high, highest = min(mzs), max(mzs), max(intensities)
     n_dots = 2 * n_cells - 1
@@ -122,7 +122,7 @@ def sketch(
     cells = [[_BLANK] * n_cells for _ in range(_ROWS)]
     for mz, intensity in zip(mzs, intensities, strict=True):
         dot = place(mz)
-        # No peak is so small that it cannot be seen.
+        # Even the smallest peak is visible.
         for height in range(max(1, round(4 * _ROWS * intensity / highest))):
             cells[-1 - height // 4][dot // 2] |= _DOTS[dot % 2][height % 4]
     marked = {place(mz) // 2 for mz in explained}
@@ -187,9 +187,9 @@ def _is_dumb() -> bool:
 
 
 def _silence_colorama() -> None:
-    """Take back that a terminal's colours are reset at the end, where there may have been none.
+    """Undo colorama's reset of terminal colours at exit, which would write to plain output too.
 
-    numba brings colorama with it, which asks for that.
+    numba imports colorama, which registers it.
     """
     colorama = sys.modules.get("colorama.initialise")
     if colorama is not None:

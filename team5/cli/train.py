@@ -1,21 +1,21 @@
 """Train a model on spectra and export its best epoch as a version.
 
-Fine-tune the latest version on the built-in demo set, or on spectra of your own:
+Fine-tune the latest version on the built-in demo set, or on your own spectra:
 
     python train.py experiment=finetune
     python train.py experiment=finetune from_version=v0.1 data=file data.path=my_spectra.mgf
 
-Learn from MassBank from scratch (downloads the release once, or takes data.archive=FILE):
+Train on MassBank from scratch (downloads the release once, or uses data.archive=FILE):
 
     python train.py experiment=massbank
     python train.py experiment=massbank trainer=ddp trainer.devices=2
 
-On a cluster, and looking for better settings (the extras slurm and sweep):
+On a cluster, and searching for better settings (extras slurm and sweep):
 
     python train.py experiment=massbank trainer=ddp launcher=slurm hydra.launcher.partition=NAME
     python train.py experiment=massbank sweeper=optuna hydra.sweeper.n_trials=20
 
-Go on with a run, optimizer and epoch counter included:
+Resume a run, including optimizer and epoch counter:
 
     python train.py resume=v0.2 trainer.max_epochs=20
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @hydra_program("train")
 def main(cfg: DictConfig) -> float | None:
-    """Train as the settings say, and return the best score."""
+    """Train as configured, and return the best score."""
     from team5.training.train import train
 
     return train(cfg).score

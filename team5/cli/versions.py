@@ -1,4 +1,4 @@
-"""The versions in ``checkpoints/`` from the command line.
+"""Versions in ``checkpoints/`` on the command line.
 
 python -m team5.registry list
 """
@@ -27,7 +27,7 @@ from team5.runtime.progress import progress
 from team5.runtime.tables import print_text
 
 _CALL = "python -m team5.registry"
-# Of each command; the first one stands in the help of all.
+# By command; the first of each is also in the help of all.
 _EXAMPLES = {
     "list": (f"{_CALL} list", f"{_CALL} list --json"),
     "show": (f"{_CALL} show v0.2", f"{_CALL} show latest --json"),
@@ -51,7 +51,7 @@ _EXAMPLES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks for.
+    """Run the command line.
 
     Returns
     -------
@@ -155,15 +155,15 @@ def _promote(options: argparse.Namespace) -> None:
 
 
 def _check_usable(root: Path, version: str, allow: Sequence[str]) -> None:
-    """Refuse a version that cannot be loaded, or whose weights are no numbers of a trained one."""
-    # Need torch, which no other command waits for.
+    """Refuse a version that cannot be loaded, or whose weights are not finite."""
+    # These need torch, which other commands should not wait for.
     from team5.inference.loading import load_model
     from team5.models.version_weights import check_weights
 
     stored = read_version(root, version)
     check_weights(stored)
     encoder = stored.config.get("encoder")
-    # What is no model of team5's, or has an encoder that is not allowed, is left as it is.
+    # A model that is not team5's, or whose encoder is not allowed, is not checked.
     if "model" in stored.config and (encoder is None or encoder["class"] in allow):
         load_model(version, root=root, device="cpu", allow=allow)
 
@@ -172,7 +172,7 @@ def _judge(
     root: Path, version: str, path: Path, allow: Sequence[str]
 ) -> tuple[str, dict[str, Any] | None]:
     """Compare a version with the present latest on frozen queries, with a progress bar."""
-    # Needs the model, so torch: only where it comes to that.
+    # Needs the model, so torch: imported only if used.
     from team5.assessment.promotion import judge, read_frozen_queries
 
     queries = read_frozen_queries(path)
@@ -249,7 +249,7 @@ def _repair(options: argparse.Namespace) -> None:
         print_text(f"note: {note}", to_stderr=True)
     print(f"written to {found.path}", file=sys.stderr)
     if not options.replace:
-        print("Look it through, then put it in place: repair --replace", file=sys.stderr)
+        print("Review it, then put it in place: repair --replace", file=sys.stderr)
 
 
 def _push(options: argparse.Namespace) -> None:
@@ -279,11 +279,11 @@ def _selftest(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = ExamplesParser(
         prog=_CALL,
-        description="The versions in checkpoints/: list, compare, promote, roll back, mend.",
+        description="Versions in checkpoints/: list, compare, promote, roll back, repair.",
         examples=[line for lines in _EXAMPLES.values() for line in lines[:1]],
     )
     common = ExamplesParser(add_help=False)
-    # Taken before the command as well as after it, where one that is not given changes nothing.
+    # Accepted before the command and after it; there, if not given, it changes nothing.
     for taker, default in ((parser, None), (common, argparse.SUPPRESS)):
         taker.add_argument(
             "--root", type=Path, default=default, help="folder of the versions, or checkpoints"
@@ -304,38 +304,46 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("version")
     one.add_argument(
         "--queries", type=Path, metavar="FILE",
-        help="judge it on these, as evaluate.py reads them; else on what "
-        f"{QUERIES_VARIABLE} names, or by recorded figures",
+        help="judge it on these, in the format of evaluate.py; default: "
+        f"{QUERIES_VARIABLE}, or recorded figures",
     )  # fmt: skip
-    one.add_argument("--force", metavar="REASON", help="even so; the reason is kept")
+    one.add_argument("--force", metavar="REASON", help="skip the checks; the reason is recorded")
     one.add_argument(
-        "--allow", nargs="+", default=[], metavar="CLASS", help="encoders of your own to import"
+        "--allow", nargs="+", default=[], metavar="CLASS", help="your own encoders to import"
     )
-    command("rollback", _rollback, "make the version latest that was so before")
+    command("rollback", _rollback, "make the previous latest version latest again")
     one = command("history", _history, "which version was latest when")
-    one.add_argument("--at", metavar="DATE", help="the one at a day's end, or at a moment (UTC)")
+    one.add_argument(
+        "--at", metavar="DATE", help="the latest at the end of a day, or at a time (UTC)"
+    )
     one.add_argument("--json", action="store_true")
-    one = command("alias", _alias, "give a version a further name")
+    one = command("alias", _alias, "give a version an alias")
     one.add_argument("name")
     one.add_argument("version", nargs="?")
-    one.add_argument("--remove", action="store_true", help="take the name away")
+    one.add_argument("--remove", action="store_true", help="remove the alias")
     one = command("delete", _delete, "delete a version that is not latest and has no alias")
     one.add_argument("version")
-    one = command("gc", _gc, "delete old versions; without --yes only say which")
+    one = command("gc", _gc, "delete old versions; without --yes only list them")
     one.add_argument("--keep", type=int, required=True, metavar="N", help="the newest N stay")
     one.add_argument("--yes", action="store_true", help="do it")
     one = command("repair", _repair, "rebuild the tracker from the version folders")
-    one.add_argument("--replace", action="store_true", help="put it in the old one's place")
-    one = command("push", _push, "put a version into a repository of the Hugging Face Hub")
+    one.add_argument("--replace", action="store_true", help="replace the old tracker")
+    one = command("push", _push, "upload a version to a repository of the Hugging Face Hub")
     one.add_argument("version")
     one.add_argument("repository", metavar="USER/NAME")
-    one.add_argument("--public", action="store_true", help="if it is made now; else it is private")
-    one = command("pull", _pull, "take a version from a repository of the Hugging Face Hub")
+    one.add_argument(
+        "--public",
+        action="store_true",
+        help="make a newly created repository public; default: private",
+    )
+    one = command("pull", _pull, "download a version from a repository of the Hugging Face Hub")
     one.add_argument("repository", metavar="USER/NAME")
     one.add_argument("--revision", help="a commit, branch or tag")
-    one.add_argument("--as", dest="version", metavar="VERSION", help="its name here")
-    one = command("selftest", _selftest, "prove on this disk what the registry promises")
-    one.add_argument("--folder", type=Path, help="on the disk to be tried")
+    one.add_argument("--as", dest="version", metavar="VERSION", help="its name in this registry")
+    one = command(
+        "selftest", _selftest, "test on this disk that the registry survives killed processes"
+    )
+    one.add_argument("--folder", type=Path, help="a folder on the disk to test")
     one.add_argument("--kills", type=int, default=40, help="default: %(default)s")
     return parser
 

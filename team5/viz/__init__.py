@@ -1,7 +1,8 @@
 """Plots. matplotlib is imported in this package only.
 
 Every ``plot_`` function returns a Figure, to be saved with ``figure.savefig("name.png")``. Those
-with ``ax=`` draw into given axes, else into a new figure; axes without a figure are a ConfigError.
+with ``ax=`` draw into the axes given, else into a new figure; axes without a figure raise
+ConfigError.
 """
 
 from importlib.util import find_spec

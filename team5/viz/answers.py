@@ -1,4 +1,4 @@
-"""Answers with the spectra they are about: a match, a simulation, two measured spectra."""
+"""Plots of answers with their spectra: a match, a simulation, two measured spectra."""
 
 import re
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ def plot_two_spectra(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw two measured spectra across one m/z axis; peaks that both have are in colour.
+    """Draw two measured spectra mirrored on one m/z axis; shared peaks are coloured.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def _conditions(spectrum: Spectrum) -> str:
 
 
 def _energy(text: str | None) -> str | None:
-    """Return a collision energy as the instrument writes it, named where it has no unit."""
+    """Return a collision energy as the instrument writes it, labelled if it has no unit."""
     if text is None or re.search("eV|NCE|V|%", text):
         return text and plain(text)
     return f"collision energy {plain(text)}"

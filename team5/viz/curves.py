@@ -42,7 +42,7 @@ def read_metrics(path: str | Path) -> dict[str, Series]:
     Raises
     ------
     DataFileNotFoundError, DataError
-        If there is no such file, or it is no such table.
+        If there is no such file, or it is not such a table.
     """
     file = Path(path)
     if not file.is_file():
@@ -74,12 +74,12 @@ def plot_training_curves(path: str | Path, ax: Axes | None = None) -> Figure:
     path : path
         The run's ``metrics.csv``.
     ax : Axes, optional
-        Where to draw the losses, and only these.
+        Axes for the losses; the metrics are then not drawn.
 
     Raises
     ------
     DataFileNotFoundError, DataError
-        If there is no such file, it is no such table, or no loss was logged.
+        If there is no such file, it is not such a table, or no loss was logged.
     """
     series = read_metrics(path)
     losses = {name: series[name] for name in series if _is_loss(name)}
@@ -121,12 +121,12 @@ def plot_runs(
     runs : mapping of str to path
         ``metrics.csv`` by the name of its run: ``{"v0.1": "outputs/.../metrics.csv"}``.
     metric : str
-        A column of all of them. Of losses the lowest is best, of all else the highest.
+        A column of all of them. The lowest loss is best, of other metrics the highest.
 
     Raises
     ------
     DataFileNotFoundError, DataError
-        If there is no such file, or it has not logged the metric or its epochs; names those it has.
+        If there is no such file, or the metric or its epochs were not logged; names those logged.
     ConfigError
         If there are no runs.
     """
@@ -151,7 +151,7 @@ def plot_runs(
 
 
 def _by_epoch(path: str | Path, metric: str) -> Series:
-    """Return the epochs and a metric's values, one for each row that has both."""
+    """Return the epochs and a metric's values, from rows that have both."""
     series = read_metrics(path)
     if metric not in series or "epoch" not in series:
         logged = ", ".join(name for name in series if name != "epoch") or "nothing"
@@ -173,7 +173,7 @@ def _best_step(series: dict[str, Series]) -> float | None:
 
 
 def _draw_lines(ax: Axes, lines: dict[str, Series]) -> None:
-    """Draw each series, its name and last value written at its end in its colour."""
+    """Draw each series, labelled at its end with name and last value in its colour."""
     ends = {}
     for i, (name, (steps, values)) in enumerate(sorted(lines.items())):
         style = series_style(i)
@@ -194,7 +194,7 @@ def _finish_axes(ax: Axes, label: str, n_ticks: int, ends: Mapping[str, tuple[fl
 
 
 def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a running mean where a series is long, such as a loss of every step."""
+    """Return a running mean of a long series, such as the loss of every step."""
     if values.size < 100:
         return values
     width = values.size // 50

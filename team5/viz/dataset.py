@@ -20,7 +20,7 @@ _N_BINS = 30
 def plot_dataset(source: str | Path | Overview) -> Figure:
     """Draw folds, adducts, collision energies and masses of a file of spectra.
 
-    Where no structures are known, precursor m/z stands for the masses of the compounds.
+    Without structures, precursor m/z replaces the masses of the compounds.
 
     Parameters
     ----------

@@ -28,11 +28,11 @@ from team5.viz.style import (
     tidy,
 )
 
-# The error of fewer answers says little and jumps about.
+# The error of fewer answers is too noisy to show.
 _FEWEST_ANSWERS = 20
 _WIDTH = 3.9  # inches; legible on a telephone without zooming
 _ROW_HEIGHT = 0.58
-# Shape and colour, so that each control is told apart without either.
+# Shape and colour, so that either alone distinguishes the controls.
 _MARKERS = {
     "chance": ("|", INK),
     SHUFFLED: ("x", PURPLE),
@@ -49,7 +49,7 @@ def plot_metrics(metrics: Sequence[Metric]) -> Figure:
     Parameters
     ----------
     metrics : sequence of Metric
-        All from 0 to 1. Those that a blind control reaches are hollow and in another colour.
+        All from 0 to 1. Those reached by a blind control are hollow and in another colour.
     """
     controls = controls_of(metrics)
     legend_rows = len(controls) // 3 + 1
@@ -123,10 +123,10 @@ def plot_risk_coverage(
     Parameters
     ----------
     curves : mapping of str to RiskCoverage
-        By the text at the end of each: of `risk_coverages` in ``selective_report``, or
-        `risk_coverage` in ``selective`` of several versions. A curve begins at 20 answers.
+        By label: from `risk_coverages` in ``selective_report``, or from
+        `risk_coverage` in ``selective`` for several versions. A curve begins at 20 answers.
     max_error : float, optional
-        An error rate to draw a line at, with the share of each curve that keeps it.
+        An error rate to mark by a line, with the share answered at it for each curve.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Labels of peaks, each near its peak or on a leader, none over another."""
+"""Placement of peak labels, near their peaks or on leaders, without overlaps."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -24,13 +24,13 @@ def label_peaks(
 ) -> None:
     """Write texts at the tips of peaks where they cover no text, peak or leader.
 
-    The layout of the figure has to be final.
+    The layout of the figure must be final.
 
     Parameters
     ----------
     mzs, heights : array of shape (P,)
-        All peaks on this side of the axis; heights all above 0, or all below, where labels stand
-        under the peaks.
+        All peaks on this side of the axis; heights all above 0, or all below, in which case
+        labels are placed under the peaks.
     texts : mapping of int to str
         By index of the peak.
     order : sequence of int
@@ -38,7 +38,7 @@ def label_peaks(
     colours, sizes : mapping of int to str or float
         Sizes in points.
     """
-    # Below the axis all is mirrored, so that "up" is away from it on both sides.
+    # Below the axis everything is mirrored, so that "up" is away from it on both sides.
     up = -1.0 if heights.size and heights[0] < 0 else 1.0
     stems = ax.transData.transform(np.column_stack([mzs, heights])) * (1.0, up)
     frame = _turned(ax.get_window_extent(), up)
@@ -117,7 +117,7 @@ def _crosses(leader: NDArray[np.float64], stems: NDArray[np.float64]) -> bool:
 def _move(
     ax: Axes, annotation: Annotation, leader: NDArray[np.float64], points_per_pixel: float
 ) -> None:
-    """Put a label at the end of its leader, which is drawn unless it is right above its peak."""
+    """Draw a label at the end of its leader, which is omitted if it is right above its peak."""
     tip, foot = leader[0], leader[-1]
     dx, dy = (foot - tip) * points_per_pixel
     annotation.set_position((dx, dy))

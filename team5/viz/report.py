@@ -33,25 +33,25 @@ from team5.viz.spectra import mirror_plot
 from team5.viz.style import new_figure
 from team5.viz.svg import DARK_COLOURS, LIGHT_COLOURS, to_svg
 
-# Inches: of a size at which labels can be read on a telephone.
+# Inches: a size at which labels are legible on a phone.
 _MIRROR_SIZE = (4.9, 3.7)
 _NO_EXAMPLES = Examples()
 
 
 @dataclass(frozen=True)
 class Training:
-    """A run, as its report describes it.
+    """A run, as described by its report.
 
     Attributes
     ----------
     title : str
     metrics : path or None
-        The run's ``metrics.csv``; None where none was written.
+        The run's ``metrics.csv``; None if none was written.
     logged : dict of str to float
-        Metrics of the whole validation at the epoch that was exported.
+        Metrics of the whole validation at the exported epoch.
     compared : sequence of dict
-        The version and the one before it on the same spectra, as
-        `team5.registry.schemas.Judged` has it.
+        Comparisons with the previous version on the same spectra, each a
+        `team5.registry.schemas.Judged`.
     notes : tuple of str
     """
 
@@ -71,21 +71,21 @@ def to_html(
     spectra: str = "measured",
     config: str = "",
 ) -> str:
-    """Return an evaluation, or a training, as a page that stands alone.
+    """Return an evaluation, or a training, as a self-contained page.
 
-    It reads in light and dark, on narrow screens, and is the same for the same report.
+    It supports light and dark mode and narrow screens, and is reproducible.
 
     Parameters
     ----------
     report : Report or None
-        Of a training, the exported version on validation spectra; None where none was exported.
+        Of a training, the exported version on validation spectra; None if none was exported.
     training : Training, optional
     facts : dict of str to str, optional
-        Names and values for the page's head, such as the command.
+        Names and values for the top of the page, such as the command.
     examples : Examples, optional
         Answers to show.
     spectra : {"measured", "computed"}
-        What the spectra of the examples are.
+        Kind of the examples' spectra.
     config : str, optional
         The settings, as YAML.
     """

@@ -1,4 +1,4 @@
-"""Spectra, one above another on one m/z axis, peaks labelled with their ions."""
+"""Plots of spectra on one m/z axis, peaks labelled with their ions."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,15 +21,15 @@ from team5.viz.style import BLUE, INK, MUTED, PALE, VERMILION, axes_or_new, plai
 _N_UNEXPLAINED_LABELS = 4
 # Smaller ones, relative to the base peak, are not worth a label.
 _LABEL_MIN_INTENSITY = 0.01
-# An explanation belongs to the peak within this distance in m/z; they are copies.
+# An explanation belongs to the peak within this distance in m/z; both are the same number.
 _SAME_PEAK = 1e-4
-# From so many peaks on, lines are drawn thinner, so that neighbours stay apart.
+# With this many peaks, lines are drawn thinner, so that neighbours stay separate.
 _MANY_PEAKS = 100
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """A spectrum as drawn on one side of the axis.
+    """A spectrum drawn on one side of the axis.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ def mirror_plot(
     name : str
         Of the upper spectrum: measured or computed.
     precursor_mz : float, optional
-        Marked on the axis, by a full diamond where there is a measured peak, else by an open one.
+        Marked on the axis, by a filled diamond if there is a measured peak, else by an open one.
     title : str, optional
 
     Raises
@@ -125,7 +125,7 @@ def draw_spectra(
         ax.text(1.0, 0.015, lower.caption, color=lower.caption_colour, va="bottom", **corner)
     if precursor_mz is not None:
         _mark_precursor(ax, precursor_mz, upper.mzs)
-    # Labels are placed by what they cover on the page, so the layout has to stand first.
+    # Labels are placed by what they cover on the page, so the layout must be final.
     figure.draw_without_rendering()
     for side, up in zip(sides, (1.0, -1.0), strict=False):
         _label(ax, side, up, 72 / figure.dpi)
@@ -133,7 +133,7 @@ def draw_spectra(
 
 
 def format_formula(formula: str) -> str:
-    """Return an ion's formula as mathtext: ``C6H7O+`` with its digits low and its charge high."""
+    """Return an ion's formula as mathtext: ``C6H7O+`` with subscript digits, superscript charge."""
     parts = re.fullmatch(r"((?:[A-Z][a-z]?\d*)+)([•.]?)(\d*[+-])?([•.]?)", formula)
     if parts is None:
         return plain(formula)
@@ -144,7 +144,7 @@ def format_formula(formula: str) -> str:
 
 
 def format_adduct(adduct: str) -> str:
-    """Return an adduct as mathtext: ``[M+NH4]+`` with its digits low and its charge high."""
+    """Return an adduct as mathtext: ``[M+NH4]+`` with subscript digits, superscript charge."""
     parts = re.fullmatch(r"\[([\w+-]+)\](\d*)([+-])", adduct)
     if parts is None:
         return plain(adduct)
@@ -155,7 +155,7 @@ def format_adduct(adduct: str) -> str:
 
 
 def is_near(mzs: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return whether each m/z is that of another within the tolerance of peaks."""
+    """Return whether each m/z matches another within the tolerance of peaks."""
     if not others.size:
         return np.zeros(mzs.shape, dtype=bool)
     distances = np.abs(mzs[:, None] - others).min(axis=1)
@@ -168,7 +168,7 @@ def is_near(mzs: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np
 def to_peaks(
     mzs: ArrayLike, intensities: ArrayLike, which: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the peaks with the base peak at 1."""
+    """Return the peaks relative to the base peak."""
     mz_array = np.asarray(mzs, dtype=np.float64)
     heights = np.asarray(intensities, dtype=np.float64)
     if mz_array.ndim != 1 or mz_array.shape != heights.shape:
@@ -193,7 +193,7 @@ def explained_side(
     Parameters
     ----------
     share : float, optional
-        Of the intensity that is explained; by default that of the explained peaks, if any.
+        Explained share of the intensity; by default that of the explained peaks, if any.
     """
     formulas = _formulas_by_peak(peaks[0], explained)
     is_explained = np.isin(np.arange(peaks[0].size), list(formulas))
@@ -232,7 +232,7 @@ def _scale(ax: Axes, sides: Sequence[Side], precursor_mz: float | None) -> None:
     )
     margin = max(0.05 * np.ptp(every_mz), 4.0)
     ax.set_xlim(every_mz.min() - margin, every_mz.max() + margin)
-    # Room above for the labels, and below as much as looks even.
+    # Room above for the labels, and below for balance.
     lowest = 0.0 if len(sides) == 1 else -1.3 if sides[1].formulas or sides[1].n_mzs else -1.12
     ax.set_ylim(lowest, 1.3)
     ax.set_yticks([y for y in (-1, -0.5, 0, 0.5, 1) if y >= 0 or len(sides) > 1])
@@ -244,7 +244,7 @@ def _scale(ax: Axes, sides: Sequence[Side], precursor_mz: float | None) -> None:
 
 def _mark_precursor(ax: Axes, precursor_mz: float, mzs: NDArray[np.float64]) -> None:
     mark = "◆" if is_near(np.array([precursor_mz]), mzs)[0] else "◇"
-    # Text, so that labels keep clear of it as of all other text.
+    # Text, so that labels avoid it like all other text.
     ax.text(
         precursor_mz, 0, mark, fontsize=7, color=INK, ha="center", va="center_baseline", zorder=4
     )

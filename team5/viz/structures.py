@@ -1,4 +1,4 @@
-"""Structures: ranked candidates as a grid, and the fragment of each peak of a match."""
+"""Plots of structures: ranked candidates as a grid, and the fragment of each peak."""
 
 import re
 import textwrap
@@ -21,7 +21,7 @@ from team5.viz.style import BLUE, INK, MUTED, VERMILION, axes_or_new, figure_of,
 
 _PANEL = (2.5, 2.35)  # inches, of a structure with its lines of text
 _FRAME = (220, 150)  # units of the drawing
-# Sky blue as pale as what it lies under needs.
+# Sky blue, pale enough to lie under the structure.
 _FRAGMENT_TINT = "#C7E5F7"
 _CHARACTERS_PER_INCH = 12.5  # of a title
 _CODES = {"M": Path.MOVETO, "L": Path.LINETO, "Q": Path.CURVE3}
@@ -40,14 +40,14 @@ def plot_structure(
     ----------
     smiles : str
     atoms : sequence of int
-        Of the fragment, by index in the SMILES as typed: ``peak.atoms``.
+        Of the fragment, by index in the verbatim SMILES: ``peak.atoms``.
     cut_bonds : sequence of pairs of int
         ``peak.broken_bonds``.
 
     Raises
     ------
     MoleculeError
-        If the text is no SMILES that team5 takes.
+        If the text is not a SMILES that team5 accepts.
     """
     figure, ax = axes_or_new(ax, 3.0, 2.2)
     _prepare(ax)
@@ -72,12 +72,12 @@ def plot_candidates(
     matches : sequence of Match, or Ranking
         Candidates of one spectrum, in any order.
     names : sequence of str, optional
-        Of the candidates, in the order of ``matches``; a Ranking brings its own.
+        Of the candidates, in the order of ``matches``; a Ranking has its own.
     top : int
-        Number that are drawn; the title says of how many.
+        Number of drawn candidates; the title gives the total.
     columns : int
     title : str, optional
-        By default the number of candidates, and that the ranking was withheld where it was.
+        By default the number of candidates, and whether the ranking was withheld.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def plot_candidates(
     shown = [matches[i] for i in order]
     if title is None:
         title = _candidates_title(shown, len(matches))
-    # Where all are withheld, the title says so.
+    # If all are withheld, the title says so.
     some_held_back = not all(match.abstained for match in shown)
     texts = [_candidate_texts(matches[i], names[i] if names else "", some_held_back) for i in order]
     figure, panels = _grid(columns, texts, title)
@@ -116,7 +116,7 @@ def plot_fragments(
         Number of the highest explained peaks, drawn in order of m/z.
     columns : int
     title : str, optional
-        By default the number of peaks and what the marks mean.
+        By default the number of peaks and the meaning of the marks.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def _add_lines(
 def _grid(
     columns: int, texts: Sequence[Sequence[tuple[str, str]]], title: str
 ) -> tuple[Figure, list[Axes]]:
-    """Return panels with their texts, each with its colour: one above, the others below it."""
+    """Return panels with coloured texts: one above, the others below."""
     columns = min(columns, len(texts))
     rows = ceil(len(texts) / columns)
     width = _PANEL[0] * columns

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from team5.errors import ConfigError
 
-# Okabe and Ito, Color Universal Design (2008): told apart with every kind of colour vision.
+# Okabe and Ito, Color Universal Design (2008): distinguishable with every kind of colour vision.
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
 GREEN = "#009E73"
@@ -21,7 +21,7 @@ INK = "#222222"
 MUTED = "#6B6B6B"
 PALE = "#A6A6A6"
 
-# Of lines to compare with, such as a diagonal or a best epoch.
+# Of reference lines, such as a diagonal or a best epoch.
 GUIDE: dict[str, Any] = {"color": PALE, "linewidth": 1.0, "linestyle": (0, (4, 3)), "zorder": 0}
 
 
@@ -51,14 +51,14 @@ def figure_of(ax: Axes) -> Figure:
 
 
 def axes_or_new(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
-    """Return axes to draw into and their figure, which is new where no axes are given."""
+    """Return axes to draw into and their figure, a new one if no axes are given."""
     if ax is None:
         ax = new_figure(width, height).add_subplot()
     return figure_of(ax), ax
 
 
 def tidy(ax: Axes) -> None:
-    """Leave only the spines that carry a scale, and make what is not data step back."""
+    """Keep only the spines with a scale, and tone down everything that is not data."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(PALE)
     ax.tick_params(colors=MUTED, labelsize=9)
@@ -67,7 +67,7 @@ def tidy(ax: Axes) -> None:
 
 
 def plain(text: str) -> str:
-    """Return text of users and files, in which a dollar sign begins no formula."""
+    """Return text from users or files with dollar signs escaped, so that it is not mathtext."""
     return text.replace("$", r"\$")
 
 
@@ -81,7 +81,7 @@ def name_at_ends(
     last_values : mapping of str to (float, str)
         By text, the value and the colour of its line.
     gap : float
-        Least distance of two texts, in heights of the axes.
+        Minimum distance of two texts, in heights of the axes.
     """
     low, high = ax.get_ylim()
     order = sorted(last_values, key=lambda text: last_values[text][0])

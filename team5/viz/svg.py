@@ -1,4 +1,4 @@
-"""Plots as SVG elements for a page, in colours that the page can replace."""
+"""Plots as SVG elements, in colours that the page can replace."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DARK_COLOURS = {
 
 
 def to_svg(figure: Figure, label: str) -> Markup:
-    """Return a plot as an SVG element with a label for those who do not see it."""
+    """Return a plot as an SVG element with a label for screen readers."""
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "team5"}):
         buffer = io.StringIO()
         figure.savefig(

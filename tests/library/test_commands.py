@@ -15,7 +15,7 @@ def library(tmp_path, capsys):
     assert main(["build", str(tmp_path / "a.smi"), str(tmp_path / "out"), "--workers", "0"]) == 0
     printed = capsys.readouterr().out
     assert printed.splitlines()[0].startswith("2 structures in 1 part(s), ")
-    assert "1  of a structure that was there already" in printed
+    assert "1  duplicates of other records" in printed
     assert f"{tmp_path / 'a.smi'}, line 4: SMILES 'C1CC': a ring is opened" in printed
     return tmp_path / "out"
 
@@ -41,7 +41,7 @@ def test_info_tells_what_a_library_holds_and_whether_it_is_whole(library, capsys
     assert main(["info", str(library), "--verify"]) == 0
     printed = capsys.readouterr().out
     assert "2 structures" in printed
-    assert "every part is as it was built" in printed
+    assert "every part matches its checksum" in printed
     assert main(["info", str(library), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["n_structures"], facts["n_records"], facts["n_merged"]) == (2, 4, 1)

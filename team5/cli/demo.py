@@ -58,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--folder", type=Path, default=Path("outputs/demo"), help="made anew, for all it writes"
     )
     parser.add_argument("setting", nargs="*", help="further settings of train.py, key=value")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
 
     def run() -> None:
-        demo(Path(find_checkpoints(given.root)), given.folder, given.setting)
+        demo(Path(find_checkpoints(options.root)), options.folder, options.setting)
 
     return run_program(run, argv=[])
 
@@ -115,13 +115,13 @@ def demo(root: Path, folder: Path, train_settings: Sequence[str] = ()) -> None:
         )
     _heading(f"2  The new version: {entry.version}")
     print(f"{registry}/{entry.version}/ holds it, {tracker.path.name} says of it:\n")
-    said = {
+    shown_entry = {
         "version": entry.version,
         "date": entry.date,
         "description": entry.description,
         "performance": {name: round(value, 3) for name, value in entry.performance.items()},
     }
-    print(json.dumps(said, indent=2))
+    print(json.dumps(shown_entry, indent=2))
     print(
         "\nThese figures are for computed spectra and say nothing about measured ones,\n"
         f"on which {entry.version} may well be worse than {shipped}: "

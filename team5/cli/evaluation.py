@@ -214,11 +214,11 @@ def _notes_on(training: TrainingStructures, queries: Sequence[Query], name: str)
             f"{training.unreadable[0]}"
         )
     structures = {query.inchikey14 for query in queries}
-    known = structures & training.molecules.keys()
-    if known:
+    training_keys = structures & training.molecules.keys()
+    if training_keys:
         notes.append(
-            f"of the {len(structures)} structures measured here {len(known)} stand in the train "
-            f"fold of {name}: the model may know them, and the molecule-only control does."
+            f"of the {len(structures)} structures measured here {len(training_keys)} are in the "
+            f"train fold of {name}: the model may know them, and the molecule-only control does."
         )
     return notes
 

@@ -18,10 +18,10 @@ def argv_of_job(typed: list[str], line: CommandLine) -> list[str]:
     """Return the command line that runs one job of a multirun on its own."""
     from hydra.core.hydra_config import HydraConfig
 
-    asked = [flag for flag in line.flags if flag in ("-m", "--multirun")]
-    flags = [flag for flag in line.flags if flag not in asked]
+    multirun_flags = [flag for flag in line.flags if flag in ("-m", "--multirun")]
+    flags = [flag for flag in line.flags if flag not in multirun_flags]
     # A launcher or sweeper requested several jobs, and is among the overrides.
-    mode = [] if asked else ["hydra.mode=RUN"]
+    mode = [] if multirun_flags else ["hydra.mode=RUN"]
     return [typed[0], *flags, *HydraConfig.get().overrides.task, *mode, *line.typed]
 
 

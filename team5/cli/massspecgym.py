@@ -40,15 +40,15 @@ def is_on_massspecgym(cfg: DictConfig) -> bool:
         raise ConfigError(
             "data.queries must be given, or else data.massspecgym with data.candidates; not both."
         )
-    taken, other = "massspecgym", "queries"
+    source, other = "massspecgym", "queries"
     misplaced = [key for key in ("train", "pool") if cfg.data.get(key) is not None]
     if cfg.data.massspecgym is None:
-        taken, other = other, taken
+        source, other = other, source
         misplaced = [key for key in ("candidates", "mces") if cfg.data[key]]
     if misplaced:
         keys = " and ".join(f"data.{key}" for key in misplaced)
-        raise ConfigError(f"{keys} goes with data.{other}; leave it out with data.{taken}.")
-    return taken == "massspecgym"
+        raise ConfigError(f"{keys} goes with data.{other}; leave it out with data.{source}.")
+    return source == "massspecgym"
 
 
 def evaluate_massspecgym(

@@ -258,11 +258,11 @@ def _conditions_of_all(matches: Sequence[Match]) -> str:
 
 
 def _closing(answer: Match | Simulation, notes: Sequence[str] | None = None) -> list[str]:
-    said = answer.notes if notes is None else notes
+    lines = answer.notes if notes is None else notes
     if isinstance(answer, Match) and answer.abstained:
-        said = [f"WITHHELD: {answer.abstained}", *said]
+        lines = [f"WITHHELD: {answer.abstained}", *lines]
     model = f"{answer.version} ({answer.version_hash})" if answer.version_hash else answer.version
-    return ["", *(f"  Note: {note}" for note in said), f"  Model: {model}"]
+    return ["", *(f"  Note: {note}" for note in lines), f"  Model: {model}"]
 
 
 def _left_out(count: int, top: int, what: str) -> list[str]:

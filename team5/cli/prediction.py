@@ -47,10 +47,10 @@ def predict(cfg: DictConfig) -> int:
         allow=settings["allow"],
     )
     problems = Problems()
-    given = {name: settings[name] for name in ("mzs", "intensities", *_CONTEXT, "max_error")}
+    query = {name: settings[name] for name in ("mzs", "intensities", *_CONTEXT, "max_error")}
     references = _references(settings, problems)
     # Without a structure, infer reports what is missing.
-    answers = infer(model, None, settings["smiles"] or [], **given, references=references)
+    answers = infer(model, None, settings["smiles"] or [], **query, references=references)
     if isinstance(answers, AnswerList):
         answers = answers.ranked()
     if output is not None:
@@ -84,10 +84,10 @@ def check_settings(settings: dict[str, Any]) -> None:
     for name in ("verify", "cache_structures", "resume", "prefilter"):
         if not isinstance(settings[name], bool):
             raise ConfigError(f"{name}={settings[name]}: choose true or false.", argument=name)
-    one = sorted(given & {"smiles", "mzs", "intensities"})
-    if "spectra" in given and one:
+    query_keys = sorted(given & {"smiles", "mzs", "intensities"})
+    if "spectra" in given and query_keys:
         raise ConfigError(
-            f"spectra= is for a file, {', '.join(one)} for one spectrum or structure. "
+            f"spectra= is for a file, {', '.join(query_keys)} for one spectrum or structure. "
             "Give spectra= with candidates=FILE, or alone if its records carry SMILES."
         )
     if {"smiles", "candidates"} <= given:

@@ -282,13 +282,13 @@ def _explain_override(
     error: Exception, entry_point: str, line: CommandLine, config_dir: Path
 ) -> Team5Error:
     """Return the fault of a command line that Hydra refused."""
-    known = _known_keys(entry_point, line, config_dir)
+    keys = _known_keys(entry_point, line, config_dir)
     for override in line.overrides:
         key = override.partition("=")[0].lstrip("~").partition("@")[0]
         # Hydra parses the value first: it would blame the grammar of a SMILES after a mistyped key.
         # What begins with + is new on purpose.
-        if not key.startswith("+") and known and key not in known and not is_hydras(key):
-            return unknown_key(key, known)
+        if not key.startswith("+") and keys and key not in keys and not is_hydras(key):
+            return unknown_key(key, keys)
         if key == _OWN and not any(
             key in config_groups(folder) for folder in _config_folders(line)
         ):
@@ -372,11 +372,11 @@ def _wants_help(line: CommandLine) -> bool:
 
 def _answers_a_shell(entry_point: str, line: CommandLine, config_dir: Path) -> bool:
     """Let Hydra print the shell completion if requested."""
-    for name, asked in itertools.pairwise(_flag_words(line)):
+    for name, action in itertools.pairwise(_flag_words(line)):
         if name not in ("--shell-completion", "-sc"):
             continue
-        if not re.fullmatch(r"(install|uninstall|query)=(bash|zsh|fish)", asked):
-            raise ConfigError(f"{name} {asked}: write install=bash, install=zsh or install=fish.")
+        if not re.fullmatch(r"(install|uninstall|query)=(bash|zsh|fish)", action):
+            raise ConfigError(f"{name} {action}: write install=bash, install=zsh or install=fish.")
         import hydra  # takes its time
 
         # Hydra cannot parse raw arguments, and need not.

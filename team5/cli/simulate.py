@@ -56,22 +56,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(words: Sequence[str]) -> dict[str, str]:
-    given = {}
+    settings = {}
     for word in words:
         key, sign, value = word.partition("=")
         if not sign or key not in _KEYS:
             closest = difflib.get_close_matches(key, _KEYS, n=1)
             hint = f"closest: {closest[0]}=" if closest else f"there are: {', '.join(_KEYS)}"
             raise ConfigError(f"{word}: not a setting of team5 simulate; {hint}.", argument=key)
-        given[key] = value
+        settings[key] = value
     for key in ("structures", "output"):
-        if not given.get(key):
+        if not settings.get(key):
             raise ConfigError(f"{key}= is missing. team5 simulate --help shows examples.")
-    if given.get("resume", "false").lower() not in ("true", "false"):
-        raise ConfigError(f"resume={given['resume']}: choose true or false.", argument="resume")
-    if not given.get("workers", "1").isdecimal() or given.get("workers") == "0":
-        raise ConfigError(f"workers={given['workers']}: give 1 or more.", argument="workers")
-    return given
+    if settings.get("resume", "false").lower() not in ("true", "false"):
+        raise ConfigError(f"resume={settings['resume']}: choose true or false.", argument="resume")
+    if not settings.get("workers", "1").isdecimal() or settings.get("workers") == "0":
+        raise ConfigError(f"workers={settings['workers']}: give 1 or more.", argument="workers")
+    return settings
 
 
 def _simulate(given: dict[str, str]) -> int:

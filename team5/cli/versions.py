@@ -99,9 +99,9 @@ def _compare(options: argparse.Namespace) -> None:
         resolve_version(options.root, version) for version in (options.first, options.second)
     )
     data = read_tracker(options.root)
-    found = report.compare(options.root, data, first, second)
+    comparison = report.compare(options.root, data, first, second)
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(comparison, indent=2))
     else:
         entry = data.entry(second)
         judged = entry.extra.get("compared") if entry is not None else None
@@ -109,7 +109,7 @@ def _compare(options: argparse.Namespace) -> None:
             judged = None
         difference = data_difference(options.root, data, first, second)
         text = report.format_comparison(
-            first, second, found, not_comparable=difference, judged=judged
+            first, second, comparison, not_comparable=difference, judged=judged
         )
         print_text(text)
 
@@ -230,24 +230,24 @@ def _delete(options: argparse.Namespace) -> None:
 
 def _gc(options: argparse.Namespace) -> None:
     judged = collect_garbage(options.root, options.keep, dry_run=not options.yes)
-    for one in judged:
+    for decision in judged:
         action = "deleted" if options.yes else "would go"
-        said = (
-            f"{action}, {one.n_bytes / 1e6:.1f} MB"
-            if one.kept_because is None
-            else (f"stays: it {one.kept_because}")
+        message = (
+            f"{action}, {decision.n_bytes / 1e6:.1f} MB"
+            if decision.kept_because is None
+            else (f"stays: it {decision.kept_because}")
         )
-        print(f"{one.version}  {said}")
-    if not options.yes and any(one.kept_because is None for one in judged):
+        print(f"{decision.version}  {message}")
+    if not options.yes and any(decision.kept_because is None for decision in judged):
         print("Nothing was deleted. Add --yes to do it.")
 
 
 def _repair(options: argparse.Namespace) -> None:
-    found = repair(options.root, replace=options.replace)
-    print_text(found.difference or "the tracker needs no change")
-    for note in found.notes:
+    repaired = repair(options.root, replace=options.replace)
+    print_text(repaired.difference or "the tracker needs no change")
+    for note in repaired.notes:
         print_text(f"note: {note}", to_stderr=True)
-    print(f"written to {found.path}", file=sys.stderr)
+    print(f"written to {repaired.path}", file=sys.stderr)
     if not options.replace:
         print("Review it, then put it in place: repair --replace", file=sys.stderr)
 

@@ -269,9 +269,9 @@ def _simulate(
     mzs = np.round(mzs * (1 + rng.normal(0.0, _MZ_SIGMA_PPM * 1e-6, len(mzs))), 5)
 
     strongest = np.argsort(-weights, kind="stable")[:_MAX_PEAKS]
-    kept = strongest[weights[strongest] >= _DETECTION_FLOOR * weights.max()]
-    kept = kept[np.argsort(mzs[kept], kind="stable")]
-    return mzs[kept], np.round(weights[kept] / weights.max(), 5)
+    indices = strongest[weights[strongest] >= _DETECTION_FLOOR * weights.max()]
+    indices = indices[np.argsort(mzs[indices], kind="stable")]
+    return mzs[indices], np.round(weights[indices] / weights.max(), 5)
 
 
 def _charge_affinities(fragments: Fragments, charge: int) -> NDArray[np.float64]:

@@ -36,8 +36,8 @@ def cache_folder() -> Path:
 
     ``TEAM5_CACHE`` if that is set, else ``team5`` in the platform's folder for caches.
     """
-    named = os.environ.get("TEAM5_CACHE")
-    return Path(named).expanduser() if named else Path(user_cache_dir("team5", appauthor=False))
+    folder = os.environ.get("TEAM5_CACHE")
+    return Path(folder).expanduser() if folder else Path(user_cache_dir("team5", appauthor=False))
 
 
 def massbank_archive(release: str = MASSBANK_RELEASE, *, progress: bool = True) -> Path:

@@ -95,10 +95,10 @@ def first_number(value: object) -> float | None:
 def meaning_of(key: str) -> tuple[str, int]:
     """Return what a key means and its rank among those of the meaning; "" for unknown keys."""
     folded = re.sub(r"[^a-z0-9]", "", key.casefold())
-    found = _MEANING.get(folded)
-    if found is None and "adduct" in folded:
-        found = ("adduct", len(_MEANING))
-    return found or ("", 0)
+    meaning = _MEANING.get(folded)
+    if meaning is None and "adduct" in folded:
+        meaning = ("adduct", len(_MEANING))
+    return meaning or ("", 0)
 
 
 def fields_of(pairs: Iterable[tuple[str, Any]]) -> Fields:
@@ -174,10 +174,10 @@ def conditions_of(fields: Mapping[str, str], identifier: str = "") -> dict[str, 
         fields.get("charge", ""),
         "" if "adduct" in fields else fields.get("name") or fields.get("title", ""),
     )
-    written = fields.get("precursor_mz")
-    precursor_mz = first_number(written)
-    if written and precursor_mz is None and re.search("[1-9a-zA-Z]", written):
-        notes += (f"precursor {written[:60]!r} is not understood and left out",)
+    precursor_text = fields.get("precursor_mz")
+    precursor_mz = first_number(precursor_text)
+    if precursor_text and precursor_mz is None and re.search("[1-9a-zA-Z]", precursor_text):
+        notes += (f"precursor {precursor_text[:60]!r} is not understood and left out",)
     return {
         "precursor_mz": precursor_mz,
         "adduct": adduct,
@@ -323,10 +323,10 @@ _MODE_OF_SIGN = {"+": "positive", "-": "negative"}
 
 def _charge(text: str) -> tuple[int, str]:
     """Return size and sign of a charge, 0 and "" where it is not known; "2-" and "-2" are one."""
-    found = _CHARGE.findall(text)
-    if len(found) != 1:  # "2+ and 3+" is what a search engine is to try
+    matches = _CHARGE.findall(text)
+    if len(matches) != 1:  # "2+ and 3+" is what a search engine is to try
         return 0, ""
-    before, digits, behind = found[0]
+    before, digits, behind = matches[0]
     return int(digits[:3]), "-" if "-" in (before, behind) else before or behind
 
 

@@ -107,14 +107,14 @@ def select_peaks(
         keep &= ~isotope
     if not keep_impossible:
         keep &= ~above
-    kept = np.flatnonzero(keep)
-    if len(kept) > MAX_MODEL_PEAKS:
-        strongest = np.argsort(-relative[kept], kind="stable")[:MAX_MODEL_PEAKS]
-        kept = np.sort(kept[strongest])
+    indices = np.flatnonzero(keep)
+    if len(indices) > MAX_MODEL_PEAKS:
+        strongest = np.argsort(-relative[indices], kind="stable")[:MAX_MODEL_PEAKS]
+        indices = np.sort(indices[strongest])
     return ModelPeaks(
-        mzs[kept],
-        relative[kept],
-        rule.weights(mzs[kept], relative[kept]),
+        mzs[indices],
+        relative[indices],
+        rule.weights(mzs[indices], relative[indices]),
         mzs[keep & above],
     )
 

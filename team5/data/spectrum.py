@@ -171,14 +171,14 @@ class Spectrum:
     def __str__(self) -> str:
         count = f"{self.n_peaks} peak{'s' if self.n_peaks != 1 else ''}"
         precursor = None if self.precursor_mz is None else f"precursor {self.precursor_mz:.4f}"
-        said = [
+        parts = [
             f"{count} from m/z {self.mzs[0]:.4f} to {self.mzs[-1]:.4f}",
             precursor,
             self.adduct or self.ion_mode,
             self.collision_energy,
             self.instrument_type,
         ]
-        return f"{self.identifier or 'spectrum'}: {', '.join(text for text in said if text)}"
+        return f"{self.identifier or 'spectrum'}: {', '.join(text for text in parts if text)}"
 
     def _repr_html_(self) -> str:
         precursor = None if self.precursor_mz is None else f"m/z {self.precursor_mz:.4f}"

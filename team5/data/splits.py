@@ -220,13 +220,13 @@ def _butina_clusters(
     neighbours = _neighbours(fingerprints, similarity)
     # Ties go to the lower index; the caller has sorted the structures.
     order = sorted(range(len(neighbours)), key=lambda index: (-len(neighbours[index]), index))
-    taken = np.zeros(len(neighbours), dtype=bool)
+    is_assigned = np.zeros(len(neighbours), dtype=bool)
     clusters = []
     for centre in order:
-        if taken[centre]:
+        if is_assigned[centre]:
             continue
-        members = neighbours[centre][~taken[neighbours[centre]]]
-        taken[members] = True
+        members = neighbours[centre][~is_assigned[neighbours[centre]]]
+        is_assigned[members] = True
         clusters.append([centre, *(int(member) for member in members if member != centre)])
     return clusters
 

@@ -113,7 +113,7 @@ def _ticks(low: float, high: float) -> list[float]:
     """Return round numbers between two others: at least four, unless both are close."""
     steps = (500, 250, 200, 100, 50, 25, 20, 10, 5, 2, 1)
     for step in steps:
-        found = [float(n * step) for n in range(int(-(-low // step)), int(high // step) + 1)]
-        if len(found) >= _FEWEST_TICKS:
-            return found
-    return found
+        ticks = [float(n * step) for n in range(int(-(-low // step)), int(high // step) + 1)]
+        if len(ticks) >= _FEWEST_TICKS:
+            return ticks
+    return ticks

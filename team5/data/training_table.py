@@ -108,8 +108,8 @@ def with_part_held_out(table: pl.DataFrame, part: int) -> pl.DataFrame:
 def _structures(table: pl.DataFrame) -> dict[str, str]:
     """Return SMILES by InChIKey first block."""
     # A structure may have several SMILES; which one is used must not depend on order.
-    written = table.select("inchikey14", "smiles").unique()
-    texts = written.group_by(text("inchikey14")).agg(text("smiles").min())
+    rows = table.select("inchikey14", "smiles").unique()
+    texts = rows.group_by(text("inchikey14")).agg(text("smiles").min())
     return dict(zip(texts["inchikey14"], texts["smiles"], strict=True))
 
 
@@ -142,8 +142,8 @@ def structure_pool(table: pl.DataFrame, n_isomers: int = 0) -> CandidatePool:
     rows = structures.rows()
     for smiles, _, _, exact_mass in structures.unique("inchikey14", maintain_order=True).rows():
         if len(pool.near(exact_mass)) <= n_isomers:
-            made = map(parse_smiles, make_isomers(parse_smiles(smiles), n_isomers))
-            rows += [(m.smiles, m.inchikey14, m.formula, m.exact_mass) for m in made]
+            isomers = map(parse_smiles, make_isomers(parse_smiles(smiles), n_isomers))
+            rows += [(m.smiles, m.inchikey14, m.formula, m.exact_mass) for m in isomers]
     return CandidatePool.from_structures(*zip(*rows, strict=True))
 
 

@@ -73,8 +73,8 @@ class ListConfidence:
         same_formula : bool
             Whether all have one formula.
         """
-        one = CandidateList(np.asarray(scores, np.float64), same_formula=same_formula)
-        return _confidences(np.array(astuple(self)[:4]), _Table.of([one]))[0]
+        candidates = CandidateList(np.asarray(scores, np.float64), same_formula=same_formula)
+        return _confidences(np.array(astuple(self)[:4]), _Table.of([candidates]))[0]
 
 
 # Fitted for v0.2 on its val lists; the centre of the prior.
@@ -121,11 +121,11 @@ def fit_confidence(lists: Sequence[CandidateList], *, seed: int = 0) -> ListConf
     """
     from scipy.optimize import minimize  # type: ignore[import-untyped]  # here to start quickly
 
-    told = [each for each in lists if np.isfinite(each.scores).sum() > 1]
-    if not told:
+    usable = [each for each in lists if np.isfinite(each.scores).sum() > 1]
+    if not usable:
         return None
     random = np.random.default_rng(seed)
-    table = _Table.of([part for each in told for part in _parts(each, random)])
+    table = _Table.of([part for each in usable for part in _parts(each, random)])
     before = np.array(astuple(USUAL)[:4])
     before[3] = _logit(before[3])
     widths = np.array(_PRIOR_WIDTHS)
@@ -139,8 +139,10 @@ def fit_confidence(lists: Sequence[CandidateList], *, seed: int = 0) -> ListConf
     x = minimize(loss, before, method="BFGS").x
     share = float(np.clip(_sigmoid(x[3]), _MIN_SHARE, _MAX_SHARE))
     scale, per_length, same_formula = (round(float(value), 4) for value in x[:3])
-    n_structures = len({each.structure for each in told})
-    return ListConfidence(scale, per_length, same_formula, round(share, 4), len(told), n_structures)
+    n_structures = len({each.structure for each in usable})
+    return ListConfidence(
+        scale, per_length, same_formula, round(share, 4), len(usable), n_structures
+    )
 
 
 def _parts(one: CandidateList, random: np.random.Generator) -> Iterator[CandidateList]:

@@ -57,7 +57,7 @@ def confidence_metrics(
 
 def _metrics(lists: Sequence[CandidateList], confidence: ListConfidence, seed: int) -> list[Metric]:
     firsts = [int(np.argmax(each.scores)) for each in lists]
-    said = np.array(
+    confidences = np.array(
         [
             confidence.of(each.scores, same_formula=each.same_formula)[first]
             for each, first in zip(lists, firsts, strict=True)
@@ -67,7 +67,7 @@ def _metrics(lists: Sequence[CandidateList], confidence: ListConfidence, seed: i
     structures = np.array([each.structure for each in lists])
 
     def error(rows: NDArray[np.intp]) -> float:
-        return expected_calibration_error(said[rows], is_right[rows])
+        return expected_calibration_error(confidences[rows], is_right[rows])
 
     def metric(
         name: str, value: float, interval: tuple[float, float], n: NDArray[np.bool_]
@@ -77,7 +77,10 @@ def _metrics(lists: Sequence[CandidateList], confidence: ListConfidence, seed: i
     everywhere = np.ones(len(lists), dtype=bool)
     rows = [
         metric(
-            "said", float(said.mean()), bootstrap_interval(said, structures, seed=seed), everywhere
+            "said",
+            float(confidences.mean()),
+            bootstrap_interval(confidences, structures, seed=seed),
+            everywhere,
         ),
         metric(
             "right",
@@ -94,12 +97,12 @@ def _metrics(lists: Sequence[CandidateList], confidence: ListConfidence, seed: i
             lower_is_better=True,
         ),
     ]
-    bands = np.minimum((said * _N_BANDS).astype(int), _N_BANDS - 1)
+    bands = np.minimum((confidences * _N_BANDS).astype(int), _N_BANDS - 1)
     for band in range(_N_BANDS):
-        there = bands == band
-        if there.any():
+        in_band = bands == band
+        if in_band.any():
             low, high = (round(100 * (band + i) / _N_BANDS) for i in (0, 1))
-            interval = share_interval(is_right[there], structures[there], seed=seed)
+            interval = share_interval(is_right[in_band], structures[in_band], seed=seed)
             name = f"right, where {low} to {high} % was said"
-            rows.append(metric(name, float(is_right[there].mean()), interval, there))
+            rows.append(metric(name, float(is_right[in_band].mean()), interval, in_band))
     return rows

@@ -105,9 +105,9 @@ def _metrics(answers: Sequence[_Answer], needed: float | None, seed: int) -> lis
         )
 
     rows = [metric("answered", [is_given(a) for a in answers], answers, lower=False)]
-    given = [a for a in answers if is_given(a)]
-    if given:
-        rows.append(metric("wrong", [a.is_wrong for a in given], given, lower=True))
+    selected = [a for a in answers if is_given(a)]
+    if selected:
+        rows.append(metric("wrong", [a.is_wrong for a in selected], selected, lower=True))
     for condition in (ION_MODE, ADDUCT):
         members: dict[str, list[_Answer]] = {}
         for answer in answers:

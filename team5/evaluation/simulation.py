@@ -68,8 +68,12 @@ def cosine(
     spectrum = np.repeat([0, 1], [each[0].size for each in peaks])
     bins = np.floor(mzs / bin_width).astype(np.int64)
     if precursor_mz is not None:
-        kept = bins != int(precursor_mz // bin_width)
-        bins, intensities, spectrum = bins[kept], intensities[kept], spectrum[kept]
+        in_other_bins = bins != int(precursor_mz // bin_width)
+        bins, intensities, spectrum = (
+            bins[in_other_bins],
+            intensities[in_other_bins],
+            spectrum[in_other_bins],
+        )
     occupied, column = np.unique(bins, return_inverse=True)
     binned = np.zeros((2, occupied.size))
     np.add.at(binned, (spectrum, column), intensities)
@@ -123,8 +127,8 @@ def without_precursor(
     The precursor peak is easily predicted and can outweigh all others.
     """
     mz_array, intensity_array = _peaks(mzs, intensities)
-    kept = np.abs(mz_array - precursor_mz) > tolerance
-    return mz_array[kept], intensity_array[kept]
+    is_far = np.abs(mz_array - precursor_mz) > tolerance
+    return mz_array[is_far], intensity_array[is_far]
 
 
 def merge_close_peaks(

@@ -190,9 +190,9 @@ class _Build:
         parts_folder.mkdir()
         dropped = Dropped()
         n_records = [0] * len(self.sources)
-        for one in facts:
-            dropped.update(one["dropped"])
-            n_records[one["source_index"]] += one["n_records"]
+        for chunk_facts in facts:
+            dropped.update(chunk_facts["dropped"])
+            n_records[chunk_facts["source_index"]] += chunk_facts["n_records"]
         n_dropped = sum(fault["count"] for fault in dropped.faults.values())
         if sum(n_records) == n_dropped:
             reasons = format_dropped(dropped.to_dict())

@@ -198,11 +198,11 @@ def check_unchanged(sources: Sequence[Input]) -> None:
 
 def chunk_size(sources: Sequence[Input]) -> int:
     """Return the number of records per chunk for some inputs."""
-    wanted = sum(source.estimated_records() for source in sources) // _CHUNKS_WANTED
+    n_records = sum(source.estimated_records() for source in sources) // _CHUNKS_WANTED
     # Molblocks are long, and a chunk of each worker is in memory.
     is_long = any(source.has_molblocks for source in sources)
     most = _MIN_RECORDS_PER_CHUNK if is_long else _MAX_RECORDS_PER_CHUNK
-    return min(max(wanted, _MIN_RECORDS_PER_CHUNK), most)
+    return min(max(n_records, _MIN_RECORDS_PER_CHUNK), most)
 
 
 def iter_chunks(

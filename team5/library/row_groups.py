@@ -102,8 +102,8 @@ def index_of_file(place: Path) -> Index:
         ) from error
     missing = [name for name in _NEEDED_COLUMNS if name not in schema.names]
     if missing or not pa.types.is_float64(schema.field("exact_mass").type):
-        what = f"no column {' and '.join(missing)}" if missing else "exact_mass is not float64"
-        raise DataError(f"{place}: {what}; there are {', '.join(schema.names)}. {remedy}")
+        fault = f"no column {' and '.join(missing)}" if missing else "exact_mass is not float64"
+        raise DataError(f"{place}: {fault}; there are {', '.join(schema.names)}. {remedy}")
     paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
     at = paths.index("exact_mass")
     groups = []

@@ -68,8 +68,8 @@ class Dropped:
         """Count one."""
         text = fault.text
         text = text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
-        one = {"code": fault.code, "count": 1, "examples": [{"place": place, "text": text}]}
-        self.update({fault.reason: one})
+        entry = {"code": fault.code, "count": 1, "examples": [{"place": place, "text": text}]}
+        self.update({fault.reason: entry})
 
     def update(self, other: Mapping[str, Any]) -> None:
         """Add the counts and examples of another's `to_dict`."""

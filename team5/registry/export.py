@@ -156,7 +156,7 @@ def export_version(
         is untouched.
     """
     root = as_path(root)
-    wanted = None if version is None else Version.parse(version)
+    requested = None if version is None else Version.parse(version)
     changes = entry.to_entry()
     files = _encoded_files(extra_files or {})
     files[WEIGHTS_NAME] = _weights_to_bytes(weights)
@@ -166,11 +166,11 @@ def export_version(
     to_json(config, "config")
 
     with registry_lock(root) as data:
-        there = present(root, data)
+        existing = present(root, data)
         # The name of a deleted version is not reused: answers may still carry it.
-        taken = there | set(data.deleted) | ({Version.parse(after)} if after else set())
-        name = wanted or next_version(taken)
-        if name in there and not replace:
+        used_names = existing | set(data.deleted) | ({Version.parse(after)} if after else set())
+        name = requested or next_version(used_names)
+        if name in existing and not replace:
             raise VersionError(f"{root}/ has a {name} already. Replace it, or choose another.")
         with stage(root, name) as staging:
             changes["sha256"] = _write_folder(staging.new, name, config, files, changes)
@@ -190,9 +190,9 @@ def _write_folder(
     folder.mkdir()
     for file_name, content in files.items():
         write_flushed(folder / file_name, content)
-    own = {"schema": SCHEMA, "version": str(name)}
+    fixed = {"schema": SCHEMA, "version": str(name)}
     # These keys come first and override the caller's; `repair` reads the entry.
-    complete = {**own, **config, **own, "entry": dict(entry)}
+    complete = {**fixed, **config, **fixed, "entry": dict(entry)}
     (folder / CONFIG_NAME).write_bytes(to_json(complete, "config"))
     return write_checksums(folder)
 
@@ -219,19 +219,19 @@ def resolve_version(root: str | Path, version: str | None = None) -> str:
     """
     root = as_path(root)
     data = read_tracker(root)
-    there = tuple(sorted(present(root, data)))
+    existing = tuple(sorted(present(root, data)))
     if version is None or version == "latest":
-        return _latest(root, data, there)
+        return _latest(root, data, existing)
     try:
         parsed = Version.parse(data.aliases.get(version, version))
     except VersionError as error:
-        if not there:
+        if not existing:
             raise
-        names = named_versions(str(version), there)
-        named = f", and the aliases {', '.join(sorted(data.aliases))}" if data.aliases else ""
-        raise VersionError(f"{error} {root}/ has, closest first: {names}{named}.") from error
-    if parsed not in there:
-        raise unknown_version(version, there, f"{root}/")
+        names = named_versions(str(version), existing)
+        aliases = f", and the aliases {', '.join(sorted(data.aliases))}" if data.aliases else ""
+        raise VersionError(f"{error} {root}/ has, closest first: {names}{aliases}.") from error
+    if parsed not in existing:
+        raise unknown_version(version, existing, f"{root}/")
     return str(parsed)
 
 
@@ -325,17 +325,17 @@ def _read_files_once(
     root: Path, version: Version, file_name: str, verify: bool
 ) -> tuple[bytes, dict[str, Any], bytes]:
     path = root / str(version) / CONFIG_NAME
-    known = known_sha256s(root, version) if verify else None
+    checksums = known_sha256s(root, version) if verify else None
     # Both are opened before either is read: if replaced afterwards, they stay readable.
     with _open(path) as config_file, _open(path.parent / file_name) as file:
         mark_as_read(config_file)
         data = _read_at_most(config_file, path, MAX_CONFIG_BYTES)
         content = _read_at_most(file, path.parent / file_name, _MAX_BYTES)
 
-    if known is not None and sha256(data) not in known:
-        known = known_sha256s(root, version) or known
-        if sha256(data) not in known:
-            check_sha256(path, sha256(data), min(known))
+    if checksums is not None and sha256(data) not in checksums:
+        checksums = known_sha256s(root, version) or checksums
+        if sha256(data) not in checksums:
+            check_sha256(path, sha256(data), min(checksums))
     config = migrated(path, parse_config(path, data))
     if verify:
         record = recorded_files(path, config).get(file_name)
@@ -370,12 +370,12 @@ def _read_at_most(file: io.BufferedReader, path: Path, limit: int) -> bytes:
 
 
 def _encoded_files(files: Mapping[str, bytes | str]) -> dict[str, bytes]:
-    own = {CONFIG_NAME, WEIGHTS_NAME, OPTIMIZER_NAME}
+    reserved = {CONFIG_NAME, WEIGHTS_NAME, OPTIMIZER_NAME}
     for name in files:
-        if name in own or name.startswith(".") or not name or set(name) & set("/\\\0"):
+        if name in reserved or name.startswith(".") or not name or set(name) & set("/\\\0"):
             raise ConfigError(
                 f"a version cannot hold a further file {name!r}. Give a plain file name other "
-                f"than {', '.join(sorted(own))}."
+                f"than {', '.join(sorted(reserved))}."
             )
     return {
         name: content.encode() if isinstance(content, str) else bytes(content)

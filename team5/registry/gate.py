@@ -27,8 +27,8 @@ def gate_queries(given: str | Path | None = None) -> Path | None:
 
     It is the argument, else the file that ``TEAM5_GATE_QUERIES`` names.
     """
-    named = given or os.environ.get(QUERIES_VARIABLE)
-    return Path(named) if named else None
+    path = given or os.environ.get(QUERIES_VARIABLE)
+    return Path(path) if path else None
 
 
 def check_by_hand(root: Path, version: str) -> None:
@@ -112,8 +112,8 @@ def _learned_from_computed(root: Path, version: str) -> bool | None:
         facts = read_config(root, version).get("data")
     except CheckpointError:
         return None
-    said = facts.get("computed") if isinstance(facts, Mapping) else None
-    return said if isinstance(said, bool) else None
+    is_computed = facts.get("computed") if isinstance(facts, Mapping) else None
+    return is_computed if isinstance(is_computed, bool) else None
 
 
 def data_difference(root: Path, data: TrackerData, first: str, second: str) -> str | None:

@@ -68,9 +68,9 @@ def verify_folder(folder: str | Path, config_sha256: str | None = None) -> None:
         raise missing_file(*(path.parent / name for name in missing))
     faults = []
     for name, record in records.items():
-        found = sha256(read_file(path.parent / name))
-        if found != record["sha256"]:
-            faults.append(_mismatch(path.parent / name, found, record["sha256"]))
+        checksum = sha256(read_file(path.parent / name))
+        if checksum != record["sha256"]:
+            faults.append(_mismatch(path.parent / name, checksum, record["sha256"]))
     if faults:
         raise CheckpointError(f"{'; '.join(faults)}. {_REMEDY}")
 

@@ -36,12 +36,12 @@ def migrated(
     CheckpointError
         If it is of a later schema.
     """
-    found = int(config.get("schema", 1))
-    if found > schema:
+    number = int(config.get("schema", 1))
+    if number > schema:
         raise CheckpointError(
-            f"{path} is of schema {found}, this team5 reads up to {schema}. Install a later team5."
+            f"{path} is of schema {number}, this team5 reads up to {schema}. Install a later team5."
         )
     current = dict(config)
-    for step in range(found, schema):
+    for step in range(number, schema):
         current = {**steps[step](current), "schema": step + 1}
     return current

@@ -41,9 +41,9 @@ def delete_version(root: str | Path, version: str) -> int:
     root = Path(root)
     parsed = Version.parse(version)
     with registry_lock(root) as data:
-        there = present(root, data)
-        if parsed not in there:
-            raise unknown_version(version, tuple(sorted(there)), f"{root}/")
+        existing = present(root, data)
+        if parsed not in existing:
+            raise unknown_version(version, tuple(sorted(existing)), f"{root}/")
         reason = _reason_to_keep(root, data, parsed)
         if reason is not None:
             raise reason.kind(f"{root}/{parsed} stays: it {reason.text}. {reason.remedy}")

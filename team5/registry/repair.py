@@ -96,7 +96,7 @@ def repair(root: str | Path, *, replace: bool = False) -> Repaired:
 def _rebuilt(root: Path, old: bytes) -> tuple[TrackerData, list[str]]:
     text = old.decode("utf-8", "replace")
     objects = list(_readable_objects(text))
-    known = {raw["version"]: raw for raw in objects if _is(Entry, raw)}
+    old_entries = {raw["version"]: raw for raw in objects if _is(Entry, raw)}
     notes: list[str] = []
     entries = []
     for name in sorted(Version.parse(p.name) for p in root.iterdir() if Version.is_version(p.name)):
@@ -104,20 +104,20 @@ def _rebuilt(root: Path, old: bytes) -> tuple[TrackerData, list[str]]:
         try:
             verify_folder(folder)
             content = (folder / CONFIG_NAME).read_bytes()
-            own = parse_config(folder / CONFIG_NAME, content)
+            config = parse_config(folder / CONFIG_NAME, content)
         except CheckpointError as error:
             notes.append(f"{name} is left out: {error}")
             continue
-        entry = known.pop(str(name), None) or entry_of_export(str(name), own)
+        entry = old_entries.pop(str(name), None) or entry_of_export(str(name), config)
         if entry.get("sha256") not in (None, sha256(content)):
             notes.append(f"{name}: config.json is not the one the old tracker knew")
         entries.append({**entry, "sha256": sha256(content)})
-    notes += [f"{name} is left out: it has no folder" for name in sorted(known)]
+    notes += [f"{name} is left out: it has no folder" for name in sorted(old_entries)]
     raw: dict[str, Any] = {"latest": None, "checkpoints": entries}
     versions = [entry["version"] for entry in entries]
-    found = _LATEST.search(text)
-    if found and found[1] in versions:
-        raw["latest"] = found[1]
+    latest_match = _LATEST.search(text)
+    if latest_match and latest_match[1] in versions:
+        raw["latest"] = latest_match[1]
     elif versions:
         raw["latest"] = versions[-1]
         notes.append(f"latest could not be read: {versions[-1]}, the highest, takes its place")

@@ -69,8 +69,8 @@ def first_registry() -> str | Path:
     VersionNotFoundError
         If there is none; names all folders searched.
     """
-    if named := os.environ.get(CHECKPOINTS_VARIABLE):
-        return named
+    if path := os.environ.get(CHECKPOINTS_VARIABLE):
+        return path
     for place in checkpoint_folders():
         if holds_tracker(place):
             return place
@@ -96,8 +96,8 @@ def checkpoints_to_write(version: str | None = None, *, update: bool = False) ->
     update : bool
         Change its entry: in the clone only if that has one.
     """
-    if named := os.environ.get(CHECKPOINTS_VARIABLE):
-        return Path(named)
+    if path := os.environ.get(CHECKPOINTS_VARIABLE):
+        return Path(path)
     here, shipped = checkpoint_folders()
     for place in (here,) if repository() is None else (here, shipped):
         if not (holds_tracker(place) and os.access(place, os.W_OK)):

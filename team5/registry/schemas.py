@@ -346,8 +346,8 @@ def fault_of(model: type[BaseModel], raw: Any, context: Any = None) -> str | Non
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = _place(first["loc"])
-        said = _IN_WORDS.get(first["type"], first["msg"])
-        return f"{where} {said}".strip()
+        problem = _IN_WORDS.get(first["type"], first["msg"])
+        return f"{where} {problem}".strip()
     return None
 
 

@@ -139,10 +139,10 @@ def _many_writers(root: Path, n_writers: int, n_updates: int) -> int:
             Tracker(root).add(f"v{writer}.{number}", "selftest", 0.5, 0.5)
 
     _all_of([_fork(functools.partial(write, i)) for i in range(n_writers)], root)
-    found = len(Tracker(root).read().entries)
-    if found != n_writers * n_updates:
-        raise StorageError(f"{root}: {found} entries of {n_writers * n_updates} stand.")
-    return found
+    n_entries = len(Tracker(root).read().entries)
+    if n_entries != n_writers * n_updates:
+        raise StorageError(f"{root}: {n_entries} entries of {n_writers * n_updates} stand.")
+    return n_entries
 
 
 def _exports_at_once(root: Path, n_writers: int) -> int:

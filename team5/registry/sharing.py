@@ -68,9 +68,11 @@ def push(
     verify_folder(folder, entry.sha256 if entry else None)
     api = hub or _hub()
     api.create_repo(repository, private=not public, exist_ok=True)
-    said = entry.description if entry else ""
+    description = entry.description if entry else ""
     api.upload_folder(
-        repo_id=repository, folder_path=str(folder), commit_message=f"{name}: {said}".rstrip(": ")
+        repo_id=repository,
+        folder_path=str(folder),
+        commit_message=f"{name}: {description}".rstrip(": "),
     )
 
 
@@ -107,7 +109,7 @@ def pull(
         As for an export.
     """
     root = Path(root)
-    wanted = None if version is None else Version.parse(version)
+    requested = None if version is None else Version.parse(version)
     with tempfile.TemporaryDirectory(prefix="team5-pull-") as name:
         folder = Path(name)
         (hub or _hub()).snapshot_download(repository, revision=revision, local_dir=str(folder))
@@ -116,7 +118,9 @@ def pull(
         if not isinstance(config.get("version"), str):
             raise CheckpointError(f"{repository} holds no team5 version. Name another repository.")
         verify_folder(folder)
-        return _adopt(root, folder, config, wanted or Version.parse(config["version"]), repository)
+        return _adopt(
+            root, folder, config, requested or Version.parse(config["version"]), repository
+        )
 
 
 def _adopt(

@@ -188,13 +188,13 @@ def locked(root: Path) -> Iterator[None]:
         root.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(root / _LOCK_NAME, timeout=LOCK_TIMEOUT_S)
         try:
-            held = lock.acquire()
+            lock_id = lock.acquire()
         except filelock.Timeout as error:
             raise StorageError(
                 f"{root}: another program has held {_LOCK_NAME} for {LOCK_TIMEOUT_S:.0f} s. "
                 "Wait for its export to end, or end that program."
             ) from error
-        with held:
+        with lock_id:
             yield
 
 
@@ -242,14 +242,14 @@ def read_tracker(root: Path) -> TrackerData:
     VersionNotFoundError
         If the folder is that of one version.
     """
-    own = _parsed(root / TRACKER_NAME)
+    local = _parsed(root / TRACKER_NAME)
     released = None if is_remote(root) else _parsed(root / RELEASED_NAME)
-    if own is None and released is None:
+    if local is None and released is None:
         _refuse_folder_of_one(root)
         return TrackerData()
-    if own is None or released is None:
-        return own or released or TrackerData()
-    return own.with_released(released)
+    if local is None or released is None:
+        return local or released or TrackerData()
+    return local.with_released(released)
 
 
 def _parsed(path: Path) -> TrackerData | None:

@@ -205,8 +205,8 @@ class Tracker:
                 if data.entry(parsed) is None:
                     raise unknown_version(version, data.versions, str(self.path))
             elif name not in data.aliases:
-                there = ", ".join(sorted(data.aliases)) or "none"
-                raise ConfigError(f"no alias {name!r} in {self.path}; there are: {there}.")
+                names = ", ".join(sorted(data.aliases)) or "none"
+                raise ConfigError(f"no alias {name!r} in {self.path}; there are: {names}.")
             write_tracker(self.root, data.with_alias(name, version))
 
 

@@ -232,9 +232,9 @@ class TrackerData:
             name, checksum = raw["version"], raw.get("sha256")
             if name not in entries and name in self.raw.get("deleted", []):
                 continue
-            own = entries.get(name, {})
-            is_kept = own and own.get(_RELEASED, own.get("sha256")) in (None, checksum)
-            entries[name] = {**(own if is_kept else raw), _RELEASED: checksum}
+            local = entries.get(name, {})
+            is_kept = local and local.get(_RELEASED, local.get("sha256")) in (None, checksum)
+            entries[name] = {**(local if is_kept else raw), _RELEASED: checksum}
         merged = {**self.raw, "checkpoints": list(entries.values())}
         moves, released_moves = (one.raw.get("history", []) for one in (self, released))
         is_moved_here = self.latest != (moves[-1]["latest"] if moves else None) or any(
@@ -276,8 +276,8 @@ class TrackerData:
                     trail.pop()
             else:
                 trail.append(move.latest)
-        there = {str(version) for version in self.versions}
-        return next((v for v in reversed(trail[:-1]) if v in there and v != self.latest), None)
+        existing = {str(version) for version in self.versions}
+        return next((v for v in reversed(trail[:-1]) if v in existing and v != self.latest), None)
 
     def with_latest(
         self,
@@ -345,8 +345,8 @@ def entry_of_export(version: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
     Only the name if there is none or it is malformed.
     """
-    kept = config.get("entry")
-    entry = {**(kept if isinstance(kept, dict) else {}), "version": version}
+    stored = config.get("entry")
+    entry = {**(stored if isinstance(stored, dict) else {}), "version": version}
     return entry if fault_of(Entry, entry) is None else {"version": version}
 
 

@@ -85,10 +85,10 @@ def _fit(columns: list[list[str]], width: int) -> tuple[list[list[str]], list[st
     for name in _DISPENSABLE:
         if _space(columns, width) >= _wanted(columns):
             break
-        kept = [column for column in columns if column[0] != name]
-        if len(kept) < len(columns):
+        remaining = [column for column in columns if column[0] != name]
+        if len(remaining) < len(columns):
             dropped.append(name)
-            columns = kept
+            columns = remaining
     space = max(_space(columns, width), 1)
     return [
         [cut(cell, max(space, len(SMILES))) for cell in column] if column[0] == SMILES else column

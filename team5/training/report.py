@@ -73,8 +73,8 @@ def write_report(
     path or None
         None if no report was written.
     """
-    wanted = n_in_report(cfg)
-    if wanted == 0:
+    n_spectra = n_in_report(cfg)
+    if n_spectra == 0:
         return None
     path = Path(cfg.output_dir) / NAME
     try:
@@ -92,7 +92,7 @@ def write_report(
             [judged for judged in compared if judged],
             _notes(version, data),
         )
-        report, examples = _measure(cfg, version, data, wanted, allow)
+        report, examples = _measure(cfg, version, data, n_spectra, allow)
         page = to_html(
             report,
             training=training,
@@ -120,13 +120,13 @@ def n_in_report(cfg: DictConfig) -> int:
     ConfigError
         If the setting is not such a number.
     """
-    wanted = OmegaConf.select(cfg, "report_spectra", default=0)
-    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
+    n_spectra = OmegaConf.select(cfg, "report_spectra", default=0)
+    if isinstance(n_spectra, bool) or not isinstance(n_spectra, int) or n_spectra < 0:
         raise ConfigError(
-            f"report_spectra={wanted}: give the number of validation spectra that report.html is "
-            "made of, 100 or so; 0 writes none."
+            f"report_spectra={n_spectra}: give the number of validation spectra in report.html, "
+            "100 or so; 0 writes none."
         )
-    return wanted
+    return n_spectra
 
 
 def _measure(

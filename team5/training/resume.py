@@ -53,14 +53,14 @@ def resumed_config(cfg: DictConfig, parent: StoredVersion) -> DictConfig:
             f"be resumed. Start from its weights: from_version={parent.version}."
         )
     typed = _typed_keys(cfg)
-    taken = taken_settings(stored, parent.version, typed=typed, allow=cfg.allow)
+    settings = taken_settings(stored, parent.version, typed=typed, allow=cfg.allow)
     _check_files_given(cfg, stored, typed, parent.version)
     resumed = copy.deepcopy(cfg)
     OmegaConf.set_struct(resumed, False)
-    missing = [f"callbacks.{name}" for name in put_settings(resumed, taken)]
-    loggers, own = stored.get("logger"), cfg.logger or {}
+    missing = [f"callbacks.{name}" for name in put_settings(resumed, settings)]
+    loggers, user_loggers = stored.get("logger"), cfg.logger or {}
     if isinstance(loggers, Mapping):
-        missing += [f"logger.{name}" for name in loggers if name not in own]
+        missing += [f"logger.{name}" for name in loggers if name not in user_loggers]
     for key in typed:
         OmegaConf.update(resumed, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
     if missing:
@@ -106,9 +106,13 @@ def _check_files_given(
     """Require the files of a run from the user: a version does not decide what is read here."""
     never = OmegaConf.select(cfg, "callbacks.export.set_as_latest") in (None, "never")
     gated = never or gate_queries(OmegaConf.select(cfg, GATE_QUERIES)) is not None
-    wanted = [key for key in FILES if not (gated if key == GATE_QUERIES else "data" in typed)]
-    named = {key: value_at(stored, key) for key in wanted if OmegaConf.select(cfg, key) is None}
-    files = {key: f"{key}={str(name)[:80]!r}" for key, name in named.items() if name is not None}
+    keys = [key for key in FILES if not (gated if key == GATE_QUERIES else "data" in typed)]
+    stored_files = {
+        key: value_at(stored, key) for key in keys if OmegaConf.select(cfg, key) is None
+    }
+    files = {
+        key: f"{key}={str(name)[:80]!r}" for key, name in stored_files.items() if name is not None
+    }
     if files:
         raise ConfigError(
             f"{version} was trained with {', '.join(files.values())}, and a version does not "
@@ -138,8 +142,8 @@ def read_state(root: str | Path, version: str) -> dict[str, Any]:
             f"{OPTIMIZER_NAME} of {version} is no state of a training: {', '.join(faults)} missing "
             f"or of another kind. Start from its weights: from_version={version}."
         )
-    own = {key: each for key, each in state["callbacks"].items() if str(key).startswith(_OWN)}
-    return {**state, "callbacks": own}
+    callbacks = {key: each for key, each in state["callbacks"].items() if str(key).startswith(_OWN)}
+    return {**state, "callbacks": callbacks}
 
 
 def best_score(version: StoredVersion) -> float:
@@ -167,11 +171,11 @@ def check_epochs_left(cfg: DictConfig, parent: StoredVersion, state: Mapping[str
     ConfigError
         If the version was trained for all its epochs.
     """
-    done, wanted = state["epoch"] + 1, cfg.trainer.max_epochs
-    if wanted is not None and 0 <= wanted <= done:
+    done, max_epochs = state["epoch"] + 1, cfg.trainer.max_epochs
+    if max_epochs is not None and 0 <= max_epochs <= done:
         raise ConfigError(
             f"{parent.version} has been trained for {done} epochs, and trainer.max_epochs is "
-            f"{wanted}. Give more, trainer.max_epochs={2 * done}."
+            f"{max_epochs}. Give more, trainer.max_epochs={2 * done}."
         )
 
 

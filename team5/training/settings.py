@@ -262,12 +262,12 @@ def plain_settings(cfg: DictConfig) -> dict[str, Any]:
     Interpolations are resolved. Text from a resolver (for example an environment variable), or
     with a path of this machine, becomes None.
     """
-    known = copy.deepcopy(cfg)
-    OmegaConf.set_struct(known, False)
+    copied = copy.deepcopy(cfg)
+    OmegaConf.set_struct(copied, False)
     for key in _MACHINE:
-        known[key] = _MISSING
-    _blank_resolvers(known)
-    plain: dict[str, Any] = _plain(cfg, known)
+        copied[key] = _MISSING
+    _blank_resolvers(copied)
+    plain: dict[str, Any] = _plain(cfg, copied)
     return plain | dict.fromkeys((*_MACHINE, "resume"))
 
 
@@ -329,8 +329,10 @@ def taken_settings(
             )
     remaining = _with_values(remaining, stored)
     for section, keys in _USERS.items():
-        if isinstance(there := remaining.get(section), dict):
-            remaining[section] = {key: there[key] for key in there if key not in keys}
+        if isinstance(callbacks_section := remaining.get(section), dict):
+            remaining[section] = {
+                key: callbacks_section[key] for key in callbacks_section if key not in keys
+            }
     foreign = sorted(_foreign(remaining) - set(allow))
     if foreign:
         raise ConfigError(
@@ -365,38 +367,38 @@ def put_settings(cfg: DictConfig, taken: Mapping[str, Any]) -> list[str]:
             _put(cfg, key, value)
     if callbacks is None:
         return []
-    own = cfg.callbacks or {}
-    for name in [name for name in own if name not in callbacks]:
-        del own[name]
-    for name in own:
-        if own[name]:
+    user_callbacks = cfg.callbacks or {}
+    for name in [name for name in user_callbacks if name not in callbacks]:
+        del user_callbacks[name]
+    for name in user_callbacks:
+        if user_callbacks[name]:
             _put(cfg.callbacks, name, callbacks[name])
-    return [name for name in callbacks if name not in own]
+    return [name for name in callbacks if name not in user_callbacks]
 
 
 def _put(node: DictConfig, key: str, value: Any) -> None:
-    there = node.get(key)
+    present = node.get(key)
     if (
         isinstance(value, Mapping)
-        and isinstance(there, DictConfig)
-        and value.get("_target_", there.get("_target_")) == there.get("_target_")
+        and isinstance(present, DictConfig)
+        and value.get("_target_", present.get("_target_")) == present.get("_target_")
     ):
         for name, item in value.items():
-            _put(there, name, item)
+            _put(present, name, item)
     else:
         node[key] = value
 
 
 def _kept(checked: BaseModel, raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return of a section what its schema names, as it was written."""
-    kept = {}
+    values = {}
     for name in checked.model_fields_set:
         field = type(checked).model_fields.get(name)
         value = getattr(checked, name)
         key = name if field is None else field.alias or name
         if field is not None or isinstance(checked, _Arguments):
-            kept[key] = _kept(value, raw[key]) if isinstance(value, BaseModel) else raw[key]
-    return kept
+            values[key] = _kept(value, raw[key]) if isinstance(value, BaseModel) else raw[key]
+    return values
 
 
 def _without(
@@ -425,8 +427,8 @@ def _with_values(value: Any, stored: Mapping[str, Any]) -> Any:
 
 def _foreign(settings: Mapping[str, Any]) -> set[str]:
     """Return the classes that replace team5's."""
-    named = {key: value_at(settings, f"{key}._target_") for key in _CLASSES}
-    return {name for key, name in named.items() if is_dotted(name) and name != _CLASSES[key]}
+    classes = {key: value_at(settings, f"{key}._target_") for key in _CLASSES}
+    return {name for key, name in classes.items() if is_dotted(name) and name != _CLASSES[key]}
 
 
 def value_at(settings: Any, key: str) -> Any:

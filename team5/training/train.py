@@ -383,8 +383,8 @@ def precision_of(trainer: DictConfig) -> str:
     if trainer.precision != "auto":
         return str(trainer.precision)
     if trainer.accelerator == "cpu":
-        known = torch.cpu.get_capabilities()
-        computes = bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+        capabilities = torch.cpu.get_capabilities()
+        computes = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     else:
         computes = torch.cuda.is_available() and torch.cuda.is_bf16_supported(
             including_emulation=False

@@ -42,7 +42,7 @@ def label_peaks(
     up = -1.0 if heights.size and heights[0] < 0 else 1.0
     stems = ax.transData.transform(np.column_stack([mzs, heights])) * (1.0, up)
     frame = _turned(ax.get_window_extent(), up)
-    taken = [_turned(text.get_window_extent(), up) for text in ax.texts]
+    occupied = [_turned(text.get_window_extent(), up) for text in ax.texts]
     leaders: list[NDArray[np.float64]] = []
     for i in order:
         annotation = ax.annotate(
@@ -50,11 +50,11 @@ def label_peaks(
             ha="center", va="bottom" if up > 0 else "top", fontsize=sizes[i], color=colours[i],
         )  # fmt: skip
         box = _turned(annotation.get_window_extent(), up)
-        spot = _free_spot(box, stems[i], np.delete(stems, i, axis=0), taken, leaders, frame)
+        spot = _free_spot(box, stems[i], np.delete(stems, i, axis=0), occupied, leaders, frame)
         if spot is None:
             annotation.remove()
             continue
-        taken.append(spot)
+        occupied.append(spot)
         leaders.append(_leader(stems[i], spot))
         _move(ax, annotation, leaders[-1] * (1.0, up), points_per_pixel)
 

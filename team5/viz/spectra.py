@@ -178,8 +178,8 @@ def to_peaks(
         )
     if not (np.isfinite(mz_array).all() and np.isfinite(heights).all()):
         raise SpectrumError(f"{which} spectrum: m/z values and intensities must be finite.")
-    kept = heights > 0
-    return mz_array[kept], heights[kept] / heights.max(initial=np.finfo(float).tiny)
+    is_positive = heights > 0
+    return mz_array[is_positive], heights[is_positive] / heights.max(initial=np.finfo(float).tiny)
 
 
 def explained_side(
@@ -260,8 +260,8 @@ def _label(ax: Axes, side: Side, up: float, points_per_pixel: float) -> None:
         int(i) for i in np.argsort(-side.heights) if side.heights[i] >= _LABEL_MIN_INTENSITY
     ]
     # Formulas first: what is explained matters more than what is not.
-    named = [i for i in by_height if i in side.formulas]
-    order = named + [i for i in by_height if i not in side.formulas][: side.n_mzs]
+    with_formula = [i for i in by_height if i in side.formulas]
+    order = with_formula + [i for i in by_height if i not in side.formulas][: side.n_mzs]
     label_peaks(
         ax,
         side.mzs,

@@ -209,10 +209,10 @@ def _grid(
 
 
 def _candidate_texts(match: Match, name: str, say_held_back: bool) -> list[tuple[str, str]]:
-    said = f"probability {match.probability:.2f}"
+    probability = f"probability {match.probability:.2f}"
     if match.rank is not None:
-        said = f"{match.rank}   confidence {confidence_text(match.confidence)}"
-    texts = [(said, BLUE if match.label else MUTED)]
+        probability = f"{match.rank}   confidence {confidence_text(match.confidence)}"
+    texts = [(probability, BLUE if match.label else MUTED)]
     if name:
         texts.append((plain(_shortened(name)), INK))
     score = f"{match.score:.2f}".replace("-", "−")

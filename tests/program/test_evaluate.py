@@ -141,7 +141,7 @@ def test_structures_that_were_trained_on_are_told(table, tmp_path):
     pl.read_parquet(table).select("smiles").write_csv(train)
     done = evaluate(f"data.queries={table}", f"data.train={train}")
     assert done.returncode == 0, done.stderr
-    assert "of the 6 structures measured here 6 stand in the train fold" in done.stdout
+    assert "of the 6 structures measured here 6 are in the train fold" in done.stdout
 
 
 def test_page_is_one_file_with_all_figures(table, structures, tmp_path):

@@ -130,7 +130,7 @@ def test_settings_reach_the_library_as_typed(predict, library):
     [
         ((), "no query given"),
         (("spectra=a.mgf", "smiles=CCO"), "spectra= is for a file, smiles for one"),
-        (("spectra=a.mgf", "candidates=a.smi", *PEAKS), "intensities, mzs about one"),
+        (("spectra=a.mgf", "candidates=a.smi", *PEAKS), "intensities, mzs for one"),
         (("smiles=CCO", "candidates=a.smi"), "both name structures"),
         (("candidates=a.smi",), "candidates= needs a spectrum"),
         (("smiles=CCO", "format=xml"), "format=xml: choose text or json"),

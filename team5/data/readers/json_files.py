@@ -55,7 +55,7 @@ def _entries(path: Path, on_progress: Progress) -> Iterator[Any]:
         text = file.text()
         buffer = ""
         is_list: bool | None = None
-        wanted = 0  # characters without which the entry is known to be incomplete
+        n_needed = 0  # characters without which the entry is known to be incomplete
         while True:
             chunk = text.read(_READ_AT_ONCE)
             buffer = (buffer + chunk).lstrip("\ufeff, \t\r\n")
@@ -65,12 +65,12 @@ def _entries(path: Path, on_progress: Progress) -> Iterator[Any]:
                 buffer = buffer[1:].lstrip() if is_list else buffer
             if on_progress:
                 on_progress(file.share_read())
-            while buffer and buffer[0] != "]" and (len(buffer) >= wanted or not chunk):
+            while buffer and buffer[0] != "]" and (len(buffer) >= n_needed or not chunk):
                 try:
                     entry, end = decoder.raw_decode(buffer)
                 except ValueError as error:
                     if chunk:
-                        wanted = 2 * len(buffer)
+                        n_needed = 2 * len(buffer)
                         break  # the rest of it is still to come
                     raise DataError(
                         f"{path}: the JSON cannot be read to its end ({error}). Export it again."
@@ -79,7 +79,7 @@ def _entries(path: Path, on_progress: Progress) -> Iterator[Any]:
                     raise DataError(f"{path}: JSON of too many nested brackets.") from error
                 yield entry
                 buffer = buffer[end:].lstrip(", \t\r\n")
-                wanted = 0
+                n_needed = 0
             if not chunk:
                 break
         if is_list and buffer[:1] != "]":
@@ -94,15 +94,15 @@ def _pairs(entry: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(value, (str, int, float)) and key not in _PEAK_KEYS:
             yield key, value
     # Of MoNA, and of PROXI, the format of web services for spectra.
-    for one in _objects(entry, "metaData") + _objects(entry, "attributes"):
-        yield str(one.get("name")), one.get("value")
+    for item in _objects(entry, "metaData") + _objects(entry, "attributes"):
+        yield str(item.get("name")), item.get("value")
     for compound in _objects(entry, "compound"):
         for key in ("inchi", "inchiKey"):
             yield key, compound.get(key)
-        for one in _objects(compound, "metaData"):
-            yield str(one.get("name")), one.get("value")
-        for one in _objects(compound, "names")[:1]:
-            yield "name", one.get("name")
+        for item in _objects(compound, "metaData"):
+            yield str(item.get("name")), item.get("value")
+        for item in _objects(compound, "names")[:1]:
+            yield "name", item.get("name")
     library = entry.get("library")
     if isinstance(library, dict):
         yield "contributor", library.get("library")

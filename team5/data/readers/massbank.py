@@ -30,7 +30,7 @@ def iter_archive(
 ) -> Iterator[Record]:
     """Yield the records of a release archive, in its order, without unpacking it."""
     size = max(path.stat().st_size, 1)
-    found = False
+    has_records = False
     try:
         # A stream ("r|") is read once from front to end; "r:" would index all members first.
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as archive:
@@ -44,13 +44,13 @@ def iter_archive(
                 if on_progress:
                     on_progress(min(file.tell() / size, 1.0))
                 if is_massbank_text(text):
-                    found = True
+                    has_records = True
                     yield from parse_records(text, skipped)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise DataError(
             f"{path}: the archive cannot be read to its end ({error}). Fetch it again."
         ) from error
-    if not found:
+    if not has_records:
         raise DataError(f"{path}: no MassBank records (MSBNK-*.txt) in this archive. Give another.")
 
 
@@ -61,15 +61,15 @@ def iter_folder(
     files = sorted(file for file in path.rglob("*.txt") if _is_record_name(file.name))
     if not files:
         raise DataError(f"{path}: no MassBank records (*.txt) in this folder. Give another.")
-    found = False
+    has_records = False
     for number, file in enumerate(files, start=1):
         text = file.read_text(encoding="utf-8", errors="replace")
         if on_progress:
             on_progress(number / len(files))
         if is_massbank_text(text):
-            found = True
+            has_records = True
             yield from parse_records(text, skipped)
-    if not found:
+    if not has_records:
         raise DataError(
             f"{path}: none of its {len(files)} text files is a MassBank record. "
             "Give another folder."

@@ -367,8 +367,8 @@ def _elements(
             file.check_size(len(buffer))
             tail = (tail + chunk)[-4096:]
             if not encoding:
-                found = re.match(rb"\s*<\?xml[^>]*\bencoding=[\"']([\w-]+)", buffer)
-                encoding = _known_encoding(found[1].decode(), path) if found else "utf-8"
+                match = re.match(rb"\s*<\?xml[^>]*\bencoding=[\"']([\w-]+)", buffer)
+                encoding = _known_encoding(match[1].decode(), path) if match else "utf-8"
             if not opening:
                 first = re.search(rb"<(?:\w+:)?" + tag + rb"\s", buffer)
                 if first is None:
@@ -414,8 +414,8 @@ def _known_encoding(name: str, path: Path) -> str:
 def _params_of_text(text: bytes) -> Params:
     params: Params = {}
     for attributes in re.findall(rb"<(?:\w+:)?cvParam\b([^>]*)>", text):
-        found = dict(re.findall(r'(\w+)="([^"]*)"', attributes.decode(errors="replace")))
-        params[found.get("accession", "")] = found.get("value", ""), _unit(found)
+        values = dict(re.findall(r'(\w+)="([^"]*)"', attributes.decode(errors="replace")))
+        params[values.get("accession", "")] = values.get("value", ""), _unit(values)
     return params
 
 

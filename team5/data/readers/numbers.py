@@ -115,6 +115,6 @@ def _kind(token: str) -> str:
         return "decimal" if is_decimal else ""
     if not is_decimal:
         return "thousands"
-    whole = token.lstrip("+-").split(",")[0]
+    integer_part = token.lstrip("+-").split(",")[0]
     # 0,123 is not thousands, and 195,087 is an m/z rather than a mass of 195 kDa.
-    return "decimal" if whole == "0" or whole.startswith("0") else "unsure"
+    return "decimal" if integer_part == "0" or integer_part.startswith("0") else "unsure"

@@ -164,20 +164,20 @@ def _read_text(
         first += not _is_blank(line)
         if first >= _N_SAMPLED:
             break
-    whole = chain(sample, lines)
+    all_lines = chain(sample, lines)
     if name.endswith(_SDF_ENDINGS) or any(map(_is_of_sdf, sample)):
-        return "record", _iter_sdf(whole, columns)
+        return "record", _iter_sdf(all_lines, columns)
     at = next((i for i, line in enumerate(sample) if not _is_blank(line)), len(sample))
     header = sample[at] if at < len(sample) else ""
     delimiter = _delimiter(header)
     if delimiter and (delimiter != " " or name.endswith(_TABLE_ENDINGS)):
         for _ in range(at):
-            next(whole)
-        return "line", _iter_table(whole, place, delimiter, at, columns)
+            next(all_lines)
+        return "line", _iter_table(all_lines, place, delimiter, at, columns)
     # No header contains a number: this is a list of ids and SMILES.
     if name.endswith(_TABLE_ENDINGS) and not any(map(str.isdigit, header.split("\t"))):
         raise _no_structures_in(place, _header_cells(header, ","))
-    return "line", _iter_lines(whole, _structure_column(sample, at, place))
+    return "line", _iter_lines(all_lines, _structure_column(sample, at, place))
 
 
 def _is_blank(line: str) -> bool:

@@ -168,14 +168,14 @@ def _is_of(fold: str | None, text: object) -> bool:
 
 def _columns(names: list[str] | Any, path: Path, required: tuple[str, ...]) -> dict[str, str]:
     """Return the known columns of a table: its spelling mapped to ours."""
-    known = {}
+    columns = {}
     for name in names:
         folded = str(name).strip().casefold()
         if folded in REQUIRED_COLUMNS or folded in OPTIONAL_COLUMNS:
-            known[name] = folded
+            columns[name] = folded
         elif meaning_of(str(name))[0]:
-            known[name] = str(name)
-    missing = [name for name in required if name not in known.values()]
+            columns[name] = str(name)
+    missing = [name for name in required if name not in columns.values()]
     if missing:
         raise DataError(
             f"{path}: no column {' and '.join(missing)}. It has {shown_columns(names)}; "
@@ -183,7 +183,7 @@ def _columns(names: list[str] | Any, path: Path, required: tuple[str, ...]) -> d
             f"{', '.join(name for name in OPTIONAL_COLUMNS if name not in required)}. "
             "Rename the columns."
         )
-    return known
+    return columns
 
 
 class _Rows:

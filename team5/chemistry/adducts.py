@@ -1,4 +1,4 @@
-"""Adducts: text such as ``[M+H]+`` to mass shift and charge, exact mass to precursor m/z."""
+"""Adducts: parsing text such as ``[M+H]+``, and converting exact mass to precursor m/z."""
 
 import re
 from collections import Counter
@@ -23,7 +23,7 @@ _ABBREVIATIONS = {
     "Me": "CH3",
     "H20": "H2O",  # a zero for the letter; no molecule loses twenty hydrogens
 }
-# One name stands for an acid and for its anion: [M+FA]- and [M+FA-H]- are both the formate.
+# One name may denote an acid or its anion: [M+FA]- and [M+FA-H]- are both the formate.
 _ACIDS = {
     **dict.fromkeys(("FA", "HFA", "HFo", "Fo", "For", "formate"), ("HCOOH", "HCOO")),
     **dict.fromkeys(("HAc", "Hac", "Ac", "AcO", "OAc", "acetate"), ("CH3COOH", "CH3COO")),
@@ -45,20 +45,20 @@ _INSIDE = re.compile(rf"(?P<n>\d*)M(?P<terms>(?:[+-]\d*{_FORMULA})*)")
 _TERM = re.compile(rf"(?P<sign>[+-])(?P<count>\d*)(?P<formula>{_FORMULA})")
 _CHARGE = re.compile(r"\d*[+-]|[+-]\d+|\++|-+|")
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*)|\((\d*)([A-Z][A-Za-z0-9]*)\)(\d*)")
-# A number before one of these symbols is that of an isotope; 2H is two protons, D deuterium.
+# A number before one of these symbols is an isotope number; 2H is two protons, D deuterium.
 _ISOTOPES = {
     "C": (13, 14), "N": (15,), "O": (17, 18), "S": (33, 34, 36), "Cl": (35, 37), "Br": (79, 81),
     "Li": (6, 7), "K": (39, 41), "B": (10, 11), "Si": (29, 30), "Fe": (54, 56, 57),
 }  # fmt: skip
-# Beyond these stand typing errors and attacks, not ions of small molecules.
+# Larger numbers are typing errors or attacks, not ions of small molecules.
 _MAX_CHARGE = 20
 _MAX_COUNT = 200
-_HEAVIEST_ELEMENT = 83  # what is heavier than bismuth is radioactive; Ac is written for acetate
+_HEAVIEST_ELEMENT = 83  # heavier elements than bismuth are radioactive; Ac denotes acetate
 
 
 @dataclass(frozen=True, slots=True)
 class Adduct:
-    """How a molecule became an ion.
+    """Adduct: the relation of an ion to its molecule.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Adduct:
     n_molecules : int
         Molecules in the ion, 2 in ``[2M+H]+``.
     mass_shift : float
-        Mass in u that the ion has beyond its molecules, lost or gained electrons included.
+        Mass of the ion minus that of its molecules, in u, including lost or gained electrons.
     charge : int
         Net charge of the ion, signed.
     composition : tuple of (str, int)
@@ -91,8 +91,8 @@ class Adduct:
         Parameters
         ----------
         exact_mass : float
-            Monoisotopic mass in u: the sum over the atoms as written. A structure written as a
-            cation needs no care: the charge of the ion says how many electrons are missing.
+            Monoisotopic mass in u: the sum over the atoms as written. Cations need no correction:
+            the ion's charge gives the number of missing electrons.
         """
         return (self.n_molecules * exact_mass + self.mass_shift) / abs(self.charge)
 
@@ -102,14 +102,14 @@ class Adduct:
 
 
 def default_adduct(ion_mode: str | None, charge: int = 0) -> str:
-    """Return the name of the adduct to assume when none is given.
+    """Return the name of the default adduct.
 
     Parameters
     ----------
     ion_mode : {"positive", "negative"} or None
         ``None`` follows the sign of `charge` and is positive for a neutral structure.
     charge : int, default 0
-        Net charge of the structure as written. A permanent cation flies as it is, ``[M]+``.
+        Net charge of the structure as written. A permanent cation is its own ion, ``[M]+``.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def parse_adduct(text: str) -> Adduct:
     Parameters
     ----------
     text : str
-        The adduct. Without a charge it is taken from ions of known charge: ``M+H`` is ``[M+H]+``.
+        The adduct. A missing charge is that of ions with known charge: ``M+H`` is ``[M+H]+``.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def parse_adduct(text: str) -> Adduct:
     Raises
     ------
     AdductError
-        If the text is no adduct or its formula no formula.
+        If the text is not an adduct or its formula is invalid.
     """
     inside, charge_text = _split(text)
     match = _INSIDE.fullmatch(inside)
@@ -187,7 +187,7 @@ def parse_adduct(text: str) -> Adduct:
 
 
 def ion_mode_of_text(text: str) -> str | None:
-    """Return the ion mode by the sign at the end of an adduct, understood or not."""
+    """Return the ion mode by the sign at the end of an adduct, known or not."""
     sign = re.search(r"([+-])\d*[\])]*$", _compact(text))
     return None if sign is None else "positive" if sign[1] == "+" else "negative"
 
@@ -198,7 +198,7 @@ def check_adduct(molecule: Molecule, adduct: Adduct) -> None:
     Raises
     ------
     AdductError
-        If the adduct loses more than the molecule weighs, or atoms it has not.
+        If the adduct loses more mass than the molecule has, or atoms that it lacks.
     """
     if adduct.precursor_mz(molecule.exact_mass) <= 0:
         raise AdductError(
@@ -223,9 +223,9 @@ def check_adduct(molecule: Molecule, adduct: Adduct) -> None:
 def structure_charge(adduct: Adduct) -> int | None:
     """Return the permanent charge that a structure needs to form an ion; None if none can.
 
-    An ion of nothing but molecules has their charge. Where only protons were gained or lost, and
-    a neutral molecule would be left with an unpaired electron, the molecule brings the rest of
-    the charge: ``[M-2H]-`` is of a cation. All others are of neutral molecules.
+    An ion of molecules alone has their charge. If only protons were gained or lost, and
+    a neutral molecule would be left with an unpaired electron, the molecule has the rest of
+    the charge: ``[M-2H]-`` comes from a cation. All others come from neutral molecules.
     """
     if not adduct.composition:
         charge, rest = divmod(adduct.charge, adduct.n_molecules)
@@ -250,7 +250,7 @@ def _compact(text: str) -> str:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Return what stands within an adduct's brackets and its charge, however it is bracketed."""
+    """Return the content of an adduct's brackets and its charge, in any notation."""
     # [M-H](-) and M+H[1+] bracket the charge.
     compact = re.sub(r"(?<=.)[\[(](\d*[+-])[\])]$", r"\1", _compact(text))
     if compact[:1] in ("[", "("):
@@ -258,7 +258,7 @@ def _split(text: str) -> tuple[str, str]:
         inside = inside or charge  # the closing bracket is missing
         charge = "" if inside == charge else charge
     else:
-        # In M+2H2+ the second 2 is the charge, in M+NH4+ the 4 is not.
+        # In M+2H2+ the second 2 is the charge, unlike the 4 in M+NH4+.
         doubly = re.fullmatch(r"(.*[+-]\d*(?:H|Na|K|Li))(\d[+-])", compact)
         bare = doubly or re.fullmatch(r"(.*?)([+-]+\d*)", compact)
         inside, charge = bare.groups() if bare else (compact, "")
@@ -266,7 +266,7 @@ def _split(text: str) -> tuple[str, str]:
     if inside.endswith(("+", "-")) and charge.strip("0123456789")[:1] in ("", inside[-1]):
         inside, charge = inside[:-1], charge or inside[-1]
     inside = re.sub(r"^Cat(?![a-z])", "M", inside)
-    # MH+ and MNa+ leave out the plus of what is gained.
+    # MH+ and MNa+ omit the plus of the gained part.
     return re.sub(r"^(\d*M)(?=[A-Z(])", r"\1+", inside), charge
 
 
@@ -307,7 +307,7 @@ def _term(match: re.Match[str], text: str) -> _Term:
 def _acid_or_anion(
     names: tuple[str, str], count: int, charge: int | None, others: int, text: str
 ) -> str:
-    """Return the formula, acid's or anion's, that gives the ion the charge written."""
+    """Return the formula, of the acid or the anion, that gives the ion the stated charge."""
     acid, anion = names
     if charge is None or charge == others - count:
         return anion
@@ -347,7 +347,7 @@ def _parse_charge(text: str) -> int | None:
     return sign * (int(digits) if digits else len(text))
 
 
-# Charge that a part brings along when the adduct is written without one, as in "M+Na".
+# Charge of a part if the adduct is written without one, as in "M+Na".
 _CHARGE_OF_PART = {
     "H": 1, "D": 1, "Na": 1, "K": 1, "Li": 1, "NH4": 1, "Cl": -1, "Br": -1, "I": -1, "F": -1,
     "HCOO": -1, "CHO2": -1, "HCO2": -1, "CH3COO": -1, "C2H3O2": -1, "CF3COO": -1,
@@ -360,7 +360,7 @@ def _formal_charge(terms: list[_Term]) -> int:
 
 
 def _total(terms: list[_Term]) -> dict[str, int]:
-    """Return the atoms gained or lost in all; the common isotope of an element is the element."""
+    """Return the net atoms gained or lost; the common isotope of an element is the element."""
     total: Counter[str] = Counter()
     for term in terms:
         for symbol, number in term.atoms.items():
@@ -369,7 +369,7 @@ def _total(terms: list[_Term]) -> dict[str, int]:
 
 
 def _render(n_molecules: int, terms: list[_Term], charge: int) -> str:
-    """Write an adduct without a preferred name: gains first, so that one ion has one name."""
+    """Write an adduct without a preferred name, gains first, so that each ion has one name."""
     ordered = sorted(terms, key=lambda term: (term.count < 0, term.formula))
     parts = "".join(
         f"{'+' if term.count > 0 else '-'}{abs(term.count) if abs(term.count) > 1 else ''}"

@@ -44,7 +44,7 @@ def lowest_atom(word):  # type: ignore[no-untyped-def]
 
 @njit
 def flood(start, low, high, neighbours):  # type: ignore[no-untyped-def]
-    """Return the atoms of (low, high) that are reached from ``start`` over ``neighbours``."""
+    """Return the atoms of (low, high) reachable from ``start`` over ``neighbours``."""
     seen_low, seen_high = NO_ATOMS, NO_ATOMS
     todo_low, todo_high = NO_ATOMS, NO_ATOMS
     if start < 64:
@@ -66,21 +66,21 @@ def flood(start, low, high, neighbours):  # type: ignore[no-untyped-def]
 
 @njit
 def flip_bond(neighbours, a, b):  # type: ignore[no-untyped-def]
-    """Take the bond a-b out of the neighbour masks, or put it back."""
+    """Remove the bond a-b from the neighbour masks, or restore it."""
     neighbours[a, b >> 6] ^= ONE << np.uint64(b & 63)
     neighbours[b, a >> 6] ^= ONE << np.uint64(a & 63)
 
 
 @njit(inline="always")
 def has_atom(low, high, atom):  # type: ignore[no-untyped-def]
-    """Tell whether a mask holds an atom."""
+    """Tell whether a mask contains an atom."""
     word = low if atom < 64 else high
     return (word >> np.uint64(atom & 63)) & ONE == ONE
 
 
 @njit(inline="always")
 def write_atoms(low, high, inside):  # type: ignore[no-untyped-def]
-    """Write whether a mask holds each atom, 1 or 0, into an array of shape (A,)."""
+    """Write whether a mask contains each atom, 1 or 0, into an array of shape (A,)."""
     for i in range(min(64, len(inside))):
         inside[i] = (low >> np.uint64(i)) & ONE
     for i in range(64, len(inside)):
@@ -89,7 +89,7 @@ def write_atoms(low, high, inside):  # type: ignore[no-untyped-def]
 
 @njit(inline="always")
 def count_atoms(low, high):  # type: ignore[no-untyped-def]
-    """Return how many atoms a mask holds."""
+    """Return the number of atoms in a mask."""
     n = _count_bits(low)
     if high != NO_ATOMS:
         n += _count_bits(high)
@@ -124,7 +124,7 @@ def weigh(low, high, masses, hydrogens):  # type: ignore[no-untyped-def]
 
 @njit
 def hash_slot(low, high, wrap):  # type: ignore[no-untyped-def]
-    """Return the place of a mask in a hash table of ``wrap + 1`` slots."""
+    """Return the slot of a mask in a hash table of ``wrap + 1`` slots."""
     return np.int64(((low * _HASH_A) ^ (high * _HASH_B)) >> np.uint64(32) & wrap)
 
 

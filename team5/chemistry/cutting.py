@@ -17,18 +17,18 @@ from team5.chemistry.atom_masks import (
     with_atom,
 )
 
-# Columns of the working memory of a walk: neighbours yet to visit and atoms behind, each as two
-# words; the atom before; place in the walk; earliest place reached from behind.
+# Columns of the working memory of a walk: unvisited neighbours and atoms of the subtree, each as
+# two words; the previous atom; position in the walk; earliest position reached from the subtree.
 _TODO_LOW, _TODO_HIGH, _BEHIND_LOW, _BEHIND_HIGH, _BEFORE, _PLACE, _EARLIEST = range(7)
 _WALK_COLUMNS = 7
 
 
 @njit
 def _walk(low, high, neighbours, walk):  # type: ignore[no-untyped-def]
-    """Walk a fragment in depth, fill ``walk``, shape (A, 7), and return the atom it starts from.
+    """Walk a fragment depth first, fill ``walk``, shape (A, 7), and return the starting atom.
 
     One walk finds all bridges (Tarjan, Inf. Process. Lett. 2:160, 1974): the bond to an atom is
-    one unless a bond from behind it leads to before it.
+    a bridge unless a bond from the atom's subtree leads to an earlier atom.
     """
     if low != NO_ATOMS:
         atom = lowest_atom(low)
@@ -53,7 +53,7 @@ def _walk(low, high, neighbours, walk):  # type: ignore[no-untyped-def]
             walk[atom, _EARLIEST] = np.uint64(n_walked)
             n_walked += 1
         entering = False
-        # Neighbours that were there before: their places count, but for the one it came from.
+        # Neighbours visited earlier: their positions count, except for the previous atom.
         other = -1
         while walk[atom, _TODO_LOW] != NO_ATOMS or walk[atom, _TODO_HIGH] != NO_ATOMS:
             if walk[atom, _TODO_LOW] != NO_ATOMS:
@@ -85,7 +85,7 @@ def _walk(low, high, neighbours, walk):  # type: ignore[no-untyped-def]
 def _split_at_bridges(  # type: ignore[no-untyped-def]
     low, high, neighbours, bonds, bond_costs, in_ring, walk, sides, costs
 ):
-    """Write what each bond outside intact rings cuts off, the side of its first atom.
+    """Write the part that each bond outside intact rings cuts off, on the side of its first atom.
 
     Returns
     -------
@@ -118,17 +118,17 @@ def _split_at_bridges(  # type: ignore[no-untyped-def]
 def _split_at_ring(  # type: ignore[no-untyped-def]
     low, high, neighbours, bonds, bond_costs, ring, atoms, branches, sides, costs, n_splits
 ):
-    """Write what each pair of a ring's bonds cuts off, the side of the first bond's first atom.
+    """Write the part that each pair of a ring's bonds cuts off, by the first bond's first atom.
 
-    What hangs on each atom of the ring is found once. Between two bonds lies what hangs on the
-    atoms between them, unless some of it hangs on an atom of the other side as well.
+    The branches of each ring atom are found once. Two bonds cut off the branches of the
+    atoms between them, unless a branch is also attached to an atom of the other side.
 
     Parameters
     ----------
     ring, atoms : array of shape (L,)
-        Bonds in their order around the ring; the atom that each shares with the one before.
+        Bonds in their order around the ring; the atom that each shares with the previous one.
     branches : array of shape (at least L, 2), uint64
-        Room.
+        Working memory.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def _split_at_ring(  # type: ignore[no-untyped-def]
 def _rings(bonds, ring_bonds, ring_starts):  # type: ignore[no-untyped-def]
     """Return masks of rings, the number of pairs of their bonds, the longest one's size, and atoms.
 
-    The latter, shape (L,), are those that each bond shares with the one before in its ring.
+    The latter, shape (L,), are those that each bond shares with the previous one in its ring.
     """
     n_rings = len(ring_starts) - 1
     masks = np.zeros((n_rings, 2), dtype=np.uint64)
@@ -198,7 +198,7 @@ def _add_sides(  # type: ignore[no-untyped-def]
     parent, depth, sides, costs, table, count, masses, hydrogens, min_mass,
     out_masks, out_depths, out_costs, out_parents, out_masses, out_hydrogens,
 ):  # fmt: skip
-    """Add both sides of each split of a fragment, or the cheaper path to one that is known.
+    """Add both sides of each split of a fragment, or the cheaper path to an existing one.
 
     Returns
     -------
@@ -245,7 +245,7 @@ def cut(  # type: ignore[no-untyped-def]
     masses, hydrogens, bonds, bond_costs, ring_bonds, ring_starts,
     max_depth, max_fragments, min_mass,
 ):  # fmt: skip
-    """Enumerate the fragments of a graph, breadth first, the cheapest of a depth first.
+    """Enumerate the fragments of a graph, breadth first, within a depth the cheapest first.
 
     Returns the masks, depths, costs, parents, masses and hydrogens of
     ``team5.chemistry.fragments.Fragments``.
@@ -276,7 +276,7 @@ def cut(  # type: ignore[no-untyped-def]
     level_start, level_end = 0, 1
     in_ring = np.zeros(n_bonds, dtype=np.bool_)
     intact = np.zeros(n_rings, dtype=np.bool_)
-    # Room for what one fragment falls apart into: a side, and the costs of one or two bonds.
+    # Working memory for the splits of one fragment: a side, and the costs of one or two bonds.
     sides = np.empty((n_bonds + n_pairs, 2), dtype=np.uint64)
     costs = np.zeros((n_bonds + n_pairs, 2), dtype=np.float32)
     branches = np.empty((longest, 2), dtype=np.uint64)

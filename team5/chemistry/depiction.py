@@ -15,7 +15,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 
 from team5.chemistry.molecule import bonds_of, parse_smiles, parse_typed
 
-# Stands for the colour of text, which a page or plot chooses.
+# Placeholder for the text colour, which a page or plot chooses.
 INK = "#000000"
 # After Okabe and Ito, Color Universal Design (2008), blue lighter and orange darker, so that each
 # has a contrast of at least 3 to white and to black.
@@ -63,7 +63,7 @@ class Depiction:
     ----------
     shapes : tuple of Shape
     places : dict of int to point
-        Of the heavy atoms, by index in the SMILES as typed.
+        Of the heavy atoms, by index in the verbatim SMILES.
     bonds : tuple of pairs of int
         By the same indices.
     """
@@ -97,7 +97,7 @@ class Depiction:
 
 @lru_cache(maxsize=256)
 def depict(smiles: str, width: int = 220, height: int = 160) -> Depiction:
-    """Draw a structure as typed: all its components, and its stereo.
+    """Draw a structure as typed, with all components and stereo.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def depiction_svg(
     width: int = 220,
     height: int = 160,
 ) -> str:
-    """Return a structure as an SVG element for a page, in the colour of the text around it.
+    """Return a structure as an SVG element for a page, in the colour of the surrounding text.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def depiction_svg(
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     parts = [f'<svg role="img" aria-label="{escape(smiles)}" {size}>']
     if atoms:
-        # One group, so that lines over one another are no darker.
+        # One group, so that overlapping lines are not darker.
         parts.append(
             f'<path opacity="0.4" fill="none" stroke="{FRAGMENT_COLOUR}" stroke-linecap="round" '
             f'stroke-width="{FRAGMENT_WIDTH}" d="{_to_path(depiction.fragment_lines(atoms))}"/>'
@@ -202,7 +202,7 @@ def _shapes(svg: str) -> tuple[Shape, ...]:
         stroke = _colour(style.get("stroke"))
         width = float(style.get("stroke-width", "0").removesuffix("px"))
         if fill is None and element.get("class") is None:
-            continue  # corners of bonds, which round ends of lines make as well
+            continue  # corners of bonds, which round line ends produce too
         if element.tag.endswith("path"):
             path = " ".join(element.get("d", "").replace(",", " ").split())
         elif element.tag.endswith("ellipse"):
@@ -223,7 +223,7 @@ def _ellipse(x: float, y: float, width: float, height: float) -> str:
 
 
 def _to_path(lines: Iterable[tuple[Point, Point]]) -> str:
-    # A line of no length, with a round end, is a disc.
+    # A line of zero length with round ends is a disc.
     return " ".join(f"M {a[0]} {a[1]} L {b[0]} {b[1]}" for a, b in lines)
 
 

@@ -1,4 +1,4 @@
-"""Features of fragments that need no learning: cuts, and counts of what is kept and lost."""
+"""Computed features of fragments: cuts, and counts of atoms kept and lost."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from team5.constants import HYDROGEN_MASS
 
 Array = NDArray[Any]
 
-# Elements with a column of their own; all others share one.
+# Elements with their own column; all others share one.
 COUNTED_ELEMENTS = (6, 7, 8, 16, 15, 9, 17, 35, 53)
-# Kinds of cut bond with a column of their own; see `tokenizer._bond_kinds`.
+# Kinds of cut bond with their own column; see `tokenizer._bond_kinds`.
 N_BOND_KINDS = 11
 FRAGMENT_FEATURES = (
     *(f"depth_{d}" for d in range(4)),
@@ -88,9 +88,9 @@ def write_features(
 
 @njit
 def _quotients(most):  # type: ignore[no-untyped-def]
-    """Return counts up to ``most`` over each element's scale, and 1 over one more than each.
+    """Return counts up to ``most`` divided by each element's scale, and 1 / (count + 1).
 
-    Divisions take longer than all else, and the same small counts come again and again.
+    Divisions take most of the time, and the same small counts recur.
     """
     width = len(_ELEMENT_SCALE)
     shares = np.empty((width, most + 1), dtype=np.float32)
@@ -106,7 +106,7 @@ def _quotients(most):  # type: ignore[no-untyped-def]
 def _sets_of_atoms(elements, hydrogens, aromatic):  # type: ignore[no-untyped-def]
     """Return masks, shape (S, 2): atoms by column, then by hydrogens, then the aromatic ones.
 
-    Those with at least one hydrogen, two and so on: an atom is in as many sets as it has.
+    Masks by hydrogens are of atoms with at least one, two and so on.
     """
     n_elements, most = len(_ELEMENT_SCALE) - 1, max(1, hydrogens.max())
     sets = np.zeros((n_elements + most + 1, 2), dtype=np.uint64)

@@ -1,8 +1,8 @@
-"""Fragments of a molecule by cutting bonds: which atoms are kept, formula, mass, path.
+"""Fragments of a molecule by cutting bonds: atoms, formula, mass, path.
 
-A fragment is a connected set of heavy atoms with their hydrogens, written as a bit mask of two
-64-bit words. Cutting is breadth first: from each fragment, every bond that lies in no cycle is cut
-alone, and every pair of bonds of an intact ring together; whatever falls apart gives both sides.
+A fragment is a connected set of heavy atoms with their hydrogens, stored as a bit mask of two
+64-bit words. Cutting is breadth first: in each fragment, every bond outside cycles is cut
+alone, and every pair of bonds of an intact ring together; each split gives both sides.
 
 References
 ----------
@@ -26,10 +26,10 @@ from team5.chemistry.atom_masks import unpack
 from team5.chemistry.cutting import cut
 from team5.chemistry.molecule import Molecule, atoms_of, bonds_of
 
-# Raised whenever the same molecule gives other fragments, or the same ones in another order.
+# Incremented whenever a molecule gives different fragments, or the same ones in another order.
 ALGORITHM = 1
 MAX_DEPTH = 3  # cuts, one after another; a ring's pair of bonds is one cut
-MAX_FRAGMENTS = 1_000  # kept per molecule, the whole molecule included
+MAX_FRAGMENTS = 1_000  # kept per molecule, including the whole molecule
 MIN_FRAGMENT_MASS = 36.0  # u; lighter pieces are below what instruments scan
 MAX_RING_SIZE = 24  # atoms; larger rings are not opened
 
@@ -48,7 +48,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Graph:
-    """What cutting needs of a molecule: A atoms, E bonds, R rings.
+    """Molecular graph for cutting: A atoms, E bonds, R rings.
 
     Attributes
     ----------
@@ -109,19 +109,19 @@ class Fragments:
 
     @cached_property
     def by_mass(self) -> Array:
-        """Indices of the fragments by mass, those of one mass in their order, shape (F,)."""
+        """Indices of the fragments by mass, in a stable order, shape (F,)."""
         return np.argsort(self.masses, kind="stable")
 
     def atoms(self, index: int) -> tuple[int, ...]:
-        """Return the atoms that a fragment keeps, as indices into the judged component."""
+        """Return the atoms of a fragment, as indices into the judged component."""
         return tuple(int(i) for i in np.flatnonzero(self.inside[index]))
 
     def element_counts(self, index: int) -> dict[str, int]:
-        """Return the atoms that a fragment keeps by element, hydrogens included."""
+        """Return the atom counts of a fragment by element, including hydrogens."""
         return self.counts_of([index])[0]
 
     def counts_of(self, indices: Sequence[int]) -> list[dict[str, int]]:
-        """Return the atoms that some fragments keep by element, hydrogens included."""
+        """Return the atom counts of several fragments by element, including hydrogens."""
         numbers, column = np.unique(self.graph.elements, return_inverse=True)
         table = Chem.GetPeriodicTable()
         symbols = [table.GetElementSymbol(number) for number in numbers.tolist()]
@@ -141,14 +141,14 @@ class Fragments:
 
 
 def hill_formula(counts: dict[str, int]) -> str:
-    """Write element counts in Hill order: C, H, the others by letter; without C all by letter."""
+    """Write element counts in Hill order: C, H, others by letter; without C all by letter."""
     first = ["C", "H"] if counts.get("C") else []
     order = first + sorted(set(counts) - set(first))
     return "".join(f"{e}{counts[e] if counts[e] > 1 else ''}" for e in order if counts[e] > 0)
 
 
 def molecule_graph(molecule: Molecule) -> Graph:
-    """Read from a molecule what cutting needs."""
+    """Return the graph of a molecule for cutting."""
     mol = molecule.mol
     atoms, bonds = atoms_of(mol), bonds_of(mol)
     elements = [atom.GetAtomicNum() for atom in atoms]

@@ -1,4 +1,4 @@
-"""Isomers of a structure by small random changes: what it is compared with when nothing else is."""
+"""Isomers of a structure by small random changes, its references if there are no others."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rdkit import Chem
 
 from team5.chemistry.molecule import Molecule, parse_smiles
 
-N_ISOMERS = 8  # that a structure is compared with
-_MAX_CHANGES = 3  # of one isomer, one after the other
+N_ISOMERS = 8  # isomers that a structure is compared with
+_MAX_CHANGES = 3  # successive changes per isomer
 _ATTEMPTS_PER_ISOMER = 12
 
 
 def make_isomers(molecule: Molecule, n: int = N_ISOMERS, *, seed: int = 0) -> list[str]:
-    """Return other structures of the same formula, the same ones for a structure and a seed.
+    """Return other structures of the same formula, fixed by structure and seed.
 
     Each differs by one to three changes: a group on a single bond moves to another atom, or two
     atoms of different elements swap. The isomers are related, though not always stable.
@@ -45,7 +45,7 @@ def make_isomers(molecule: Molecule, n: int = N_ISOMERS, *, seed: int = 0) -> li
             change = _move_part if random.random() < 0.6 else _swap_atoms
             mol = change(mol, random) or mol
         smiles = _checked(mol)
-        # A tautomer is written otherwise, and is the same structure.
+        # A tautomer has a different SMILES but is the same structure.
         if smiles in (None, original) or smiles in isomers:
             continue
         if parse_smiles(smiles).inchikey14 != molecule.inchikey14:
@@ -101,7 +101,7 @@ def _swap_atoms(mol: Chem.RWMol, random: np.random.Generator) -> Chem.RWMol | No
         return None
     bonded = [round(sum(bond.GetBondTypeAsDouble() for bond in x.GetBonds())) for x in (a, b)]
     hydrogens = [x.GetNumExplicitHs() for x in (a, b)]
-    # Each keeps its valence: hydrogens take the place of bonds it lacks at its new position.
+    # Each keeps its valence: hydrogens replace bonds it lacks at its new position.
     wanted = [bonded[1] + hydrogens[1] - bonded[0], bonded[0] + hydrogens[0] - bonded[1]]
     if min(wanted) < 0:
         return None
@@ -124,7 +124,7 @@ def _add_hydrogens(mol: Chem.RWMol, index: int, n: int) -> None:
 
 
 def _checked(mol: Chem.RWMol) -> str | None:
-    """Return canonical SMILES, or None where the atoms have more bonds than they can have."""
+    """Return canonical SMILES, or None if an atom exceeds its valence."""
     if Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
         return None
     return _canonical(mol)

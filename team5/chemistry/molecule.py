@@ -23,8 +23,8 @@ _VALENCE = re.compile(r"valence for atom # (\d+) (\w+)")
 _KEKULE = re.compile(r"[Uu]nkekulized atoms: ([\d ]+)")
 _RING_NUMBER = re.compile(r"\[[^\]]*\]|%(?P<two>\d\d)|%\((?P<any>\d+)\)|(?P<one>\d)")
 _PERIODIC_TABLE = Chem.GetPeriodicTable()
-# Whether and where RDKit logs is one setting of the whole process: a thread that blocks its logs
-# would take from another the complaint that an error's text is made of.
+# RDKit's logging is one setting of the whole process: a thread that blocks its logs
+# would remove messages from which another thread makes an error's text.
 _log_lock = threading.Lock()
 _STRUCTURE_BONDS = {
     Chem.BondType.SINGLE,
@@ -37,7 +37,7 @@ _STRUCTURE_BONDS = {
 
 @dataclass(frozen=True)
 class Molecule:
-    """The component of a SMILES that is judged, without stereo.
+    """The judged component of a SMILES, without stereo.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Molecule:
     atom_indices : tuple of int
         For each atom of ``mol``, its index in the SMILES as typed.
     notes : tuple of str
-        What was left out or changed, in words for the user.
+        What was left out or changed, as text for the user.
     canonical_smiles : str
         Of ``mol``.
     """
@@ -70,7 +70,7 @@ class Molecule:
 
     @cached_property
     def formula(self) -> str:
-        """Hill formula; a permanent charge stands at its end (``C5H14NO+``)."""
+        """Hill formula, with a permanent charge at its end (``C5H14NO+``)."""
         return str(rdMolDescriptors.CalcMolFormula(self.mol))
 
     @cached_property
@@ -117,9 +117,9 @@ def atom_masses(mol: Chem.Mol) -> list[float]:
 
 
 def is_small_enough(smiles: str) -> bool:
-    """Tell whether a readable SMILES is of a structure that can be cut.
+    """Tell whether the structure of a valid SMILES is small enough to be cut.
 
-    Every heavy atom takes at least one character, so that only long ones are parsed.
+    Every heavy atom takes at least one character, so only long SMILES are parsed.
     """
     if len(smiles) <= MAX_HEAVY_ATOMS:
         return True
@@ -131,36 +131,36 @@ def is_small_enough(smiles: str) -> bool:
 
 
 def atoms_of(mol: Chem.Mol) -> list[Chem.Atom]:
-    """Return the atoms by index; several times as fast as going through ``mol.GetAtoms()``."""
+    """Return the atoms by index; several times as fast as iterating over ``mol.GetAtoms()``."""
     get = mol.GetAtomWithIdx
     return [get(i) for i in range(mol.GetNumAtoms())]
 
 
 def bonds_of(mol: Chem.Mol) -> list[Chem.Bond]:
-    """Return the bonds by index; several times as fast as going through ``mol.GetBonds()``."""
+    """Return the bonds by index; several times as fast as iterating over ``mol.GetBonds()``."""
     get = mol.GetBondWithIdx
     return [get(i) for i in range(mol.GetNumBonds())]
 
 
 @lru_cache(maxsize=1_024)
 def _isotope_mass(number: int, isotope: int) -> float:
-    """Return an isotope's mass in u; isotope 0 stands for the most common one."""
+    """Return an isotope's mass in u; isotope 0 is the most common one."""
     if isotope:
         return float(_PERIODIC_TABLE.GetMassForIsotope(number, isotope))
     return float(_PERIODIC_TABLE.GetMostCommonIsotopeMass(number))
 
 
 def parse_smiles(smiles: str) -> Molecule:
-    """Parse a SMILES and pick what is judged: the largest organic component, without stereo.
+    """Parse a SMILES and select the judged component: the largest organic one, without stereo.
 
-    Charges that a proton explains are removed (``[NH3+]``, ``C(=O)[O-]``), so that salts written
-    as ions and as neutral parts are the same molecule; permanent charges stay.
+    Charges due to protons are removed (``[NH3+]``, ``C(=O)[O-]``), so that salts written
+    as ions and as neutral parts are the same molecule; permanent charges are kept.
 
     Raises
     ------
     MoleculeError
-        If the text is no SMILES (with the position), has no atoms, holds query or dummy atoms, or
-        its judged component has more than ``MAX_HEAVY_ATOMS`` heavy atoms.
+        If the text is not a SMILES (with the position), has no atoms, contains query or dummy
+        atoms, or its judged component has more than ``MAX_HEAVY_ATOMS`` heavy atoms.
     """
     if not isinstance(smiles, str):
         raise MoleculeError(
@@ -209,7 +209,7 @@ def parse_smiles(smiles: str) -> Molecule:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep RDKit from printing while this lasts."""
+    """Keep RDKit from printing within the context."""
     with _log_lock, rdBase.BlockLogs():
         yield
 
@@ -222,7 +222,7 @@ def parse_typed(text: str) -> tuple[Chem.Mol, list[int]]:
     Raises
     ------
     MoleculeError
-        If it is no SMILES of a complete structure.
+        If it is not a SMILES of a complete structure.
     """
     params = Chem.SmilesParserParams()
     params.sanitize = False
@@ -239,7 +239,7 @@ def parse_typed(text: str) -> tuple[Chem.Mol, list[int]]:
         raise MoleculeError(_explain_sanitization(text, mol, str(error))) from error
     if mol.GetNumAtoms() == 0:
         raise MoleculeError(f"SMILES {text!r}: no atoms. Give a structure such as CCO.")
-    # To look at every atom and bond takes a third of the whole parsing.
+    # Checking every atom and bond takes a third of the parsing time.
     has_hydrogens = False
     for atom in atoms_of(mol) if "[" in text or "*" in text else ():
         number, isotope = atom.GetAtomicNum(), atom.GetIsotope()
@@ -310,7 +310,7 @@ def _explain_syntax(text: str, complaint: str) -> str:
 
 
 def _unclosed_ring(text: str) -> int | None:
-    """Return the position, from 1, of the first ring bond that has no second end."""
+    """Return the position, from 1, of the first unclosed ring bond."""
     opened: dict[int, int] = {}
     for match in _RING_NUMBER.finditer(text):
         digits = match["two"] or match["any"] or match["one"]
@@ -358,7 +358,7 @@ def _largest_organic_component(
 
 
 def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
-    """Move the net charge towards zero with protons where atoms can give or take them."""
+    """Move the net charge towards zero with protons that atoms can give or take."""
     charge = Chem.GetFormalCharge(mol)
     if charge == 0:
         return mol
@@ -395,13 +395,13 @@ def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
 def _in_canonical_order(mol: Chem.Mol, text: str) -> tuple[Chem.Mol, Sequence[int], str]:
     """Return a molecule with atoms and bonds in canonical order, their old indices, its SMILES.
 
-    Where the limit on fragments is reached, their order decides: without this, the same structure
-    written in another way would score differently.
+    At the limit of fragments their order decides which are kept: otherwise the same structure
+    would score differently from another SMILES.
     """
     params = Chem.SmilesParserParams()
     params.removeHs = False
     canonical = Chem.MolToSmiles(mol)
-    if canonical == text:  # as in a library; to parse it again would give the same
+    if canonical == text:  # as in a library; parsing it again would give the same
         return mol, range(mol.GetNumAtoms()), canonical
     order = list(mol.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"])
     with quiet():
@@ -415,5 +415,5 @@ def _in_canonical_order(mol: Chem.Mol, text: str) -> tuple[Chem.Mol, Sequence[in
 
 
 def shorten(text: str, length: int = 60) -> str:
-    """Return a text cut to a length, with an ellipsis where it was cut."""
+    """Return a text cut to a length, with an ellipsis if it was cut."""
     return text if len(text) <= length else text[: length - 1] + "…"

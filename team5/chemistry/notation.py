@@ -1,4 +1,4 @@
-"""Structures as files write them, SMILES, InChI or molblock, turned into SMILES."""
+"""Conversion of SMILES, InChI or molblocks in files to SMILES."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ _MOLBLOCK_END = "M  END"
 def to_smiles(text: str) -> str:
     """Return the SMILES of a structure written as SMILES, InChI or molblock.
 
-    A SMILES comes back as it is, without blanks around it: `parse_smiles` tells what is wrong
-    with it.
+    A SMILES is only stripped: `parse_smiles` reports its faults.
 
     Raises
     ------
@@ -46,7 +45,7 @@ def to_smiles(text: str) -> str:
 
 
 def looks_like_structure(text: str) -> bool:
-    """Tell whether a word is an InChI or follows the grammar of SMILES; valences are not judged."""
+    """Tell whether a word is an InChI or follows the SMILES grammar; valences are not checked."""
     if text.startswith(_INCHI):
         return True
     params = Chem.SmilesParserParams()

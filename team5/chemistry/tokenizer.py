@@ -1,6 +1,6 @@
-"""Tokenizer: SMILES to the atoms, bonds and fragments that the model takes, and back.
+"""Tokenizer: SMILES to the model's atoms, bonds and fragments, and back.
 
-Atoms and bonds are categorical columns with a fixed vocabulary each. Depth and cap of the
+Atoms and bonds are categorical columns, each with a fixed vocabulary. Depth and limit of the
 enumeration of fragments are part of the vocabulary: a model's probabilities depend on them.
 """
 
@@ -162,7 +162,7 @@ class MoleculeTokenizer:
             "ring_size": atom_ring_sizes,
             "n_rings": atom_rings,
         }
-        # Of the order 1 are single and dative bonds, and the latter are few.
+        # Order 1 means single and dative bonds, and the latter are few.
         is_dative = any(arrow in molecule.canonical_smiles for arrow in "<>")
         bond_columns = {
             "type": [
@@ -191,7 +191,7 @@ class MoleculeTokenizer:
         )
 
     def decode(self, tokens: MoleculeTokens) -> str:
-        """Return the canonical SMILES that the atom and bond tokens stand for."""
+        """Return the canonical SMILES of the atom and bond tokens."""
         mol = Chem.RWMol()
         for row, isotope in zip(tokens.atoms, tokens.isotopes, strict=True):
             atom = Chem.Atom(int(row[0]))
@@ -221,7 +221,7 @@ class MoleculeTokenizer:
         return pad_molecules([self.encode(each) for each in many])
 
     def to_config(self) -> dict[str, Any]:
-        """Return what ``config.json`` keeps: cutting limits and vocabularies."""
+        """Return the settings stored in ``config.json``: cutting limits and vocabularies."""
         return {
             **asdict(self.config),
             "atom_vocabulary": dict(ATOM_VOCABULARY),
@@ -236,7 +236,7 @@ class MoleculeTokenizer:
         Raises
         ------
         ConfigError
-            If the limits are missing, or the vocabulary is not the one this code writes.
+            If the limits are missing, or the vocabulary differs from this code's.
         """
         try:
             here = cls(TokenizerConfig(config["max_depth"], config["max_fragments"]))
@@ -256,7 +256,7 @@ class MoleculeTokenizer:
 
 @dataclass(frozen=True)
 class GraphBatch:
-    """M molecules as padded tensors, before they are cut: A atoms, E bonds at most.
+    """M molecules as padded tensors, before cutting: at most A atoms, E bonds.
 
     Attributes
     ----------
@@ -269,7 +269,7 @@ class GraphBatch:
         Padded bonds join atom 0 to itself and are masked.
     bond_padding_mask : (M, E) bool
     tokens : sequence of MoleculeTokens
-        What was padded.
+        The unpadded tokens.
     """
 
     atoms: torch.Tensor
@@ -290,7 +290,7 @@ class GraphBatch:
 
 @dataclass(frozen=True)
 class MoleculeBatch(GraphBatch):
-    """M molecules as padded tensors: F fragments at most.
+    """M molecules as padded tensors: at most F fragments.
 
     Attributes
     ----------

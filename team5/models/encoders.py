@@ -68,7 +68,7 @@ class AtomVectors:
 
     @property
     def addends(self) -> tuple[Tensor, ...]:
-        """What fragments are sums of, (M, A + A + 2E, D) once joined."""
+        """Addends of fragment vectors, (M, A + A + 2E, D) when concatenated."""
         return self.kept_mean, self.kept_sum, self.cut
 
     def addends_of(self, index: int, n_atoms: int, n_bonds: int) -> tuple[Tensor, ...]:
@@ -83,7 +83,7 @@ class AtomVectors:
 
 
 class MoleculeEncoder(nn.Module):
-    """Vectors of fragments from the atoms they keep, the bonds that were cut, and counts.
+    """Vectors of fragments from atoms kept, bonds cut, and counts.
 
     Returns fragments (M, F, D) and the molecule (M, D).
     """
@@ -128,7 +128,7 @@ class MoleculeEncoder(nn.Module):
             atoms = layer(atoms, bonds, source, target, padding)
         atoms = self.atom_norm(atoms).masked_fill(graphs.atom_padding_mask.unsqueeze(-1), 0.0)
         n_atoms = (~graphs.atom_padding_mask).sum(dim=1, keepdim=True)
-        # A cut bond as seen from its kept end: one vector for a bond and a direction.
+        # A cut bond seen from its kept end: one vector per bond and direction.
         bond = self.cut_bond(bonds)
         cut = self.cut(
             nn.functional.gelu(
@@ -175,23 +175,23 @@ class MoleculeEncoder(nn.Module):
         Parameters
         ----------
         addends : sequence of tensors
-            (M, A + A + 2E, D) once joined; see ``AtomVectors``.
+            (M, A + A + 2E, D) when concatenated; see ``AtomVectors``.
         molecule : (M, D)
         counts : (M, F, at least A + A + 2E + len(FRAGMENT_FEATURES)) float
-            1 over the number of atoms where an atom is kept; 1 over ``KEPT_SUM_SCALE`` there; 1
-            where a bond is cut, seen from its kept end; the features; 0 that only fill up.
+            1 / (number of atoms) where an atom is kept; 1 / ``KEPT_SUM_SCALE`` there; 1
+            where a bond is cut, seen from its kept end; the features; zero padding.
         parents : (M, F) long
-            Places in ``used``.
+            Indices into ``used``.
         used : (M, V) long, optional
-            Fragments that are parents, few as a rule; by default all, in their order.
+            Fragments that are parents, usually few; by default all, in order.
         """
-        # Four sums over what a fragment keeps, as one product.
+        # Four sums over the parts of a fragment, as one product.
         weight = self.features.weight.t().unsqueeze(0).expand(len(counts), -1, -1)
         n_addends = sum(each.shape[1] for each in addends) + weight.shape[1]
         filling = weight.new_zeros(len(counts), counts.shape[2] - n_addends, weight.shape[2])
         joined = torch.cat([*addends, weight, filling], dim=1)
         fragments = self.first(matmul(counts, joined, self.features.bias + molecule))
-        # A fragment's parent competes with it and tells how it was formed.
+        # A fragment's parent competes with it and shows how it was formed.
         formed_from = fragments if used is None else gather_rows(fragments, used)
         fragments = fragments + gather_rows(self.parent(formed_from), parents)
         for block in self.blocks:

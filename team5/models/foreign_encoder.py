@@ -1,6 +1,6 @@
-"""User-supplied encoders: made for a training, named in config.json, made again on loading.
+"""User-supplied encoders: created for training, named in config.json, recreated on loading.
 
-A version only names the class; it is imported only if the user has listed exactly that name.
+A version only names the class, which is imported only if the user has listed exactly that name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from team5.registry.allowed import argument_fault
 
 @dataclass(frozen=True)
 class ForeignEncoder:
-    """An encoder class and the arguments of its constructor, ``d_model`` apart.
+    """An encoder class and the arguments of its constructor, except ``d_model``.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class ForeignEncoder:
         Parameters
         ----------
         config : mapping
-            :meth:`to_config`'s output, read from a version: data, not to be trusted.
+            :meth:`to_config`'s output, read from a version: untrusted data.
         allow : sequence of str
             Dotted names of classes.
 
@@ -85,7 +85,7 @@ class ForeignEncoder:
         return cls(_import(name), config["arguments"])
 
     def make(self, d_model: int) -> nn.Module:
-        """Make an encoder with untrained weights.
+        """Create an encoder with untrained weights.
 
         Raises
         ------
@@ -102,12 +102,12 @@ class ForeignEncoder:
             ) from error
 
     def to_config(self) -> dict[str, Any]:
-        """Return the class as a name, and its arguments."""
+        """Return the name of the class, and its arguments."""
         return {"class": name_of(self.kind), "arguments": dict(self.arguments)}
 
 
 def name_of(kind: type) -> str:
-    """Return the dotted name that a class is allowed by."""
+    """Return the dotted name by which a class is allowed."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -28,7 +28,7 @@ class ScoredPairs:
     groups : (N,) long
         True structure of the spectrum, also for pairs with a decoy.
     isomers, references : (N, R)
-        Scores of the isomers made from the structure, and of other molecules of its mass; NaN where
+        Scores of the structure's generated isomers, and of other molecules of its mass; NaN where
         there are fewer.
     """
 
@@ -98,7 +98,7 @@ def fit_heads(
 ) -> dict[str, LogisticHead]:
     """Return heads fitted from ``priors``: without references, with isomers, with other molecules.
 
-    Heads for which there are no pairs, or only of one kind, stay as they were.
+    Heads without pairs, or with pairs of only one kind, are not changed.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def fit_heads(
     heads: dict[str, LogisticHead] = copy.deepcopy(dict(priors.items()))  # type: ignore[arg-type]
     heads["match_head"].fit(pairs.features, pairs.labels, ridge=ridge)
     logits = heads["match_head"](pairs.features, torch.zeros_like(pairs.labels))
-    # Lists are short and long: the same pairs are compared with the first few references and all.
+    # Lists may be short or long: each pair is compared with the first few references and with all.
     widths = {MIN_REFERENCES, 2 * MIN_REFERENCES, pairs.references.shape[1]}
     for name, views in (
         ("isomer_head", [(1, pairs.isomers)]),
@@ -134,8 +134,8 @@ def cross_fitted(
 ) -> tuple[Tensor, Tensor]:
     """Return match probabilities (N,), each from heads that have not seen its structure.
 
-    The first use isomers made from the structure as references, where there are any; the second
-    other molecules of its mass, NaN where these are too few.
+    The first use the structure's isomers as references, if there are any; the second
+    other molecules of its mass, NaN if these are too few.
     """
     n_groups = int(pairs.groups.max()) + 1
     fold = torch.div(pairs.groups * _N_FOLDS, n_groups, rounding_mode="floor")

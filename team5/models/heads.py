@@ -1,4 +1,4 @@
-"""FragmentHead: which ion each fragment gives; match heads: score features to a probability."""
+"""Heads: the fragment head gives logits of ions, the match heads turn features into logits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from team5.models.layers import Linear, matmul
 
 
 class MatchFeature(IntEnum):
-    """Features of a spectrum held against one structure, by their index."""
+    """Features of a match between a spectrum and a structure, by index."""
 
     SCORE = 0
     MATCHED_WEIGHT = 1
@@ -26,7 +26,7 @@ class MatchFeature(IntEnum):
     LOG_NUMBER_OF_PEAKS = 8
 
 
-# As versions store them.
+# Names in the config of versions.
 MATCH_FEATURES = tuple(feature.name.lower().replace("_", " ") for feature in MatchFeature)
 # Of a structure among other molecules of its mass, its references.
 REFERENCE_FEATURES = (
@@ -36,7 +36,7 @@ REFERENCE_FEATURES = (
     "share beaten",
     "log number of references",
 )
-# Other molecules of its mass that a structure is compared with: if there are so many, and at most.
+# Minimum and maximum number of other molecules of its mass that a structure is compared with.
 MIN_REFERENCES, MAX_REFERENCES = 8, 24
 # Peaks above the precursor are too rare in training for a fitted weight; a spectrum of nothing else
 # is surely of another structure.
@@ -46,9 +46,9 @@ IMPOSSIBLE_PENALTY = 12.0  # of the logit, when all peaks are
 class FragmentHead(nn.Module):
     """Logits of the ions of each fragment, weighed by the conditions (B, R) of a spectrum.
 
-    A fragment has one vector of length R per outcome; its product with the conditions is the same
-    as the fragment's product with what the conditions make of the layer's weights, which costs R
-    times less where a molecule has few spectra.
+    A fragment has one vector of length R per outcome. Instead of multiplying that by the
+    conditions, the layer's weights are contracted with the conditions first and then multiplied by
+    the fragment: the same result at 1/R of the cost for molecules with few spectra.
     """
 
     def __init__(self, d_model: int, rank: int) -> None:
@@ -58,7 +58,7 @@ class FragmentHead(nn.Module):
         self.none = Linear(d_model, rank)
 
     def weights(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what turns fragments into logits: (B, K, D) and, to be added, (B, K)."""
+        """Return the weights (B, K, D) and biases (B, K) that turn fragments into logits."""
         weight = self.outcomes.weight.view(N_OUTCOMES, self.rank, -1)
         bias = self.outcomes.bias.view(N_OUTCOMES, self.rank)
         by_rank = weight.transpose(0, 1).reshape(1, self.rank, -1)
@@ -71,11 +71,11 @@ class FragmentHead(nn.Module):
 
 
 class LogisticHead(nn.Module):
-    """Logistic regression on D features and all products of two, squares included.
+    """Logistic regression on D features and all products of two, including squares.
 
-    It is fitted in closed iterations on validation pairs after each epoch, not by gradient steps
-    beside the likelihood, so that its probability is calibrated on structures that the fragment
-    network has not learned from.
+    It is fitted by Newton steps on validation pairs after each epoch, not by gradient steps
+    together with the likelihood, so that its probability is calibrated on structures that the
+    fragment network was not trained on.
     """
 
     first: Tensor
@@ -115,12 +115,12 @@ class LogisticHead(nn.Module):
         impossible_weight : tensor of shape (B,)
             Share of the peaks' weight that lies above the precursor.
         """
-        # Summed row by row, so that a row's last digits do not depend on the others.
+        # Summed row by row, so that rounding of a row does not depend on the others.
         logits = (self._with_products(features) * self.weight).sum(dim=-1) + self.bias
         return logits - IMPOSSIBLE_PENALTY * impossible_weight
 
     def _with_products(self, features: Tensor) -> Tensor:
-        # Products run away beyond what the head was fitted on.
+        # Products diverge outside the range that the head was fitted on.
         kept = features.clamp(self.low.to(features.dtype), self.high.to(features.dtype))
         z = (kept - self.mean) / self.scale
         return torch.cat([z, z[..., self.first] * z[..., self.second]], dim=-1)
@@ -129,8 +129,8 @@ class LogisticHead(nn.Module):
     def fit(self, features: Tensor, labels: Tensor, *, ridge: float = 1.0) -> None:
         """Fit on pairs, shape (N, D) and (N,), by Newton steps with a ridge.
 
-        The ridge pulls towards the weights there were before, so that few pairs change a fitted
-        head little.
+        The ridge pulls towards the previous weights, so that few pairs change a fitted head
+        little.
 
         Raises
         ------
@@ -166,7 +166,7 @@ class LogisticHead(nn.Module):
             gradient = z.T @ (p - y) + strength * (w - prior)
             hessian = (z * (p * (1 - p)).unsqueeze(1)).T @ z + torch.diag(strength)
             step = torch.linalg.solve(hessian, gradient)
-            # A whole step overshoots where the prior is sure and the pairs say otherwise.
+            # A full step overshoots if the pairs contradict a strong prior.
             while loss(w - step) > loss(w) and step.abs().max() > 1e-8:
                 step = step / 2
             w -= step
@@ -177,9 +177,9 @@ class LogisticHead(nn.Module):
 
 
 class MatchHead(LogisticHead):
-    """What a spectrum held against one structure says by itself.
+    """Match head of a spectrum and a structure without references.
 
-    What a low score means depends on how many peaks there are and how sure the prediction is.
+    The meaning of a low score depends on the number of peaks and the certainty of the prediction.
     """
 
     def __init__(self) -> None:
@@ -187,10 +187,10 @@ class MatchHead(LogisticHead):
 
 
 class ReferenceHead(LogisticHead):
-    """What it says beside other molecules of the mass held against the same spectrum.
+    """Match head of a spectrum and a structure, with other molecules of the mass as references.
 
     Some spectra fit any molecule of the mass and some fit none: how much better a structure fits
-    than its references do tells more than how well it fits.
+    than its references is more informative than how well it fits.
     """
 
     def __init__(self) -> None:
@@ -198,12 +198,12 @@ class ReferenceHead(LogisticHead):
 
 
 def reference_features(logits: Tensor, scores: Tensor, references: Tensor) -> Tensor:
-    """Return a structure's place among its references, shape (B, len(REFERENCE_FEATURES)).
+    """Return features of a structure relative to references, shape (B, len(REFERENCE_FEATURES)).
 
     Parameters
     ----------
     logits, scores : tensor of shape (B,)
-        Of the match by itself, without what impossible peaks take off; of the structure.
+        Logit of the lone match, without the penalty of impossible peaks; score of the structure.
     references : tensor of shape (B, R)
         Scores of other molecules on the same spectrum, at least one in a row; NaN where a row has
         fewer than R.

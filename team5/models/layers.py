@@ -7,15 +7,15 @@ import torch
 from numba import njit
 from torch import Tensor, nn
 
-# torch gives float32 products to MKL, which leaves half of the vector unit of AMD processors
-# idle; oneDNN, which torch carries as well, does not. The values are the same.
+# torch passes float32 products to MKL, which leaves half of the vector unit of AMD processors
+# idle; oneDNN, which torch also contains, does not. The values are the same.
 _HAS_ONEDNN = torch.backends.mkldnn.is_available()
 
 
 class Linear(nn.Linear):
     """``nn.Linear`` that is faster on CPUs without gradients.
 
-    There, the output of a row does not depend on the other rows, to the last digit.
+    There, the output of a row is bitwise independent of the other rows.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,10 +74,10 @@ def _normalise(x, weight, bias, eps, out):  # type: ignore[no-untyped-def]
 
 
 def padded_length(n: int, step: int = 64) -> int:
-    """Return how many rows to multiply in place of n, so that many products are of one shape.
+    """Return the number of rows to pad n to, so that many products share a shape.
 
-    oneDNN prepares each shape of a product anew, which takes it longer than a product of this
-    size. What a row gives does not depend on rows that only fill up.
+    oneDNN compiles each shape of a product, which takes longer than a product of this
+    size. The result of a row does not depend on padding rows.
     """
     return -(-n // step) * step
 
@@ -104,7 +104,7 @@ def _is_quick(x: Tensor) -> bool:
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, then: str = "none") -> Tensor:
     if _is_one_row(x):
-        # One row is multiplied in another way than many, and its last digits are others.
+        # A single row is multiplied by another kernel than many, and is rounded differently.
         return _product(x.expand(2, *x.shape[1:]), weight, bias, then)[:1]
     algorithm = "none" if then == "gelu" else ""
     product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, then, [], algorithm)
@@ -118,7 +118,7 @@ def _is_one_row(x: Tensor) -> bool:
 class ResidualBlock(nn.Module):
     """``x + W2 gelu(W1 norm(x))`` on the last dimension of (M, F, D).
 
-    Dropout leaves out hidden channels for all F rows of a molecule at once, which also costs
+    Dropout drops hidden channels for all F rows of a molecule at once, which also needs
     F times fewer random numbers.
     """
 
@@ -182,6 +182,6 @@ def gather_rows(rows: Tensor, index: Tensor) -> Tensor:
 
 
 def _flat(index: Tensor, n: int) -> Tensor:
-    """Return where ``index`` (M, I) points when M times n rows are written as one list."""
+    """Return ``index`` (M, I) into M times n rows flattened to one list."""
     starts = torch.arange(0, len(index) * n, n, device=index.device)
     return (index + starts.unsqueeze(1)).view(-1)

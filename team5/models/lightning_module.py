@@ -53,7 +53,7 @@ class Team5LightningModule(lightning.LightningModule):
     network : ModelConfig
     tokenizer : TokenizerConfig
     optimizer : callable
-        Makes the optimizer from parameters.
+        Creates the optimizer from parameters.
     warmup_steps : int
         Steps over which the learning rate rises, before it falls as a cosine.
     final_lr_share : float
@@ -63,20 +63,20 @@ class Team5LightningModule(lightning.LightningModule):
     match_ridge : float
         Strength of the pull of the match head's weights towards their former values.
     contrast_weight : float
-        Weight of the contrast between true structure and decoys, added to the likelihood where the
+        Weight of the contrast between true structure and decoys, added to the likelihood if the
         data have decoys.
     contrast_scale : float
-        Of scores in that loss and the next.
+        Scale of scores in that loss and the next.
     exchange_weight : float
-        Weight of scoring all structures alike under shuffled peaks, where the data have such.
+        Weight of scoring all structures alike under shuffled peaks, if the data have such.
     score : ScoreRule, optional
-        How peaks count, in the loss and in the score; by default as in versions that name none.
+        Weighting of peaks in loss and score; by default that of versions that store none.
     encoder : callable, optional
         Factory of a user's encoder of structures: a ``_target_`` with ``_partial_``, called with
         ``d_model``. See :class:`~team5.models.foreign_encoder.ForeignEncoder`.
     parent_share : float
-        Share of the parent version's weights in those that are validated and exported, which keeps
-        more of what it had learned (Wortsman et al., arXiv 2109.01903).
+        Share of the parent version's weights in those that are validated and exported, which
+        retains more of what it had learned (Wortsman et al., arXiv 2109.01903).
     """
 
     def __init__(
@@ -145,13 +145,13 @@ class Team5LightningModule(lightning.LightningModule):
             self.mixed = copy.deepcopy(self.parent)
 
     def forget_heads(self) -> None:
-        """Fit the match heads anew: those of the version begun from know another score."""
+        """Refit the match heads: those of the parent version were fitted to another score."""
         for head in self.prior_heads.values():
             head.load_state_dict(type(head)().state_dict())
 
     @property
     def scored(self) -> Team5Model:
-        """The model that is validated and exported: of averaged weights."""
+        """The model with averaged weights, which is validated and exported."""
         return self.mixed or self._averaged_model
 
     @property
@@ -218,7 +218,7 @@ class Team5LightningModule(lightning.LightningModule):
     def _item(self, batch_idx: int, dataloader_idx: int) -> int:
         """Return the index of a batch's item; the processes take turns.
 
-        So that all take equally many steps, the last ones may repeat the first items.
+        The last ones may repeat the first items, so that all take equally many steps.
         """
         trainer = self.trainer
         n_items = len(cast(list[Any], trainer.val_dataloaders)[dataloader_idx].dataset)
@@ -296,7 +296,7 @@ class Team5LightningModule(lightning.LightningModule):
         return {name: tensor.detach().cpu().contiguous() for name, tensor in weights}
 
     def export_config(self) -> dict[str, Any]:
-        """Return what rebuilds model and tokenizer, and the calibration."""
+        """Return the config that rebuilds model and tokenizer, and the calibration."""
         return {
             **self.scored.to_config(),
             "calibration": {
@@ -310,7 +310,7 @@ class Team5LightningModule(lightning.LightningModule):
         return {}
 
     def optimizer_state(self) -> dict[str, Any] | None:
-        """Return all that a resumed run needs: weights, optimizer, schedule, loops, callbacks."""
+        """Return the state for a resumed run: weights, optimizer, schedule, loops, callbacks."""
         # The same dict that `trainer.save_checkpoint` writes.
         state = self.trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         return {key: value for key, value in state.items() if key != "hyper_parameters"}

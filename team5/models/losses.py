@@ -32,7 +32,7 @@ def contrastive_loss(
     labels : tensor of shape (B,)
         1 for the true structure of a spectrum; 0 or less for others.
     spectrum_index : long tensor of shape (B,)
-        Which spectrum, from 0; the softmax is over the rows of one spectrum.
+        Index of the spectrum, from 0; the softmax is over the rows of one spectrum.
     scale : float
         Inverse temperature of the softmax.
     """
@@ -42,7 +42,7 @@ def contrastive_loss(
 def shuffled_loss(scores: Tensor, labels: Tensor, spectrum_index: Tensor, scale: float) -> Tensor:
     """Return how unevenly structures score under the peaks of another compound.
 
-    Such peaks say nothing about these structures: a preference among them comes from their look.
+    Such peaks carry no information on these structures: any preference comes from structure alone.
     Mean over shuffled spectra of the divergence of ``softmax(scale * scores)`` from equal shares.
 
     Parameters
@@ -51,7 +51,7 @@ def shuffled_loss(scores: Tensor, labels: Tensor, spectrum_index: Tensor, scale:
     labels : tensor of shape (B,)
         -1 for rows of shuffled spectra.
     spectrum_index : long tensor of shape (B,)
-        Which spectrum, from 0.
+        Index of the spectrum, from 0.
     scale : float
         As in `contrastive_loss`.
     """

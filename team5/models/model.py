@@ -1,6 +1,6 @@
-"""Team5Model: a distribution over the ions that a structure gives under given conditions.
+"""Team5Model: a distribution over the ions of a structure under given conditions.
 
-All three answers come from it: its likelihood of the measured peaks ranks and matches, the
+All three answers come from it: the likelihood of the measured peaks ranks and matches, the
 distribution itself is the simulated spectrum.
 """
 
@@ -33,7 +33,7 @@ from team5.models.heads import (
     ReferenceHead,
 )
 
-# A peak that no ion of a structure explains counts as this much less likely than "none".
+# Penalty on the log probability of a peak that no ion of a structure explains, relative to "none".
 UNEXPLAINED_LOG_PENALTY = math.log(1e-3)
 _REFERENCE_HEADS = ("isomer_head.", "candidate_head.")
 
@@ -52,7 +52,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class EncodedMolecules:
-    """What a structure says on its own, before any spectrum: reused for all its spectra.
+    """Encodings of structures, independent of spectra and reused for all of them.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class EncodedMolecules:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the model says of B spectra, each held against a molecule.
+    """Scores of B spectra, each matched with a molecule.
 
     Attributes
     ----------
@@ -107,10 +107,10 @@ class Team5Model(nn.Module):
     config : ModelConfig, optional
     tokenizer : MoleculeTokenizer, optional
     encoder : ForeignEncoder, optional
-        In place of :class:`~team5.models.encoders.MoleculeEncoder`: takes a ``MoleculeBatch`` and
+        Replaces :class:`~team5.models.encoders.MoleculeEncoder`: takes a ``MoleculeBatch`` and
         returns fragments (M, F, D) and molecules (M, D) that padding does not change.
     rule : ScoreRule
-        How peaks count; the batches must be weighed by it.
+        Weighting of peaks; batches must be weighted by it.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Team5Model(nn.Module):
         self.context_encoder = ContextEncoder(len(CONTEXT_FEATURES), 64, c.rank)
         self.fragment_head = FragmentHead(c.d_model, c.rank)
         self.match_head = MatchHead()
-        # Beside isomers made from a structure; beside other molecules of its mass.
+        # With generated isomers as references; with other molecules of the mass.
         self.isomer_head = ReferenceHead()
         self.candidate_head = ReferenceHead()
 
@@ -144,11 +144,11 @@ class Team5Model(nn.Module):
 
     @property
     def is_own(self) -> bool:
-        """Whether all parts are team5's own, so that :mod:`team5.models.unpadded` knows them."""
+        """Whether all parts are team5's own, which :mod:`team5.models.unpadded` requires."""
         return type(self.molecule_encoder) is MoleculeEncoder
 
     def encode(self, molecules: MoleculeBatch) -> EncodedMolecules:
-        """Encode molecules once for all spectra held against them."""
+        """Encode molecules once for all spectra matched with them."""
         fragments, molecule = self.molecule_encoder(molecules)
         if self.foreign_encoder is not None:
             self._check_shapes(molecules, fragments, molecule)
@@ -233,7 +233,7 @@ class Team5Model(nn.Module):
         p_outcomes = log_p_outcomes.exp()
         entropy = -(p_outcomes * log_p_outcomes.clamp(min=-30)).sum(dim=-1)
         n_peaks = (~batch.peak_padding_mask).sum(dim=-1)
-        # Each ion counts once, however many peaks it is near.
+        # Each ion counts once, however many peaks it matches.
         p = weights.shape[1]
         rows = torch.div(batch.match_rows, p, rounding_mode="floor")
         seen_mask = torch.zeros_like(p_outcomes, dtype=torch.bool)
@@ -257,7 +257,7 @@ class Team5Model(nn.Module):
         return torch.stack([features[each] for each in MatchFeature], dim=-1).detach()
 
     def to_config(self) -> dict[str, Any]:
-        """Return what ``config.json`` needs to rebuild model and tokenizer."""
+        """Return the config that rebuilds model and tokenizer."""
         foreign = {} if self.foreign_encoder is None else self.foreign_encoder.to_config()
         return {
             **({"encoder": foreign} if foreign else {}),
@@ -311,14 +311,14 @@ class Team5Model(nn.Module):
         return model
 
     def load_weights(self, weights: dict[str, Tensor], source: str) -> None:
-        """Take weights; every one must be there, none more, each of its shape.
+        """Load weights, which must be exactly those of the model, each of the right shape.
 
-        Versions from before there were references lack their heads, which then stay unfitted.
+        Versions older than references lack the reference heads, which then stay unfitted.
 
         Raises
         ------
         CheckpointError
-            Naming all that is missing, additional or misshapen.
+            Naming all weights that are missing, additional or of the wrong shape.
         """
         own = self.state_dict()
         heads = {name: own[name] for name in own if name.startswith(_REFERENCE_HEADS)}

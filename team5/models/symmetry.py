@@ -1,10 +1,10 @@
-"""Fragments that the network cannot tell apart, so that each kind is computed once.
+"""Fragments that the network cannot distinguish, so that each kind is computed once.
 
 A phenyl ring opens in the same way on either side: about one fragment in five of a drug-sized
-molecule is the mirror image of another. Atoms are the same to the network if they are after as many
-rounds of colour refinement as it has layers of message passing (Xu et al., How powerful are graph
-neural networks?, arXiv 1810.00826), fragments if they keep the same atoms, cut the same bonds and
-come from parents of which that holds as well.
+molecule is equivalent to another. Atoms are equivalent to the network if they have the same colour
+after as many rounds of colour refinement as it has layers of message passing (Xu et al., How
+powerful are graph neural networks?, arXiv 1810.00826); fragments, if they keep equivalent atoms,
+cut equivalent bonds and come from equivalent parents.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FragmentKinds:
     first : array of shape (U,)
         A fragment of each kind.
     kind : array of shape (F,)
-        Of every fragment.
+        Kind of every fragment.
     """
 
     first: Array
@@ -46,9 +46,9 @@ class FragmentKinds:
 
 
 def fragment_kinds(tokens: MoleculeTokens, n_layers: int) -> FragmentKinds:
-    """Return which fragments of a molecule are the same to a network of so many layers."""
+    """Return the kinds of a molecule's fragments for a network with so many layers."""
     fragments = tokens.fragments
-    # Two kinds are taken for one if 64 bits agree by chance: one molecule in 10 to the 13.
+    # Two kinds are merged if 64 bits agree by chance: in one molecule of 10^13.
     first, kind = _kinds(
         tokens.atoms,
         tokens.isotopes,
@@ -75,7 +75,7 @@ def _mixed(x):  # type: ignore[no-untyped-def]
 
 @njit
 def _number(row, isotope):  # type: ignore[no-untyped-def]
-    """Return a number for a row of tokens, the same for the same tokens."""
+    """Return a hash of a row of tokens."""
     number = np.uint64(isotope)
     for token in row:
         number = _mixed(number + np.uint64(token))

@@ -1,7 +1,7 @@
-"""What ``Team5Model.forward`` says, molecule by molecule without padding: quick on a processor.
+"""Forward pass of ``Team5Model`` molecule by molecule, without padding: fast on a CPU.
 
-A molecule's fragments then stay in the processor's cache from one layer to the next, and what a
-structure says on its own can be kept and held against further spectra.
+A molecule's fragments stay in the CPU cache from one layer to the next, and the encoding of a
+structure can be kept for further spectra.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SHIFTS = np.array(HYDROGEN_SHIFTS)
 
 @dataclass(frozen=True)
 class EncodedStructure:
-    """What one structure says on its own, before any spectrum.
+    """Encoding of one structure, independent of spectra.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class EncodedStructure:
 
 @dataclass(frozen=True)
 class OutcomeWeights:
-    """What one spectrum's conditions make of fragments: K' of the K outcomes are possible at all.
+    """Weights of fragments under one spectrum's conditions: K' of the K outcomes are possible.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class OutcomeWeights:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What a structure gives when it is measured in a certain way, whatever the spectrum.
+    """Ion probabilities of a structure under given conditions, independent of the peaks.
 
     Attributes
     ----------
@@ -130,7 +130,7 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class PairScores:
-    """What the model says of one spectrum held against one structure; see ``Scores``.
+    """Scores of one spectrum matched with one structure; see ``Scores``.
 
     Attributes
     ----------
@@ -147,14 +147,14 @@ class PairScores:
 
 
 def _token_bytes(tokens: MoleculeTokens) -> int:
-    """Return what tokens take: arrays of 60 bytes a fragment, a byte for each of its atoms."""
+    """Return the bytes of tokens: arrays of 60 bytes per fragment, plus a byte for each atom."""
     return len(tokens.fragments) * (60 + len(tokens.atoms)) + 20_000
 
 
 def encode_structures(
     model: Team5Model, tokens: Sequence[MoleculeTokens]
 ) -> Iterator[EncodedStructure]:
-    """Encode structures, the atoms of all together and the fragments one structure at a time."""
+    """Encode structures: atoms of all together, fragments one structure at a time."""
     encoder = model.molecule_encoder
     assert isinstance(encoder, MoleculeEncoder)  # noqa: S101 - see Team5Model.is_own
     vectors = encoder.read_atoms(pad_graphs(tokens))
@@ -175,7 +175,7 @@ def encode_structures(
 
 
 def outcome_weights(model: Team5Model, held: Sequence[PreparedSpectrum]) -> list[OutcomeWeights]:
-    """Return what the conditions of each spectrum make of fragments."""
+    """Return the weights of fragments under the conditions of each spectrum."""
     contexts = model.context_encoder(torch.from_numpy(np.stack([each.context for each in held])))
     weights, biases = model.fragment_head.weights(contexts)
     found = []
@@ -192,7 +192,7 @@ def outcome_weights(model: Team5Model, held: Sequence[PreparedSpectrum]) -> list
 
 
 def outcomes_of(encoded: EncodedStructure, weights: OutcomeWeights) -> Outcomes:
-    """Return what a structure gives under a spectrum's conditions; its peaks do not matter."""
+    """Return a structure's ion probabilities under a spectrum's conditions."""
     of_kinds = matmul(
         encoded.kinds.unsqueeze(0), weights.weight.t().unsqueeze(0), weights.bias.unsqueeze(0)
     )[0]
@@ -213,7 +213,7 @@ def outcomes_of(encoded: EncodedStructure, weights: OutcomeWeights) -> Outcomes:
 
 
 def score_pair(outcomes: Outcomes, pair: Pair, floor: float | None = None) -> PairScores:
-    """Hold one spectrum against one structure; ``floor`` is the rule's, of a peak's log p."""
+    """Score one spectrum for one structure; ``floor`` is the lower bound of a peak's log p."""
     place = np.full(N_OUTCOMES, -1)
     place[outcomes.columns] = np.arange(len(outcomes.columns))
     log_p, matched, features = _summarise(
@@ -353,7 +353,7 @@ def _summarise(  # type: ignore[no-untyped-def]
     log_p_none = none - log_total
 
     p_peaks = np.zeros(n_peaks)
-    # Each ion counts once, however many peaks it is near.
+    # Each ion counts once, however many peaks it matches.
     seen_mask = np.zeros((len(kind), n_columns), dtype=np.bool_)
     seen, seen_squares = 0.0, 0.0
     for m in range(len(match_peaks)):

@@ -29,7 +29,7 @@ class JudgedPairs:
     loss : float
         Mean over the pairs with the true structure.
     n_targets : int
-        How many these are.
+        Number of these pairs.
     pairs : ScoredPairs
         Their groups are indices into ``structures``.
     structures : tuple of str
@@ -90,7 +90,7 @@ def judge_ranking(batch: Batch, scores: Scores) -> JudgedRanking:
 def gathered(local: Mapping[int, T]) -> list[T]:
     """Return the items of all processes in the order of their keys, each key once.
 
-    Every process has to call it, and gets the same.
+    Every process has to call it, and gets the same result.
     """
     merged = dict(local)
     if distributed.is_available() and distributed.is_initialized():

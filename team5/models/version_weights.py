@@ -1,4 +1,4 @@
-"""Whether a version's weights are numbers that a trained model can have, of the sizes it names."""
+"""Check that a version's weights are plausible for a trained model and match its sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from team5.errors import CheckpointError
 from team5.registry.export import StoredVersion
 
-# Far beyond any trained weight (v0.2 has 20 at most), and far from where sums overflow.
+# Far above any trained weight (at most 20 in v0.2), and far below where sums overflow.
 _MAX_WEIGHT = 1e4
 _MIN_SCALE = 1e-6
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -19,13 +19,13 @@ _LAYERS, _BLOCKS = "molecule_encoder.layers.", "molecule_encoder.blocks."
 
 
 def check_weights(stored: StoredVersion) -> None:
-    """Hold the weights of a version against its sizes, before anything of these is made.
+    """Check the weights of a version against its sizes, before a model is built.
 
     Raises
     ------
     CheckpointError
-        Naming weights that are no floating point numbers, not finite or beyond any trained ones,
-        and sizes that are not those of the weights.
+        Naming weights that are not floating point, not finite or larger than any trained ones,
+        and sizes that contradict the weights.
     """
     faults = [*_faulty_numbers(stored.weights), *_faulty_sizes(stored.config, stored.weights)]
     if faults:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import multiprocessing
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from measure import ROUNDS, alternate
 
 from team5.chemistry.molecule import parse_smiles
 from team5.data.spectrum import Spectrum
-from team5.data.structure_cache import StructureCache
 from team5.inference.encodings import Bounded, EncodingCache
 from team5.inference.engine import iter_padded, iter_scores
 from team5.inference.inference import LoadedModel, infer, load_model
@@ -48,36 +46,36 @@ def main() -> int:
     root = options.get("root", str(REPOSITORY / "checkpoints"))
     model = load_model(options.get("version"), device="cpu", root=root)
     spectrum = spectrum_of(model, smiles[0])
-    with tempfile.TemporaryDirectory() as folder:
-        disk = StructureCache.of(model.tokenizer, folder)
-        disk.put([model.tokenizer.encode(text) for text in smiles])
-        kept, encoded = EncodingCache(2**32), EncodingCache(2**32)
-        encoded.outcomes = Bounded(0)
+    kept, encoded = EncodingCache(2**32), EncodingCache(2**32)
+    encoded.outcomes = Bounded(0)
 
-        def score(cache: EncodingCache, way=iter_scores, by: LoadedModel = model) -> None:
-            molecules = [cache.parse(text) for text in smiles]
-            for _ in way(by, molecules, [spectrum], cache):
-                pass
+    def score(cache: EncodingCache, by: LoadedModel = model) -> None:
+        molecules = [cache.parse(text) for text in smiles]
+        for _ in iter_scores(by, molecules, [spectrum], cache):
+            pass
 
-        def simulate() -> None:
-            molecules = [parse_smiles(text) for text in smiles]
-            for scored in iter_scores(model, molecules, [spectrum], EncodingCache(0)):
-                to_simulation(model, scored, spectrum)
+    def score_padded() -> None:
+        for _ in iter_padded(model, [parse_smiles(text) for text in smiles], [spectrum]):
+            pass
 
-        score(kept)
-        score(encoded)
-        ways = {
-            "cold": lambda: score(EncodingCache(0)),
-            "fragments on disk": lambda: score(EncodingCache(0, disk)),
-            "encoded before": lambda: score(encoded),
-            "encoded and measured in this way before": lambda: score(kept),
-            "simulated, cold": simulate,
-            "cold, padded batches": lambda: score(EncodingCache(0), iter_padded),
-        }
-        if beside := options.get("beside"):
-            other = load_model(beside, device="cpu", root=root)
-            ways[f"cold, {beside}"] = lambda: score(EncodingCache(0), by=other)
-        taken = alternate(list(ways.values()), clock=time.process_time)
+    def simulate() -> None:
+        molecules = [parse_smiles(text) for text in smiles]
+        for scored in iter_scores(model, molecules, [spectrum], EncodingCache(0)):
+            to_simulation(model, scored, spectrum)
+
+    score(kept)
+    score(encoded)
+    ways = {
+        "cold": lambda: score(EncodingCache(0)),
+        "encoded before": lambda: score(encoded),
+        "encoded and measured in this way before": lambda: score(kept),
+        "simulated, cold": simulate,
+        "cold, padded batches": score_padded,
+    }
+    if beside := options.get("beside"):
+        other = load_model(beside, device="cpu", root=root)
+        ways[f"cold, {beside}"] = lambda: score(EncodingCache(0), by=other)
+    taken = alternate(list(ways.values()), clock=time.process_time)
     shares = shares_of_time(model, smiles, spectrum)
     one, two = two_cores(smiles, (options.get("version"), root), spectrum)
 

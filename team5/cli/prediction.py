@@ -81,7 +81,7 @@ def check_settings(settings: dict[str, Any]) -> None:
     top = settings["top"]
     if not isinstance(top, int) or isinstance(top, bool) or top < 1:
         raise ConfigError(f"top={top}: give the number of rows to show, 1 or more.", argument="top")
-    for name in ("verify", "cache_structures", "resume", "prefilter"):
+    for name in ("verify", "resume", "prefilter"):
         if not isinstance(settings[name], bool):
             raise ConfigError(f"{name}={settings[name]}: choose true or false.", argument=name)
     query_keys = sorted(given & {"smiles", "mzs", "intensities"})

@@ -38,7 +38,7 @@ from team5.search.writers import (
 )
 
 _CONDITIONS = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
-_LOADING = ("device", "verify", "cache_structures", "allow")
+_LOADING = ("device", "verify", "allow")
 _READ = ("spectra", "library", "candidates", "references")
 # Reasons shown; the file next to the output has all.
 _MAX_REASONS = 8

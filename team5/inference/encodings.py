@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
 from torch import nn
 
 from team5.chemistry.molecule import Molecule, parse_smiles
-from team5.chemistry.tokenizer import MoleculeTokenizer, MoleculeTokens
-from team5.data.structure_cache import StructureCache
 from team5.models.unpadded import EncodedStructure, Outcomes
 
 # Some 250 drug-sized structures, and 900 under one way of measuring.
@@ -86,8 +84,6 @@ class EncodingCache:
     ----------
     max_bytes : int
         Of memory; 0 keeps nothing.
-    disk : StructureCache, optional
-        Where structures that were parsed and cut before are found.
 
     Attributes
     ----------
@@ -97,17 +93,16 @@ class EncodingCache:
         Their ions by canonical SMILES and way of measuring.
     """
 
-    def __init__(self, max_bytes: int = DEFAULT_BYTES, disk: StructureCache | None = None) -> None:
+    def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
         self.max_bytes = max_bytes
-        self.disk = disk
         self.structures: Bounded[str, EncodedStructure] = Bounded(max_bytes // 2)
         self.outcomes: Bounded[Hashable, Outcomes] = Bounded(max_bytes // 2)
-        self._parsed = lru_cache(maxsize=_MAX_MOLECULES)(self._parse)
+        self._parsed = lru_cache(maxsize=_MAX_MOLECULES)(parse_smiles)
         self._weights: list[tuple[int, int]] = []
 
-    def __reduce__(self) -> tuple[type[EncodingCache], tuple[int, StructureCache | None]]:
+    def __reduce__(self) -> tuple[type[EncodingCache], tuple[int]]:
         """Let a copy, and what another process gets, begin empty."""
-        return EncodingCache, (self.max_bytes, self.disk)
+        return EncodingCache, (self.max_bytes,)
 
     def parse(self, smiles: str) -> Molecule:
         """Parse a SMILES, or remember it.
@@ -118,22 +113,6 @@ class EncodingCache:
         """
         # What is no text may not even be something that can be remembered.
         return self._parsed(smiles) if isinstance(smiles, str) else parse_smiles(smiles)
-
-    def _parse(self, smiles: str) -> Molecule:
-        if self.disk is not None and (known := self.disk.get([smiles])):
-            return known[smiles].molecule
-        return parse_smiles(smiles)
-
-    def cut(
-        self, tokenizer: MoleculeTokenizer, molecules: Sequence[Molecule]
-    ) -> list[MoleculeTokens]:
-        """Cut molecules into tokens, or take them from the disk."""
-        if self.disk is None:
-            return [tokenizer.encode(molecule) for molecule in molecules]
-        known = self.disk.get([molecule.smiles for molecule in molecules])
-        tokens = [known.get(each.smiles) or tokenizer.encode(each) for each in molecules]
-        self.disk.put([each for each in tokens if each.molecule.smiles not in known])
-        return tokens
 
     def belong_to(self, model: nn.Module) -> None:
         """Forget everything if the model's weights are others than those it was computed with."""

@@ -140,10 +140,11 @@ def iter_mixed(
     encodings.belong_to(model)
     # An encoder of somebody's own is known by what it says of a padded batch.
     one_by_one = model.device.type == "cpu" and model.is_own
-    score = _score_each if one_by_one else _score_padded
     for items in _windows(work, _MOLECULES_AT_ONCE if one_by_one else _WINDOW):
         with one_thread() if one_by_one else nullcontext():
-            of_items = score(model, items, encodings)
+            of_items = (
+                _score_each(model, items, encodings) if one_by_one else _score_padded(model, items)
+            )
         for scored in of_items:
             if not (np.isfinite(scored.logits).all() and np.isfinite(scored.scores).all()):
                 raise CheckpointError(
@@ -186,14 +187,11 @@ def one_thread() -> Iterator[None]:
 
 
 def iter_padded(
-    model: Team5Model,
-    molecules: Sequence[Molecule],
-    spectra: Sequence[Spectrum],
-    encodings: EncodingCache,
+    model: Team5Model, molecules: Sequence[Molecule], spectra: Sequence[Spectrum]
 ) -> Iterator[Scored]:
     """Score as on an accelerator, wherever the model is."""
     for items in _windows([(molecule, spectra) for molecule in molecules], _WINDOW):
-        yield from _score_padded(model, items, encodings)
+        yield from _score_padded(model, items)
 
 
 def _windows(
@@ -278,7 +276,7 @@ def _encoded(
     if not unknown:
         return
     first = [items[alike[0]].molecule for alike in unknown.values()]
-    tokens = encodings.cut(model.tokenizer, first)
+    tokens = [model.tokenizer.encode(molecule) for molecule in first]
     for (key, alike), encoded in zip(
         unknown.items(), encode_structures(model, tokens), strict=True
     ):
@@ -324,12 +322,9 @@ def _logits(model: Team5Model, scored: Sequence[tuple[PairScores, Pair]]) -> Arr
     return model.match_head(features, impossible).numpy()
 
 
-def _score_padded(
-    model: Team5Model, items: Sequence[_Item], encodings: EncodingCache
-) -> Iterator[Scored]:
+def _score_padded(model: Team5Model, items: Sequence[_Item]) -> Iterator[Scored]:
     """Score in padded batches of structures of like size: on an accelerator, or foreign models."""
-    cut = encodings.cut(model.tokenizer, [item.molecule for item in items])
-    window = [_Encoded(*each) for each in zip(items, cut, strict=True)]
+    window = [_Encoded(item, model.tokenizer.encode(item.molecule)) for item in items]
     window.sort(key=lambda each: (len(each.tokens.fragments), len(each.tokens.atoms)))
     for batch in _batches(window):
         yield from _score_batch(model, batch)

@@ -10,7 +10,6 @@ import torch
 
 from team5.chemistry.tokenizer import MoleculeTokenizer
 from team5.data.preprocess import FIRST_RULE, ScoreRule
-from team5.data.structure_cache import StructureCache
 from team5.errors import DeviceError
 from team5.evaluation.confidence import ListConfidence
 from team5.inference.encodings import EncodingCache
@@ -90,7 +89,6 @@ def load_model(
     device: str = "auto",
     root: str | Path | None = None,
     verify: bool = True,
-    cache_structures: bool = False,
     allow: Sequence[str] = (),
 ) -> LoadedModel:
     """Load a version for inference.
@@ -105,9 +103,6 @@ def load_model(
         The folder of versions; by default where `find_checkpoints` finds them.
     verify : bool
         Compare the checksums of the version's files before anything is built from them.
-    cache_structures : bool
-        Keep on disk how structures are cut, for all processes of the machine: at most 1 GB in
-        ``TEAM5_CACHE`` or the user's cache folder. Halves the time of what comes again.
     allow : sequence of str
         Encoders outside team5 that may be imported, ``my_lab.encoder.MyEncoder``. A version that
         names another one is refused, and nothing of that is imported.
@@ -133,8 +128,6 @@ def load_model(
     model.calibration = stored.config.get("calibration")
     model.learned_from = stored.config.get("data")
     model.confidence = ListConfidence.from_config(stored.config.get("confidence"))
-    if cache_structures:
-        model.encodings.disk = StructureCache.of(model.tokenizer)
     model.requires_grad_(False)
     model.to(place).eval()
     return model

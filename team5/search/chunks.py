@@ -61,7 +61,7 @@ class Tools:
         The folder of versions.
     device : str
     structures : Structures
-    verify, cache_structures : bool
+    verify : bool
     allow : tuple of str
         As for `load_model`.
     """
@@ -72,7 +72,6 @@ class Tools:
     device: str
     structures: Structures
     verify: bool = True
-    cache_structures: bool = True
     allow: tuple[str, ...] = ()
 
 
@@ -107,7 +106,6 @@ class Searcher:
             device=tools.device,
             root=tools.root,
             verify=tools.verify,
-            cache_structures=tools.cache_structures,
             allow=tools.allow,
         )
         if self._model.version_hash != tools.version_hash:

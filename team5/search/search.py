@@ -76,7 +76,6 @@ def search_file(
     root: str | Path | None = None,
     device: str = "auto",
     verify: bool = True,
-    cache_structures: bool = True,
     allow: Sequence[str] = (),
     settings: SearchSettings | None = None,
     context: Conditions | None = None,
@@ -100,7 +99,7 @@ def search_file(
     output : str or Path
         A file by its ending, one of `TABLE_ENDINGS`. Spectra without answers are in
         ``OUTPUT.left_out.csv``.
-    version, root, device, verify, cache_structures, allow
+    version, root, device, verify, allow
         As for `load_model`.
     context : Conditions, optional
         For spectra that do not say how they were measured.
@@ -127,7 +126,7 @@ def search_file(
     settings, context = settings or SearchSettings(), context or Conditions()
     tools = make_tools(
         version, find_checkpoints(root, version), device, structures, settings,
-        verify=verify, cache_structures=cache_structures, allow=allow,
+        verify=verify, allow=allow,
     )  # fmt: skip
     plan = _plan(source, tools, settings, context, chunk_size)
     with open_checkpoint(output, plan, resume=resume) as checkpoint:
@@ -221,7 +220,6 @@ def make_tools(
     settings: SearchSettings,
     *,
     verify: bool = True,
-    cache_structures: bool = True,
     allow: Sequence[str] = (),
 ) -> Tools:
     """Return what workers load, sure that it is there and can do what is wanted."""
@@ -240,7 +238,6 @@ def make_tools(
         device=device,
         structures=structures,
         verify=verify,
-        cache_structures=cache_structures,
         allow=tuple(names),
     )
 

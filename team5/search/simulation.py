@@ -125,7 +125,7 @@ class Simulator:
     def __init__(self, tools: Tools, settings: SimulationSettings) -> None:
         self._conditions = settings.conditions()
         self._model = load_model(
-            tools.version, device=tools.device, root=tools.root, cache_structures=True,
+            tools.version, device=tools.device, root=tools.root,
             allow=tools.allow,
         )  # fmt: skip
 

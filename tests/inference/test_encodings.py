@@ -10,7 +10,6 @@ import torch
 
 from team5.chemistry.molecule import parse_smiles
 from team5.data.spectrum import Spectrum
-from team5.data.structure_cache import StructureCache
 from team5.inference.encodings import EncodingCache
 from team5.inference.engine import iter_scores
 from team5.inference.inference import infer, load_model
@@ -95,15 +94,6 @@ def test_threads_share_a_cache(model):
         for shared in (cache, small):
             for found in pool.map(lambda _, c=shared: scores(model, SMILES, c), range(16)):
                 assert found == pytest.approx(expected, abs=1e-5)
-
-
-def test_structures_on_disk_give_the_scores_of_those_cut_anew(model, tmp_path):
-    expected = scores(model, SMILES)
-    for _ in range(2):
-        cache = EncodingCache(disk=StructureCache.of(model.tokenizer, tmp_path))
-        assert scores(model, SMILES, cache) == expected
-    assert len(cache.disk.get(SMILES)) == len(SMILES)
-    assert cache.parse(SMILES[0]).formula == parse_smiles(SMILES[0]).formula
 
 
 def test_another_way_of_measuring_finds_nothing_that_was_kept(model):

@@ -194,7 +194,7 @@ def files(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-SMALL = (f"checkpoints_root={REPOSITORY / 'tests/files/checkpoints'}", "cache_structures=false")
+SMALL = (f"checkpoints_root={REPOSITORY / 'tests/files/checkpoints'}",)
 
 
 def test_files_are_ranked_and_what_was_left_out_is_told_on_stderr(search, files, capsys):

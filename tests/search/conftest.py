@@ -37,7 +37,6 @@ def tools(library) -> Tools:
         str(SMALL_VERSION),
         "cpu",
         LibraryStructures(library),
-        cache_structures=False,
     )
 
 

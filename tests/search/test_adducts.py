@@ -136,7 +136,7 @@ def test_the_program_answers_as_python_does(model, without_ions, tmp_path):
     done = subprocess.run(
         [
             sys.executable, "predict.py", f"checkpoints_root={REPOSITORY / 'checkpoints'}",
-            "version=v0.2", "device=cpu", "cache_structures=false", "engine.workers=0",
+            "version=v0.2", "device=cpu", "engine.workers=0",
             f"spectra={without_ions}", f"candidates={structures}",
             "adduct=[M+H]+,[M+Na]+,[M+NH4]+,[M]+", "format=json",
         ],

@@ -34,7 +34,7 @@ runpy.run_path("predict.py", run_name="__main__")
 def command(library, *words) -> list[str]:
     return [
         sys.executable, "predict.py", f"checkpoints_root={SHIPPED}", "device=cpu",
-        "cache_structures=false", f"library={library}", "keep=5", *map(str, words),
+        f"library={library}", "keep=5", *map(str, words),
     ]  # fmt: skip
 
 

@@ -36,7 +36,7 @@ HERE = Engine(workers=0)
 def search(spectra, library, output, *, engine=HERE, keep=5, **more):
     return search_file(
         spectra, library, output,
-        root=SMALL_VERSION, device="cpu", cache_structures=False,
+        root=SMALL_VERSION, device="cpu",
         settings=SearchSettings(keep=keep), engine=engine, **more,
     )  # fmt: skip
 

@@ -29,7 +29,7 @@ SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
 def search(spectra, structures, output, *, root=SMALL_VERSION, version=None, references=(), **more):
     return search_file(
         spectra, structures, output, root=root, version=version, device="cpu",
-        cache_structures=False, settings=SearchSettings(keep=5, references=references),
+        settings=SearchSettings(keep=5, references=references),
         engine=Engine(workers=0), **more,
     )  # fmt: skip
 

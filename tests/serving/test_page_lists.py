@@ -226,7 +226,7 @@ def searched_as_csv(spectra: Path, folder: Path, **settings: Any) -> list[dict[s
     structures = ListedStructures.of(SUSPECTS.name, iter_candidates(SUSPECTS))
     search_file(
         spectra, structures, folder / "expected.csv", root=REPOSITORY / "checkpoints", device="cpu",
-        settings=SearchSettings(**settings), engine=Engine(workers=0), cache_structures=False,
+        settings=SearchSettings(**settings), engine=Engine(workers=0),
     )  # fmt: skip
     return read_csv(folder / "expected.csv")
 

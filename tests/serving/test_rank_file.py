@@ -27,7 +27,7 @@ CAFFEINE, ENPROFYLLINE = "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "CCCN1C2=C(NC=N2)C(=O)N
 def searched(spectra, structures, adduct=None, **settings):
     """Return answers and reasons of a search as predict.py makes it, by number of the spectrum."""
     how = SearchSettings(**settings)
-    tools = make_tools(None, SHIPPED, "cpu", structures, how, cache_structures=False)
+    tools = make_tools(None, SHIPPED, "cpu", structures, how)
     source = SpectraFile(spectra)
     results = list(iter_results(
         source, tools, settings=how, context=Conditions(adduct), engine=Engine(workers=0)

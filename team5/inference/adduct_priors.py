@@ -1,4 +1,4 @@
-"""How much more one adduct is to be expected than another, where a spectrum may be of several."""
+"""Prior probabilities of adduct hypotheses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from team5.inference.loading import LoadedModel
 
 
 def prior_score(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -> float:
-    """Return what the adducts of a structure add to its score; 0 where all of them are known.
+    """Return the contribution of a structure's adducts to its score; 0 if all of them are known.
 
-    The logarithm of their prior, in the unit in which scores become confidence: of two structures
-    that explain the spectra alike, one whose adduct is ten times as frequent has ten times the
-    confidence.
+    It is the logarithm of their prior, in the unit that turns scores into confidence: of two
+    structures that explain the spectra equally well, one whose adduct is ten times as frequent has
+    ten times the confidence.
     """
     molecule = scored.tokens.molecule
     priors = [
@@ -33,11 +33,11 @@ def prior_score(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum])
 def adduct_prior(
     model: LoadedModel, molecule: Molecule, adduct: Adduct, hypotheses: Sequence[str]
 ) -> float:
-    """Return the probability of one of the hypotheses for a structure, before its peaks count.
+    """Return the prior probability of one of the hypotheses for a structure, regardless of peaks.
 
-    Its share of the spectra the version has learned from, among the hypotheses that structures of
-    this charge form; each is counted once more than it was seen, and those that only structures of
-    another charge form as if never seen.
+    It is the adduct's share of the version's training spectra, among the hypotheses that structures
+    of this charge form; each count is increased by one, and adducts that only structures of
+    another charge form count as never seen.
     """
     if not hypotheses:
         return 1.0

@@ -40,7 +40,7 @@ def explain_peaks(
             best[peak] = outcome
     typed = tokens.molecule.atom_indices
     explained = []
-    # No ion the precursor has the hydrogens or the mass for, however close in m/z.
+    # Not an ion: the precursor lacks the hydrogens or the mass for it, however close in m/z.
     possible = [each for each in sorted(best.items()) if np.isfinite(log_p_outcomes[each[1]])]
     formulas = ion_formulas(tokens.fragments, [outcome for _, outcome in possible], pair.adduct)
     for (peak, outcome), formula in zip(possible, formulas, strict=True):
@@ -75,7 +75,7 @@ def strongest(peaks: Iterable[ExplainedPeak]) -> tuple[ExplainedPeak, ...]:
 
 
 def ion_formulas(fragments: Fragments, outcomes: Sequence[int], adduct: Adduct) -> tuple[str, ...]:
-    """Return the formulas of ions, their charge at the end: ``C6H7O+``.
+    """Return the formulas of ions, with the charge at the end: ``C6H7O+``.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def predict_spectrum(
     max_peaks: int = 200,
     with_formulas: bool = True,
 ) -> PredictedSpectrum:
-    """Return the spectrum that a distribution over ions stands for.
+    """Return the spectrum of a distribution over ions.
 
     Parameters
     ----------

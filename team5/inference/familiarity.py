@@ -1,4 +1,4 @@
-"""What a version has seen little of, in words beside its answers."""
+"""Notes on adducts, elements, masses and instruments rare in a version's training data."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from team5.data.spectrum import Spectrum
 _FEW_COMPOUNDS = 10
 _SMALL_SHARE = 0.002
 
-# Of the spectra that v0.1 and v0.2, which do not say it, learned from: the frequent ones of what
-# `team5.data.training_table.seen` counts in the train fold of the MassBank release.
+# For v0.1 and v0.2, which do not store it: the frequent ones of the counts that
+# `team5.data.training_table.seen` gives for the train fold of the MassBank release.
 _SEEN_BEFORE: Mapping[str, Any] = {
     "adducts": {
         "[M+H]+": 39511, "[M-H]-": 13769, "[M]+": 1522, "[M+Na]+": 797, "[M+CH3COO]-": 612,
@@ -36,7 +36,7 @@ _SEEN_BEFORE: Mapping[str, Any] = {
 
 
 def seen_by(learned_from: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a version has seen, as `team5.data.training_table.seen` counts it."""
+    """Return a version's training coverage, in the format of `team5.data.training_table.seen`."""
     said = {name: value for name, value in (learned_from or {}).items() if value is not None}
     return {**_SEEN_BEFORE, **said}
 
@@ -44,7 +44,7 @@ def seen_by(learned_from: Mapping[str, Any] | None) -> dict[str, Any]:
 def unfamiliar(
     learned_from: Mapping[str, Any] | None, molecule: Molecule, adduct: Adduct, spectrum: Spectrum
 ) -> list[str]:
-    """Return in words what of a pair the version has seen little or nothing of.
+    """Return notes on properties of a pair that are rare or absent in the version's training data.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-r"""load_model, load_tokenizer, infer: a version answers about structures and spectra.
+r"""load_model, load_tokenizer, infer: predictions for structures and spectra by a version.
 
-As a program, for one structure and one spectrum:
+As a script, for one structure and one spectrum:
 
     python team5/inference/inference.py --smiles "C1=CC=CC=C1" --mzs 100 200 300 \
         --intensities 0.5 0.7 0.9 --version v0.2
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
-    # Run by path, this folder leads sys.path; the package is two folders up.
+    # Run by path, this folder comes first in sys.path; the package is two folders up.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from team5.chemistry.tokenizer import MoleculeTokenizer
@@ -73,7 +73,7 @@ def infer(
     max_error: float | None = None,
     references: Sequence[str] | None = None,
 ) -> Answers:
-    """Answer one of the three questions, by what is given.
+    """Answer one of the three questions, depending on the arguments.
 
     ========================================  ====================================================
     structure and spectrum                    Match
@@ -88,41 +88,42 @@ def infer(
     model : LoadedModel
         From :func:`load_model`.
     tokenizer : MoleculeTokenizer or None
-        From :func:`load_tokenizer`; may be left out, ``infer(model, smiles, ...)``. Another one
-        than the model's is refused.
+        From :func:`load_tokenizer`; may be left out, ``infer(model, smiles, ...)``. A tokenizer
+        other than the model's is refused.
     smiles : str or sequence of str
     mzs, intensities : array of shape (P,), or a sequence of such
         Peaks in m/z, in any order; intensities in any positive unit.
     spectra : Spectrum or sequence of Spectrum
-        In place of ``mzs`` and ``intensities``: spectra of one compound (energies, adducts) that
+        Instead of ``mzs`` and ``intensities``: spectra of one compound (energies, adducts) that
         are judged together.
     adduct : str or sequence of str, optional
         By default that of the ion mode: ``[M+H]+``; permanently charged structures ``[M]+``.
-        Where it is not known: several, in a list or with commas between them, or ``auto``. Each
-        structure is then judged under the one that has ``precursor_mz``, and frequent ones count
-        more in rankings.
+        If it is not known: several, in a list or separated by commas, or ``auto``. Each
+        structure is then judged under the one that fits ``precursor_mz``, and frequent adducts
+        count more in rankings.
     precursor_mz : float, optional
-        Only checked, and what tells one adduct of several: a structure that cannot have it does
-        not match.
+        Only checked, and used to select one of several adducts: a structure that cannot have it
+        does not match.
     collision_energy : str or float, optional
         Text as instruments write it; a number is in eV.
     instrument_type : str, optional
     max_error : float, optional
-        Share of wrong answers to accept: matches and rankings below the confidence that it
-        needs carry the reason in ``abstained``.
+        Share of wrong answers to accept: matches and rankings below the required confidence
+        carry the reason in ``abstained``.
     references : sequence of str, optional
         SMILES of further molecules that structures of the same mass (10 ppm) are compared with, as
-        candidates are with each other; the more of them, the more reliable the match probability.
-        Where a structure has fewer than eight in all, isomers are made from it, if this holds for
-        at most 32 structures of the question, and its ``notes`` say that references were not used.
+        candidates are with each other; more of them make the match probability more reliable.
+        If a structure has fewer than eight in all, isomers are generated from it, provided that
+        this holds for at most 32 structures of the question, and its ``notes`` say that references
+        were not used.
 
     Raises
     ------
     MoleculeError, SpectrumError, AdductError
         If a structure, a spectrum or an adduct cannot be used: what, where, what to do. Of several
-        structures that cannot be parsed, all are named, and from the sixth on counted.
+        structures that cannot be parsed, the first five are named and the rest counted.
     ConfigError
-        If the arguments do not make one of the questions.
+        If the arguments do not form one of the questions.
     """
     if tokenizer is not None and tokenizer.to_config() != model.tokenizer.to_config():
         raise ConfigError(

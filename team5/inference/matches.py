@@ -1,4 +1,4 @@
-"""From scores to matches: one structure's explanation, its probability, its rank among others."""
+"""Matches from scores: explanation, probability and rank of structures."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from team5.inference.results import ExplainedPeak, Match, Simulation
 from team5.inference.selective import Question, why_withheld
 from team5.runtime.places import call_of
 
-# A precursor that the structure cannot have settles the question; in units of the match logit.
+# A precursor that the structure cannot have decides the match; in units of the match logit.
 _PENALTY = 12.0
-# The most that is said of a structure that explains nothing: no match, half way to the threshold.
+# Highest probability of a structure that explains nothing: no match, half way to the threshold.
 # Less would be wrong: of 20 such pairs of the val queries 9 are right.
 _MOST_UNEXPLAINED = math.log(0.25 / 0.75)
 
 
 def rank_key(n_wrong: int, score: float, index: int) -> tuple[int, float, int]:
-    """Return what candidates are ranked by, the least first.
+    """Return the sort key of a candidate; the lowest ranks first.
 
-    By score, after whether they can have the precursor at all; equal ones keep the order given.
+    Candidates that can have the precursor come first, then higher scores; ties keep their order.
     """
     return n_wrong, -score, index
 
@@ -62,7 +62,7 @@ def ranks(n_wrong: ArrayLike, scores: ArrayLike) -> NDArray[np.intp]:
 def match_probabilities(
     logits: Tensor, n_wrong: ArrayLike = 0, explained: ArrayLike = 1.0
 ) -> NDArray[np.float64]:
-    """Return match probabilities (...) from logits (..., S) of S spectra, whose mean counts.
+    """Return match probabilities (...) from the mean over S spectra of logits (..., S).
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def match_probabilities(
     n_wrong : array of shape (...)
         Spectra with a precursor that the structure cannot have.
     explained : array of shape (...)
-        Share of the intensity that the structure explains; nothing is no match.
+        Share of the intensity that the structure explains; at 0 there is no match.
     """
     mean = logits.double().mean(dim=-1)
     unexplained = torch.as_tensor(explained) <= 0
@@ -91,22 +91,22 @@ def judge(
     max_error: float | None = None,
     n_references: int = 0,
 ) -> list[Match]:
-    """Complete matches by probability, confidence, rank, and why they are withheld if they are.
+    """Complete matches with probability, confidence, rank, and the reason if they are withheld.
 
     Parameters
     ----------
     matches : mapping of int to Match
-        From `to_match`, by their index among all C candidates, of which others may have no match.
+        From `to_match`, by index among all C candidates; others may have no match.
     comparisons : mapping of int to Comparison
         In the same order.
     scores : ReferenceScores
-        Of all candidates, then of what they are compared with.
+        Of all candidates, then of their references.
     n_wrong : array of shape (C,)
         Spectra with a precursor that the candidate cannot have.
     exact_masses : array of shape (C,)
         Of the candidates, in u.
     priors : array of shape (C,)
-        What their adducts add to the scores, from `prior_score`.
+        Contributions of their adducts to the scores, from `prior_score`.
     max_error
         As for `infer`.
     n_references : int
@@ -122,7 +122,7 @@ def judge(
     confidences = None
     if model.confidence is not None:
         confidences = model.confidence.of(competing, same_formula=have_one_formula(exact_masses))
-        # Where no candidate can have the precursor, or explains a peak, none is the right one.
+        # If no candidate can have the precursor or explains a peak, none is the right one.
         if n_wrong.min() > 0 or max(explained) <= 0:
             confidences = confidences * math.exp(-_PENALTY)
     is_only_one = np.isfinite(competing).sum() == 1
@@ -165,7 +165,7 @@ def judge(
 
 
 def to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) -> Match:
-    """Return the match of a structure but for what `judge` completes."""
+    """Return the match of a structure, to be completed by `judge`."""
     molecule = scored.tokens.molecule
     notes = list(molecule.notes)
     energies = [spectrum.collision_energy for spectrum in spectra]
@@ -213,7 +213,7 @@ def to_match(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum]) ->
 def to_simulation(
     model: LoadedModel, scored: Scored, conditions: Spectrum, index: int = 0
 ) -> Simulation:
-    """Return the spectrum predicted for a structure, whatever the peaks of `conditions`.
+    """Return the spectrum predicted for a structure, regardless of the peaks of `conditions`.
 
     ``index`` is that of these conditions among the spectra that were scored.
     """
@@ -251,7 +251,7 @@ def _notes(
     *,
     simulated: bool = False,
 ) -> list[str]:
-    """Return in words what was assumed of a spectrum, and what is unusual about it."""
+    """Return notes on what was assumed about a spectrum, and what is unusual about it."""
     notes = list(spectrum.notes)
     n_considered = len(spectrum.hypotheses)
     if n_considered and not _is_wrong(spectrum, pair.precursor_mz):

@@ -1,4 +1,4 @@
-"""Question: structures and spectra to judge, or structures to simulate, checked."""
+"""Validated questions: structures and spectra to judge, or structures to simulate."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from team5.inference.selective import check_max_error
 
 Parse = Callable[[str], Molecule]
 
-# Of several structures that cannot be used, so many are named.
+# How many unusable structures an error names.
 _MAX_FAULTS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Arguments of `infer` as they were given, not checked yet."""
+    """Unchecked arguments of `infer`."""
 
     smiles: Any
     mzs: Any = None
@@ -54,15 +54,15 @@ class MoleculeScores:
     Attributes
     ----------
     index : int
-        Which of the question's molecules.
+        Index of the molecule in the question.
     answer : Match or Simulation, optional
-        None for those that others are compared with. A match is yet to be judged.
+        None for references. A match is yet to be judged.
     n_wrong : int
         Spectra with a precursor that the structure cannot have.
     scores : ReferenceScores, optional
         Of shape (1, S); None for simulations.
     prior : float
-        What its adducts add to its score, from `prior_score`.
+        Contribution of its adducts to its score, from `prior_score`.
     """
 
     index: int
@@ -74,23 +74,23 @@ class MoleculeScores:
 
 @dataclass(frozen=True)
 class Question:
-    """Structures to judge by the spectra of one compound, or one to simulate; checked.
+    """Structures to judge by the spectra of one compound, or one to simulate; validated.
 
-    ``with_isomers`` makes what is still wanted for comparison, ``score`` keeps of the scores of
-    one molecule what the answer needs, ``judge`` turns these into the answers, in the order of
-    the structures; ``answers`` does all of it.
+    ``with_isomers`` adds missing references, ``score`` extracts from the scores of one molecule
+    what the answer needs, ``judge`` turns these into the answers, in the order of the structures;
+    ``answers`` does all of it.
 
     Attributes
     ----------
     molecules : sequence of Molecule
-        To score: the candidates, then those they are compared with.
+        To score: the candidates, then their references.
     comparisons : mapping of int to Comparison
         One for each candidate.
     spectra : sequence of Spectrum
     is_simulation : bool
     max_error : float, optional
     wanting : tuple of int
-        Candidates that isomers are yet to be made for.
+        Candidates whose isomers are yet to be generated.
     n_references : int
         References that were given.
     """
@@ -104,7 +104,7 @@ class Question:
     n_references: int = 0
 
     def with_isomers(self) -> Question:
-        """Return the question with isomers of the first structure that wants them."""
+        """Return the question with isomers of the first structure that needs them."""
         index, *later = self.wanting
         molecules, comparisons = add_isomers(self.molecules, self.comparisons, index)
         return replace(self, molecules=molecules, comparisons=comparisons, wanting=tuple(later))
@@ -117,7 +117,7 @@ class Question:
         return self.judge(model, [self.score(model, each, each.index) for each in scores])
 
     def score(self, model: LoadedModel, scored: Scored, index: int) -> MoleculeScores:
-        """Return what is kept of the scores of one molecule."""
+        """Return the part of one molecule's scores that is kept."""
         if self.is_simulation:
             return MoleculeScores(index, to_simulation(model, scored, self.spectra[0]))
         scores = ReferenceScores.of(scored)
@@ -152,14 +152,14 @@ class Question:
 def make_questions(
     model: LoadedModel, given: Inputs, parse: Parse | None = None
 ) -> tuple[list[Question], bool]:
-    """Check what `infer` was given; nothing is computed yet.
+    """Check the arguments of `infer`; nothing is computed yet.
 
     Parameters
     ----------
     model : LoadedModel
     given : Inputs
     parse : callable, optional
-        By default the model's own, which remembers structures.
+        By default the model's, which caches structures.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def make_questions(
 
 
 def usable_references(others: Sequence[Molecule], spectra: Sequence[Spectrum]) -> list[Molecule]:
-    """Return references but for those that lack the atoms an adduct loses."""
+    """Return references without those that lack the atoms an adduct loses."""
     usable = []
     for other in others:
         with contextlib.suppress(AdductError):
@@ -245,7 +245,7 @@ def _simulations(molecules: Sequence[Molecule], given: Inputs) -> list[Question]
             raise ConfigError(
                 f"{name}= is for matches and rankings. Leave it out to simulate.", argument=name
             )
-    # One peak of no meaning: the prediction does not look at it.
+    # A dummy peak, which the prediction ignores.
     blank = [given.conditions.spectrum([100.0], [1.0])]
     check_ions(molecules, blank)
     return [Question([m], {0: Comparison()}, blank, is_simulation=True) for m in molecules]
@@ -294,7 +294,7 @@ def _texts(given: Iterable[Any]) -> list[Any]:
 def parse_references(
     model: LoadedModel, references: Any, parse: Parse | None = None
 ) -> list[Molecule]:
-    """Return references as molecules; `ConfigError` if the version does not compare with any."""
+    """Return references as molecules; `ConfigError` if the version does not use references."""
     if references is None:
         return []
     if isinstance(references, str) or not hasattr(references, "__iter__"):

@@ -1,4 +1,4 @@
-"""What a structure is compared with: other molecules of its mass, or else isomers made from it."""
+"""References of a structure: other molecules of its mass, or else generated isomers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from team5.models.heads import (
 )
 from team5.models.model import Team5Model
 
-# Structures of one question that isomers are made for; each costs as much as eight candidates.
+# Structures of one question that get isomers; each costs as much as eight candidates.
 MAX_WITH_ISOMERS = 32
 
 Kind = Literal["candidates", "isomers"]
@@ -35,12 +35,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one structure is compared with.
+    """The references of one structure.
 
     Attributes
     ----------
     kind : {"candidates", "isomers"} or None
-        Other molecules of its mass, isomers made from it, or nothing.
+        Other molecules of its mass, isomers generated from it, or nothing.
     indices : tuple of int
         Its references among the molecules that are scored.
     n_fitting : int
@@ -57,12 +57,12 @@ Comparisons = Mapping[int, Comparison]
 
 @dataclass(frozen=True)
 class ReferenceScores:
-    """Scores of C molecules against S spectra: those judged, and those they are compared with.
+    """Scores of C molecules against S spectra: judged ones and their references.
 
     Attributes
     ----------
     scores, logits, impossible : tensor of shape (C, S)
-        The score, the match logit of the molecule by itself, and the share of impossible peaks.
+        The score, the match logit without references, and the share of impossible peaks.
     """
 
     scores: Tensor
@@ -71,13 +71,13 @@ class ReferenceScores:
 
     @classmethod
     def of(cls, scored: Scored) -> ReferenceScores:
-        """Return those of one molecule, shape (1, S)."""
+        """Return the scores of one molecule, shape (1, S)."""
         arrays = scored.scores, scored.logits, scored.impossible
         return cls(*(torch.from_numpy(array)[None] for array in arrays))
 
     @classmethod
     def join(cls, several: Iterable[ReferenceScores]) -> ReferenceScores:
-        """Return the molecules of all, one after the other."""
+        """Concatenate the scores of several."""
         columns = zip(
             *((each.scores, each.logits, each.impossible) for each in several), strict=True
         )
@@ -105,7 +105,7 @@ def scores_of(
 
 @lru_cache(maxsize=4_096)
 def isomers_of(smiles: str) -> tuple[Molecule, ...]:
-    """Return the isomers that a structure is compared with where there is nothing else."""
+    """Return the isomers that serve as references if there are no others."""
     return tuple(parse_smiles(isomer) for isomer in make_isomers(parse_smiles(smiles)))
 
 
@@ -122,15 +122,15 @@ def add_references(
 def choose_references(
     model: Team5Model, molecules: Sequence[Molecule], others: Sequence[Molecule] = ()
 ) -> tuple[list[Molecule], dict[int, Comparison], tuple[int, ...]]:
-    """Return what `add_references` does but for isomers, and the indices that want them.
+    """Return the result of `add_references` without isomers, and the indices that need them.
 
     Parameters
     ----------
     model : Team5Model
     molecules : sequence of Molecule
-        Judged; of one mass they are compared with each other.
+        Judged molecules; those of one mass are compared with each other.
     others : sequence of Molecule
-        Further ones to compare with; only those that are needed are scored.
+        Further references; only those that are needed are scored.
     """
     everything = [*molecules, *others]
     comparisons, wanting = compare(
@@ -150,7 +150,7 @@ def compare(
     n: int,
     shown: Sequence[int] | None = None,
 ) -> tuple[dict[int, Comparison], tuple[int, ...]]:
-    """Return the comparisons of structures with others of their mass, and which want isomers.
+    """Return the comparisons of structures with others of their mass, and which need isomers.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def compare(
     n : int
         Number of candidates.
     shown : sequence of int, optional
-        Candidates that comparisons are wanted of; all by default.
+        Candidates whose comparisons are needed; all by default.
     """
     shown = range(n) if shown is None else shown
     comparisons = dict.fromkeys(shown, Comparison())
@@ -177,7 +177,7 @@ def compare(
 
 
 def renumbered(comparisons: Comparisons, n: int) -> tuple[list[int], dict[int, Comparison]]:
-    """Return the references in use behind n candidates, and comparisons that number only these."""
+    """Return the references in use after n candidates, and comparisons renumbered to these."""
     used = sorted({i for each in comparisons.values() for i in each.indices if i >= n})
     new = {old: n + i for i, old in enumerate(used)}
     return used, {
@@ -189,7 +189,7 @@ def renumbered(comparisons: Comparisons, n: int) -> tuple[list[int], dict[int, C
 def add_isomers(
     scored: Sequence[Molecule], comparisons: Comparisons, index: int
 ) -> tuple[list[Molecule], dict[int, Comparison]]:
-    """Return both with isomers of one structure, if any can be made; takes some 15 ms."""
+    """Return both with isomers of one structure, if it has any; takes about 15 ms."""
     isomers = isomers_of(scored[index].smiles)
     changed = dict(comparisons)
     if isomers:
@@ -199,14 +199,14 @@ def add_isomers(
 
 
 class Neighbours:
-    """Structures by InChIKey block, to find which others of its mass each is compared with.
+    """Structures by InChIKey block, to select each structure's references of its mass.
 
-    Which ones does not depend on their order.
+    The selection does not depend on their order.
 
     Parameters
     ----------
     keys : sequence of str
-        InChIKey blocks; of several structures with the same one the first counts.
+        InChIKey blocks; of structures with the same block the first counts.
     masses : array of shape (C,)
         Exact masses in u.
     given : set of str
@@ -223,7 +223,7 @@ class Neighbours:
         self._is_given = np.array([key in given for key in each_once], dtype=bool)
 
     def of(self, index: int) -> Comparison:
-        """Return what one structure is compared with: those whose blocks follow its own."""
+        """Return the references of one structure: those whose blocks follow its own."""
         low, high = self._window(self._masses[index])
         near = (self._masses_by_key >= low) & (self._masses_by_key <= high)
         start = self._start_of[self._keys[index]]
@@ -252,12 +252,12 @@ class Neighbours:
 
 
 def note_unused(comparison: Comparison, n_given: int, *, is_alone: bool) -> str | None:
-    """Return in words that none of the references given were used for a structure, and why.
+    """Return a note that none of the given references were used for a structure, and why.
 
     Parameters
     ----------
     n_given : int
-        References that were given, of whatever mass.
+        Number of given references, of any mass.
     is_alone : bool
         Whether the structure is the only candidate.
     """

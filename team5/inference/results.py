@@ -13,7 +13,7 @@ from team5.runtime.html import render, trusted
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-# Of a longer list so many are shown in a notebook, as each brings a drawing.
+# Items of a list shown in a notebook, as each has a drawing.
 _N_SHOWN = 10
 
 
@@ -32,11 +32,11 @@ class ExplainedPeak:
     formula : str
         Of the ion, charge at its end (``C6H7O+``).
     atoms : tuple of int
-        The fragment's atoms, as indices into the SMILES as typed.
+        The fragment's atoms, as indices into the verbatim SMILES.
     broken_bonds : tuple of pairs of int
-        The bonds cut to make it, by the indices of their atoms.
+        The bonds cut to form it, by the indices of their atoms.
     probability : float
-        That the structure gives this ion, among all its ions in this spectrum.
+        Probability of this ion among all ions of the structure in this spectrum.
     """
 
     mz: float
@@ -64,7 +64,7 @@ class Match:
     smiles : str
         As typed.
     probability : float
-        That the spectrum is of this structure, 0 to 1.
+        Probability that the spectrum is of this structure, 0 to 1.
     label : bool
         Whether ``probability`` reaches ``threshold``.
     threshold : float
@@ -72,11 +72,11 @@ class Match:
     rank : int or None
         1 for the best of several candidates; None for a single structure.
     confidence : float or None
-        The probability that it is the right one of several candidates, supposing that one of them
-        is; they add up to 1, and to about 0 where none can have the measured precursor. None for
-        a single structure, and where the version was not calibrated for it.
+        The probability that it is the right one of several candidates, assuming that one of them
+        is; they add up to 1, or to about 0 if none can have the measured precursor. None for
+        a single structure, and if the version was not calibrated for it.
     score : float
-        What ranks are made of: weighted log-likelihood of the peaks, higher is better.
+        Weighted log-likelihood of the peaks, by which candidates are ranked; higher is better.
     explained_intensity : float
         Share of the intensity that fragments explain, 0 to 1.
     peaks : tuple of ExplainedPeak
@@ -89,19 +89,18 @@ class Match:
     precursor_mz : float
         Calculated.
     precursor_fits : bool or None
-        Whether the measured precursor is this one; None where none was measured.
+        Whether the measured precursor is this one; None if none was measured.
     collision_energy : str or None
-        As given; of several spectra each, with semicolons between.
+        As given; for several spectra separated by semicolons.
     version, version_hash : str
         The model's version and the short checksum of its configuration.
     notes : tuple of str
-        What was assumed or left out, in words.
+        Assumptions and omissions, in words.
     abstained : str or None
-        Why the answer is withheld, where an error rate was chosen (``max_error``) that it
-        would not keep.
+        Why the answer is withheld, if it would not keep the chosen error rate (``max_error``).
     references : {"candidates", "isomers"} or None
         What the structure was compared with for its probability: other molecules of its mass among
-        those given, isomers made from it, or nothing.
+        those given, isomers generated from it, or nothing.
     n_references : int
     """
 

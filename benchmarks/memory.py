@@ -72,13 +72,13 @@ def private_mb(process: subprocess.Popen[bytes]) -> float:
 def rank(path: str, folder: str) -> None:
     """Rank the candidates of a file for one spectrum."""
     from team5.data.spectrum import Spectrum
-    from team5.inference.inference import load_model
-    from team5.search.ranking import rank_candidates
+    from team5.inference.inference import infer, load_model
     from team5.search.reading import read_candidates
 
     model = load_model(root=REPOSITORY / "checkpoints", device="cpu")
     candidates = read_candidates(path, parse=model.encodings.parse)
-    rank_candidates(model, Spectrum(**_QUERY), candidates)
+    smiles = [candidate.smiles for candidate in candidates]
+    infer(model, None, smiles, spectra=[Spectrum(**_QUERY)])
 
 
 def search(path: str, folder: str) -> None:

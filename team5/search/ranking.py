@@ -6,44 +6,20 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from team5.chemistry.molecule import Molecule
 from team5.data.spectrum import Spectrum
 from team5.errors import Team5Error
 from team5.inference.loading import LoadedModel
 from team5.inference.question import Inputs, Question, make_questions
-from team5.inference.results import Match, Ranking
+from team5.inference.results import Match
 from team5.search.reading import UNANSWERABLE, Candidate, Report
 from team5.search.rows import rows_of, to_answer
 from team5.search.shortlist import Shortlist
 from team5.search.structures import CandidateSet
 
 log = logging.getLogger(__name__)
-
-
-def rank_candidates(
-    model: LoadedModel,
-    spectrum: Spectrum,
-    candidates: Sequence[Candidate],
-    *,
-    max_error: float | None = None,
-    references: Sequence[str] | None = None,
-    report: Report = log.warning,
-) -> Ranking:
-    """Rank candidates for one spectrum; those that cannot be judged are reported and left out.
-
-    ``max_error`` and ``references`` are those of `infer`.
-
-    Raises
-    ------
-    MoleculeError, AdductError, SpectrumError
-        If not one of them can be judged; what the first says.
-    """
-    question, usable = ranking_question(
-        model, [spectrum], candidates, max_error=max_error, references=references, report=report
-    )
-    return to_ranking(spectrum, usable, cast("list[Match]", question.answers(model)))
 
 
 def ranking_question(
@@ -56,7 +32,15 @@ def ranking_question(
     report: Report = log.warning,
     parse: Callable[[str], Molecule] | None = None,
 ) -> tuple[Question, list[Candidate]]:
-    """Return the question that `rank_candidates` answers, and the candidates that are in it."""
+    """Return a ranking of the candidates that can be judged, and these; others are reported.
+
+    ``max_error`` and ``references`` are those of `infer`.
+
+    Raises
+    ------
+    MoleculeError, AdductError, SpectrumError
+        If not one of them can be judged; what the first says.
+    """
 
     def question(listed: Sequence[Candidate]) -> Question:
         smiles = [candidate.smiles for candidate in listed]
@@ -135,12 +119,3 @@ def ranking_answer(
         [candidate.columns for candidate in candidates],
     )
     return to_answer(rows_of(number, spectra[0], best, given, n_spectra=len(spectra)))
-
-
-def to_ranking(
-    spectrum: Spectrum, candidates: Sequence[Candidate], matches: Sequence[Match]
-) -> Ranking:
-    """Return the matches of one spectrum with the names of the candidates."""
-    has_names = any(candidate.name for candidate in candidates)
-    names = tuple(candidate.name or "" for candidate in candidates) if has_names else ()
-    return Ranking(spectrum.identifier, tuple(matches), matches[0].version, names)

@@ -9,7 +9,7 @@ from team5.data.conditions import Conditions
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, DataError, DataFileNotFoundError
 from team5.inference.results import Match
-from team5.search.ranking import rank_candidates
+from team5.search.ranking import ranking_question
 from team5.search.reading import Candidate, numbered_records, read_candidates
 
 
@@ -144,23 +144,16 @@ def test_candidate_that_cannot_be_judged_is_left_out_of_that_ranking():
     spectrum = Spectrum([29.0386, 47.0491], [40, 100], identifier="a", adduct="[M+Na]+")
     listed = [Candidate(text, None, f"line {i}") for i, text in enumerate(("CCO", "CCN", "CCC"), 1)]
     reported = []
-    ranking = rank_candidates(MODEL, spectrum, listed, report=reported.append)
-    assert [match.smiles for match in ranking.matches] == ["CCO", "CCC"]
+    _, usable = ranking_question(MODEL, [spectrum], listed, report=reported.append)
+    assert [candidate.smiles for candidate in usable] == ["CCO", "CCC"]
     assert len(reported) == 1
     assert "candidate at line 2: CCN: does not take" in reported[0]
-
-
-def test_ranking_carries_the_names_of_the_candidates_it_holds():
-    spectrum = Spectrum([47.0491], [1.0])
-    named = [Candidate("CCO", "ethanol"), Candidate("CCC")]
-    assert rank_candidates(MODEL, spectrum, named).names == ("ethanol", "")
-    assert rank_candidates(MODEL, spectrum, [Candidate("CCO"), Candidate("CCC")]).names == ()
 
 
 def test_single_candidate_at_fault_is_an_error():
     spectrum = Spectrum([47.0], [1.0], adduct="[M+Na]+")
     with pytest.raises(AdductError):
-        rank_candidates(MODEL, spectrum, [Candidate("CCN")])
+        ranking_question(MODEL, [spectrum], [Candidate("CCN")])
 
 
 def test_file_without_a_usable_spectrum_is_an_error(tmp_path):

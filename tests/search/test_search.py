@@ -15,14 +15,12 @@ import pytest
 from team5.data.conditions import Conditions
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, DataError
-from team5.inference.inference import load_model
+from team5.inference.inference import infer, load_model
 from team5.library.library import open_library
 from team5.search.checkpoint import Checkpoint, checkpoint_folder, open_checkpoint
 from team5.search.chunks import SearchSettings, search_chunk
 from team5.search.engines import Engine, run
 from team5.search.local import without_spectrum
-from team5.search.ranking import rank_candidates
-from team5.search.reading import Candidate
 from team5.search.search import search_file
 from team5.search.spectra import SpectraFile, TypedSpectrum, iter_chunks
 from team5.search.structures import LibraryStructures
@@ -69,10 +67,10 @@ def test_rows_are_those_of_ranking_the_candidates_of_the_window(whole, spectra, 
     rows = hits(whole)
     for number, spectrum in chunk.spectra[:6]:
         smiles = opened.candidates(spectrum, None, 10.0).smiles
-        ranking = rank_candidates(model, spectrum, [Candidate(text) for text in smiles])
+        matches = infer(model, None, smiles, spectra=[spectrum]).ranked()
         ours = [row for row in rows if row["spectrum"] == number]
         assert [row["rank"] for row in ours] == list(range(1, min(5, len(smiles)) + 1))
-        for row, match in zip(ours, ranking.best_first, strict=False):
+        for row, match in zip(ours, matches, strict=False):
             assert row["smiles"] == match.smiles
             assert row["score"] == pytest.approx(match.score, rel=1e-5)
             assert row["probability"] == pytest.approx(match.probability, rel=1e-5)

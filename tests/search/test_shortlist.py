@@ -10,8 +10,6 @@ from team5.data.spectrum import Spectrum
 from team5.errors import MoleculeError
 from team5.inference.inference import infer, load_model
 from team5.search.prefilter import promising
-from team5.search.ranking import rank_candidates
-from team5.search.reading import Candidate
 from team5.search.shortlist import shortlist
 from tests.library.structures import many_smiles
 
@@ -38,13 +36,11 @@ def spectrum(**context) -> Spectrum:
 
 
 def check_same(model, asked, candidates, *, keep=1_000, max_error=None):
-    ranked = rank_candidates(
-        model, asked, [Candidate(smiles) for smiles in candidates], max_error=max_error
-    )
+    ranked = infer(model, None, candidates, spectra=[asked], max_error=max_error).ranked()
     found = shortlist(
         model, asked, candidates, [None] * len(candidates), keep=keep, max_error=max_error
     )
-    expected = ranked.best_first[:keep]
+    expected = ranked[:keep]
     assert len(found.matches) == min(keep, len(candidates))
     assert [candidates[place] for place in found.indices] == [m.smiles for m in found.matches]
     for ours, theirs in zip(found.matches, expected, strict=True):

@@ -1,4 +1,4 @@
-"""Errors and answers as HTTP: their statuses, headers and bodies."""
+"""HTTP responses for errors and answers: status codes, headers and bodies."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from team5 import errors
 from team5.errors import Team5Error
 from team5.serving.messages import Fault
 
-# Nobody reads it: the caller has gone. nginx's number for that.
+# nginx's status for a caller that has gone; nobody reads it.
 CLIENT_GONE = 499
-# The first class that fits; others by whose fault they are.
+# The first matching class counts; other errors get 422 or 503 by their exit code.
 _STATUSES: dict[type[Team5Error], int] = {
     errors.UnauthorizedError: 401,
     errors.ForbiddenError: 403,
@@ -34,7 +34,7 @@ class ClientGone(Exception):  # noqa: N818  (no error of ours)
 
 
 class ChunkedResponse(Response):
-    """A response in pieces, of which only one waits in the connection's buffer."""
+    """A streamed response with at most one piece in the connection's buffer."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": self.status_code}
@@ -58,6 +58,6 @@ def error_response(error: Team5Error, retry_after_s: int = 1) -> Response:
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return a value as JSON; what a caller typed comes back escaped, never as bad UTF-8."""
+    """Return a value as JSON; text from callers is escaped, so that it is always valid UTF-8."""
     content = json.dumps(value, allow_nan=False).encode() + b"\n"
     return Response(content, status, headers, JSONResponse.media_type)

@@ -1,4 +1,4 @@
-"""HTTP around `infer`: decode, ask, encode."""
+"""HTTP routes around `infer`: decode, compute, encode."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from team5.serving.service import Service, claim_of
 
 
 class _Assets(StaticFiles):
-    """Files that a browser asks about each time, and gets again only when they have changed."""
+    """Static files that browsers revalidate on each use."""
 
     def file_response(
         self,
@@ -50,7 +50,7 @@ class _Assets(StaticFiles):
 
 
 def make_app(service: Service, budget: Budget) -> ASGIApp:
-    """Return the application around a service, which its caller starts and closes."""
+    """Return the application around a service, which the caller starts and closes."""
     settings = service.settings
     app = FastAPI(docs_url=None, redoc_url=None)
     document = read_openapi()
@@ -74,7 +74,7 @@ def make_app(service: Service, budget: Budget) -> ASGIApp:
 
 
 def _open_paths(package: Path) -> set[str]:
-    """Return what is shown without a token: it holds nothing that needs one."""
+    """Return the routes open without a token: they contain nothing that needs one."""
     paths = {"/", "/docs", "/docs/", "/openapi.json", "/health/live", "/health/ready"}
     for folder, at in ((package / "page", "/"), (package / "docs", "/docs/")):
         paths |= {at + file.relative_to(folder).as_posix() for file in folder.rglob("*.*")}
@@ -137,7 +137,7 @@ def _add_files(app: FastAPI, service: Service) -> None:
 
 
 async def _in_lines(lines: AsyncGenerator[bytes]) -> Response:
-    first = await anext(lines, b"")  # what is wrong with all of it has a status of its own
+    first = await anext(lines, b"")  # a fault of the whole request has its own status
 
     async def stream() -> AsyncIterator[bytes]:
         yield first
@@ -155,7 +155,7 @@ def _add_page(app: FastAPI, service: Service, folder: Path) -> None:
         @app.api_route(path, methods=["GET", "HEAD"])
         async def _(request: Request) -> Response:
             response = assets.file_response(file, file.stat(), request.scope)
-            if path == "/":  # who opens the page will soon need what is slow to start
+            if path == "/":  # the page will soon need the helper, which is slow to start
                 response.background = BackgroundTask(service.warm)
             return response
 

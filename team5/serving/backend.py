@@ -1,4 +1,4 @@
-"""The server's side of the process that computes: what waits for it, and its life."""
+"""The server's side of the computing process: its queue and its lifecycle."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from team5.serving.settings import Settings
 log = logging.getLogger(__name__)
 
 _LONGEST_RETRY_S = 60
-# Between restarts of a process that ends at once, doubled each time.
+# Delay between restarts of a process that ends at once, doubled each time.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
 # After which its end says nothing about the next one.
 _LONG_LIFE_S = 30.0
@@ -44,7 +44,7 @@ _LONG_LIFE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A request that has room: the number its jobs have turns under, and its claim on memory."""
+    """An admitted request: the number by which its jobs take turns, and its memory claim."""
 
     number: int
     claim: Claim
@@ -64,14 +64,14 @@ class _Waiting:
 
 
 class Backend:
-    """Hands jobs to the worker, and brings it back when it ends.
+    """Passes jobs to the worker, and restarts it when it ends.
 
     Attributes
     ----------
     current : Loaded or None
-        What answers where no version is named; None while no worker is ready.
+        The default version; None while no worker is ready.
     refused : Refused or None
-        The newest latest, if it could not be taken.
+        The newest latest version, if it could not be loaded.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -117,12 +117,12 @@ class Backend:
         return await self._ask(request, query.n_pairs, caller)
 
     def renew(self) -> None:
-        """Look whether another version is to answer; the outcome is in the attributes."""
+        """Check for a new latest version; the outcome is in the attributes."""
         if self._first.done():
             self._send(Load(self._settings.version))
 
     def end_if_stuck(self) -> None:
-        """End a worker that has work and gives no sign of life; it is started again."""
+        """End a worker that has work and gives no sign of life; it is restarted."""
         silent_s = time.monotonic() - self._last_sign
         if self._waiting and self._process is not None and silent_s > self._settings.stuck_s:
             log.error("the process that computes has been silent for %.0f s; ended", silent_s)
@@ -145,7 +145,7 @@ class Backend:
 
     @contextmanager
     def room(self, n_pairs: int, claim: Claim) -> Iterator[Caller]:
-        """Make room for a request."""
+        """Admit a request."""
         limits = self._settings.limits
         if self.current is None:
             raise WorkerError("the process that computes is starting. Send the request again soon.")
@@ -165,17 +165,17 @@ class Backend:
             self._metrics.queue_requests.set(self._n_requests)
 
     def progress(self, claim: Claim) -> tuple[int, int]:
-        """Return how many pairs of a request are scored, of how many that are under way."""
+        """Return how many of a request's pairs are scored, and how many there are."""
         jobs = [waiting for waiting in self._waiting.values() if waiting.caller.claim is claim]
         return sum(job.n_done for job in jobs), sum(job.n_pairs for job in jobs)
 
     @property
     def retry_after_s(self) -> int:
-        """Seconds until what is waiting may be done, for those who are told to come back."""
+        """Estimated seconds until the queue is done, for ``Retry-After``."""
         return max(1, min(math.ceil(self._n_pairs / self._pairs_per_s), _LONGEST_RETRY_S))
 
     async def close(self) -> None:
-        """Let the worker go; it ends with its socket."""
+        """Stop the worker, which ends with its socket."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -208,7 +208,7 @@ class Backend:
         return answer, answered.left_out
 
     def _note(self, waiting: _Waiting, counted: Counted) -> None:
-        """Note how large a job has turned out to be."""
+        """Record the size of a job once it is known."""
         self._n_pairs += counted.n_pairs - waiting.n_pairs
         waiting.n_pairs, waiting.n_done = counted.n_pairs, counted.n_done
         self._metrics.queue_pairs.set(self._n_pairs)
@@ -246,7 +246,7 @@ class Backend:
             *("--registry-s", str(settings.limits.registry_s), "--allow", *settings.allow),
         )
         await self._process.connect()
-        # After a restart what answered before comes back first, whatever has become of the latest.
+        # After a restart the previous version is loaded first, whatever is latest now.
         if self._last_good is not None:
             self._send(Load(self._last_good.version))
         self._send(Load(settings.version))

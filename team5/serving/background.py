@@ -1,4 +1,4 @@
-"""Functions in a thread of their own, for folders on disks that may hang."""
+"""Background thread for functions on folders that may hang."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Jobs of many callers, answered in common batches.
+"""Batching of jobs from many callers.
 
-A batch is sized by work, pairs of a structure and a spectrum, and every caller has a share in each:
-one with thousands of candidates takes many batches and holds up nobody. A job that is cancelled
+A batch is limited by its work, pairs of a structure and a spectrum, and shared by all callers:
+one with thousands of candidates takes many batches and delays nobody. A cancelled job
 costs nothing from the next batch on.
 """
 
@@ -33,10 +33,10 @@ log = logging.getLogger(__name__)
 # all of it in one step.
 _PARSING_S = 0.01
 _PARSING_PER_STEP_S = 0.1
-# Spectra of one structure that cost as much as the structure itself.
+# Number of spectra that cost as much as encoding their structure.
 _SPECTRA_PER_STRUCTURE = 8
 
-# Growth of an answer in memory, or time, after which the server is informed.
+# Growth of an answer in memory, or time, after which progress is reported to the server.
 _REPORTED_BYTES = 1_000_000
 _REPORTED_S = 0.5
 
@@ -45,10 +45,10 @@ Encode = Callable[[list[Any]], bytes]
 
 @dataclass(slots=True)
 class Job:
-    """One item on its way to its answer.
+    """State of one item.
 
-    Structures are parsed, isomers made of those that are compared with nothing else, all of them
-    scored, and the parts put together.
+    Structures are parsed, isomers generated for those without other references, all of them
+    scored, and the results combined.
     """
 
     request: Ask | Rank
@@ -126,7 +126,7 @@ class Job:
         self.n_waiting -= 1
 
     def answer(self) -> bytes:
-        """Return the answer as JSON, when every molecule is scored."""
+        """Return the answer as JSON, once every molecule is scored."""
         return self.encode(
             [
                 answer
@@ -136,7 +136,7 @@ class Job:
         )
 
     def _unpack(self) -> list[str]:
-        """Unpickle what the job is about, and return the structures in it."""
+        """Unpickle the job's question, and return its structures."""
         if isinstance(self.request, Rank):
             self.arguments = {
                 "spectra": pickle.loads(self.request.spectra),  # noqa: S301  (pickled by us)
@@ -183,7 +183,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One structure of one question of a job: what batches are made of."""
+    """One structure of one question of a job, the unit of batches."""
 
     job: Job
     question: int
@@ -200,19 +200,19 @@ class Unit:
 
 
 class Turns:
-    """Who has waited longest comes next."""
+    """Order of callers: who has waited longest is next."""
 
     def __init__(self) -> None:
         self._last: dict[int, int] = {}
         self._n_turns = 0
 
     def in_order(self, callers: Collection[int]) -> list[int]:
-        """Return callers by their last turn; those who had none come first, as they came."""
+        """Return callers by their last turn; those without one first, in order of arrival."""
         self._last = {caller: self._last.get(caller, 0) for caller in callers}
         return sorted(callers, key=self._last.__getitem__)
 
     def had(self, caller: int) -> None:
-        """Note that a caller had a turn."""
+        """Record a caller's turn."""
         self._n_turns += 1
         self._last[caller] = self._n_turns
 
@@ -233,15 +233,15 @@ class Batcher:
         return len(self._jobs)
 
     def add(self, request: Ask | Rank, model: LoadedModel) -> None:
-        """Take a job in."""
+        """Add a job."""
         self._jobs[request.job] = Job(request, model)
 
     def cancel(self, job: int) -> None:
-        """Forget a job, if it is there."""
+        """Drop a job, if it is there."""
         self._jobs.pop(job, None)
 
     def step(self) -> None:
-        """Parse a little, score one batch, answer what is complete."""
+        """Parse some structures, score one batch, answer complete jobs."""
         started = time.perf_counter()
         self._parse()
         batch = self._next_batch()
@@ -321,7 +321,7 @@ class Batcher:
             self._score_apart(model, units, error)
 
     def _score_apart(self, model: LoadedModel, units: Sequence[Unit], error: Exception) -> None:
-        """Score what a mistake of ours has left unscored, job by job, to find whose it is."""
+        """After a bug, score the remaining units job by job to find the job at fault."""
         jobs = {id(unit.job): unit.job for unit in units}
         if len(jobs) == 1:
             (job,) = jobs.values()
@@ -379,7 +379,7 @@ def _next_unit(jobs: deque[Job]) -> Unit | None:
 
 
 def _size(match: Match) -> int:
-    """Return about how many bytes a match takes, as an object and then as JSON."""
+    """Return the approximate bytes of a match, as an object plus as JSON."""
     return 1500 + sum(
         600 + 20 * len(peak.atoms) + 80 * len(peak.broken_bonds) for peak in match.peaks
     )

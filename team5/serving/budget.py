@@ -1,10 +1,10 @@
-"""One budget of memory for everything under way: bodies, what is made of them, and answers."""
+"""Memory budget of all requests in progress: bodies, parsed data, and answers."""
 
 from __future__ import annotations
 
 from team5.errors import OverloadedError, TooLargeError
 
-# The rest is for small claims, so that large requests alone cannot shut out everybody else.
+# The rest is for small claims, so that large requests cannot block everybody else.
 _SHARE_OF_LARGE = 0.75
 _LARGE_BYTES = 1_000_000
 
@@ -25,7 +25,7 @@ class Claim:
         self.n_bytes = 0
 
     def grow(self, n_bytes: int) -> None:
-        """Claim more; raise if the budget does not allow it, now or ever, and stay as it was."""
+        """Claim more; raise, without any change, if the budget does not allow it now or ever."""
         budget = self._budget
         is_large = self.n_bytes + n_bytes > _LARGE_BYTES
         most = budget.n_bytes * (_SHARE_OF_LARGE if is_large else 1)

@@ -1,4 +1,4 @@
-"""Calls to a helper process: several at a time, bounded in time and memory, none for long alone."""
+"""Calls to a helper process, concurrent and bounded in time and memory."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from team5.serving.process import Process
 from team5.serving.settings import Limits
 
 _MAX_CALLS = 4
-# Time that a call has for itself when others wait.
+# Time that a call may take while others wait.
 _TURN_S = 3.0
-# Memory of a call beyond the libraries: measured on the largest files allowed, with room to spare.
+# Memory of a call in addition to the libraries: measured on the largest files, with a margin.
 _CALL_BYTES, _BYTES_PER_BYTE = 50_000_000, 12
-# Then the process is ended, and its memory given back.
+# Idle time after which the process is ended to free its memory.
 _IDLE_S = 300.0
 
 
@@ -41,7 +41,7 @@ class _Running:
 
 
 class Helper:
-    """A helper process, started when it is first needed and ended when nobody needs it.
+    """A helper process, started on first use and ended when idle.
 
     It loads the modules in ``load`` before the first call; each call claims memory of the budget.
     """
@@ -80,7 +80,7 @@ class Helper:
             self._process = Process("team5.serving.helper", "--load", *self._load)
 
     async def close(self) -> None:
-        """Let the process go."""
+        """Stop the process."""
         if self._idle is not None:
             self._idle.cancel()
         process, self._process = self._process, None
@@ -88,7 +88,7 @@ class Helper:
             await process.close()
 
     async def _run(self, call: Call) -> Any:
-        """Run a call in a child of the helper; a helper that has died is started again, once."""
+        """Run a call in a child of the helper; a helper that has died is restarted once."""
         ours, theirs = socket.socketpair()
         with theirs:
             self.start()
@@ -148,7 +148,7 @@ class Helper:
             self._slots.release()
 
     def _crowd_out(self) -> None:
-        """End the call that has run longest, if it has had its time."""
+        """End the longest-running call, if it has used up its time."""
         had_turn = time.monotonic() - _TURN_S
         running = [one for one in self._running if not one.crowded_out]
         oldest = min(running, key=lambda one: one.since, default=None)

@@ -1,6 +1,6 @@
-"""Messages between the server and its processes: pickled values over a socket, length first.
+"""Message channel between the server and its processes: length-prefixed pickles on a socket.
 
-Both ends are ours and no other program can reach the socket, a nameless pair; what callers send
+Both ends are team5's, and no other program can reach the socket, an unnamed pair; data from callers
 is never unpickled.
 """
 
@@ -17,7 +17,7 @@ _LENGTH = struct.Struct("!Q")
 
 
 def encode(message: Any) -> bytes:
-    """Return a message as it goes over the socket."""
+    """Return a message encoded for the socket."""
     body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     return _LENGTH.pack(len(body)) + body
 
@@ -32,7 +32,7 @@ async def read_message(reader: asyncio.StreamReader) -> Any:
 
 
 class Channel:
-    """The end of a process that does one thing at a time and looks for messages in between."""
+    """The end of a single-threaded process that checks for messages between steps."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -43,7 +43,7 @@ class Channel:
         self._socket.sendall(encode(message))
 
     def receive(self, timeout_s: float | None = None, *, wake: int | None = None) -> list[Any]:
-        """Return all messages that are there, after waiting for one if there is none.
+        """Return all pending messages, after waiting for one if there is none.
 
         ``wake`` is a file descriptor that also ends the waiting when it can be read.
         """

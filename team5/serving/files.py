@@ -1,4 +1,4 @@
-"""Rankings of a file's spectra, one after the other while they are computed."""
+"""Streaming of the rankings of a file's spectra as they are computed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from team5.search.reading import UNANSWERABLE
 from team5.serving.backend import Backend, Caller
 from team5.serving.messages import Contents, Fault, Query
 
-# Spectra under way at once: while one is put together the next is computed.
+# Spectra in progress at once: while one is encoded the next is computed.
 _AHEAD = 3
 
 
 async def rank_lines(
     backend: Backend, contents: Contents, version: str | None, caller: Caller
 ) -> AsyncGenerator[bytes]:
-    """Yield a line of JSON for each spectrum, and for each thing left out, with its place.
+    """Yield a line of JSON for each spectrum, and for each record left out, with its place.
 
-    What is left out of the structures says in its text where it stands; its place is null.
+    Structures left out have their place in the text, and null as place.
     """
     queries = iter(contents.queries)
     under_way: deque[tuple[Query, asyncio.Task[tuple[bytes, tuple[str, ...]]]]] = deque()
@@ -63,12 +63,12 @@ async def rank_lines(
 
 
 def error_line(error: Team5Error) -> bytes:
-    """Return the line that ends a stream which cannot go on."""
+    """Return the line that ends a failed stream."""
     return _line({"place": None, "error": Fault.of(error).to_dict()})
 
 
 def progress_line(n_done: int, n_pairs: int) -> bytes:
-    """Return the line that says how many pairs are scored, of those under way."""
+    """Return a progress line with the numbers of scored and of all pairs."""
     return _line({"progress": {"pairs": n_done, "of": n_pairs}})
 
 

@@ -1,7 +1,7 @@
-"""The process that handles what callers send, in a child of its own for each call.
+"""Helper process that handles data from callers, each call in a separate child.
 
-Files are read and structures drawn by libraries that were not written for what strangers send. A
-call that takes too much memory or processor time ends its child and nothing else. Children are
+Files are read and structures drawn by libraries that were not written for untrusted data. A
+call that takes too much memory or CPU time ends only its child. Children are
 forked from this process, which has the libraries loaded, so that they start in milliseconds.
 """
 
@@ -29,7 +29,7 @@ TASKS = {
     "read": ("team5.serving.reading", "read_spectra_as_json"),
     "read_for_ranking": ("team5.serving.reading", "read_for_ranking"),
 }
-# Answering and reading must not wait for what strangers have computed.
+# Predictions must not wait for the computations of other callers' files.
 _NICENESS = 5
 
 
@@ -60,7 +60,7 @@ def main() -> int:
             try:
                 _answer(Channel(socket.socket(fileno=descriptors[0])))
             finally:
-                os._exit(0)  # without what the parent has registered for its own end
+                os._exit(0)  # without the parent's exit handlers
         os.close(descriptors[0])
 
 

@@ -15,7 +15,7 @@ from team5.errors import ConfigError, MoleculeError, SpectrumError, Team5Error
 from team5.serving.messages import Fault
 from team5.serving.settings import Limits
 
-# What `infer` takes, as it is called there.
+# Arguments of `infer`, by name.
 KEYS = (
     "smiles",
     "mzs",
@@ -49,8 +49,7 @@ class Prepared:
     Attributes
     ----------
     frame : tuple of bytes, optional
-        What stands before and after the answers in the body of the response; None for a single
-        answer.
+        Text before and after the answers in the body of the response; None for a single answer.
     items : list of Item or bytes
         Bytes are the JSON text of an item's error.
     """
@@ -111,7 +110,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def _check_item(given: Any, limits: Limits) -> Item:
-    """Return an item that is within the limits: lists are counted before they are walked."""
+    """Return an item that is within the limits: lengths of lists are checked first."""
     if not isinstance(given, dict):
         raise ConfigError(
             f'an item must be an object such as {{"smiles": "CCO"}}, not {kind_of(given)}.'
@@ -185,7 +184,7 @@ def check_atoms(smiles: str, limits: Limits) -> None:
 
 
 def kind_of(value: Any) -> str:
-    """Return what a JSON value is, in words."""
+    """Return the kind of a JSON value, in words."""
     names = {list: "a list", str: "text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
 

@@ -24,14 +24,14 @@ class ServedLibrary:
 
 
 def open_libraries(paths: Sequence[str]) -> dict[str, ServedLibrary]:
-    """Return libraries by the names of their folders or files, sure that they can be read.
+    """Return libraries by the names of their folders or files, after checking that they open.
 
     Raises
     ------
     ConfigError
         If two of them have one name.
     DataError
-        If one is none, or damaged.
+        If one is not a library, or damaged.
     """
     libraries: dict[str, ServedLibrary] = {}
     for path in paths:

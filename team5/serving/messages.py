@@ -32,7 +32,7 @@ class Fault:
         return cls(type(error).__name__, text)
 
     def to_error(self) -> Team5Error:
-        """Return the error again; one that is none of team5's is a mistake of ours."""
+        """Return the original error; any that is not a Team5Error is a bug."""
         kind = getattr(errors, self.type, None)
         if isinstance(kind, type) and issubclass(kind, Team5Error):
             return kind(self.message, code=self.code, argument=self.argument)
@@ -79,14 +79,14 @@ class Rank:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Nobody waits for this job any more."""
+    """Cancel a job that nobody waits for any more."""
 
     job: int
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load a version, and let it answer from then on where none is named."""
+    """Load a version, and make it the default."""
 
     version: str | None = None
 
@@ -143,7 +143,7 @@ class Contents:
 # From the worker.
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A version answers from now on where none is named."""
+    """A version has been loaded and is the default from now on."""
 
     version: str
     version_hash: str
@@ -151,7 +151,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A version was not taken; what answered before answers on."""
+    """A version was refused; the previous one stays the default."""
 
     version: str | None
     fault: Fault

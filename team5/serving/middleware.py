@@ -1,4 +1,4 @@
-"""Around every request: who may ask, how long it took, and headers that keep browsers careful."""
+"""Middleware of every request: access control, timing, and security headers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from team5.serving.metrics import Metrics
 from team5.serving.protocol import is_crowded
 from team5.serving.settings import Settings
 
-# Nothing comes from the internet, and nothing is run that a file of ours does not hold.
+# Nothing is loaded from the internet, and only scripts in team5's files run.
 _CONTENT_POLICY = (
     b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     b"object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -39,12 +39,12 @@ _HEALTH = ("/health/live", "/health/ready")
 
 
 class Guard:
-    """Refuses who may not ask and bodies that announce too much; counts the rest.
+    """Refuses unauthorised requests and bodies declared too large; counts the others.
 
-    Without a token, a server goes by names that no other web page can point at it, and answers no
-    page of another origin that is not in ``cors_origins``. With one, ``open_paths`` need none: they
-    show the page, the docs and whether the server is well. Every request has a claim on the
-    budget, in its scope's state.
+    Without a token, a server accepts only names that no other web page can point at it, and no
+    page of another origin unless it is in ``cors_origins``. With a token, ``open_paths`` need none:
+    the page, the docs and health checks. Every request has a claim on the budget, in its scope's
+    state.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Guard:
             self._metrics.latency.labels(route).observe(time.perf_counter() - started)
 
     def _refusal(self, scope: Scope) -> Team5Error | None:
-        # Who asks whether the server is well must not take it for dead.
+        # Health checks must be answered, or the server would be taken for dead.
         if is_crowded(scope) and scope["path"] not in _HEALTH:
             return CrowdedError(
                 f"{self._limits.connections:,} connections are open, as many as the server takes. "
@@ -175,7 +175,7 @@ def _is_accepted(headers: Headers) -> bool:
 
 
 def _route(scope: Scope) -> str:
-    """Return the route's pattern: what callers write into paths must not become labels."""
+    """Return the route's pattern, so that paths from callers do not become labels."""
     path = getattr(scope.get("route"), "path", None)
     return path or "other"
 

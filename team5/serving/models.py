@@ -1,4 +1,4 @@
-"""Loaded versions: one answers where none is named, others when they are named."""
+"""Loaded versions: the default one, and others by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from team5.serving.background import BackgroundThread
 log = logging.getLogger(__name__)
 
 Then = Callable[["LoadedModel | Team5Error"], None]
-# What identifies the files a version was loaded from.
+# Identity of the files a version was loaded from.
 Signature = tuple[int, ...] | None
 
 
@@ -41,10 +41,10 @@ class _Task:
 
 
 class ModelPool:
-    """Looks for versions and loads them in other threads, so that those loaded go on answering.
+    """Finds and loads versions in other threads, so that loaded ones keep answering.
 
-    All methods are for the thread that scores. At most ``max_versions`` stay loaded, the least
-    recently used go first; the registry has ``registry_s`` seconds to say what a version is.
+    All methods are for the scoring thread. At most ``max_versions`` stay loaded, the least
+    recently used are dropped first; the registry has ``registry_s`` seconds to resolve a version.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ModelPool:
         return bool(self._tasks)
 
     def get(self, version: str | None, then: Then) -> None:
-        """Call ``then`` with a version's model or the error; at once where none is named."""
+        """Call ``then`` with a version's model or the error; at once for the default version."""
         if version is None:
             then(self.current or VersionNotFoundError("no version is loaded yet. Try again soon."))
             return
@@ -98,7 +98,7 @@ class ModelPool:
         self._start(self._registry, lambda: self._identify(version), use, self.registry_s)
 
     def renew(self, version: str | None, then: Then) -> None:
-        """Load a version, the latest by default, and let it answer where none is named."""
+        """Load a version, the latest by default, and make it the default."""
 
         def use(model: LoadedModel | Team5Error) -> None:
             if isinstance(model, LoadedModel):
@@ -108,7 +108,7 @@ class ModelPool:
         self.get(version or "latest", use)
 
     def collect(self) -> None:
-        """Hand over what has been found and loaded by now, and give up what takes too long."""
+        """Deliver versions loaded so far, and give up on those that take too long."""
         for task in list(self._tasks):
             if task.future.done():
                 os.read(self._wake_reader, 1)

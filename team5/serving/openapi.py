@@ -1,4 +1,4 @@
-"""The OpenAPI document that /docs shows: docs/openapi.json, and what the code knows better."""
+"""OpenAPI document for /docs: docs/openapi.json, completed from the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process of the server: started with a socket between them, and ended with it."""
+"""A subprocess of the server, connected by a socket with which it ends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Process:
         """Run ``python -m module --socket N arguments``."""
         self._writer: asyncio.StreamWriter | None = None
         self.socket, theirs = socket.socketpair()
-        # The package is found where it was found here, whatever the folder.
+        # The package is imported from the same place, whatever the working folder.
         paths = os.pathsep.join(path for path in sys.path if path)
         with theirs:
             number = theirs.fileno()
@@ -46,7 +46,7 @@ class Process:
         self._reader, self._writer = await asyncio.open_connection(sock=self.socket)
 
     def send(self, message: Any) -> None:
-        """Send a message; the answer tells whether it has arrived."""
+        """Send a message; return whether it was delivered."""
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(encode(message))
 
@@ -55,11 +55,11 @@ class Process:
         return await read_message(self._reader)
 
     def kill(self) -> None:
-        """End the process at once, whatever it does."""
+        """Kill the process."""
         self._child.kill()
 
     async def close(self) -> None:
-        """Let the process end, and make sure that it does."""
+        """Let the process end, and make sure that it has."""
         with contextlib.suppress(OSError):  # the other side has closed it already
             self.socket.shutdown(socket.SHUT_RDWR)
         if self._writer is None:
@@ -74,7 +74,7 @@ class Process:
 
 
 def end_with_parent() -> None:
-    """Have the system end this process with the one that started it, whatever it is doing then."""
+    """Have the system end this process together with its parent, whatever it is doing."""
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

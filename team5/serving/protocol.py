@@ -1,4 +1,4 @@
-"""HTTP connections that cannot be held open by callers who send or read nothing."""
+"""HTTP protocol with time limits for callers that send or read nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_TOLD = 64
 
 
 def is_crowded(scope: Any) -> bool:
-    """Whether a request comes over a connection beyond those a server takes."""
+    """Whether a request comes over a connection above the server's limit."""
     return _CROWDED in scope.get("state", {})
 
 
@@ -23,9 +23,9 @@ class BoundedProtocol(H11Protocol):
     Attributes
     ----------
     headers_s : float
-        Until the headers of a request are here in full.
+        Until the headers of a request are complete.
     stalled_s : float
-        Without a byte taken of an answer.
+        Without a byte of an answer being read.
     most : int
         Connections that are answered; requests over those opened beyond are marked. uvicorn's own
         limit refuses them in plain text, and those that were there before along with them.
@@ -59,7 +59,7 @@ class BoundedProtocol(H11Protocol):
             self._headers_timer = None
 
     def pause_writing(self) -> None:
-        """Watch a caller who does not take the answer as fast as it is given."""
+        """Watch a caller that reads the answer too slowly."""
         super().pause_writing()
         self._watch_writing(self.transport.get_write_buffer_size())
 

@@ -1,4 +1,4 @@
-"""Uploaded files: parsed from a request, checked, and read as local files are."""
+"""Uploaded files: parsed from a request, checked, and read like local files."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def read_spectra_as_json(content_type: str, body: bytes, limits: Limits) -> byte
 def read_for_ranking(
     libraries: Mapping[str, ServedLibrary], content_type: str, body: bytes, limits: Limits
 ) -> Contents:
-    """Return the queries of POST /rank/file: what a search of the file would score."""
+    """Return the queries of POST /rank/file: those that a search of the file would score."""
     given = _parse(content_type, body)
     adduct = given.get("adduct")
     conditions = Conditions(
@@ -173,7 +173,7 @@ def _number(given: Mapping[str, Any], key: str) -> float | None:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Make a folder for uploads whose path no error tells."""
+    """Make a folder for uploads, whose path does not appear in errors."""
     with tempfile.TemporaryDirectory(prefix="team5-") as name:
         folder = Path(name)
         try:
@@ -212,7 +212,7 @@ def _structures(
     limits: Limits,
     left_out: list[str],
 ) -> Structures:
-    """Return what the spectra are held against."""
+    """Return the candidates of the spectra."""
     library, upload = text_or_none(given.get("library")), given["candidates"]
     if library is not None:
         check_one_source({name for name in ("library", "candidates") if given.get(name)})
@@ -268,7 +268,7 @@ def _harmless_name(name: str) -> str:
 
 
 def _check_harmless(name: str, content: bytes) -> None:
-    """Refuse what unfolds when it is read, or points elsewhere."""
+    """Refuse content that expands when read, or refers to other files."""
     if content.startswith(_PACKED) or content[257:262] == b"ustar":
         raise DataError(f"{name}: packed twice, or in a way not taken here. Send it unpacked.")
     if b"\0" in content:
@@ -297,7 +297,7 @@ def _to_queries(
     limits: Limits,
     packed: dict[bytes, bytes],
 ) -> Iterator[Query]:
-    """Yield what is asked of the spectra of a chunk, and those left out with why."""
+    """Yield the queries of a chunk's spectra, and the spectra left out with the reason."""
     left_out = list(chunk.left_out)
     for number, spectrum in chunk.spectra:
         target = chunk.targets.get(number)
@@ -330,7 +330,7 @@ def _to_queries(
 
 
 def _to_dict(number: int, place: str, record: Record) -> dict[str, Any]:
-    """Return a spectrum of a file as POST /spectra/read shows it."""
+    """Return a spectrum of a file in the format of POST /spectra/read."""
     spectrum = record.spectrum
     names = (
         *("identifier", "feature_id", "scan", "retention_time", "group"),

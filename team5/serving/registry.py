@@ -1,4 +1,4 @@
-"""The registry as the server reads it, in a thread of its own and never for long."""
+"""The server's access to the registry, in a separate thread with a time limit."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from team5.serving.settings import Settings
 
 T = TypeVar("T")
 
-# A version that was refused may be whole by now.
+# A refused version may be complete by now.
 _RETRY_S = 10.0
 
 
 class Registry:
-    """Reads the versions that the tracker names."""
+    """Reads the versions in the tracker."""
 
     def __init__(self, settings: Settings) -> None:
         self._tracker = Tracker(settings.checkpoints_root)
@@ -31,7 +31,7 @@ class Registry:
         self._thread = BackgroundThread()
 
     async def list_versions(self, current: Loaded | None) -> dict[str, Any]:
-        """Return all versions as GET /versions shows them."""
+        """Return all versions in the format of GET /versions."""
         data = await self._read(self._tracker.read)
         return {
             "latest": data.latest,
@@ -51,7 +51,7 @@ class Registry:
         return await self._read(read)
 
     async def watch(self, settings: Settings, backend: Backend) -> Never:
-        """Have the backend look at the versions whenever the tracker has changed."""
+        """Have the backend check the versions whenever the tracker changes."""
         seen, waited_s = await self._signature(), 0.0
         while True:
             await asyncio.sleep(settings.poll_s)

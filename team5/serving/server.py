@@ -1,4 +1,4 @@
-"""Run a server: bind, load, answer, and let go of all of it when told to."""
+"""Running of a server: bind, load, answer, shut down."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             server_header=False,
             # Accepted at a time, before those too many are dropped: file descriptors must last.
             backlog=256,
-            # Requests that are not answered by then have been refused; see `Service.stop`.
+            # Requests not answered by then have been refused; see `Service.stop`.
             timeout_graceful_shutdown=int(settings.shutdown_s) + 5,
         )
         _announce(settings, loaded, _address(listening))

@@ -1,4 +1,4 @@
-"""What the routes need: from the body of a request to its answer, as long as it is wanted."""
+"""Service behind the routes: from the body of a request to its answer."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ T = TypeVar("T")
 
 # Larger bodies are parsed outside the event loop.
 _LARGE_BYTES = 100_000
-# Memory of a body and of what is made of it.
+# Memory of a body and of its parsed data.
 _BYTES_PER_BYTE = 4
-# How packed files begin: wherever in a body, no text has such bytes.
+# Magic bytes of compressed files, which no text contains.
 _PACKED = re.compile(rb"\x1f\x8b\x08|PK\x03\x04|BZh\d1AY|\xfd7zXZ|\x28\xb5\x2f\xfd")
-# A search of a library takes as much memory as reading so many bytes more.
+# A search of a library takes as much memory as reading so many additional bytes.
 _LIBRARY_BYTES = 25_000_000
-# Between two lines that say how far a request is.
+# Seconds between two lines of progress.
 _PROGRESS_S = 1.0
-# Items of a request under way at once: enough for any batch.
+# Items of a request in progress at once: enough for any batch.
 _ITEMS_AHEAD = 256
 
 
@@ -134,10 +134,10 @@ class Service:
             await asyncio.gather(task, gone, stopped, return_exceptions=True)
 
     async def call_helper(self, task: str, body: bytes, *arguments: Any) -> Any:
-        """Return what a helper process makes of a body."""
+        """Return the result of a helper process for a body."""
         helper = self._files if task.startswith("read") else self._others
         limits = self.settings.limits
-        # What is packed is taken up to the size of a body.
+        # Compressed files may expand up to the size limit of a body.
         n_bytes = limits.body_bytes if _PACKED.search(body) else len(body)
         if task == "read_for_ranking" and self.libraries and b"library" in body:
             n_bytes += _LIBRARY_BYTES

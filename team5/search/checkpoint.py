@@ -69,7 +69,7 @@ class Checkpoint:
         self.finished[result.number] = result.n_spectra
 
     def keep(self, results: Iterable[Result], on_kept: Callable[[int], None]) -> None:
-        """Keep finished chunks as they come; ``on_kept`` is told how many spectra each has.
+        """Store finished chunks as they arrive; ``on_kept`` gets the number of spectra in each.
 
         Raises
         ------
@@ -93,18 +93,18 @@ class Checkpoint:
                 yield pq.read_table(self._path(number)).replace_schema_metadata(None)
 
     def left_out(self) -> Iterator[LeftOut]:
-        """Yield what was left out, in the order of the spectra."""
+        """Yield the spectra left out, in order."""
         for number in sorted(self.finished):
             with _damage(self._path(number)):
                 metadata = pq.read_metadata(self._path(number)).metadata
             yield from (LeftOut(*each) for each in json.loads(metadata[_LEFT_OUT]))
 
     def remove(self) -> None:
-        """Remove all of it, for others in one step: no search finds half of another's."""
+        """Remove it, atomically for others, so that no search finds half of another's."""
         trash = self.folder.with_name(f"{_trash(self.folder)}{os.getpid()}")
         with storage_errors(self.folder):
             self.folder.rename(trash)
-        # What cannot be removed now is swept by the next search.
+        # What cannot be removed now is removed by the next search.
         shutil.rmtree(trash, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
@@ -116,7 +116,7 @@ def _trash(folder: Path) -> str:
 
 
 def checkpoint_folder(output: Path) -> Path:
-    """Return where the chunks of an output file are kept."""
+    """Return the folder for the chunks of an output file."""
     return output.with_name(f"{output.name}.parts")
 
 
@@ -168,7 +168,7 @@ def open_checkpoint(output: Path, plan: Mapping[str, Any], *, resume: bool) -> I
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return in words what differs between two plans."""
+    """Return the differences between two plans, in words."""
     differences = []
     for key in [*now, *(key for key in before if key not in now)]:
         old, new = before.get(key), now.get(key)

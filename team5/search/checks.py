@@ -1,4 +1,4 @@
-"""What a search may be told, whoever tells it: a command, a request, a page."""
+"""Checks of search settings, shared by commands, requests and the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_PPM = 1_000_000
 
 
 def check_window(ppm: object, keep: object) -> None:
-    """Refuse a window around the precursor, or a number of candidates, that is none.
+    """Refuse an invalid window around the precursor, or number of candidates.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def check_window(ppm: object, keep: object) -> None:
 
 
 def check_one_source(given: Collection[str]) -> None:
-    """Refuse a library beside other structures, by the names of what was given.
+    """Refuse a library together with other structures, by the names of the arguments.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Chunks: some spectra searched among structures, one after the other."""
+"""Chunks: groups of spectra that are searched one after the other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from team5.search.structures import Structures, without_candidates
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """What decides the answers of a spectrum, besides the model and the structures.
+    """Settings that determine the answers, besides the model and the structures.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a worker loads once: a version, and structures.
+    """Resources that a worker loads once: a version, and structures.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ def _search(
     settings: SearchSettings,
     references: list[Molecule],
 ) -> list[dict[str, Any]] | str:
-    """Return the rows of a spectrum, or why there are none."""
+    """Return the rows of a spectrum, or the reason why there are none."""
     candidates = structures.candidates(spectrum, chunk.targets.get(number), settings.ppm)
     if isinstance(candidates, str):
         return candidates

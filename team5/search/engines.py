@@ -1,4 +1,4 @@
-"""Where the chunks of a search are computed: processes of this machine, or a Ray cluster."""
+"""Engines that compute the chunks of a search: local processes, or a Ray cluster."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from team5.search.local import search_here, search_in_processes
 from team5.search.spectra import Chunk
 
 NAMES = ("local", "ray")
-# Fewer are done by the time that further processes have loaded.
+# Fewer are finished before further processes have started.
 _MIN_CHUNKS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Where chunks are computed.
+    """Engine that computes chunks.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Engine:
 def run(
     chunks: Iterable[Chunk], engine: Engine, tools: Tools, settings: SearchSettings
 ) -> Generator[Result]:
-    """Search chunks, and yield what each gave, in any order.
+    """Search chunks, and yield the answers of each, in any order.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Chunks searched by processes of this machine, or by this one."""
+"""Search of chunks in local processes, or in this one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPECTRUM_TIMEOUT_S = 3600.0  # far beyond the longest list of candidates
 
 
 def search_here(chunks: Iterable[Chunk], make_searcher: MakeSearcher) -> Generator[Result]:
-    """Search chunks in this process, with one thread as workers do it."""
+    """Search chunks in this process, with one thread, as workers do."""
     with one_thread():
         searcher = make_searcher()
         for chunk in chunks:
@@ -30,7 +30,7 @@ def search_here(chunks: Iterable[Chunk], make_searcher: MakeSearcher) -> Generat
 def search_in_processes(
     chunks: Iterable[Chunk], make_searcher: MakeSearcher, n_workers: int
 ) -> Generator[Result]:
-    """Search chunks in several processes, and yield what each gave, in any order.
+    """Search chunks in several processes, and yield the answers of each, in any order.
 
     A spectrum during which a worker ends twice, or that hangs, is left out.
 
@@ -66,7 +66,7 @@ def _make_work(make_searcher: MakeSearcher) -> Callable[[Chunk, OnItem], Result]
 
 
 def without_spectrum(chunk: Chunk, index: int, reason: str) -> Chunk:
-    """Return a chunk with one of its spectra among those left out."""
+    """Return a chunk with one of its spectra moved to those left out."""
     number, spectrum = chunk.spectra[index]
     if "SIGKILL" in reason:
         reason += ", mostly for want of memory: engine.workers=N with fewer helps"

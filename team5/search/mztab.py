@@ -1,4 +1,4 @@
-"""Answers as mzTab-M 2.0, which programs for metabolomics exchange identifications in.
+"""Answers as mzTab-M 2.0, the exchange format of metabolomics programs.
 
 Hoffmann et al., mzTab-M, Anal. Chem. 91:3302 (2019); https://github.com/HUPO-PSI/mzTab.
 """
@@ -39,7 +39,7 @@ _OF_EVIDENCE = (
     "id_confidence_measure[1]", "rank",
 )  # fmt: skip
 _CONFIDENCE = "[, , team5 confidence, ]"
-# Several candidates of one feature, in the words of the format.
+# The format's term for several candidates of one feature.
 _AMBIGUOUS = 1
 # Tentative candidates, of the levels of Schymanski et al., Environ. Sci. Technol. 48:2097 (2014).
 _RELIABILITY = 3

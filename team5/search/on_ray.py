@@ -1,4 +1,4 @@
-"""Chunks done by actors on a Ray cluster.
+"""Search of chunks by actors on a Ray cluster.
 
 Plain actors rather than Ray Data: spectra are read here as they are needed, chunk by chunk, which
 Ray Data does only for sources that its own tasks can read again, and what an actor that is killed
@@ -19,7 +19,7 @@ from team5.search.chunks import Result
 from team5.search.local import MakeSearcher
 from team5.search.spectra import Chunk
 
-# A chunk that ends its worker so many times is at fault itself.
+# A chunk that kills its worker so many times is itself at fault.
 _TRIES_AGAIN = 3
 # Tables of chunks pass through it; Ray's own default is a third of the machine's memory.
 _STORE_BYTES = 256 << 20
@@ -34,7 +34,7 @@ def search_on_ray(
     n_workers: int | None,
     on_gpu: bool = False,
 ) -> Generator[Result]:
-    """Search chunks with actors, and yield what each gave, in any order.
+    """Search chunks with actors, and yield the answers of each, in any order.
 
     Each actor loads version and library once, and has one chunk at a time. One that ends is
     started again and does its chunk anew.
@@ -61,7 +61,7 @@ def search_on_ray(
     WorkerError
         If a chunk ends its actor again and again.
     """
-    # Ray would tell its makers that it runs.
+    # Disables Ray's usage statistics.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -70,7 +70,7 @@ def search_on_ray(
     ours = not ray.is_initialized()
     if ours:
         _connect(ray, address, n_workers)
-    # Ray's own handler would abort with a dump and leave its processes behind.
+    # Ray's handler would abort with a dump and leave its processes running.
     with raising_at_sigterm(SystemExit(TERMINATED)):
         try:
             resource = "GPU" if on_gpu else "CPU"
@@ -105,7 +105,7 @@ def _connect(ray: Any, address: str | None, n_workers: int | None) -> None:
 
 
 def _knock(address: str | None) -> None:
-    """Be sure that somebody listens at HOST:PORT; Ray itself would try for minutes."""
+    """Check that HOST:PORT accepts connections; Ray itself would try for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host, int(port)), _KNOCK_S).close()
@@ -155,7 +155,7 @@ def _get(ray: Any, reference: Any) -> Result | None:
 
 
 class _Actor:
-    """A worker: what it loads it loads once."""
+    """Worker that loads version and library once."""
 
     def __init__(self, make_searcher: MakeSearcher) -> None:
         import torch
@@ -173,7 +173,7 @@ class _Actor:
         return None
 
     def search(self, chunk: Chunk) -> Result | Team5Error:
-        """Search a chunk; loads first where the actor was started again."""
+        """Search a chunk; load first if the actor was restarted."""
         try:
             if self._searcher is None:
                 self._searcher = self._make_searcher()

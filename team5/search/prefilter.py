@@ -22,11 +22,11 @@ from team5.inference.engine import adduct_of
 
 Array = NDArray[Any]
 
-# Shorter lists are scored as quickly as they are filtered.
+# Shorter lists are scored as fast as they are filtered.
 MIN_CANDIDATES = 256
 _MAX_DEPTH, _MAX_FRAGMENTS = 2, 100
-# Candidates this much below the best tenth go, in shares of the peaks' weight. Chosen on the val
-# queries with candidates from a library: see benchmarks/prefilter.py.
+# Candidates this far below the best tenth are dropped, in shares of the peaks' weight. Chosen on
+# the val queries with candidates from a library: see benchmarks/prefilter.py.
 _QUANTILE, _MARGIN = 0.9, 0.04
 _HYDROGEN_COSTS = HYDROGEN_COST * np.abs(HYDROGEN_SHIFTS)
 
@@ -43,7 +43,7 @@ def promising(molecules: Sequence[Molecule], spectrum: Spectrum) -> Array:
 
 
 def _cheap_score(molecule: Molecule, spectrum: Spectrum) -> float:
-    """Return the share of the peaks' weight that fragments explain, less the more cuts cost."""
+    """Return the share of the peaks' weight that fragments explain, reduced by the cost of cuts."""
     prepared = prepare_spectrum(
         molecule.exact_mass,
         mzs=spectrum.mzs,

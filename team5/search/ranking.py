@@ -1,4 +1,4 @@
-"""Candidates ranked for one spectrum; those that cannot be judged are reported and left out."""
+"""Ranking of candidates for one spectrum; those that cannot be judged are reported."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def ranking_question(
     try:
         return question(candidates), list(candidates)
     except UNANSWERABLE:
-        # One of them is at fault, or the spectrum is, and then all of them fail.
+        # Either one of them is at fault, or the spectrum is, in which case all of them fail.
         faults: dict[int, Team5Error] = {}
         for index, candidate in enumerate(candidates):
             try:
@@ -86,7 +86,7 @@ def ranking_answer(
     keep: int,
     n_unusable: int = 0,
 ) -> dict[str, Any]:
-    """Return the matches of a spectrum as a search of its file has them.
+    """Return the matches of a spectrum, equal to those of a search of its file.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Structures and spectra of files; what cannot be used is reported by its number and left out."""
+"""Reading of structures and spectra from files; unusable records are reported by number."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 
 Report = Callable[[str], None]
 
-# What is about the structure or the spectrum in hand, and not about the model or the machine.
+# Errors of the structure or spectrum at hand, not of the model or the machine.
 UNANSWERABLE = (MoleculeError, AdductError, SpectrumError)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A structure to be ranked, and what its file says of it.
+    """A structure to be ranked, with the columns of its file.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ def read_candidates(
     report: Report = log.warning,
     parse: Callable[[str], Molecule] = parse_smiles,
 ) -> list[Candidate]:
-    """Read structures that the model can take.
+    """Read structures that the model supports.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def iter_candidates(
     parse: Callable[[str], Molecule] = parse_smiles,
     on_progress: Callable[[float], None] | None = None,
 ) -> Iterator[tuple[Candidate, Molecule]]:
-    """Yield the structures of a file that the model can take; see `read_candidates`.
+    """Yield the structures of a file that the model supports; see `read_candidates`.
 
     ``on_progress`` is called with the share of the file read, 0 to 1.
     """

@@ -1,4 +1,4 @@
-"""The rows of answers: one for each of the best candidates of a spectrum."""
+"""Rows of answers: one for each of the best candidates of a spectrum."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PEAK = pa.struct(
     ]
 )
 ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-# What is the same in all rows of a spectrum.
+# Columns that are equal in all rows of a spectrum.
 OF_SPECTRUM: dict[str, type] = {
     "spectrum": int,
     "identifier": str,
@@ -125,12 +125,12 @@ def count_withheld(table: pa.Table) -> int:
 
 
 def user_column(name: str) -> str:
-    """Return what a column of the user's list is called among the answers."""
+    """Return the name of a user's column among the answers."""
     return f"{name}_of_list" if name in SCHEMA.names else name
 
 
 def schema_with(columns: pa.Schema) -> pa.Schema:
-    """Return the columns of answers, those of the user's list before the peaks."""
+    """Return the columns of answers, with those of the user's list before the peaks."""
     users = [field.with_name(user_column(field.name)) for field in columns]
     return pa.schema([*list(SCHEMA)[:-1], *users, SCHEMA.field("peaks")])
 

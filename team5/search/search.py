@@ -1,4 +1,4 @@
-"""search_file: every spectrum of a file searched among structures, into one file.
+"""search_file: search of all spectra of a file among structures, written to one file.
 
 from team5.search.search import search_file
 from team5.search.structures import LibraryStructures
@@ -43,14 +43,14 @@ from team5.search.spectra import (
 from team5.search.structures import Structures, absolute, library_structures
 from team5.search.writers import TABLE_ENDINGS, check_output_path, write_hits, write_left_out
 
-# With long lists of candidates a spectrum takes seconds, and an interrupted search loses what it
-# has of the chunks under way.
+# With long lists of candidates a spectrum takes seconds, and an interrupted search loses its
+# unfinished chunks.
 CHUNK_SIZE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What became of the spectra.
+    """Summary of a search.
 
     Attributes
     ----------

@@ -316,10 +316,6 @@ def cut(  # type: ignore[no-untyped-def]
             break
         level_start, level_end = level_end, count
     return (
-        out_masks[:count],
-        out_depths[:count],
-        out_costs[:count],
-        out_parents[:count],
-        out_masses[:count],
-        out_hydrogens[:count],
-    )
+        out_masks[:count], out_depths[:count], out_costs[:count],
+        out_parents[:count], out_masses[:count], out_hydrogens[:count],
+    )  # fmt: skip

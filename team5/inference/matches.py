@@ -129,13 +129,13 @@ def judge(
     withheld = None
     if max_error is not None and model.calibration is not None:
         question: Question = "match" if n == 1 else "rank"
-        sure = (
-            match_confidence(float(probabilities[0])) if n == 1 else ranking_confidence(competing)
-        )
-        withheld = why_withheld(question, sure, model.calibration, max_error)
+        of_label = match_confidence(float(probabilities[0]))
+        reached = of_label if n == 1 else ranking_confidence(competing)
+        withheld = why_withheld(question, reached, model.calibration, max_error)
     judged = []
     for (index, match), p in zip(matches.items(), probabilities.tolist(), strict=True):
         comparison = comparisons[index]
+        confidence = None if confidences is None else float(confidences[index])
         further = [note_unused(comparison, n_references, is_alone=n == 1)]
         if n > 1 and confidences is None:
             further.append(
@@ -148,13 +148,7 @@ def judge(
                 probability=p,
                 label=p >= model.threshold,
                 rank=int(rank[index]),
-                confidence=(
-                    p
-                    if is_only_one and rank[index] == 1
-                    else None
-                    if confidences is None
-                    else float(confidences[index])
-                ),
+                confidence=p if is_only_one and rank[index] == 1 else confidence,
                 notes=(*match.notes, *filter(None, further)),
                 abstained=withheld,
                 references=comparison.kind,

@@ -225,6 +225,20 @@ class ForbiddenError(Team5Error, PermissionError):
     code = "forbidden"
 
 
+class RouteNotFoundError(Team5Error, LookupError):
+    """A server has no such path."""
+
+    exit_code = 2
+    code = "path_not_found"
+
+
+class MethodNotAllowedError(Team5Error, ValueError):
+    """A path of a server takes another HTTP method."""
+
+    exit_code = 2
+    code = "method_not_allowed"
+
+
 class MediaTypeError(Team5Error, ValueError):
     """The body of a request is declared to be neither JSON nor a form."""
 

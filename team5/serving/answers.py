@@ -18,7 +18,9 @@ CLIENT_GONE = 499
 _STATUSES: dict[type[Team5Error], int] = {
     errors.UnauthorizedError: 401,
     errors.ForbiddenError: 403,
+    errors.RouteNotFoundError: 404,
     errors.VersionNotFoundError: 404,
+    errors.MethodNotAllowedError: 405,
     errors.TooLargeError: 413,
     errors.MediaTypeError: 415,
     errors.CrowdedError: 503,

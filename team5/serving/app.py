@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Scope
 
-from team5.errors import ConfigError, Team5Error
+from team5.errors import ConfigError, MethodNotAllowedError, RouteNotFoundError, Team5Error
 from team5.serving.answers import (
     CLIENT_GONE,
     ChunkedResponse,
@@ -28,7 +28,6 @@ from team5.serving.answers import (
 )
 from team5.serving.backend import Backend
 from team5.serving.budget import Budget
-from team5.serving.messages import Fault
 from team5.serving.middleware import Guard
 from team5.serving.openapi import read_openapi
 from team5.serving.service import Service, claim_of
@@ -100,8 +99,19 @@ def _add_errors(app: FastAPI, backend: Backend) -> None:
 
     @app.exception_handler(HTTPException)
     async def _(request: Request, error: HTTPException) -> Response:
-        detail = Fault("HTTPException", str(error.detail)).to_dict()
-        return json_response({"error": detail}, error.status_code, dict(error.headers or {}))
+        path = request.url.path[:200]
+        if error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            refusal: Team5Error = MethodNotAllowedError(
+                f"{path} takes {allowed}, not {request.method}. /docs describes each request."
+            )
+        elif error.status_code == 404:
+            refusal = RouteNotFoundError(f"there is no {path} here. /docs lists what there is.")
+        else:
+            refusal = ConfigError(f"the request is not understood: {error.detail}.")
+        response = error_response(refusal)
+        response.headers.update(error.headers or {})
+        return response
 
 
 def _add_questions(app: FastAPI, service: Service) -> None:

@@ -153,11 +153,19 @@ def test_versions_are_listed(server):
     assert server.http.get("/versions/latest").json()["performance"]["accuracy"] == 0.5
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [
-    ("GET", "/nowhere", 404), ("PUT", "/predict", 405), ("GET", "/predict", 405),
-    ("GET", "/docs/../../pyproject.toml", 404), ("GET", "/%2e%2e/%2e%2e/app.py", 404),
+@pytest.mark.parametrize(("method", "path", "status", "code"), [
+    ("GET", "/nowhere", 404, "path_not_found"), ("GET", "/docs/nowhere", 404, "path_not_found"),
+    ("PUT", "/predict", 405, "method_not_allowed"), ("GET", "/predict", 405, "method_not_allowed"),
+    ("GET", "/docs/../../pyproject.toml", 404, "path_not_found"),
+    ("GET", "/%2e%2e/%2e%2e/app.py", 404, "path_not_found"),
+    ("POST", "/docs/", 405, "method_not_allowed"),
 ])  # fmt: skip
-def test_what_there_is_not_is_refused_in_json(server, method, path, status):
+def test_what_there_is_not_is_refused_in_json(server, method, path, status, code):
     answer = server.http.request(method, path)
     assert answer.status_code == status
-    assert set(answer.json()["error"]) == {"type", "message", "code", "argument", "where"}
+    error = answer.json()["error"]
+    assert set(error) == {"type", "message", "code", "argument", "where"}
+    assert error["code"] == code
+    if path == "/predict":
+        assert answer.headers["allow"] == "POST"
+        assert f"/predict takes POST, not {method}" in error["message"]

@@ -13,6 +13,7 @@ let source = null; // the file as it came: {spectra, spectraName}
 let spectra = [];
 let left = []; // what of the file cannot be used
 let structuresOfRecord = ""; // what the form got from a record, and may lose again with it
+let adductOfRecord = ""; // likewise
 let chosen = []; // spectra of the file that are in the form, unchanged
 
 /** Let files be dropped, chosen and closed; `guard` runs a task with progress, `openList` takes structures. */
@@ -112,6 +113,7 @@ function choose(indices) {
   byId("spectra-hint").replaceChildren(together, ...notes, leftOutOf(left.map((text) => ({ left_out: text }))));
   const values = valuesOf(several[0]);
   structuresOfRecord = hasOwnStructures() ? "" : values.structures;
+  adductOfRecord = isOpenAdduct(values.adduct) ? "" : values.adduct;
   fillForm(values);
   chosen = several;
 }
@@ -120,6 +122,12 @@ function choose(indices) {
 export function hasOwnStructures() {
   const { structures } = formValues();
   return structures.trim() !== "" && structures !== structuresOfRecord;
+}
+
+/** The adduct in the form if it was typed rather than that of a record, else nothing. */
+export function ownAdduct() {
+  const adduct = formValues().adduct.trim();
+  return adduct === adductOfRecord ? "" : adduct;
 }
 
 /** Return the form as it is with a spectrum of the file in it; typed structures stay. */
@@ -187,6 +195,7 @@ export function asFile(several) {
 export function close() {
   source = null;
   spectra = [];
+  adductOfRecord = "";
   byId("spectra-box").hidden = true;
   byId("spectra").replaceChildren();
   forgetChosen();

@@ -103,10 +103,11 @@ async function run() {
   }
   const together = files.chosenSpectra();
   const query = readQuery(together[0]?.identifier ?? "");
-  if (query === null) return;
+  byId("result").classList.add("old");
+  if (query === null) return; // the answer to an earlier question stays, and looks it
   const several = together.length > 1 && query.spectrum !== null;
-  // Of several spectra each has its own conditions, and an adduct to be found is none of them.
-  const typed = several && isOpenAdduct(query.values.adduct) ? query.values.structures : null;
+  // Of several spectra each has its own conditions; a typed adduct is for those that name none.
+  const typed = several && files.ownAdduct() ? query.values.structures : null;
   const list = query.list ?? (typed === null ? null : typedList(typed));
   if (list) {
     await runList(query, list, together);
@@ -121,14 +122,13 @@ async function run() {
   const n = countText(structures.length, "structure");
   const text =
     spectrum === null ? `Simulating ${n}` : structures.length > 1 ? `Ranking ${n}` : "Matching";
-  byId("result").classList.add("old");
   const task = (signal, progress) =>
     predict(question, version, signal, structures.length < LONG ? null : progress);
   const results = await guard(text, task, {
     onError: (error) => showApiError(error, structures),
     again: run,
   });
-  if (results === undefined) return; // the answer to an earlier question stays, and looks it
+  if (results === undefined) return;
   byId("result").classList.remove("old");
   const answer = makeAnswer(query.values, spectrum, structures, results);
   showAnswer({ ...answer, isLinkable: !several });
@@ -140,19 +140,19 @@ async function run() {
 async function runList(query, list, together) {
   const { values } = query;
   const { adduct, ...conditions } = query.conditions;
-  const isOpen = isOpenAdduct(values.adduct);
   const { feature_id, scan, retention_time, ion_mode } = together[0] ?? {};
-  const ids = { feature_id, scan, retention_time, ion_mode };
-  const one = { ...ids, ...query.spectrum, ...conditions, adduct: isOpen ? null : adduct };
+  const isKnown = adduct && !isOpenAdduct(adduct); // and says the ion mode
+  const ids = { feature_id, scan, retention_time, ion_mode: isKnown ? null : ion_mode };
+  // The adduct is asked: in a record one that is not understood would be passed over with a note.
+  const one = { ...ids, ...query.spectrum, ...conditions };
   const ask = {
     ...files.asFile(together.length > 1 ? together : [one]),
     ...list,
-    adduct: isOpen ? values.adduct : "",
+    adduct: together.length > 1 ? files.ownAdduct() : adduct,
     ppm: values.ppm,
     max_error: values.max_error,
   };
   const spectrum = together.length > 1 ? joined(together) : query.spectrum;
-  byId("result").classList.add("old");
   const what = `Ranking structures of ${list.library ?? listName() ?? "the list"}`;
   const task = (signal, progress) => askOneOf(ask, spectrum, query, signal, progress);
   const found = await guard(what, task, {
@@ -216,7 +216,7 @@ async function askAll() {
   const { source, byNumber } = files.wholeFile();
   const values = formValues();
   const { ppm, max_error, version } = values;
-  const adduct = isOpenAdduct(values.adduct) ? values.adduct : ""; // of those that name none
+  const adduct = files.ownAdduct(); // of those that name none
   const structures = files.hasOwnStructures() ? typedList(values.structures) : {};
   const list = chosenList(values) ?? structures;
   const ask = { ...source, ...list, adduct, ppm, max_error, group_by: byId("group_by").value };

@@ -144,7 +144,7 @@ function rowOf({ label, answer }) {
     "title",
     name ? h("strong", {}, name) : null,
     h("code", { class: "smiles" }, result.smiles),
-    n > 1 ? h("span", { class: "quiet" }, `first of ${n.toLocaleString("en")}`) : null,
+    h("span", { class: "quiet" }, n > 1 ? `${result.adduct}, first of ${n.toLocaleString("en")}` : result.adduct),
   );
   const explained = { class: "number", role: "gridcell", "data-label": "Explained" };
   return h(

@@ -53,6 +53,7 @@ _ISOTOPES = {
 # Larger numbers are typing errors or attacks, not ions of small molecules.
 _MAX_CHARGE = 20
 _MAX_COUNT = 200
+_MAX_LENGTH = 200  # characters; what follows is not read
 _HEAVIEST_ELEMENT = 83  # heavier elements than bismuth are radioactive; Ac denotes acetate
 
 
@@ -132,7 +133,6 @@ def default_adduct(ion_mode: str | None, charge: int = 0) -> str:
     return f"[M{'+' if n_protons > 0 else '-'}{count}H]{'+' if target > 0 else '-'}"
 
 
-@lru_cache(maxsize=4096)
 def parse_adduct(text: str) -> Adduct:
     """Parse an adduct as libraries and instruments write it.
 
@@ -155,6 +155,11 @@ def parse_adduct(text: str) -> Adduct:
     AdductError
         If the text is not an adduct or its formula is invalid.
     """
+    return _parse(text[:_MAX_LENGTH])
+
+
+@lru_cache(maxsize=4096)  # of short texts only: its keys stay in memory
+def _parse(text: str) -> Adduct:
     inside, charge_text = _split(text)
     match = _INSIDE.fullmatch(inside)
     if not match or not _CHARGE.fullmatch(charge_text):
@@ -244,7 +249,7 @@ def _not_understood(text: str) -> AdductError:
 
 
 def _compact(text: str) -> str:
-    first = text[:200].partition("/")[0]
+    first = text[:_MAX_LENGTH].partition("/")[0]
     # "*", "." and "•" mark a radical, which changes neither mass nor charge.
     return re.sub(r"[\s*•·.°^]", "", first).replace("−", "-").replace("–", "-")
 

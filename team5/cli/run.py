@@ -19,6 +19,7 @@ from hydra.errors import (
 )
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from team5.cli.arguments import (
     RAW_ARGUMENTS,
@@ -241,6 +242,8 @@ def _record_config(cfg: DictConfig) -> None:
 
 def _explain_raised(error: Exception) -> Team5Error | None:
     """Translate an error of Hydra, or return None for one that needs its traceback."""
+    if isinstance(error, YAMLError):  # of a config of the caller's own
+        return ConfigError(_on_one_line(str(error)))
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
         return None
     cause = error.__cause__

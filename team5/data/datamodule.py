@@ -209,10 +209,8 @@ class SpectrumDataModule(lightning.LightningDataModule):
         structures = table.select("inchikey14", "fold").unique()
         check_folds(structures["inchikey14"], structures["fold"], source=self._table_path.name)
         table, left_out = trainable(table)
-        pool = (
-            CandidatePool.read(self.pool)
-            if self.pool
-            else structure_pool(table, self.isomer_decoys)
+        pool = structure_pool(
+            table, self.isomer_decoys, CandidatePool.read(self.pool) if self.pool else None
         )
         self.candidate_pool = pool
         peaks = Peaks.open(peaks_path(self._table_path))

@@ -164,6 +164,22 @@ class CandidatePool:
         texts = (table[name].combine_chunks() for name in ("smiles", "inchikey14", "formula"))
         return cls(exact_masses, *texts)
 
+    def with_structures(self, rows: Iterable[tuple[str, str, str, float]]) -> CandidatePool:
+        """Return the pool with further structures, as (smiles, inchikey14, formula, exact mass)."""
+        import pyarrow as pa
+
+        known = set(self.inchikey14s.to_pylist())
+        new = [row for row in rows if row[1] not in known]
+        if not new:
+            return self
+        further = CandidatePool.from_structures(*zip(*new, strict=True))
+        tables = [
+            pa.table([p.smiles, p.inchikey14s, p.formulas, p.exact_masses], schema=_schema())
+            for p in (self, further)
+        ]
+        order = [("exact_mass", "ascending"), ("inchikey14", "ascending")]
+        return CandidatePool._from_table(pa.concat_tables(tables).sort_by(order), "pool")
+
     def near(
         self, exact_mass: float, tolerance_ppm: float = CANDIDATE_TOLERANCE_PPM
     ) -> CandidatePool:

@@ -296,9 +296,9 @@ def ion_of(
     reported, size, charge_sign = parse_ion_mode(mode) if mode else None, *_charge(charge_text)
     if mode and reported is None and text_or_none(mode):
         notes.append(f"ion mode {mode[:60]!r} is not understood and left out")
-    # CHARGE=1 or 1+ is written by default, for negative ions too; a minus is meant.
+    # Some programs write 1+ for negative ions too, so an ion or an ion mode goes before it.
     sign = next(filter(None, signs), None)
-    ion_mode = sign or reported or ("negative" if charge_sign == "-" else None)
+    ion_mode = sign or reported or _MODE_OF_SIGN.get(charge_sign)
     if understood:
         ion_mode = parse_adduct(understood[0]).ion_mode
         if len(understood) > 1:

@@ -26,6 +26,9 @@ from team5.runtime.html import render
 if TYPE_CHECKING:
     import matchms
 
+# Characters of an adduct, a collision energy or an instrument.
+_MAX_CONDITION = 1000
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spectrum:
@@ -95,8 +98,8 @@ class Spectrum:
             hypotheses, ion_mode = _of_ion_mode(hypotheses, ion_mode, where)
         if len(hypotheses) > 1 and precursor_mz is None:
             raise SpectrumError(
-                f"{where}one of {len(hypotheses)} adducts is told by the precursor, and there is "
-                "no precursor m/z. Give precursor_mz=, or one adduct.",
+                f"{where}which of {len(hypotheses)} adducts it is follows from the precursor m/z, and "
+                "there is none. Give precursor_mz=, or one adduct.",
                 code="adduct_needs_precursor",
                 argument="precursor_mz",
             )
@@ -359,7 +362,7 @@ def _checked_ion_mode(value: object, where: str) -> str | None:
 
 def _checked_text(value: object, name: str, where: str) -> str | None:
     if value is None or isinstance(value, str):
-        return text_or_none(value)
+        return _short_text(value, name, where)
     if isinstance(value, float) and math.isnan(value):  # pandas' missing value
         return None
     if name == "adduct" and isinstance(value, int | float):
@@ -371,9 +374,22 @@ def _checked_text(value: object, name: str, where: str) -> str | None:
     )
 
 
+def _short_text(value: str | None, name: str, where: str) -> str | None:
+    """Return a stated condition: one is a few words, and is kept with what was computed for it."""
+    text = text_or_none(value)
+    if text is not None and len(text) > _MAX_CONDITION:
+        raise SpectrumError(
+            f"{where}{name} is a text of {len(text):,} characters; at most {_MAX_CONDITION:,} are "
+            "taken. Shorten it, or leave it out.",
+            code="text_too_long",
+            argument=name,
+        )
+    return text
+
+
 def _checked_energy(value: object, where: str) -> str | None:
     if value is None or isinstance(value, str):
-        return text_or_none(value)
+        return _short_text(value, "collision_energy", where)
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
         try:
             energy = float(value)

@@ -126,25 +126,30 @@ def trainable(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     }
 
 
-def structure_pool(table: pl.DataFrame, n_isomers: int = 0) -> CandidatePool:
-    """Return the structures of a table as candidates.
+def structure_pool(
+    table: pl.DataFrame, n_isomers: int = 0, pool: CandidatePool | None = None
+) -> CandidatePool:
+    """Return candidates for the structures of a table.
 
     Parameters
     ----------
     n_isomers : int
         Isomers generated for each structure with fewer others of its mass.
+    pool : CandidatePool, optional
+        In place of the structures of the table.
     """
     columns = ["smiles", "inchikey14", "formula", "exact_mass"]
     structures = table.select(columns).unique(maintain_order=True)
-    pool = CandidatePool.from_structures(*structures.iter_columns())
+    if pool is None:
+        pool = CandidatePool.from_structures(*structures.iter_columns())
     if n_isomers == 0:
         return pool
-    rows = structures.rows()
+    rows = []
     for smiles, _, _, exact_mass in structures.unique("inchikey14", maintain_order=True).rows():
         if len(pool.near(exact_mass)) <= n_isomers:
             isomers = map(parse_smiles, make_isomers(parse_smiles(smiles), n_isomers))
             rows += [(m.smiles, m.inchikey14, m.formula, m.exact_mass) for m in isomers]
-    return CandidatePool.from_structures(*zip(*rows, strict=True))
+    return pool.with_structures(rows) if rows else pool
 
 
 def text(column: str) -> pl.Expr:

@@ -243,7 +243,15 @@ def read_tracker(root: Path) -> TrackerData:
         If the folder is that of one version.
     """
     local = _parsed(root / TRACKER_NAME)
-    released = None if is_remote(root) else _parsed(root / RELEASED_NAME)
+    released = None
+    if not is_remote(root):
+        try:
+            released = _parsed(root / RELEASED_NAME)
+        except TrackerError as error:
+            raise TrackerError(
+                f"{root / RELEASED_NAME}: damaged. It is the repository's own: git checkout -- "
+                f"{root / RELEASED_NAME}"
+            ) from error
     if local is None and released is None:
         _refuse_folder_of_one(root)
         return TrackerData()

@@ -90,7 +90,10 @@ def write_mzspeclib(named: Iterable[tuple[Simulation, str]], file: IO[str]) -> N
             "<Peaks>",
         ]
         peaks = zip(simulation.mzs, simulation.intensities, simulation.formulas, strict=True)
-        lines += [f"{mz}\t{intensity}\tf{{{formula}}}" for mz, intensity, formula in peaks]
+        # mzPAF has formulas without the sign of the charge.
+        lines += [
+            f"{mz}\t{intensity}\tf{{{formula.rstrip('+-')}}}" for mz, intensity, formula in peaks
+        ]
         file.write("\n".join(lines) + "\n\n")
 
 

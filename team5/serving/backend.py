@@ -57,6 +57,12 @@ class _Waiting:
     n_pairs: int
     n_bytes: int = 0
     n_done: int = 0
+    n_admitted: int = 0
+
+    @property
+    def n_queued(self) -> int:
+        """Pairs that count in the queue: isomers that were made for it refuse nobody else."""
+        return min(self.n_pairs, self.n_admitted)
 
     def fail(self, error: Team5Error) -> None:
         if not self.future.done():
@@ -189,7 +195,9 @@ class Backend:
             raise _ended()
         if not self._waiting:
             self._last_sign = time.monotonic()
-        waiting = _Waiting(asyncio.get_running_loop().create_future(), caller, 0)
+        waiting = _Waiting(
+            asyncio.get_running_loop().create_future(), caller, 0, n_admitted=n_pairs
+        )
         self._waiting[request.job] = waiting
         answered = None
         try:
@@ -209,8 +217,9 @@ class Backend:
 
     def _note(self, waiting: _Waiting, counted: Counted) -> None:
         """Record the size of a job once it is known."""
-        self._n_pairs += counted.n_pairs - waiting.n_pairs
+        n_before = waiting.n_queued
         waiting.n_pairs, waiting.n_done = counted.n_pairs, counted.n_done
+        self._n_pairs += waiting.n_queued - n_before
         self._metrics.queue_pairs.set(self._n_pairs)
         waiting.caller.claim.grow(counted.n_bytes - waiting.n_bytes)
         waiting.n_bytes = counted.n_bytes

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from team5.errors import BusyError, DataError, LateError
@@ -63,8 +64,10 @@ class Helper:
             claim = Claim(self._budget)
             claim.grow(_CALL_BYTES + _BYTES_PER_BYTE * n_bytes)
             try:
-                call = Call(task, arguments, int(self._limits.read_s), claim.n_bytes)
-                value = await self._run(call)
+                # Here, as a child that is killed removes nothing.
+                with TemporaryDirectory(prefix="team5-", ignore_cleanup_errors=True) as folder:
+                    cpu_s = int(self._limits.read_s)
+                    value = await self._run(Call(task, arguments, cpu_s, claim.n_bytes, folder))
             finally:
                 claim.release()
         if isinstance(value, Fault):

@@ -14,6 +14,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def _run(call: Call) -> Any:
     module, name = TASKS[call.task]
     function = getattr(importlib.import_module(module), name)
     _bound(call)
+    tempfile.tempdir = call.folder
     try:
         return function(*call.arguments)
     except Team5Error as error:

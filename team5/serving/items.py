@@ -123,6 +123,12 @@ def _check_item(given: Any, limits: Limits) -> Item:
     texts, references, spectra = (
         _listed(given.get(key)) for key in ("smiles", "references", "spectra")
     )
+    if len(spectra) > limits.together:
+        raise ConfigError(
+            f"{len(spectra):,} spectra of one compound; at most {limits.together:,} are judged "
+            "together. Send fewer, or merge those of one energy.",
+            argument="spectra",
+        )
     mzs, intensities = given.get("mzs"), given.get("intensities")
     n_spectra = max(len(spectra), 1)
     if _is_nested(mzs) or _is_nested(intensities):

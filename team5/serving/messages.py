@@ -94,12 +94,16 @@ class Load:
 # To the helper, and from it.
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Run a task, within seconds of processor time and bytes of memory."""
+    """Run a task, within seconds of processor time and bytes of memory.
+
+    Its files are in ``folder``, which the server removes however the task ends.
+    """
 
     task: str
     arguments: tuple[Any, ...]
     cpu_s: int
     n_bytes: int
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,12 @@ def read_for_ranking(
     keep = KEEP if keep is None else int(keep) if keep.is_integer() else keep
     check_window(ppm, keep)
     check_group_by(group_by)
-    first = _number(given, "first") or 1
+    first = _number(given, "first")
+    if first is not None and not (first >= 1 and first.is_integer()):
+        raise ConfigError(
+            f"first={first:g}: give the number of a spectrum, from 1.", argument="first"
+        )
+    first = first or 1
     left_out: list[str] = []
     queries: list[Query] = []
     packed: dict[bytes, bytes] = {}  # lists of candidates that many spectra share, each once
@@ -315,6 +320,11 @@ def _to_queries(
             found = (
                 f"{n_pairs:,} pairs of a structure and a spectrum; at most {limits.candidates:,} "
                 "are taken at once. Choose a smaller ppm="
+            )
+        if len(spectra) > limits.together:
+            found = (
+                f"{len(spectra):,} spectra of one group; at most {limits.together:,} are judged "
+                "together. Merge those of one energy, or leave group_by= out"
             )
         if isinstance(found, str):
             left_out += without_candidates(chunk, number, spectrum, found)

@@ -21,6 +21,7 @@ class Limits:
     peaks: int = 2000
     atoms: int = 1000
     candidates: int = 10_000
+    together: int = 500
     spectra: int = 10_000
     memory_mb: float = 1000
     queue_requests: int = 256

@@ -41,9 +41,11 @@ def log_outcome(
     _log.info('Try it: %s version=%s%s%s smiles="CCO"', ask, version, root, allowed)
     registry = "python -m team5.registry"
     flag = "" if cfg.checkpoints_root == "checkpoints" else f" --root {cfg.checkpoints_root}"
-    latest = Tracker(cfg.checkpoints_root).latest()
+    tracker = Tracker(cfg.checkpoints_root).read()
+    latest = tracker.latest
     if latest == version:
-        _log.info("It is latest now; go back: %s rollback%s", registry, flag)
+        back = f"; go back: {registry} rollback{flag}" if tracker.rollback_target() else ""
+        _log.info("It is latest now%s", back)
         return
     if latest is not None:
         _log.info("Compare it: %s compare %s %s%s", registry, latest, version, flag)

@@ -6,6 +6,7 @@ from rdkit.Chem.Descriptors import ExactMolWt
 
 from team5.chemistry.adducts import (
     _PREFERRED_NAMES,
+    _parse,
     default_adduct,
     ion_mode_of_text,
     parse_adduct,
@@ -234,3 +235,10 @@ def test_default_adduct_makes_up_the_difference_in_charge(ion_mode, charge, name
 def test_unknown_ion_mode_is_refused():
     with pytest.raises(AdductError, match="positive or negative"):
         default_adduct("neutral")
+
+
+def test_long_texts_are_not_kept():
+    before = _parse.cache_info().currsize
+    for i in range(5):
+        assert parse_adduct("[M+H]+/" + "x" * 1_000_000 + str(i)).name == "[M+H]+"
+    assert _parse.cache_info().currsize <= before + 1

@@ -235,6 +235,16 @@ def test_wrong_training_call_gets_one_line(project, words, code, said):
     assert done.stderr == said
 
 
+def test_a_config_of_ones_own_that_is_no_yaml_gets_one_line(project):
+    (project / "mine" / "model").mkdir(parents=True)
+    (project / "mine" / "model" / "wide.yaml").write_text("width: [\n")
+    done = call(project, "train.py", "--config-dir", "mine", "model=wide")
+    assert done.returncode == 2
+    assert done.stderr.startswith("ConfigError: while parsing a flow")
+    assert "wide.yaml" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_mistyped_constructor_argument_gets_one_line(project):
     done = call(project, "train.py", "model=mistyped")
     assert done.returncode == 2

@@ -207,6 +207,20 @@ def test_compounds_without_others_of_their_mass_have_isomers_as_decoys(
         assert len({molecule.inchikey14 for molecule in molecules}) == len(molecules) > 1
 
 
+def test_a_pool_without_structures_of_a_mass_is_filled_with_isomers(cache, spectra_file, tmp_path):
+    path = few_compounds(spectra_file, tmp_path / "few.parquet", 24)
+    pool = tmp_path / "pool.smi"
+    pool.write_text("CCO\nCCN\nCCCCCCCCCCCCCCCCCCCC\n")
+    module = module_of(
+        cache, kind="file", path=str(path), pool=str(pool), isomer_decoys=8, val_share=0.15
+    )
+    module.setup("fit")
+    assert len(module.rankings) == 4
+    assert {"CCO", "CCN"} <= set(module.candidate_pool.smiles.to_pylist())
+    masses = module.candidate_pool.exact_masses
+    assert (masses[:-1] <= masses[1:]).all()
+
+
 def test_what_is_too_small_to_learn_from_is_said_in_a_line(cache, spectra_file, tmp_path):
     path = few_compounds(spectra_file, tmp_path / "fewer.parquet", 19)
     with pytest.raises(DataError, match=r"fewer\.parquet: 1\d compounds .* At least 20 are needed"):

@@ -175,3 +175,10 @@ def test_spectrum_survives_pickle_and_copy():
         assert again.mzs.tolist() == [50, 60]
         assert again.adduct == "[M+H]+"
         assert again.identifier == "x"
+
+
+@pytest.mark.parametrize("name", ["adduct", "collision_energy", "instrument_type"])
+def test_a_condition_is_a_few_words(name):
+    with pytest.raises(SpectrumError, match=f"{name} is a text of 1,001 characters") as raised:
+        Spectrum([100.0], [1.0], **{name: "x" * 1001})
+    assert (raised.value.code, raised.value.argument) == ("text_too_long", name)

@@ -22,6 +22,7 @@ def strict():
         "peaks": 10,
         "atoms": 50,
         "candidates": 400,
+        "together": 20,
         "queue_requests": 4,
         "queue_pairs": 600,
         "request_s": 3,
@@ -99,6 +100,8 @@ def test_other_pages_may_ask_only_if_they_are_named(strict: Running, server: Run
     ({"smiles": [SMILES] * 201, "spectra": [{"mzs": MZS, "intensities": INTENSITIES}] * 2},
      "ConfigError", "402 pairs"),
     ([QUESTION] * 401, "ConfigError", "401 pairs"),
+    ({"smiles": SMILES, "spectra": [{"mzs": [121.0], "intensities": [1]}] * 21},
+     "ConfigError", "21 spectra of one compound; at most 20"),
 ])  # fmt: skip
 def test_beyond_a_limit_is_422(strict: Running, item, kind, said):
     answer = strict.http.post("/predict", json=item)

@@ -48,6 +48,15 @@ def ask(server, spectra, candidates=None, **options):
     return lines_of(server.http.post("/rank/file", files=files, data=options))
 
 
+@pytest.mark.parametrize("first", ["0", "-1", "1.5", "nan", "inf"])
+def test_first_is_the_number_of_a_spectrum(server, first):
+    files = {"spectra": ("a.mgf", b"BEGIN IONS\nPEPMASS=181.05\n121.03 1\nEND IONS\n")}
+    data = {"library": "demo", "first": first}
+    answer = server.http.post("/rank/file", files=files, data=data)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["message"].startswith("first=")
+
+
 def check(lines, answers, left_out):
     """Compare the lines of the server with what a search says."""
     rankings = {line["spectrum"]: line for line in lines if "candidates" in line}

@@ -80,7 +80,7 @@ const SIMULATION_COLUMNS = [
 
 const simulationRows = ({ name, result }) =>
   result.mzs.map((mz, i) => [
-    ...[text(name), text(result.smiles), result.adduct, result.collision_energy],
+    ...[text(name), text(result.smiles), result.adduct, text(result.collision_energy ?? "")],
     ...[mz, result.intensities[i], result.formulas[i], result.version],
   ]);
 
@@ -162,7 +162,7 @@ const text = (value) => (/^[=+\-@\t\r]/.test(value) ? `'${value}` : value);
 // The mark at the beginning tells spreadsheets that it is UTF-8.
 const csv = (header, rows) =>
   "\ufeff" +
-  [header, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+  [header.map(text), ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 
 function cell(value) {
   const plain = value === null || value === undefined ? "" : String(value);

@@ -98,8 +98,8 @@ class Spectrum:
             hypotheses, ion_mode = _of_ion_mode(hypotheses, ion_mode, where)
         if len(hypotheses) > 1 and precursor_mz is None:
             raise SpectrumError(
-                f"{where}which of {len(hypotheses)} adducts it is follows from the precursor m/z, "
-                "and there is none. Give precursor_mz=, or one adduct.",
+                f"{where}no precursor m/z to tell which of {len(hypotheses)} adducts it is. Give "
+                "precursor_mz=, or one adduct.",
                 code="adduct_needs_precursor",
                 argument="precursor_mz",
             )

@@ -22,6 +22,8 @@ def prior_score(model: LoadedModel, scored: Scored, spectra: Sequence[Spectrum])
     structures that explain the spectra equally well, one whose adduct is ten times as frequent has
     ten times the confidence.
     """
+    if not any(spectrum.hypotheses for spectrum in spectra):
+        return 0.0
     molecule = scored.tokens.molecule
     priors = [
         math.log(adduct_prior(model, molecule, pair.adduct, spectrum.hypotheses))

@@ -125,7 +125,8 @@ class Question:
             return MoleculeScores(index, scores=scores)
         n_wrong = count_wrong_precursors(scored, self.spectra)
         prior = prior_score(model, scored, self.spectra)
-        return MoleculeScores(index, to_match(model, scored, self.spectra), n_wrong, scores, prior)
+        match = to_match(model, scored, self.spectra, prior)
+        return MoleculeScores(index, match, n_wrong, scores, prior)
 
     def judge(
         self, model: LoadedModel, scored: Iterable[MoleculeScores]

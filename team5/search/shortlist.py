@@ -171,19 +171,19 @@ class _Field:
         for scored in iter_scores(self._model, molecules, self._spectra, self._model.encodings):
             numbers[scored.index] = scored.scores, scored.logits, scored.impossible
             n_wrong[scored.index] = count_wrong_precursors(scored, self._spectra)
-            priors[scored.index] = prior_score(self._model, scored, self._spectra)
-            score = float(scored.scores.mean(dtype=np.float64)) + float(priors[scored.index])
-            index = start + scored.index
-            self._consider(scored, rank_key(int(n_wrong[scored.index]), score, index))
+            prior = priors[scored.index] = prior_score(self._model, scored, self._spectra)
+            score = float(scored.scores.mean(dtype=np.float64)) + prior
+            key = rank_key(int(n_wrong[scored.index]), score, start + scored.index)
+            self._consider(scored, key, prior)
         self._numbers = np.concatenate([self._numbers, numbers])
         self._n_wrong = np.concatenate([self._n_wrong, n_wrong])
         self._priors = np.concatenate([self._priors, priors])
 
-    def _consider(self, scored: Scored, key: tuple[int, float, int]) -> None:
+    def _consider(self, scored: Scored, key: tuple[int, float, int], prior: float) -> None:
         if len(self._best) == self._keep and key > self._best[-1]:
             return
         bisect.insort(self._best, key)
-        self._matches[key[-1]] = to_match(self._model, scored, self._spectra)
+        self._matches[key[-1]] = to_match(self._model, scored, self._spectra, prior)
         if len(self._best) > self._keep:
             del self._matches[self._best.pop()[-1]]
 

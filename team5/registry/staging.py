@@ -242,16 +242,10 @@ def read_tracker(root: Path) -> TrackerData:
     VersionNotFoundError
         If the folder is that of one version.
     """
-    local = _parsed(root / TRACKER_NAME)
-    released = None
-    if not is_remote(root):
-        try:
-            released = _parsed(root / RELEASED_NAME)
-        except TrackerError as error:
-            raise TrackerError(
-                f"{root / RELEASED_NAME}: damaged. It is the repository's own: git checkout -- "
-                f"{root / RELEASED_NAME}"
-            ) from error
+    path = root / RELEASED_NAME
+    remedy = f"It is the repository's own: git checkout -- {path}"
+    released = None if is_remote(root) else _parsed(path, remedy)
+    local = _parsed(root / TRACKER_NAME)  # after it, as it may be a link to it
     if local is None and released is None:
         _refuse_folder_of_one(root)
         return TrackerData()
@@ -260,16 +254,17 @@ def read_tracker(root: Path) -> TrackerData:
     return local.with_released(released)
 
 
-def _parsed(path: Path) -> TrackerData | None:
+def _parsed(path: Path, remedy: str | None = None) -> TrackerData | None:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise TrackerError(
-            f"{path} cannot be read ({error.strerror}). Give yourself the right to read it."
+            f"{path} cannot be read ({error.strerror}). "
+            f"{remedy or 'Give yourself the right to read it.'}"
         ) from error
-    return TrackerData.parse(data, str(path))
+    return TrackerData.parse(data, str(path), remedy)
 
 
 def _refuse_folder_of_one(root: Path) -> None:

@@ -126,15 +126,17 @@ class TrackerData:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, data: bytes, where: str) -> "TrackerData":
+    def parse(cls, data: bytes, where: str, remedy: str | None = None) -> "TrackerData":
         """Parse the tracker's bytes.
+
+        ``remedy`` ends an error's text; by default it is to rebuild the tracker.
 
         Raises
         ------
         TrackerError
             If they are not JSON (names line and column) or not a tracker (names the place).
         """
-        remedy = _REMEDY.format(where.rpartition("/")[0] or ".")
+        remedy = remedy or _REMEDY.format(where.rpartition("/")[0] or ".")
         if len(data) > MAX_TRACKER_BYTES:
             raise TrackerError(
                 f"{where}: {len(data)} bytes; a tracker has at most {MAX_TRACKER_BYTES}. {remedy}"

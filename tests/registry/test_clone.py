@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from team5.errors import TrackerError
 from team5.registry.card import rewrite_card
 from team5.registry.export import export_version, read_version
 from team5.registry.removal import delete_version
@@ -138,6 +139,17 @@ def test_a_released_version_that_was_changed_here_stays_whole(upstream, clone, c
     assert read_version(root, "v1.0").version == "v1.0"
     assert Tracker(root).read().entry("v0.1").sha256 == changed
     assert read_version(root, "v0.1").version == "v0.1"
+
+
+@pytest.mark.parametrize("content", ["{not", "", "[]", None])
+def test_a_damaged_file_of_the_repository_is_named_with_its_remedy(clone, content):
+    path = clone / "checkpoints" / "released.json"
+    path.unlink()
+    path.mkdir() if content is None else path.write_text(content)
+    with pytest.raises(TrackerError) as raised:
+        Tracker(path.parent).latest()
+    assert str(raised.value).startswith(str(path))
+    assert str(raised.value).endswith(f"It is the repository's own: git checkout -- {path}")
 
 
 def test_a_repair_leaves_the_repositorys_file(clone):

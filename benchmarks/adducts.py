@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from machine import machine_line, print_table
+from machine import command_line, machine_line, print_table
 from tqdm import tqdm
 
 from team5.chemistry.adducts import default_adduct
@@ -49,8 +49,7 @@ AUTO_MODE, AUTO_ALL, NO_PRIOR, KNOWN, ASSUMED = (
 def main() -> int:
     """Search and print."""
     torch.set_num_threads(1)
-    words = [word for word in sys.argv[1:] if "=" not in word]
-    options = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+    words, options = command_line()
     if len(words) != 2:
         sys.exit(__doc__)
     model = load_model(options.get("version"), device="cpu", root=REPOSITORY / "checkpoints")

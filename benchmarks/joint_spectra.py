@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import machine_line
+from machine import command_line, machine_line
 from numpy.typing import NDArray
 from score_rule import REPOSITORY, held_out
 from tqdm import tqdm
@@ -44,7 +44,7 @@ ALL = "all, mean"
 def main() -> int:
     """Score every spectrum, then join the scores of a compound on both panels."""
     torch.set_num_threads(1)
-    options = dict(word.split("=", 1) for word in sys.argv[1:])
+    _, options = command_line()
     root = options.get("root", REPOSITORY / "checkpoints")
     hits: dict[str, list[dict[str, Array]]] = defaultdict(list)
     structures: dict[str, list[str]] = defaultdict(list)

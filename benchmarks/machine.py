@@ -5,8 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+
+def command_line() -> tuple[list[str], dict[str, str]]:
+    """Return the words of the command line, and its options by key from ``key=value``."""
+    words = [word for word in sys.argv[1:] if "=" not in word]
+    return words, dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
 
 
 def machine_line() -> str:

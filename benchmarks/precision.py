@@ -19,7 +19,7 @@ from functools import partial
 import numpy as np
 import polars as pl
 import torch
-from machine import machine_line, print_table, spread
+from machine import command_line, machine_line, print_table, spread
 from measure import alternate
 from scoring import REPOSITORY
 from torch import Tensor, nn
@@ -80,8 +80,7 @@ def main() -> int:
     """Score in each way and print a table."""
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     torch.set_num_threads(1)
-    words = [word for word in sys.argv[1:] if "=" not in word]
-    options = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+    words, options = command_line()
     if len(words) != 1:
         sys.exit(__doc__)
     model = load_model(options.get("version"), device="cpu", root=REPOSITORY / "checkpoints")

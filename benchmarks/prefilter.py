@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from machine import machine_line, print_table, spread
+from machine import command_line, machine_line, print_table, spread
 from tqdm import tqdm
 
 from team5.data.spectrum import Spectrum
@@ -37,8 +37,7 @@ MAX_CANDIDATES = 600  # scored of one query, drawn by seed
 def main() -> int:
     """Score with and without the prefilter and print what it keeps."""
     torch.set_num_threads(1)
-    words = [word for word in sys.argv[1:] if "=" not in word]
-    options = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+    words, options = command_line()
     if len(words) != 2:
         sys.exit(__doc__)
     library = open_library(words[1])

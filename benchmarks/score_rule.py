@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import machine_line
+from machine import command_line, machine_line
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -48,8 +48,7 @@ FIRST = RULES.index(ScoreRule())
 def main() -> int:
     """Score, then judge all rules on both panels and on shuffled spectra."""
     torch.set_num_threads(1)
-    words = [word for word in sys.argv[1:] if "=" not in word]
-    options = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+    words, options = command_line()
     root = options.get("root", REPOSITORY / "checkpoints")
     if words:
         version = options.get("version")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import polars as pl
 import torch
-from machine import machine_line, print_table, spread
+from machine import command_line, machine_line, print_table, spread
 from measure import ROUNDS, alternate
 
 from team5.chemistry.molecule import parse_smiles
@@ -39,8 +39,7 @@ LIMITS = {"cold": 800, "encoded before": 8_000, "simulated, cold": 500}  # a sec
 def main() -> int:
     """Time all ways in turns and print the tables."""
     torch.set_num_threads(1)
-    words = [word for word in sys.argv[1:] if "=" not in word]
-    options = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+    words, options = command_line()
     path = Path(words[0]) if words else BUILT_IN
     smiles = drug_sized(path)
     root = options.get("root", str(REPOSITORY / "checkpoints"))

@@ -197,7 +197,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         return table.path
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the table, split it and choose decoys."""
+        """Read the table, split it and choose decoys; ``stage`` is "fit" for a training."""
         if self._table_path is not None:
             return
         # Other processes of a distributed run read the table that the first one prepared.
@@ -218,10 +218,16 @@ class SpectrumDataModule(lightning.LightningDataModule):
             read_compounds(table.filter(text("fold") == fold), peaks, self.rule) for fold in FOLDS
         )
         if not train or not val or len(train) + len(val) < _MIN_COMPOUNDS:
+            sizes = (
+                f"{len(train)} compounds to train on and {len(val)} to validate on. At least "
+                f"{_MIN_COMPOUNDS} are needed, some of them to validate on"
+                if stage == "fit"
+                else f"{len(train) + len(val)} compounds to evaluate on, {len(val)} of them held "
+                f"out. At least {_MIN_COMPOUNDS} are needed, some of them held out"
+            )
             raise DataError(
-                f"{self._source or self.kind}: {len(train)} compounds to train on and {len(val)} "
-                f"to validate on. At least {_MIN_COMPOUNDS} are needed, some of them to validate "
-                "on: give more, or other folds (data.folds=FILE)."
+                f"{self._source or self.kind}: {sizes}: give more, or other folds "
+                "(data.folds=FILE)."
             )
         if self.train_compounds is not None:
             random = np.random.default_rng(self.seed)

@@ -8,7 +8,7 @@ from team5.registry.integrity import CONFIG_NAME, parse_config, read_file
 from team5.registry.migration import migrated
 from team5.registry.removal import folder_size
 from team5.registry.staging import present, read_tracker
-from team5.registry.tracker_format import TrackerData, TrackerEntry
+from team5.registry.tracker_format import RELEASED, TrackerData, TrackerEntry
 from team5.registry.versions import Version
 from team5.runtime.tables import to_columns
 
@@ -82,11 +82,14 @@ def format_version(root: Path, version: str) -> str:
     names = [*(["latest"] if data.latest == version else []), *_aliases(data, version)]
     lines = [version + (f" ({', '.join(names)})" if names else "")]
     if entry is not None:
-        lines += [f"  {entry.date}  {entry.description}", "", "  figures"]
+        lines.append(f"  {entry.date}  {entry.description}")
+        if RELEASED in entry.extra:
+            checksum = str(entry.extra[RELEASED])[:12]
+            lines.append(f"  rewritten in this clone; its config.json was released as {checksum}")
+        lines += ["", "  figures"]
         lines += [f"    {name:<28} {_number(value)}" for name, value in entry.performance.items()]
-        lines += [
-            f"    {key}: {entry.extra[key]}" for key in ("measured_on",) if key in entry.extra
-        ]
+        if "measured_on" in entry.extra:
+            lines.append(f"    measured_on: {entry.extra['measured_on']}")
     lines += ["", "  files"]
     lines += [
         f"    {name:<28} {record.get('size', 0):>12,} bytes  {record['sha256'][:12]}"

@@ -251,7 +251,12 @@ def read_tracker(root: Path) -> TrackerData:
         return TrackerData()
     if local is None or released is None:
         return local or released or TrackerData()
-    return local.with_released(released)
+
+    def checksum_of(version: str) -> str | None:
+        config = root / version / CONFIG_NAME
+        return sha256(config) if config.is_file() else None
+
+    return local.with_released(released, checksum_of)
 
 
 def _parsed(path: Path, remedy: str | None = None) -> TrackerData | None:

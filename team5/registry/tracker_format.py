@@ -8,7 +8,7 @@ import datetime as dt
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +27,8 @@ from team5.runtime.strict_json import parse_json, to_json
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OWN_KEYS = ("version", "date", "description", "performance")
-# Checksum that a version had at its release, even if it was rewritten locally.
-_RELEASED = "released_sha256"
+# Checksum of the released version, in the entry of one that was rewritten locally.
+RELEASED = "released_sha256"
 _ROLLED_BACK = "rolled back"
 _REMEDY = (
     "It was left untouched. Correct it by hand, or rebuild it: "
@@ -223,20 +223,33 @@ class TrackerData:
         entry["performance"] = {**figures, **changes.get("performance", {})}
         return TrackerData(raw)
 
-    def with_released(self, released: "TrackerData") -> "TrackerData":
+    def with_released(
+        self, released: "TrackerData", checksum_of: Callable[[str], str | None]
+    ) -> "TrackerData":
         """Return the tracker with missing or newer released versions added.
 
-        A released version that was rewritten locally is kept. ``latest`` follows the released one
-        until it has been moved locally.
+        ``latest`` follows the released one until it has been moved locally.
+
+        Parameters
+        ----------
+        released : TrackerData
+            Content of ``released.json``.
+        checksum_of : callable
+            Takes the name of a version and returns the SHA-256 of its config.json on disk, None
+            without one. A released version that was rewritten locally keeps its local entry only
+            while its folder is the rewritten one.
         """
         entries = {raw["version"]: raw for raw in self.raw.get("checkpoints", [])}
         for raw in released.raw.get("checkpoints", []):
+            raw = {key: value for key, value in raw.items() if key != RELEASED}
             name, checksum = raw["version"], raw.get("sha256")
-            if name not in entries and name in self.raw.get("deleted", []):
-                continue
-            local = entries.get(name, {})
-            is_kept = local and local.get(_RELEASED, local.get("sha256")) in (None, checksum)
-            entries[name] = {**(local if is_kept else raw), _RELEASED: checksum}
+            local = entries.get(name)
+            if local is None:
+                if name not in self.raw.get("deleted", []):
+                    entries[name] = raw
+            elif local.get("sha256") not in (None, checksum):
+                is_rewritten = local["sha256"] == checksum_of(name)
+                entries[name] = {**local, RELEASED: checksum} if is_rewritten else raw
         merged = {**self.raw, "checkpoints": list(entries.values())}
         moves, released_moves = (one.raw.get("history", []) for one in (self, released))
         is_moved_here = self.latest != (moves[-1]["latest"] if moves else None) or any(

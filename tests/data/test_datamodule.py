@@ -221,10 +221,22 @@ def test_a_pool_without_structures_of_a_mass_is_filled_with_isomers(cache, spect
     assert (masses[:-1] <= masses[1:]).all()
 
 
-def test_what_is_too_small_to_learn_from_is_said_in_a_line(cache, spectra_file, tmp_path):
+@pytest.mark.parametrize(
+    ("stage", "purpose"),
+    [
+        ("fit", r"1\d compounds to train on and \d+ to validate on"),
+        (None, r"1\d compounds to evaluate on"),
+    ],
+)
+def test_what_is_too_small_to_learn_from_or_to_evaluate_on_is_said_in_a_line(
+    cache, spectra_file, tmp_path, stage, purpose
+):
     path = few_compounds(spectra_file, tmp_path / "fewer.parquet", 19)
-    with pytest.raises(DataError, match=r"fewer\.parquet: 1\d compounds .* At least 20 are needed"):
-        module_of(cache, kind="file", path=str(path), isomer_decoys=8).setup("fit")
+    with pytest.raises(
+        DataError, match=rf"fewer\.parquet: {purpose}.* At least 20 are needed"
+    ) as e:
+        module_of(cache, kind="file", path=str(path), isomer_decoys=8).setup(stage)
+    assert stage == "fit" or "train" not in str(e.value)
 
 
 def test_given_folds_are_kept(cache, spectra_file, tmp_path):

@@ -12,9 +12,10 @@ from team5.registry.card import rewrite_card
 from team5.registry.export import export_version, read_version
 from team5.registry.removal import delete_version
 from team5.registry.repair import repair
-from team5.registry.report import version_rows
+from team5.registry.report import format_version, version_rows
 from team5.registry.tracker import Tracker
 from team5.registry.tracker_format import TrackerEntryFields
+from team5.runtime.storage import sha256
 from tests.conftest import REPOSITORY
 
 TINY = REPOSITORY / "tests" / "files" / "checkpoints"
@@ -40,12 +41,17 @@ def export(root: Path, version: str | None = None, **options) -> str:
 
 def release(upstream: Path, version: str) -> None:
     """Export a version in the repository itself and make its tracker what is released."""
+    export(upstream / "checkpoints", version, set_as_latest=True)
+    publish(upstream, f"Release {version}")
+
+
+def publish(upstream: Path, message: str) -> None:
+    """Make the tracker of the repository what is released."""
     root = upstream / "checkpoints"
-    export(root, version, set_as_latest=True)
     (root / "checkpoint_tracker.json").replace(root / "released.json")
     (root / "checkpoint_tracker.json").symlink_to("released.json")
     git(upstream, "add", "checkpoints")
-    git(upstream, "commit", "-qm", f"Release {version}")
+    git(upstream, "commit", "-qm", message)
 
 
 @pytest.fixture
@@ -139,6 +145,55 @@ def test_a_released_version_that_was_changed_here_stays_whole(upstream, clone, c
     assert read_version(root, "v1.0").version == "v1.0"
     assert Tracker(root).read().entry("v0.1").sha256 == changed
     assert read_version(root, "v0.1").version == "v0.1"
+
+
+def rewrite(root: Path, text: str) -> str:
+    """Add a text to the card of v0.1 and to its entry; return the checksum of its config.json."""
+    rewrite_card(root, "v0.1", lambda card: f"{card}{text}\n")
+    Tracker(root).add("v0.1", description=text, update=True)
+    return sha256(root / "v0.1" / "config.json")
+
+
+def rerelease(upstream: Path, text: str) -> str:
+    checksum = rewrite(upstream / "checkpoints", text)
+    publish(upstream, text)
+    return checksum
+
+
+def test_a_version_whose_rewriting_was_undone_is_the_released_one_again(upstream, clone):
+    root = clone / "checkpoints"
+    released = sha256(root / "v0.1" / "config.json")
+    rewrite(root, "Measured here.")
+    assert "rewritten in this clone" in format_version(root, "v0.1")
+    git(clone, "checkout", "--", "checkpoints/v0.1")
+    entry = Tracker(root).read().entry("v0.1")
+    assert (entry.sha256, entry.description) == (released, "Untrained, for tests")
+    assert "rewritten in this clone" not in format_version(root, "v0.1")
+    assert read_version(root, "v0.1").version == "v0.1"
+
+
+@pytest.mark.parametrize("chosen", ["the release", "the rewriting"])
+def test_the_entry_is_that_of_the_files_where_both_sides_rewrote_a_version(upstream, clone, chosen):
+    root = clone / "checkpoints"
+    rerelease(upstream, "First card.")
+    git(clone, "pull", "-q", "--ff-only")
+    git(clone, "update-index", "--skip-worktree", "checkpoints/checkpoint_tracker.json")
+    here = rewrite(root, "Measured here.")
+    released = rerelease(upstream, "Corrected.")
+    git(clone, "pull", "-q", "--rebase", "--autostash")  # stops at a conflict in v0.1
+    side = "--ours" if chosen == "the release" else "--theirs"
+    git(clone, "checkout", side, "--", "checkpoints/v0.1")
+
+    expected = {
+        "the release": (released, "Corrected.", None),
+        "the rewriting": (here, "Measured here.", released),
+    }
+    export(root)  # writes the merged tracker
+    for _ in range(2):
+        entry = Tracker(root).read().entry("v0.1")
+        found = entry.sha256, entry.description, entry.extra.get("released_sha256")
+        assert found == expected[chosen]
+        assert read_version(root, "v0.1").version == "v0.1"
 
 
 @pytest.mark.parametrize("content", ["{not", "", "[]", None])

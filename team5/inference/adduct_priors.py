@@ -11,7 +11,6 @@ from team5.chemistry.molecule import Molecule
 from team5.data.spectrum import Spectrum
 from team5.evaluation.confidence import USUAL
 from team5.inference.engine import Scored
-from team5.inference.familiarity import seen_by
 from team5.inference.loading import LoadedModel
 
 
@@ -43,7 +42,7 @@ def adduct_prior(
     """
     if not hypotheses:
         return 1.0
-    counts = seen_by(model.learned_from)["adducts"]
+    counts = model.coverages[0]["adducts"]
     seen = {
         name: counts.get(name, 0) * (structure_charge(parse_adduct(name)) == molecule.charge) + 1
         for name in hypotheses

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from team5.chemistry.adducts import Adduct
@@ -37,27 +37,40 @@ _SEEN_BEFORE: Mapping[str, Any] = {
 
 def seen_by(learned_from: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a version's training coverage, in the format of `team5.data.training_table.seen`."""
-    said = {name: value for name, value in (learned_from or {}).items() if value is not None}
-    return {**_SEEN_BEFORE, **said}
+    facts = learned_from or {}
+    return {
+        name: default if facts.get(name) is None else facts[name]
+        for name, default in _SEEN_BEFORE.items()
+    }
+
+
+def seen_with_parents(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the training coverage of a version and of those it was trained from, from its config.
+
+    A version stores that of its parents as ``seen_before``.
+    """
+    return [seen_by(config.get("data")), *config.get("seen_before", ())]
 
 
 def unfamiliar(
-    learned_from: Mapping[str, Any] | None, molecule: Molecule, adduct: Adduct, spectrum: Spectrum
+    coverages: Sequence[Mapping[str, Any]],
+    molecule: Molecule,
+    adduct: Adduct,
+    spectrum: Spectrum,
 ) -> list[str]:
-    """Return notes on properties of a pair that are rare or absent in the version's training data.
+    """Return notes on properties of a pair that are rare or absent in all training data.
 
     Parameters
     ----------
-    learned_from : mapping or None
-        Under "data" in the version's config: spectra by adduct and instrument, compounds by
-        element, the exact masses between which 99 % of the compounds lie.
+    coverages : sequence of mapping
+        Of the version and those it was trained from: spectra by adduct and instrument, compounds
+        by element, the exact masses between which 99 % of the compounds lie.
     """
-    seen = seen_by(learned_from)
     notes = []
     elements = [
         symbol
         for symbol, count in molecule.element_counts.items()
-        if count and seen["elements"].get(symbol, 0) < _FEW_COMPOUNDS
+        if count and all(seen["elements"].get(symbol, 0) < _FEW_COMPOUNDS for seen in coverages)
     ]
     if elements:
         notes.append(
@@ -69,15 +82,17 @@ def unfamiliar(
         notes.append(
             f"{adduct.name} of a structure that is a cation itself; it usually flies as [M]+"
         )
-    if _is_rare(seen["adducts"], adduct.name):
+    if _is_rare("adducts", adduct.name, coverages):
         notes.append(f"{adduct.name}: the version has seen few spectra of this adduct")
-    if not seen["lightest"] <= molecule.exact_mass <= seen["heaviest"]:
+    lightest = min(seen["lightest"] for seen in coverages)
+    heaviest = max(seen["heaviest"] for seen in coverages)
+    if not lightest <= molecule.exact_mass <= heaviest:
         notes.append(
             f"exact mass {molecule.exact_mass:.0f} u: the version has learned from molecules of "
-            f"{seen['lightest']:.0f} to {seen['heaviest']:.0f} u"
+            f"{lightest:.0f} to {heaviest:.0f} u"
         )
     if spectrum.instrument_type is not None and _is_rare(
-        seen["instruments"], instrument_class(spectrum.instrument_type)
+        "instruments", instrument_class(spectrum.instrument_type), coverages
     ):
         notes.append(
             f"{spectrum.instrument_type}: the version has seen few spectra of such instruments"
@@ -85,5 +100,7 @@ def unfamiliar(
     return notes
 
 
-def _is_rare(counts: Mapping[str, int], name: str) -> bool:
-    return counts.get(name, 0) < _SMALL_SHARE * sum(counts.values())
+def _is_rare(what: str, name: str, coverages: Sequence[Mapping[str, Any]]) -> bool:
+    return all(
+        seen[what].get(name, 0) < _SMALL_SHARE * sum(seen[what].values()) for seen in coverages
+    )

@@ -13,6 +13,7 @@ from team5.data.preprocess import FIRST_RULE, ScoreRule
 from team5.errors import DeviceError
 from team5.evaluation.confidence import ListConfidence
 from team5.inference.encodings import EncodingCache
+from team5.inference.familiarity import seen_by, seen_with_parents
 from team5.inference.selective import Calibration
 from team5.models.foreign_encoder import ForeignEncoder
 from team5.models.model import ModelConfig, Team5Model
@@ -36,8 +37,8 @@ class LoadedModel(Team5Model):
         for versions that do not store it.
     confidence : ListConfidence or None
         How scores of a list become probabilities; None for versions without.
-    learned_from : mapping or None
-        Facts of the spectra it was trained on.
+    coverages : sequence of mapping
+        What it has seen in training, then what the versions it was trained from have.
     encodings : EncodingCache
         Of structures seen before.
     """
@@ -46,7 +47,7 @@ class LoadedModel(Team5Model):
     version_hash = ""
     calibration: Calibration | None = None
     confidence: ListConfidence | None = None
-    learned_from: Mapping[str, Any] | None = None
+    coverages: Sequence[Mapping[str, Any]] = (seen_by(None),)
 
     def __init__(
         self,
@@ -126,7 +127,7 @@ def load_model(
     model.load_weights(stored.weights, f"{stored.folder}/model.safetensors")
     model.version, model.version_hash = stored.version, stored.version_hash
     model.calibration = stored.config.get("calibration")
-    model.learned_from = stored.config.get("data")
+    model.coverages = seen_with_parents(stored.config)
     model.confidence = ListConfidence.from_config(stored.config.get("confidence"))
     model.requires_grad_(False)
     model.to(place).eval()

@@ -258,7 +258,7 @@ def _notes(
     if simulated and spectrum.collision_energy is None:
         notes.append("no collision energy given: predicted as for spectra that do not state one")
     notes += _unusual(pair.adduct, molecule)
-    notes += unfamiliar(model.learned_from, molecule, pair.adduct, spectrum)
+    notes += unfamiliar(model.coverages, molecule, pair.adduct, spectrum)
     energy = spectrum.collision_energy
     if energy is not None and parse_collision_energy(energy).value is None:
         notes.append(

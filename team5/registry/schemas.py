@@ -276,6 +276,16 @@ class _LearnedFrom(_Part):
     heaviest: Number | None = None
 
 
+class _Seen(_Part):
+    """Training data of a parent version."""
+
+    adducts: Counts
+    instruments: Counts
+    elements: Counts
+    lightest: Number
+    heaviest: Number
+
+
 class _Code(_Part):
     commit: Name | None
     dirty: bool | None
@@ -327,6 +337,7 @@ class ConfigSchema(_Part):
     parent_version: VersionName | None = None
     parent_hash: Name | None = None
     data: _LearnedFrom | None = None
+    seen_before: list[_Seen] = Field(default_factory=list, max_length=1_000)
     code: _Code | None = None
     packages: dict[Name, Name] = Field(default_factory=dict, max_length=1_000)
     training: _TrainingEnd | None = None

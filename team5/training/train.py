@@ -25,6 +25,7 @@ from team5.callbacks.stop_on_signal import StopOnSignal
 from team5.data.datamodule import SpectrumDataModule
 from team5.data.preprocess import FIRST_RULE
 from team5.errors import CheckpointError, ConfigError, DeviceError, ProcessError
+from team5.inference.familiarity import seen_with_parents
 from team5.models.lightning_module import Team5LightningModule
 from team5.models.version_weights import check_weights
 from team5.registry.allowed import check_allow
@@ -411,6 +412,7 @@ def _facts(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
         "training_config": plain,
         "parent_version": parent.version if parent else None,
         "parent_hash": parent.version_hash if parent else None,
+        "seen_before": seen_with_parents(parent.config) if parent else [],
         "data": dict(data),
         "code": code_state(),
         "packages": package_versions(),

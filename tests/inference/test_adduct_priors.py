@@ -12,6 +12,7 @@ from team5.data.spectrum import Spectrum
 from team5.errors import Team5Error
 from team5.evaluation.confidence import USUAL
 from team5.inference.adduct_priors import adduct_prior
+from team5.inference.familiarity import seen_by
 from team5.inference.inference import infer
 
 CAFFEINE = "Cn1cnc2c1c(=O)n(C)c(=O)n2C"
@@ -25,9 +26,9 @@ ISOMER = "CCOC(=O)C(=O)CC(=O)C(=O)OCC"
 
 @pytest.fixture
 def sure(model):
-    before, model.confidence, model.learned_from = model.confidence, USUAL, None
+    before, model.confidence = model.confidence, USUAL
     yield model
-    model.confidence = before
+    model.confidence, model.coverages = before, type(model).coverages
 
 
 def prior(model, adduct, hypotheses, smiles=CAFFEINE):
@@ -35,7 +36,7 @@ def prior(model, adduct, hypotheses, smiles=CAFFEINE):
 
 
 def test_an_adduct_is_as_likely_as_its_share_of_what_the_version_has_seen(sure):
-    sure.learned_from = {"adducts": {"[M+H]+": 89, "[M+Na]+": 8, "[M-H]-": 500}}
+    sure.coverages = [seen_by({"adducts": {"[M+H]+": 89, "[M+Na]+": 8, "[M-H]-": 500}})]
     assert prior(sure, "[M+H]+", ("[M+H]+", "[M+Na]+", "[M+K]+")) == 90 / 100
     assert prior(sure, "[M+Na]+", ("[M+H]+", "[M+Na]+", "[M+K]+")) == 9 / 100
     assert prior(sure, "[M+K]+", ("[M+H]+", "[M+Na]+", "[M+K]+")) == 1 / 100
@@ -83,7 +84,7 @@ def test_of_candidates_that_explain_alike_the_frequent_adduct_comes_first(sure):
 
 @pytest.mark.parametrize("favoured", ["[M+H]+", "[M+Na]+"])
 def test_what_a_version_has_seen_most_of_is_ranked_first_where_peaks_tell_little(sure, favoured):
-    sure.learned_from = {"adducts": {favoured: 10**9}}
+    sure.coverages = [seen_by({"adducts": {favoured: 10**9}})]
     listed = [CAFFEINE, PROTONATED]
     matches = infer(
         sure, None, listed, [50.5, 83.0604], [9, 1], adduct="auto", precursor_mz=SODIATED

@@ -3,6 +3,7 @@
 import pytest
 
 from team5.evaluation.confidence import USUAL
+from team5.inference.familiarity import seen_with_parents
 from team5.inference.inference import infer
 
 CAFFEINE = "Cn1cnc2c1c(=O)n(C)c(=O)n2C"
@@ -71,6 +72,25 @@ def test_where_nothing_is_explained_there_is_no_match(model, smiles, mzs):
 def test_what_the_version_has_seen_little_of_is_said(model, smiles, given, said):
     notes = infer(model, None, smiles, *PEAKS, **given).notes
     assert any(said in note for note in notes)
+
+
+OWN = {
+    "adducts": {"[M+Na]+": 5}, "instruments": {"ion_trap": 5}, "elements": {"C": 50, "H": 50},
+    "lightest": 300.0, "heaviest": 310.0,
+}  # fmt: skip
+
+
+def test_what_a_parent_has_seen_is_no_news_to_the_fine_tuned_version(model, monkeypatch):
+    given = {"adduct": "[M+H]+", "instrument_type": "LC-ESI-QTOF"}
+    monkeypatch.setattr(model, "coverages", seen_with_parents({"data": OWN}))
+    alone = infer(model, None, CAFFEINE, *PEAKS, **given).notes
+    assert [note.split(":")[0] for note in alone] == [
+        "N and O", "[M+H]+", "exact mass 194 u", "LC-ESI-QTOF",
+    ]  # fmt: skip
+    config = {"data": OWN, "seen_before": seen_with_parents({})}
+    monkeypatch.setattr(model, "coverages", seen_with_parents(config))
+    assert infer(model, None, CAFFEINE, *PEAKS, **given).notes == ()
+    assert "89 to 928 u" in infer(model, None, "CO", *PEAKS, **given).notes[0]
 
 
 def test_of_what_is_usual_nothing_is_said(model):

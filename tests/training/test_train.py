@@ -4,6 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from team5.cli.run import compose_config
+from team5.inference.familiarity import seen_with_parents
 from team5.registry.export import read_version
 from team5.registry.tracker import Tracker
 from team5.training.train import Trained, train
@@ -89,6 +90,10 @@ def test_ranking_goes_on_from_a_version_and_tells_it_from_decoys(run, places, tm
                           "save_dir": str(tmp_path)}}  # fmt: skip
     config = read_version(places / "checkpoints", train(cfg).version).config
     assert (config["parent_version"], config["data"]["train_decoys"]) == ("v0.1", 2)
+    parent = read_version(places / "checkpoints", "v0.1").config
+    assert parent["seen_before"] == []
+    assert config["seen_before"] == seen_with_parents(parent)
+    assert config["seen_before"][0].items() <= parent["data"].items()
     (curves,) = tmp_path.rglob("metrics.csv")
     header = curves.read_text().splitlines()[0].split(",")
     assert {"train/contrast", "train/exchange"} <= set(header)

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -223,6 +224,14 @@ def check_adduct(molecule: Molecule, adduct: Adduct) -> None:
             f"adduct {adduct.name} does not fit {molecule.smiles!r}: it leaves nothing of "
             "it. Correct one of the two."
         )
+
+
+def can_form(molecule: Molecule, adduct: Adduct) -> bool:
+    """Tell whether a structure can form the ion; see `check_adduct`."""
+    with suppress(AdductError):
+        check_adduct(molecule, adduct)
+        return True
+    return False
 
 
 def structure_charge(adduct: Adduct) -> int | None:

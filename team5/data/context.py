@@ -29,10 +29,11 @@ ADDUCTS = (
     "[M]-",
 )
 INSTRUMENTS = ("qtof", "orbitrap_hcd", "ion_trap_orbitrap", "ion_trap", "triple_quadrupole")
+_INSTRUMENT_CLASSES = (*INSTRUMENTS, "other", "missing")
 CONTEXT_FEATURES = (
     *(f"adduct {name}" for name in (*ADDUCTS, "other")),
     "negative",
-    *(f"instrument {name}" for name in (*INSTRUMENTS, "other", "missing")),
+    *(f"instrument {name}" for name in _INSTRUMENT_CLASSES),
     "energy missing",
     "energy in NCE",
     "energy ramped",
@@ -67,8 +68,8 @@ def context_features(
     out[ADDUCTS.index(adduct.name) if adduct.name in ADDUCTS else len(ADDUCTS)] = 1
     at = len(ADDUCTS) + 1
     out[at] = adduct.charge < 0
-    out[at + 1 + _instrument(instrument_type)] = 1
-    at += 1 + len(INSTRUMENTS) + 2
+    out[at + 1 + _INSTRUMENT_CLASSES.index(instrument_class(instrument_type))] = 1
+    at += 1 + len(_INSTRUMENT_CLASSES)
     electronvolt, is_nce, is_ramp = _energy(collision_energy, precursor_mz, instrument_type)
     if electronvolt is None:
         out[at] = 1
@@ -92,26 +93,18 @@ def _energy(
     return value, energy.unit == "NCE", energy.is_ramp
 
 
+@lru_cache(maxsize=256)
 def instrument_class(text: str | None) -> str:
     """Return an instrument's class in `INSTRUMENTS`, "other", or "missing" if none is stated."""
-    return (*INSTRUMENTS, "other", "missing")[_instrument(text)]
-
-
-@lru_cache(maxsize=256)
-def _instrument(text: str | None) -> int:
     if text is None:
-        return len(INSTRUMENTS) + 1
+        return "missing"
     upper = text.upper().replace("-", "").replace(" ", "")
     if "QTOF" in upper or upper.endswith("TOF"):
-        name = "qtof"
-    elif "ITFT" in upper:
-        name = "ion_trap_orbitrap"
-    elif "QFT" in upper or "ORBITRAP" in upper or "EXACTIVE" in upper or "HCD" in upper:
-        name = "orbitrap_hcd"
-    elif "QQQ" in upper or upper.endswith("QQ"):
-        name = "triple_quadrupole"
-    elif "IT" in upper or "TRAP" in upper:
-        name = "ion_trap"
-    else:
-        return len(INSTRUMENTS)
-    return INSTRUMENTS.index(name)
+        return "qtof"
+    if "ITFT" in upper:
+        return "ion_trap_orbitrap"
+    if "QFT" in upper or "ORBITRAP" in upper or "EXACTIVE" in upper or "HCD" in upper:
+        return "orbitrap_hcd"
+    if "QQQ" in upper or upper.endswith("QQ"):
+        return "triple_quadrupole"
+    return "ion_trap" if "IT" in upper or "TRAP" in upper else "other"

@@ -80,7 +80,7 @@ class CompoundDataset(Dataset[Item]):
         compound = self.compounds[position]
         if position not in self._tokens:
             self._tokens[position] = self.tokenizer.encode(compound.smiles)
-        chosen = _drawn(compound.measurements, self.max_spectra, (self.seed, epoch, position))
+        chosen = draw(compound.measurements, self.max_spectra, (self.seed, epoch, position))
         target = self._tokens[position]
         tokens, labels = [target], [TARGET] * len(chosen)
         pairs = [m.pair(target, 0, i, keep_impossible=False) for i, m in enumerate(chosen)]
@@ -122,10 +122,10 @@ class CompoundDataset(Dataset[Item]):
     def _decoys(self, position: int, epoch: int) -> Sequence[str]:
         if self.decoys is None:
             return ()
-        return _drawn(self.decoys[position], self.n_decoys, (self.seed, epoch, position, 1))
+        return draw(self.decoys[position], self.n_decoys, (self.seed, epoch, position, 1))
 
 
-def _drawn(items: Sequence[T], at_most: int, key: tuple[int, ...]) -> Sequence[T]:
+def draw(items: Sequence[T], at_most: int, key: tuple[int, ...]) -> Sequence[T]:
     """Return at most so many of the items, drawn by key, in their original order."""
     if len(items) <= at_most:
         return items

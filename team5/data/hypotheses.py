@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from team5.chemistry.adducts import Adduct, check_adduct, parse_adduct
+from team5.chemistry.adducts import Adduct, can_form, parse_adduct
 from team5.chemistry.molecule import Molecule
 from team5.data.context import ADDUCTS
 from team5.errors import AdductError
@@ -13,12 +11,12 @@ AUTO = "auto"
 _MAX_HYPOTHESES = 32
 
 
-def parse_hypotheses(given: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
+def parse_hypotheses(adducts: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of the hypothetical adducts, each once.
 
     Parameters
     ----------
-    given : str or list of str
+    adducts : str or list of str
         An adduct, several separated by commas or in a list, or ``auto``: those that versions
         distinguish.
 
@@ -27,15 +25,15 @@ def parse_hypotheses(given: str | list[str] | tuple[str, ...]) -> tuple[str, ...
     AdductError
         If one of them is not understood, or there are none, or too many.
     """
-    if isinstance(given, str):
-        if given.strip().casefold() == AUTO:
+    if isinstance(adducts, str):
+        if adducts.strip().casefold() == AUTO:
             return ADDUCTS
-        given = given.split(",")
-    if not 0 < len(given) <= _MAX_HYPOTHESES:
+        adducts = adducts.split(",")
+    if not 0 < len(adducts) <= _MAX_HYPOTHESES:
         raise AdductError(
-            f"a list of {len(given)} adducts. Give 1 to {_MAX_HYPOTHESES} of them, or auto."
+            f"a list of {len(adducts)} adducts. Give 1 to {_MAX_HYPOTHESES} of them, or auto."
         )
-    return tuple(dict.fromkeys(parse_adduct(text).name for text in given))
+    return tuple(dict.fromkeys(parse_adduct(text).name for text in adducts))
 
 
 def fitting_adduct(hypotheses: tuple[str, ...], precursor_mz: float, molecule: Molecule) -> Adduct:
@@ -47,12 +45,5 @@ def fitting_adduct(hypotheses: tuple[str, ...], precursor_mz: float, molecule: M
         map(parse_adduct, hypotheses),
         key=lambda adduct: abs(adduct.precursor_mz(molecule.exact_mass) - precursor_mz),
     )
-    formed = (adduct for adduct in nearest_first if _forms(molecule, adduct))
+    formed = (adduct for adduct in nearest_first if can_form(molecule, adduct))
     return next(formed, nearest_first[0])
-
-
-def _forms(molecule: Molecule, adduct: Adduct) -> bool:
-    with suppress(AdductError):
-        check_adduct(molecule, adduct)
-        return True
-    return False

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from team5.chemistry.molecule import parse_smiles
 from team5.data.collision_energy import parse_collision_energy
+from team5.data.preparation import structure_values
 from team5.data.readers import iter_spectra, nothing_usable
-from team5.errors import DataError, MoleculeError
+from team5.errors import DataError
 
 NO_FOLD = "no fold"
 NOT_STATED = "not stated"
@@ -72,7 +72,6 @@ def read_overview(path: str | Path) -> Overview:
     adducts: Counter[str] = Counter()
     compounds: dict[str, set[str]] = {}
     by_unit: dict[str, list[float]] = {"eV": [], "NCE": [], NO_UNIT: []}
-    structures: dict[str, tuple[str, float] | None] = {}
     masses: dict[str, float] = {}
     precursor_mzs: list[float] = []
     for record in iter_spectra(path, skipped):
@@ -86,14 +85,12 @@ def read_overview(path: str | Path) -> Overview:
             precursor_mzs.append(spectrum.precursor_mz)
         if record.smiles is None:
             continue
-        if record.smiles not in structures:
-            structures[record.smiles] = _structure(record.smiles)
-        if (structure := structures[record.smiles]) is None:
+        structure = structure_values(record.smiles)
+        if isinstance(structure, str):
             skipped["structure not understood"] += 1
             continue
-        inchikey14, mass = structure
-        compounds.setdefault(fold, set()).add(inchikey14)
-        masses[inchikey14] = mass
+        compounds.setdefault(fold, set()).add(structure.inchikey14)
+        masses[structure.inchikey14] = structure.exact_mass
     if not spectra:
         raise DataError(nothing_usable(path, skipped))
     return Overview(
@@ -107,12 +104,3 @@ def read_overview(path: str | Path) -> Overview:
         precursor_mzs=np.array(precursor_mzs),
         skipped=skipped,
     )
-
-
-def _structure(smiles: str) -> tuple[str, float] | None:
-    """Return InChIKey first block and exact mass, or None if the SMILES cannot be parsed."""
-    try:
-        molecule = parse_smiles(smiles)
-        return molecule.inchikey14, molecule.exact_mass
-    except MoleculeError:
-        return None

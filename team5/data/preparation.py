@@ -137,7 +137,7 @@ def format_skipped(table: PreparedTable) -> str:
     width = max(len(text) for text, _ in lines)
     rows = [f"  {text:<{width}}  {count:>9,}  {count / total:>6.1%}" for text, count in lines]
     title = f"{table.n_spectra:,} spectra of {table.n_compounds:,} compounds"
-    return "\n".join([title, rows[0], *rows[1:-1], rows[-1]])
+    return "\n".join([title, *rows])
 
 
 def _to_row(record: Record, license_families: tuple[str, ...]) -> dict[str, Any] | str:
@@ -147,7 +147,7 @@ def _to_row(record: Record, license_families: tuple[str, ...]) -> dict[str, Any]
         return f"licence not chosen ({record.license})"
     if record.smiles is None:
         return "no SMILES"
-    structure = _structure(record.smiles)
+    structure = structure_values(record.smiles)
     if isinstance(structure, str):
         return structure
     if spectrum.adduct is None and (spectrum.ion_mode is None or spectrum.precursor_mz is None):
@@ -183,7 +183,9 @@ def _to_row(record: Record, license_families: tuple[str, ...]) -> dict[str, Any]
     }
 
 
-class _Structure(NamedTuple):
+class StructureValues(NamedTuple):
+    """Columns of a structure in a prepared table, and its charge."""
+
     inchikey14: str
     formula: str
     exact_mass: float
@@ -191,11 +193,11 @@ class _Structure(NamedTuple):
 
 
 @lru_cache(maxsize=65_536)
-def _structure(smiles: str) -> _Structure | str:
+def structure_values(smiles: str) -> StructureValues | str:
     """Return the structure's values of a row, or the reason why there are none."""
     try:
         molecule = parse_smiles(smiles)
-        return _Structure(
+        return StructureValues(
             molecule.inchikey14, molecule.formula, molecule.exact_mass, molecule.charge
         )
     except MoleculeError as error:

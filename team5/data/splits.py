@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -158,17 +159,12 @@ def assign_folds(
     if not 0 < similarity <= 1:
         raise ConfigError(f"similarity {similarity} is not above 0 and at most 1.")
 
-    inchikey14s = sorted(structures)
-    fingerprints = _fingerprints([structures[key] for key in inchikey14s], inchikey14s)
-    clusters = _butina_clusters(fingerprints, similarity)
+    clusters = _butina_clusters(structures, similarity)
     # By a hash, so that the draw for one cluster does not depend on the others.
-    clusters.sort(key=lambda cluster: _hash(seed, inchikey14s[cluster[0]]))
-
-    folds = _deal(clusters, {"val": val_share, "test": test_share}, len(inchikey14s))
-    fold_by_index = {
-        index: fold for fold, members in folds.items() for cluster in members for index in cluster
-    }
-    return {key: fold_by_index[index] for index, key in enumerate(inchikey14s)}
+    clusters.sort(key=lambda cluster: _hash(seed, cluster[0]))
+    folds = _deal(clusters, {"val": val_share, "test": test_share}, len(structures))
+    fold_of = {key: fold for fold, members in folds.items() for key in chain(*members)}
+    return {key: fold_of[key] for key in sorted(structures)}
 
 
 def cross_folds(structures: Mapping[str, str]) -> dict[str, int]:
@@ -184,21 +180,19 @@ def cross_folds(structures: Mapping[str, str]) -> dict[str, int]:
     dict of str to int
         Part, from 0, by InChIKey first block.
     """
-    inchikey14s = sorted(structures)
-    fingerprints = _fingerprints([structures[key] for key in inchikey14s], inchikey14s)
-    parts: list[list[int]] = [[] for _ in range(N_CROSS_FOLDS)]
+    parts: list[list[str]] = [[] for _ in range(N_CROSS_FOLDS)]
     # The largest first, so that the parts become similar in size.
-    for cluster in sorted(_butina_clusters(fingerprints, CLUSTER_SIMILARITY), key=len)[::-1]:
+    for cluster in sorted(_butina_clusters(structures, CLUSTER_SIMILARITY), key=len)[::-1]:
         min(parts, key=len).extend(cluster)
-    return {inchikey14s[index]: part for part, members in enumerate(parts) for index in members}
+    return {key: part for part, members in enumerate(parts) for key in members}
 
 
 def _deal(
-    clusters: Sequence[list[int]], shares: Mapping[str, float], n: int
-) -> dict[str, list[list[int]]]:
+    clusters: Sequence[list[str]], shares: Mapping[str, float], n: int
+) -> dict[str, list[list[str]]]:
     """Assign whole clusters to the folds, in their order."""
     room = {fold: round(shares[fold] * n) for fold in ("test", "val")}
-    folds: dict[str, list[list[int]]] = {fold: [] for fold in FOLDS}
+    folds: dict[str, list[list[str]]] = {fold: [] for fold in FOLDS}
     for cluster in clusters:
         fold = next((fold for fold in room if len(cluster) <= room[fold]), "train")
         folds[fold].append(cluster)
@@ -213,12 +207,11 @@ def _deal(
     return folds
 
 
-def _butina_clusters(
-    fingerprints: Sequence[DataStructs.ExplicitBitVect], similarity: float
-) -> list[list[int]]:
-    """Return clusters as lists of indices, each with its centre first."""
-    neighbours = _neighbours(fingerprints, similarity)
-    # Ties go to the lower index; the caller has sorted the structures.
+def _butina_clusters(structures: Mapping[str, str], similarity: float) -> list[list[str]]:
+    """Return clusters of InChIKey first blocks, each with its centre first."""
+    keys = sorted(structures)
+    neighbours = _neighbours(_fingerprints([structures[key] for key in keys], keys), similarity)
+    # Ties go to the lower index, and so to the first key.
     order = sorted(range(len(neighbours)), key=lambda index: (-len(neighbours[index]), index))
     is_assigned = np.zeros(len(neighbours), dtype=bool)
     clusters = []
@@ -227,7 +220,7 @@ def _butina_clusters(
             continue
         members = neighbours[centre][~is_assigned[neighbours[centre]]]
         is_assigned[members] = True
-        clusters.append([centre, *(int(member) for member in members if member != centre)])
+        clusters.append([keys[index] for index in (centre, *members[members != centre])])
     return clusters
 
 

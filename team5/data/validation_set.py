@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
-from team5.chemistry.adducts import check_adduct
+from team5.chemistry.adducts import can_form
 from team5.chemistry.molecule import is_small_enough, parse_smiles
-from team5.constants import CANDIDATE_TOLERANCE_PPM
 from team5.data.compounds import Compound, Measurement
-from team5.data.dataset import Query
+from team5.data.dataset import Query, draw
 from team5.data.decoys import CandidatePool, choose_decoys
-from team5.errors import AdductError
 
 # How many of the pool's structures of one mass are considered.
 _MAX_NEAR = 2_000
@@ -92,9 +91,9 @@ def _pairs(
     compounds: Sequence[Compound], pool: CandidatePool, max_spectra: int, seed: int
 ) -> tuple[list[Query], int]:
     rows = [
-        (compound, compound.measurements[i])
+        (compound, measurement)
         for position, compound in enumerate(compounds)
-        for i in _draw(len(compound.measurements), max_spectra, seed, position)
+        for measurement in draw(compound.measurements, max_spectra, (seed, position, 1))
     ]
     decoys = choose_decoys(
         [compound.inchikey14 for compound, _ in rows],
@@ -121,15 +120,9 @@ def _references(
     references: dict[str, list[str]] = {}
     for position, (target, structures) in enumerate(judged.items()):
         keys = {parse_smiles(smiles).inchikey14 for smiles in structures}
-        near = pool.near(parse_smiles(target).exact_mass, CANDIDATE_TOLERANCE_PPM)
-        random = np.random.default_rng((seed, position, 3))
-        drawn = references[target] = []
-        for i in random.permutation(len(near)).tolist():
-            if len(drawn) == n:
-                break
-            smiles = near.smiles[i].as_py()
-            if near.inchikey14s[i].as_py() not in keys and is_small_enough(smiles):
-                drawn.append(smiles)
+        near = pool.near(parse_smiles(target).exact_mass)
+        order = np.random.default_rng((seed, position, 3)).permutation(len(near)).tolist()
+        references[target] = _first_small(near, order, n, keys)
     return references
 
 
@@ -139,8 +132,7 @@ def draw_rankings(
     """Return one spectrum of each compound with candidates of its mass, its formula first."""
     queries = []
     for position, compound in enumerate(compounds):
-        (chosen,) = _draw(len(compound.measurements), 1, seed, position)
-        measurement = compound.measurements[chosen]
+        (measurement,) = draw(compound.measurements, 1, (seed, position, 1))
         others = _same_mass(compound, pool, n_candidates - 1, (seed, position))
         others = [smiles for smiles in others if _can_form_ion(smiles, measurement)]
         if others:
@@ -159,28 +151,20 @@ def _same_mass(
 
     Structures of other formulas can be distinguished by mass alone.
     """
-    near = pool.near(compound.exact_mass, CANDIDATE_TOLERANCE_PPM)
+    near = pool.near(compound.exact_mass)
     n_near = min(len(near), _MAX_NEAR)
-    keys = near.inchikey14s.slice(0, n_near).to_pylist()
     formulas = near.formulas.slice(0, n_near).to_pylist()
     order = np.random.default_rng(key).permutation(n_near).tolist()
     order.sort(key=lambda i: formulas[i] != compound.formula)
-    others: list[str] = []
-    for i in order:
-        if len(others) == n:
-            break
-        if keys[i] != compound.inchikey14 and keys[i] not in held_out:
-            smiles = near.smiles[i].as_py()
-            if is_small_enough(smiles):
-                others.append(smiles)
-    return others
+    return _first_small(near, order, n, held_out | {compound.inchikey14})
 
 
-def _draw(n: int, at_most: int, seed: int, position: int) -> list[int]:
-    if n <= at_most:
-        return list(range(n))
-    random = np.random.default_rng((seed, position, 1))
-    return sorted(random.choice(n, at_most, replace=False).tolist())
+def _first_small(
+    pool: CandidatePool, order: Iterable[int], n: int, unwanted: Set[str]
+) -> list[str]:
+    """Return up to n SMILES of a pool, in an order, without those too large to be cut."""
+    smiles = (pool.smiles[i].as_py() for i in order if pool.inchikey14s[i].as_py() not in unwanted)
+    return list(islice(filter(is_small_enough, smiles), n))
 
 
 def _can_form_ion(smiles: str, measurement: Measurement) -> bool:
@@ -188,8 +172,4 @@ def _can_form_ion(smiles: str, measurement: Measurement) -> bool:
         return False
     if not any(count < 0 for _, count in measurement.adduct.composition):
         return True
-    try:
-        check_adduct(parse_smiles(smiles), measurement.adduct)
-    except AdductError:
-        return False
-    return True
+    return can_form(parse_smiles(smiles), measurement.adduct)

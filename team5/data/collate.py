@@ -36,13 +36,11 @@ _ALIGNED_TO = 64
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One spectrum matched with one molecule, peak by peak.
+class PreparedSpectrum:
+    """A spectrum prepared for all molecules of one mass.
 
     Attributes
     ----------
-    molecule_index : int
-        Index of the molecule in the batch.
     adduct : Adduct
     context : array of shape (C,)
     offsets : array of shape (K,)
@@ -50,6 +48,28 @@ class Pair:
     precursor_mz : float
         Calculated from the structure.
     peaks : ModelPeaks
+    """
+
+    adduct: Adduct
+    context: Array
+    offsets: Array
+    precursor_mz: float
+    peaks: ModelPeaks
+
+    @property
+    def max_mz(self) -> float:
+        """Ions above it cannot come from this precursor."""
+        return self.precursor_mz + PRECURSOR_MARGIN
+
+
+@dataclass(frozen=True)
+class Pair(PreparedSpectrum):
+    """One spectrum matched with one molecule, peak by peak.
+
+    Attributes
+    ----------
+    molecule_index : int
+        Index of the molecule in the batch.
     match_peaks, match_outcomes : arrays of shape (N,)
         Ions within the tolerance of a peak: index of the peak, ``fragment * K + k``.
     spectrum_index : int
@@ -57,19 +77,9 @@ class Pair:
     """
 
     molecule_index: int
-    adduct: Adduct
-    context: Array
-    offsets: Array
-    precursor_mz: float
-    peaks: ModelPeaks
     match_peaks: Array
     match_outcomes: Array
     spectrum_index: int = 0
-
-    @property
-    def max_mz(self) -> float:
-        """Ions above it cannot come from this precursor."""
-        return self.precursor_mz + PRECURSOR_MARGIN
 
     @property
     def impossible_weight(self) -> float:
@@ -83,28 +93,6 @@ class Pair:
             molecule_index=self.molecule_index + molecules,
             spectrum_index=self.spectrum_index + spectra,
         )
-
-
-@dataclass(frozen=True)
-class PreparedSpectrum:
-    """A spectrum prepared for all molecules of one mass.
-
-    Attributes
-    ----------
-    adduct, context, offsets, precursor_mz, peaks
-        As in :class:`Pair`.
-    """
-
-    adduct: Adduct
-    context: Array
-    offsets: Array
-    precursor_mz: float
-    peaks: ModelPeaks
-
-    @property
-    def max_mz(self) -> float:
-        """Ions above it cannot come from this precursor."""
-        return self.precursor_mz + PRECURSOR_MARGIN
 
 
 def prepare_spectrum(
@@ -144,12 +132,8 @@ def match_fragments(
         order=fragments.by_mass,
     )
     return Pair(
+        **vars(spectrum),
         molecule_index=molecule_index,
-        adduct=spectrum.adduct,
-        context=spectrum.context,
-        offsets=spectrum.offsets,
-        precursor_mz=spectrum.precursor_mz,
-        peaks=spectrum.peaks,
         match_peaks=matched,
         match_outcomes=outcomes,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +51,7 @@ _MIN_COMPOUNDS = 20  # with fewer, neither the fit nor its figures mean anything
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class SpectrumDataModule(lightning.LightningDataModule):
     """Spectra of a source, split into folds, as loaders for training and validation.
 
@@ -103,58 +105,40 @@ class SpectrumDataModule(lightning.LightningDataModule):
         Folder of prepared tables; by default the user's cache folder.
     """
 
-    def __init__(
-        self,
-        kind: Kind,
-        path: str | None = None,
-        archive: str | None = None,
-        folds: str | None = None,
-        pool: str | None = None,
-        isomer_decoys: int = 0,
-        val_share: float = 0.05,
-        licenses: Sequence[str] = DEFAULT_LICENSES,
-        batch_size: int = 12,
-        max_spectra: int = 8,
-        val_max_spectra: int = 4,
-        n_candidates: int = 16,
-        n_references: int = 24,
-        cross_fold: int | None = None,
-        train_compounds: int | None = None,
-        train_decoys: int = 0,
-        train_exchanged: int = 0,
-        seed: int = 0,
-        num_workers: int = 1,
-        cache_dir: str | None = None,
-    ) -> None:
+    kind: Kind
+    path: str | None = None
+    archive: str | None = None
+    folds: str | None = None
+    pool: str | None = None
+    isomer_decoys: int = 0
+    val_share: float = 0.05
+    licenses: Sequence[str] = DEFAULT_LICENSES
+    batch_size: int = 12
+    max_spectra: int = 8
+    val_max_spectra: int = 4
+    n_candidates: int = 16
+    n_references: int = 24
+    cross_fold: int | None = None
+    train_compounds: int | None = None
+    train_decoys: int = 0
+    train_exchanged: int = 0
+    seed: int = 0
+    num_workers: int = 1
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
         super().__init__()
-        if kind not in ("demo", "file", "massbank"):
-            raise ConfigError(f"data.kind={kind!r} is unknown. Pass demo, file or massbank.")
-        if kind == "file" and not path:
+        if self.kind not in ("demo", "file", "massbank"):
+            raise ConfigError(f"data.kind={self.kind!r} is unknown. Pass demo, file or massbank.")
+        if self.kind == "file" and not self.path:
             raise ConfigError("data=file needs data.path=FILE: the spectra to learn from.")
-        if path and kind != "file":
-            raise ConfigError(f"data.path={path!r} needs data=file, not data={kind}.")
-        if archive and kind != "massbank":
-            raise ConfigError(f"data.archive={archive!r} needs data=massbank, not data={kind}.")
-        self.kind = kind
-        self.path = path
-        self.archive = archive
-        self.folds = folds
-        self.pool = pool
-        self.isomer_decoys = isomer_decoys
-        self.val_share = val_share
-        self.licenses = tuple(licenses)
-        self.batch_size = batch_size
-        self.max_spectra = max_spectra
-        self.val_max_spectra = val_max_spectra
-        self.n_candidates = n_candidates
-        self.n_references = n_references
-        self.cross_fold = cross_fold
-        self.train_compounds = train_compounds
-        self.train_decoys = train_decoys
-        self.train_exchanged = train_exchanged
-        self.seed = seed
-        self.num_workers = num_workers
-        self.cache = Path(cache_dir) if cache_dir else cache_folder()
+        if self.path and self.kind != "file":
+            raise ConfigError(f"data.path={self.path!r} needs data=file, not data={self.kind}.")
+        if self.archive and self.kind != "massbank":
+            raise ConfigError(
+                f"data.archive={self.archive!r} needs data=massbank, not data={self.kind}."
+            )
+        self.cache = Path(self.cache_dir) if self.cache_dir else cache_folder()
         self.tokenizer = MoleculeTokenizer()
         self.rule = FIRST_RULE
         self.facts: dict[str, Any] = {}
@@ -191,7 +175,9 @@ class SpectrumDataModule(lightning.LightningDataModule):
             _log.info("Demo set: %s", COMPUTED_NOTICE)
             return path
         self._source = self.source()
-        table = prepare_table(self._source, self.cache, licenses=self.licenses, progress=progress)
+        table = prepare_table(
+            self._source, self.cache, licenses=tuple(self.licenses), progress=progress
+        )
         if progress:
             _log.info("%s", format_skipped(table))
         return table.path
@@ -310,20 +296,14 @@ class SpectrumDataModule(lightning.LightningDataModule):
         rankings = QueryDataset(self.rankings, self.tokenizer)
         return [
             DataLoader(
-                pairs,
+                dataset,
                 batch_size=1,
-                sampler=self._share(pairs),
+                sampler=self._share(dataset),
                 collate_fn=collate_items,
                 num_workers=self.num_workers,
-                persistent_workers=self.num_workers > 0,
-            ),
-            DataLoader(
-                rankings,
-                batch_size=1,
-                sampler=self._share(rankings),
-                collate_fn=collate_items,
-                num_workers=self.num_workers,
-            ),
+                persistent_workers=self.num_workers > 0 and dataset is pairs,
+            )
+            for dataset in (pairs, rankings)
         ]
 
     def _share(self, dataset: Dataset[Any]) -> DistributedSampler[Any] | None:

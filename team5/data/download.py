@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_dir
 
-from team5.errors import ConfigError, DownloadError
+from team5.errors import DownloadError
 from team5.runtime.progress import Progress
 from team5.runtime.progress import progress as show_progress
 from team5.runtime.storage import sha256, storage_errors, write_whole
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 MASSBANK_RELEASE = "2025.05.1"
 
-_MASSBANK_URL = "https://github.com/MassBank/MassBank-data/archive/refs/tags/{release}.tar.gz"
-_RELEASE = re.compile(r"\d{4}\.\d{2}(\.\d+)?")
+_MASSBANK_URL = (
+    f"https://github.com/MassBank/MassBank-data/archive/refs/tags/{MASSBANK_RELEASE}.tar.gz"
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK_SIZE = 1 << 16  # bytes
 _TIMEOUT_S = 30.0  # without a byte from the server
@@ -40,21 +41,17 @@ def cache_folder() -> Path:
     return Path(folder).expanduser() if folder else Path(user_cache_dir("team5", appauthor=False))
 
 
-def massbank_archive(release: str = MASSBANK_RELEASE, *, progress: bool = True) -> Path:
-    """Return the archive of a MassBank release, downloaded into the cache folder if missing.
+def massbank_archive(*, progress: bool = True) -> Path:
+    """Return the archive of `MASSBANK_RELEASE`, downloaded into the cache folder if missing.
 
     Raises
     ------
-    ConfigError
-        If `release` is not written like ``2025.05.1``.
     DownloadError, StorageError
         As `download`.
     """
-    if not _RELEASE.fullmatch(release):
-        raise ConfigError(f"MassBank release {release!r} is not written like {MASSBANK_RELEASE}.")
     return download(
-        _MASSBANK_URL.format(release=release),
-        cache_folder() / "massbank" / f"MassBank-data-{release}.tar.gz",
+        _MASSBANK_URL,
+        cache_folder() / "massbank" / f"MassBank-data-{MASSBANK_RELEASE}.tar.gz",
         progress=progress,
         otherwise="Or get the archive by other means and pass data.archive=FILE.",
     )
@@ -96,8 +93,6 @@ def download(
     from filelock import FileLock  # here and below, so that programs without downloads start fast
 
     destination = Path(destination)
-    if not url.startswith(("https://", "http://")):
-        raise ConfigError(f"{url!r} is no http or https address. {otherwise}".rstrip())
     with storage_errors(destination.parent):
         destination.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(destination.with_name(destination.name + ".lock"))

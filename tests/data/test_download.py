@@ -2,6 +2,7 @@ import errno
 import hashlib
 import os
 import random
+import re
 import socket
 import sys
 import threading
@@ -11,7 +12,7 @@ import pytest
 
 from team5.data import download as download_module
 from team5.data.download import cache_folder, download, massbank_archive
-from team5.errors import ConfigError, DownloadError, StorageError
+from team5.errors import DownloadError, StorageError
 
 CONTENT = random.Random(0).randbytes(400_000)
 OTHER_CONTENT = random.Random(1).randbytes(400_000)
@@ -251,7 +252,7 @@ def test_progress_goes_to_stderr_only(server, destination, capsys):
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/file", "archive.tar.gz"])
 def test_other_addresses_are_refused(destination, url):
-    with pytest.raises(ConfigError, match="no http or https address"):
+    with pytest.raises(DownloadError, match=re.escape(url)):
         download(url, destination)
 
 
@@ -270,11 +271,11 @@ def test_the_cache_folder_follows_the_platform(monkeypatch, tmp_path):
 
 
 def test_the_massbank_archive_is_fetched_into_the_cache_folder(server, tmp_path, monkeypatch):
-    assert download_module._MASSBANK_URL.format(release="2025.05.1") == (
+    assert download_module._MASSBANK_URL == (
         "https://github.com/MassBank/MassBank-data/archive/refs/tags/2025.05.1.tar.gz"
     )
     monkeypatch.setenv("TEAM5_CACHE", str(tmp_path))
-    monkeypatch.setattr(download_module, "_MASSBANK_URL", server.url + "?{release}")
+    monkeypatch.setattr(download_module, "_MASSBANK_URL", server.url)
     path = massbank_archive(progress=False)
     assert path == tmp_path / "massbank" / "MassBank-data-2025.05.1.tar.gz"
     assert path.read_bytes() == CONTENT
@@ -291,9 +292,3 @@ def test_without_network_the_error_says_how_to_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
     with pytest.raises(DownloadError, match=r"not known\. .*pass data\.archive=FILE"):
         massbank_archive(progress=False)
-
-
-@pytest.mark.parametrize("release", ["latest", "2025.05.1/../x", "2025.5"])
-def test_a_malformed_release_is_refused(release):
-    with pytest.raises(ConfigError, match=r"not written like 2025\.05\.1"):
-        massbank_archive(release)

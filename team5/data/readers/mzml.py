@@ -118,31 +118,26 @@ def iter_mzml(path: Path, skipped: Counter[str], on_progress: Progress = None) -
 class _Head:
     """Header of a file, valid for all scans: groups of parameters, instruments."""
 
-    def __init__(self, text: bytes) -> None:
-        text = re.sub(rb"(</?)\w+:", rb"\1", text)
+    def __init__(self, content: bytes) -> None:
+        text = re.sub(r"(</?)\w+:", r"\1", content.decode(errors="replace"))
         self.groups: dict[str, Params] = {}
-        for name, body in re.findall(
-            rb'<referenceableParamGroup\b[^>]*\bid="([^"]*)"[^>]*>(.*?)</referenceableParamGroup>',
-            text,
-            re.DOTALL,
-        ):
-            self.groups[name.decode(errors="replace")] = _params_of_text(body)
+        for name, body in _named_elements("referenceableParamGroup", text):
+            self.groups[name] = _params_of_text(body)
         self.analysers: dict[str, str | None] = {}
-        for name, body in re.findall(
-            rb'<instrumentConfiguration\b[^>]*\bid="([^"]*)"[^>]*>(.*?)</instrumentConfiguration>',
-            text,
-            re.DOTALL,
-        ):
+        for name, body in _named_elements("instrumentConfiguration", text):
             params: Params = {}
-            for group in re.findall(rb'<referenceableParamGroupRef\b[^>]*\bref="([^"]*)"', body):
-                params |= self.groups.get(group.decode(errors="replace"), {})
-            words = " ".join(re.findall(r'name="([^"]*)"', body.decode(errors="replace")))
-            self.analysers[name.decode(errors="replace")] = _analyser(
-                params | _params_of_text(body)
-            ) or _instrument_of_words(words)
-        default = re.search(rb'\bdefaultInstrumentConfigurationRef="([^"]*)"', text)
-        first = next(iter(self.analysers), "")
-        self.default = default[1].decode(errors="replace") if default else first
+            for group in re.findall(r'<referenceableParamGroupRef\b[^>]*\bref="([^"]*)"', body):
+                params |= self.groups.get(group, {})
+            words = " ".join(re.findall(r'name="([^"]*)"', body))
+            analyser = _analyser(params | _params_of_text(body))
+            self.analysers[name] = analyser or _instrument_of_words(words)
+        default = re.search(r'\bdefaultInstrumentConfigurationRef="([^"]*)"', text)
+        self.default = default[1] if default else next(iter(self.analysers), "")
+
+
+def _named_elements(tag: str, text: str) -> list[tuple[str, str]]:
+    """Return the id and the content of each element with this tag."""
+    return re.findall(rf'<{tag}\b[^>]*\bid="([^"]*)"[^>]*>(.*?)</{tag}>', text, re.DOTALL)
 
 
 class _Shape:
@@ -315,7 +310,7 @@ def iter_mzxml(path: Path, skipped: Counter[str], on_progress: Progress = None) 
         is_hcd = of_precursor.get("activationMethod", "").upper() == "HCD"
         unit = "HCD" if is_hcd and "Orbitrap" in (instrument or "Orbitrap") else "eV"
         name = scan.get("num") or str(number)
-        said = {
+        values = {
             "scan": name,
             "precursor_mz": precursor.text if precursor is not None else None,
             "charge": of_precursor.get("precursorCharge"),
@@ -326,7 +321,7 @@ def iter_mzxml(path: Path, skipped: Counter[str], on_progress: Progress = None) 
         }
         record = record_of(
             skipped,
-            fields_of(said.items()),
+            fields_of(values.items()),
             mzs,
             intensities,
             name=f"{stem}-{name}",
@@ -411,10 +406,10 @@ def _known_encoding(name: str, path: Path) -> str:
         raise DataError(f"{path}: unknown encoding {name!r}. Write the file as UTF-8.") from error
 
 
-def _params_of_text(text: bytes) -> Params:
+def _params_of_text(text: str) -> Params:
     params: Params = {}
-    for attributes in re.findall(rb"<(?:\w+:)?cvParam\b([^>]*)>", text):
-        values = dict(re.findall(r'(\w+)="([^"]*)"', attributes.decode(errors="replace")))
+    for attributes in re.findall(r"<cvParam\b([^>]*)>", text):
+        values = dict(re.findall(r'(\w+)="([^"]*)"', attributes))
         params[values.get("accession", "")] = values.get("value", ""), _unit(values)
     return params
 

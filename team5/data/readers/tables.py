@@ -11,7 +11,7 @@ from typing import Any
 
 from team5.data.metadata import fields_of, meaning_of
 from team5.data.readers.numbers import Numbers
-from team5.data.readers.packed import open_unpacked, shown_columns
+from team5.data.readers.packed import Unpacked, open_unpacked, shown_columns
 from team5.data.records import Record, leave_out, record_of
 from team5.errors import DataError, DataFileNotFoundError
 
@@ -143,10 +143,7 @@ def iter_csv(
     rows = _Rows(path, skipped, lambda: _samples(path))
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL_SIZE))
     with open_unpacked(path) as file:
-        text = file.text()
-        first_line = text.readline()
-        delimiter = max("\t;,|", key=first_line.count)
-        lines = csv.DictReader(chain((first_line,), text), delimiter=delimiter)
+        lines = _csv_rows(file)
         try:
             columns = _columns(lines.fieldnames or [], path, required)
             for number, cells in enumerate(lines, start=1):
@@ -160,6 +157,13 @@ def iter_csv(
                     yield from rows.build(row, number)
         except csv.Error as error:
             raise DataError(f"{path}, line {lines.line_num}: {error}. Write it again.") from error
+
+
+def _csv_rows(file: Unpacked) -> "csv.DictReader[str]":
+    """Return a reader of a table's rows, its delimiter told by the first line."""
+    text = file.text()
+    first_line = text.readline()
+    return csv.DictReader(chain((first_line,), text), delimiter=max("\t;,|", key=first_line.count))
 
 
 def _is_of(fold: str | None, text: object) -> bool:
@@ -243,12 +247,7 @@ def _tokens(text: str) -> list[str]:
 def _samples(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the numbers of a CSV file whose commas show how it writes numbers."""
     with open_unpacked(path) as file:
-        text = file.text()
-        first_line = text.readline()
-        delimiter = max("\t;,|", key=first_line.count)
-        for number, cells in enumerate(
-            csv.DictReader(chain((first_line,), text), delimiter=delimiter), start=1
-        ):
+        for number, cells in enumerate(_csv_rows(file), start=1):
             for name, cell in cells.items():
                 folded = str(name or "").strip().casefold()
                 if not isinstance(cell, str) or cell.lstrip().startswith("["):

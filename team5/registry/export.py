@@ -6,6 +6,7 @@ text for people. It contains no code, and reading it runs none.
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import os
 import pickle
@@ -157,7 +158,7 @@ def export_version(
     """
     root = as_path(root)
     requested = None if version is None else Version.parse(version)
-    changes = entry.to_entry()
+    changes = {"date": dt.date.today().isoformat(), **entry.to_entry()}
     files = _encoded_files(extra_files or {})
     files[WEIGHTS_NAME] = _weights_to_bytes(weights)
     if optimizer is not None:

@@ -5,7 +5,7 @@ They only validate: the parsed dicts are kept unchanged, so that unknown keys su
 
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -50,49 +50,40 @@ def parse_moment(text: str) -> dt.datetime:
     return dt.datetime.strptime(text, MOMENT_FORMAT).replace(tzinfo=dt.UTC)
 
 
-def _version(text: str) -> str:
-    if not Version.is_version(text):
-        raise PydanticCustomError(
-            "version", "is {text}, not written v<major>.<minor>", _shown(text)
-        )
-    return text
-
-
-def _alias(text: str) -> str:
-    if not is_alias(text):
-        raise PydanticCustomError("alias", "{text} is no name of an alias", _shown(text))
-    return text
-
-
-def _moment(text: str) -> str:
+def _is_moment(text: str) -> bool:
     try:
         parse_moment(text)
-    except ValueError as error:
-        raise PydanticCustomError(
-            "moment", "is {text}, not written as 2026-11-01T12:00:00Z", _shown(text)
-        ) from error
-    return text
+    except ValueError:
+        return False
+    return True
 
 
-def _sha256(text: str) -> str:
-    if _SHA256.fullmatch(text) is None:
-        raise PydanticCustomError("sha256", "is {text}, not 64 hex digits", _shown(text))
-    return text
+def _is_sha256(text: str) -> bool:
+    return _SHA256.fullmatch(text) is not None
 
 
-def _file_name(text: str) -> str:
-    if text in ("", ".", "..") or set(text) & set("/\\\0"):
-        raise PydanticCustomError(
-            "file", "{text} is no file of the version's own folder", _shown(text)
-        )
-    return text
+def _is_file_name(text: str) -> bool:
+    return text not in ("", ".", "..") and not set(text) & set("/\\\0")
 
 
-def _shown(text: str) -> dict[str, Any]:
-    return {"text": repr(text[:60])}
+def _only_if(is_valid: Callable[[str], bool], fault: str) -> AfterValidator:
+    """Return a validator whose error is ``fault``, with the value in place of ``{text}``."""
+
+    def check(text: str) -> str:
+        if not is_valid(text):
+            raise PydanticCustomError("text", fault, {"text": repr(text[:60])})
+        return text
+
+    return AfterValidator(check)
 
 
-VersionName = Annotated[str, AfterValidator(_version)]
+VersionName = Annotated[
+    str, _only_if(Version.is_version, "is {text}, not written v<major>.<minor>")
+]
+AliasName = Annotated[str, _only_if(is_alias, "{text} is no name of an alias")]
+Moment = Annotated[str, _only_if(_is_moment, "is {text}, not written as 2026-11-01T12:00:00Z")]
+Sha256 = Annotated[str, _only_if(_is_sha256, "is {text}, not 64 hex digits")]
+FileName = Annotated[str, _only_if(_is_file_name, "{text} is no file of the version's own folder")]
 Text = Annotated[str, Field(max_length=10_000)]
 Name = Annotated[str, Field(max_length=1_000)]
 Names = Annotated[list[Name], Field(max_length=1_000)]
@@ -120,7 +111,7 @@ class Judged(_Part):
     """Two versions on the same spectra, before one becomes latest."""
 
     queries: Text
-    sha256: Annotated[str, AfterValidator(_sha256)]
+    sha256: Sha256
     compared_with: VersionName
     figures: dict[Text, JudgedFigure] = Field(max_length=1_000)
 
@@ -132,14 +123,14 @@ class Entry(_Part):
     date: Text = ""
     description: Text = ""
     performance: dict[str, Any] = Field(default_factory=dict, max_length=1_000)
-    sha256: Annotated[str, AfterValidator(_sha256)] | None = None
+    sha256: Sha256 | None = None
     compared: Judged | None = None
 
 
 class RecordedMove(_Part):
     """One time that ``latest`` moved."""
 
-    at: Annotated[str, AfterValidator(_moment)]
+    at: Moment
     latest: VersionName | None
     previous: VersionName | None
     reason: Text = ""
@@ -152,9 +143,7 @@ class TrackerSchema(_Part):
     latest: VersionName | None = None
     checkpoints: list[Entry] = Field(default_factory=list, max_length=100_000)
     history: list[RecordedMove] = Field(default_factory=list, max_length=1_000_000)
-    aliases: dict[Annotated[str, AfterValidator(_alias)], VersionName] = Field(
-        default_factory=dict, max_length=1_000
-    )
+    aliases: dict[AliasName, VersionName] = Field(default_factory=dict, max_length=1_000)
     deleted: list[VersionName] = Field(default_factory=list, max_length=1_000_000)
 
     @model_validator(mode="after")
@@ -314,7 +303,7 @@ class _ExportedEntry(_Part):
 class FileRecord(_Part):
     """Checksum and size of one file."""
 
-    sha256: Annotated[str, AfterValidator(_sha256)]
+    sha256: Sha256
     size: Count | None = None
 
 
@@ -343,9 +332,7 @@ class ConfigSchema(_Part):
     training: _TrainingEnd | None = None
     entry: _ExportedEntry | None = None
     slurm_run: Name | None = None
-    files: dict[Annotated[str, AfterValidator(_file_name)], FileRecord] = Field(
-        default_factory=dict, max_length=1_000
-    )
+    files: dict[FileName, FileRecord] = Field(default_factory=dict, max_length=1_000)
 
 
 def fault_of(model: type[BaseModel], raw: Any, context: Any = None) -> str | None:

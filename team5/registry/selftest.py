@@ -3,16 +3,16 @@
 Real processes work on a real, temporary folder; the first failure ends the test with an error.
 """
 
-import functools
+import multiprocessing
 import os
 import random
-import select
 import signal
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from team5.errors import ConfigError, StorageError
 from team5.registry.integrity import verify_folder
@@ -99,38 +99,23 @@ def _update_for_ever(root: Path, announce: Callable[[], object]) -> None:
         announce()
 
 
-def _killed(
-    root: Path, write: Callable[[Path, Callable[[], object]], None], n_kills: int, seed: int
-) -> int:
-    from team5.registry.export import read_version
-
+def _killed(root: Path, write: Callable[..., None], n_kills: int, seed: int) -> int:
     moments = random.Random(seed)
     for _ in range(n_kills):
-        reading, writing = os.pipe()
-
-        def act(writing: int = writing) -> None:
-            write(root, lambda: os.write(writing, b"."))
-
-        child = _fork(act)
-        os.close(writing)
-        os.read(reading, 1)  # by now it is writing, over and over
-        select.select([], [], [], moments.uniform(0, _MAX_DELAY_S))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        os.close(reading)
-        for entry in Tracker(root).read().entries:
-            verify_folder(root / entry.version, entry.sha256)
-            read_version(root, entry.version)
+        child = _start_and_await(write, root)
+        time.sleep(moments.uniform(0, _MAX_DELAY_S))
+        _kill(child)
+        _check_all_load(root)
     Tracker(root).set_latest(_export(root))  # cleans up after the last kill
-    left = [path.name for path in root.glob(f"{STAGING_PREFIX}*")]
+    staged = [path.name for path in root.glob(f"{STAGING_PREFIX}*")]
     folders = {Version.parse(path.name) for path in root.iterdir() if Version.is_version(path.name)}
-    data = Tracker(root).read()
-    if left or folders != set(data.versions):
+    versions = Tracker(root).read().versions
+    if staged or folders != set(versions):
         raise StorageError(
-            f"{root}: left behind after a kill: {left or 'nothing staged'}; folders "
-            f"{sorted(map(str, folders))}, in the tracker {sorted(map(str, data.versions))}."
+            f"{root}: left behind after a kill: {staged or 'nothing staged'}; folders "
+            f"{sorted(map(str, folders))}, in the tracker {sorted(map(str, versions))}."
         )
-    return len(data.versions)
+    return len(versions)
 
 
 def _many_writers(root: Path, n_writers: int, n_updates: int) -> int:
@@ -138,7 +123,7 @@ def _many_writers(root: Path, n_writers: int, n_updates: int) -> int:
         for number in range(n_updates):
             Tracker(root).add(f"v{writer}.{number}", "selftest", 0.5, 0.5)
 
-    _all_of([_fork(functools.partial(write, i)) for i in range(n_writers)], root)
+    _run_at_once(root, [(write, i) for i in range(n_writers)])
     n_entries = len(Tracker(root).read().entries)
     if n_entries != n_writers * n_updates:
         raise StorageError(f"{root}: {n_entries} entries of {n_writers * n_updates} stand.")
@@ -146,50 +131,61 @@ def _many_writers(root: Path, n_writers: int, n_updates: int) -> int:
 
 
 def _exports_at_once(root: Path, n_writers: int) -> int:
-    from team5.registry.export import read_version
-
-    _all_of([_fork(lambda: _export(root)) for _ in range(n_writers)], root)
-    versions = Tracker(root).read().versions
-    for version in versions:
-        read_version(root, str(version))
-    if len(set(versions)) != n_writers:
-        raise StorageError(f"{root}: {n_writers} exports gave {len(set(versions))} versions.")
-    return len(versions)
+    _run_at_once(root, [(_export, root)] * n_writers)
+    n_versions = _check_all_load(root)
+    if n_versions != n_writers:
+        raise StorageError(f"{root}: {n_writers} exports gave {n_versions} versions.")
+    return n_versions
 
 
 def _killed_holder(root: Path) -> float:
     from team5.registry.staging import registry_lock
 
-    reading, writing = os.pipe()
-
-    def hold() -> None:
+    def hold(root: Path, announce: Callable[[], object]) -> None:
         with registry_lock(root):
-            os.write(writing, b".")
+            announce()
             signal.pause()
 
-    child = _fork(hold)
-    os.read(reading, 1)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    _kill(_start_and_await(hold, root))
     started = time.monotonic()
     Tracker(root).add("v0.1", "after the kill", 0.5, 0.5)
     return time.monotonic() - started
 
 
-def _fork(act: Callable[[], object]) -> int:
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            act()
-            code = 0
-        finally:  # a child never returns to its caller
-            os._exit(code)
+def _check_all_load(root: Path) -> int:
+    """Verify and read all versions of the tracker; return how many there are."""
+    from team5.registry.export import read_version
+
+    entries = Tracker(root).read().entries
+    for entry in entries:
+        verify_folder(root / entry.version, entry.sha256)
+        read_version(root, entry.version)
+    return len({entry.version for entry in entries})
+
+
+def _start_and_await(act: Callable[..., None], root: Path) -> BaseProcess:
+    """Start a process; return once it has announced that it is at work, or has ended."""
+    context = multiprocessing.get_context("fork")
+    at_work = context.Event()
+    child = context.Process(target=act, args=(root, at_work.set))
+    child.start()
+    while child.is_alive() and not at_work.wait(0.1):
+        pass
     return child
 
 
-def _all_of(children: list[int], root: Path) -> None:
-    failed = sum(os.waitpid(child, 0)[1] != 0 for child in children)
+def _kill(child: BaseProcess) -> None:
+    child.kill()
+    child.join()
+
+
+def _run_at_once(root: Path, calls: Sequence[tuple[Callable[..., object], Any]]) -> None:
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=act, args=(argument,)) for act, argument in calls]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    failed = sum(child.exitcode != 0 for child in children)
     if failed:
         raise StorageError(f"{root}: {failed} of {len(children)} writers failed.")

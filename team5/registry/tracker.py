@@ -8,12 +8,7 @@ from typing import Any
 from team5.errors import ConfigError, VersionError, VersionNotFoundError
 from team5.registry.integrity import CONFIG_NAME
 from team5.registry.staging import read_tracker, registry_lock, write_tracker
-from team5.registry.tracker_format import (
-    TrackerData,
-    TrackerEntry,
-    TrackerEntryFields,
-    entry_changes,
-)
+from team5.registry.tracker_format import TrackerData, TrackerEntry, TrackerEntryFields
 from team5.registry.versions import Version, closest
 from team5.runtime.places import TRACKER_NAME
 from team5.runtime.storage import as_path, sha256
@@ -114,7 +109,9 @@ class Tracker:
                     "there is with --update."
                 )
             date = date if date is not None else dt.date.today().isoformat()
-        changes = entry_changes(description, accuracy, f1_score, date, extra_performance, extra)
+        changes = TrackerEntryFields(
+            description, accuracy, f1_score, date, extra_performance or {}, extra or {}
+        ).to_entry()
 
         with registry_lock(self.root) as data:
             entry = data.entry(parsed)

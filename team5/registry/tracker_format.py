@@ -38,7 +38,7 @@ _REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class TrackerEntryFields:
-    """Fields of a version's tracker entry.
+    """Fields of a version's tracker entry; None keeps the value of an existing one.
 
     Attributes
     ----------
@@ -47,36 +47,53 @@ class TrackerEntryFields:
     accuracy, f1_score : float
         Of matching, 0 to 1.
     date : str, optional
-        ``YYYY-MM-DD``; today when None.
+        ``YYYY-MM-DD``; today for a new entry.
     extra_performance : dict
         Further metrics by plain name ("hit_rate@1"), finite numbers.
     extra : dict
         Further keys of the entry, JSON-serialisable.
     """
 
-    description: str
-    accuracy: float
-    f1_score: float
+    description: str | None
+    accuracy: float | None
+    f1_score: float | None
     date: str | None = None
     extra_performance: Mapping[str, float] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_entry(self) -> dict[str, Any]:
-        """Return the entry without its version.
+        """Return the validated keys of the entry, without its version and those that are None.
 
         Raises
         ------
         ConfigError
-            If a value is out of range or malformed.
+            If a figure is not a finite number, accuracy or F1 not within 0 to 1, the date not
+            ``YYYY-MM-DD``, or a further key one of the fixed ones.
         """
-        return entry_changes(
-            self.description,
-            self.accuracy,
-            self.f1_score,
-            self.date if self.date is not None else dt.date.today().isoformat(),
-            self.extra_performance,
-            self.extra,
-        )
+        entry: dict[str, Any] = {}
+        if self.date is not None:
+            entry["date"] = _checked_date(self.date)
+        if self.description is not None:
+            entry["description"] = self.description
+        figures = {
+            name: _checked_figure(name, value, within=(0.0, 1.0))
+            for name, value in (("accuracy", self.accuracy), ("f1_score", self.f1_score))
+            if value is not None
+        }
+        for name, value in self.extra_performance.items():
+            if name in ("accuracy", "f1_score"):
+                raise ConfigError(f"{name} is given twice. Leave it out of the further figures.")
+            figures[name] = _checked_figure(name, value)
+        if figures:
+            entry["performance"] = figures
+        for key in self.extra:
+            if key in _OWN_KEYS:
+                raise ConfigError(
+                    f'"{key}" is a fixed key of an entry. Give it as its own argument.'
+                )
+        entry.update(self.extra)
+        to_json(entry, "the entry")
+        return entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,46 +380,6 @@ def entry_of_export(version: str, config: Mapping[str, Any]) -> dict[str, Any]:
     stored = config.get("entry")
     entry = {**(stored if isinstance(stored, dict) else {}), "version": version}
     return entry if fault_of(Entry, entry) is None else {"version": version}
-
-
-def entry_changes(
-    description: str | None,
-    accuracy: float | None,
-    f1_score: float | None,
-    date: str | None,
-    extra_performance: Mapping[str, float] | None,
-    extra: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """Return the validated keys of an entry, without those that are None.
-
-    Raises
-    ------
-    ConfigError
-        If a figure is not a finite number, accuracy or F1 not within 0 to 1, the date not
-        ``YYYY-MM-DD``, or a further key one of the fixed ones.
-    """
-    changes: dict[str, Any] = {}
-    if date is not None:
-        changes["date"] = _checked_date(date)
-    if description is not None:
-        changes["description"] = description
-    figures = {
-        name: _checked_figure(name, value, within=(0.0, 1.0))
-        for name, value in (("accuracy", accuracy), ("f1_score", f1_score))
-        if value is not None
-    }
-    for name, value in (extra_performance or {}).items():
-        if name in ("accuracy", "f1_score"):
-            raise ConfigError(f"{name} is given twice. Leave it out of the further figures.")
-        figures[name] = _checked_figure(name, value)
-    if figures:
-        changes["performance"] = figures
-    for key in extra or {}:
-        if key in _OWN_KEYS:
-            raise ConfigError(f'"{key}" is a fixed key of an entry. Give it as its own argument.')
-    changes.update(extra or {})
-    to_json(changes, "the entry")
-    return changes
 
 
 def _checked_figure(

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from team5.assessment.queries import Query, draw_queries, shuffle_spectra
-from team5.assessment.scoring import iter_query_scores
+from team5.assessment.scoring import ranked_only
 from team5.chemistry.isomers import make_isomers
 from team5.chemistry.molecule import parse_smiles
 from team5.data.datamodule import SpectrumDataModule
 from team5.data.validation_set import draw_rankings
 from team5.errors import ConfigError
-from team5.evaluation.records import MODEL, SHUFFLED, ScoredQuery
+from team5.evaluation.records import ScoredQuery
 from team5.inference.inference import LoadedModel
 from team5.registry.export import StoredVersion
 
@@ -66,13 +66,13 @@ def held_out_queries(
     return draw_queries(rankings, at_most, seed)
 
 
-def edited(query: Query, n: int = N_EDITED) -> Query | None:
+def edited(query: Query) -> Query | None:
     """Return a query whose other candidates are edits of the true structure that keep its formula.
 
     The structures alone do not reveal the true one. None if there are no edits.
     """
     truth = query.candidates[query.truth]
-    others = make_isomers(parse_smiles(truth), n)
+    others = make_isomers(parse_smiles(truth), N_EDITED)
     if not others:
         return None
     return replace(
@@ -92,18 +92,4 @@ def score_edited(
         if panel is None:
             continue
         molecules = [parse_smiles(smiles) for smiles in panel.candidates]
-        scores = np.full((len(molecules), 2), -np.inf)
-        for scored, index, _ in iter_query_scores(model, molecules, [panel], [shuffled]):
-            scores[index] = scored.scores
-        yield ScoredQuery(
-            query.spectrum.identifier,
-            query.inchikey14,
-            0,
-            None,
-            panel.same_formula,
-            {MODEL: scores[:, 0], SHUFFLED: scores[:, 1]},
-            {},
-            {},
-            {},
-            {},
-        )
+        yield from ranked_only(model, molecules, [panel], [shuffled])

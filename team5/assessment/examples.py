@@ -13,6 +13,8 @@ from team5.evaluation.records import MODEL, ScoredQuery
 from team5.inference.inference import LoadedModel, infer
 from team5.inference.results import Match, Simulation
 
+_N_OF_EACH = 3
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -56,20 +58,19 @@ def make_examples(
     queries: Sequence[Query],
     scored: Sequence[ScoredQuery],
     *,
-    n: int = 3,
     seed: int = 0,
 ) -> Examples:
-    """Return example answers to queries, drawn by seed, not hand-picked.
+    """Return up to three right and three wrong answers, drawn by seed, not hand-picked.
+
+    Each is of a different structure.
 
     Parameters
     ----------
     scored : sequence of ScoredQuery
         Scores of these queries from :func:`~team5.assessment.scoring.score_queries`.
-    n : int, default 3
-        Of each kind, at most; each of a different structure.
     """
     in_order = [queries[i] for members in by_candidates(queries).values() for i in members]
-    right, wrong = choose_examples(scored, n, seed)
+    right, wrong = choose_examples(scored, _N_OF_EACH, seed)
     return Examples(
         tuple(_example(model, in_order[i], scored[i]) for i in right),
         tuple(_example(model, in_order[i], scored[i]) for i in wrong),

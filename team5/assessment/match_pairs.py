@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from team5.models.model import Team5Model
 Array = NDArray[Any]
 
 
+@dataclass(frozen=True, eq=False)
 class MatchJudge:
     """Match probabilities of two candidates of a query under S spectra.
 
@@ -42,24 +45,17 @@ class MatchJudge:
     spectra : sequence of Spectrum
     """
 
-    def __init__(
-        self,
-        model: Team5Model,
-        molecules: Sequence[Molecule],
-        scores: ReferenceScores,
-        explained: Array,
-        judged: list[int],
-        spectra: Sequence[Spectrum],
-    ) -> None:
-        self.model = model
-        self.molecules = molecules
-        self.scores = scores
-        self.explained = explained[judged].T
-        self.judged = judged
-        self.spectra = spectra
-        self._is_formed: list[bool] = scores.scores.isfinite().all(dim=1).tolist()
-        # Neither is compared with the other: the truth must not be among the references.
-        self._others = [i for i, formed in enumerate(self._is_formed) if formed and i not in judged]
+    model: Team5Model
+    molecules: Sequence[Molecule]
+    scores: ReferenceScores
+    explained: Array
+    judged: list[int]
+    spectra: Sequence[Spectrum]
+
+    @cached_property
+    def _is_formed(self) -> Array:
+        is_formed: Array = self.scores.scores.isfinite().all(dim=1).numpy()
+        return is_formed
 
     def alone(self) -> Array:
         """Return probabilities (S, 2), each structure compared with its isomers."""
@@ -74,9 +70,11 @@ class MatchJudge:
     def with_references(self) -> Array:
         """Return the same with the other candidates as references; (0,) if these are too few."""
         logits = []
-        if len(self._others) >= MANY_REFERENCES:
+        # Neither is compared with the other: the truth must not be among the references.
+        others = [i for i in np.flatnonzero(self._is_formed).tolist() if i not in self.judged]
+        if len(others) >= MANY_REFERENCES:
             for i in self.judged:
-                indices = [i, *self._others]
+                indices = [i, *others]
                 keys = [self.molecules[k].inchikey14 for k in indices]
                 masses = np.array([self.molecules[k].exact_mass for k in indices])
                 comparisons, _ = compare(self.model, keys, masses, 1)
@@ -89,6 +87,6 @@ class MatchJudge:
         if not logits:
             return np.empty(0)
         probabilities = match_probabilities(
-            torch.cat(logits).T.unsqueeze(-1), explained=self.explained
+            torch.cat(logits).T.unsqueeze(-1), explained=self.explained[self.judged].T
         )
-        return np.where([self._is_formed[i] for i in self.judged], probabilities, 0.0)
+        return np.where(self._is_formed[self.judged], probabilities, 0.0)

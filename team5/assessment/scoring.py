@@ -221,6 +221,31 @@ def iter_query_scores(
             yield scored, indices[scored.index], columns
 
 
+def ranked_only(
+    model: Team5Model,
+    molecules: Sequence[Molecule],
+    queries: Sequence[Query],
+    shuffled: Sequence[Spectrum],
+) -> Iterator[ScoredQuery]:
+    """Score candidates for queries that share them, for rankings alone: without matches.
+
+    A candidate that cannot form a query's ion has the score -inf.
+    """
+    scores = np.full((len(molecules), 2 * len(queries)), -np.inf)
+    for scored, index, columns in iter_query_scores(model, molecules, queries, shuffled):
+        scores[index, both_spectra(columns)] = scored.scores
+    for column, query in enumerate(queries):
+        yield ScoredQuery(
+            query.spectrum.identifier,
+            query.inchikey14,
+            query.truth,
+            None,
+            query.same_formula,
+            {MODEL: scores[:, 2 * column], SHUFFLED: scores[:, 2 * column + 1]},
+            candidates=query.candidates,
+        )
+
+
 def both_spectra(columns: Sequence[int]) -> list[int]:
     """Return the indices of the query's and the shuffled spectrum, for each column."""
     return [2 * column + i for column in columns for i in (0, 1)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -75,10 +75,10 @@ class ScoredQuery:
     decoy: int | None
     same_formula: Array
     scores: Mapping[str, Array]
-    probabilities: Mapping[str, Array]
-    probabilities_with_references: Mapping[str, Array]
-    similarities: Mapping[str, Mapping[str, float | None]]
-    conditions: Mapping[str, str]
+    probabilities: Mapping[str, Array] = field(default_factory=dict)
+    probabilities_with_references: Mapping[str, Array] = field(default_factory=dict)
+    similarities: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)
     candidates: tuple[str, ...] = ()
 
 

@@ -110,10 +110,10 @@ def isomers_of(smiles: str) -> tuple[Molecule, ...]:
 
 
 def add_references(
-    model: Team5Model, molecules: Sequence[Molecule], others: Sequence[Molecule] = ()
+    model: Team5Model, molecules: Sequence[Molecule]
 ) -> tuple[list[Molecule], dict[int, Comparison]]:
     """Return all molecules to score, those judged first, and the comparison of each of these."""
-    scored, comparisons, wanting = choose_references(model, molecules, others)
+    scored, comparisons, wanting = choose_references(model, molecules)
     for index in wanting:
         scored, comparisons = add_isomers(scored, comparisons, index)
     return scored, comparisons

@@ -17,8 +17,19 @@ if TYPE_CHECKING:
 _N_SHOWN = 10
 
 
+class _Plain:
+    """A dataclass that can be written as JSON."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, tuples as lists."""
+        values = fields(self)  # type: ignore[arg-type]
+        return {field.name: _to_plain(getattr(self, field.name)) for field in values}
+
+
 @dataclass(frozen=True, slots=True)
-class ExplainedPeak:
+class ExplainedPeak(_Plain):
     """A peak and the fragment of the structure that explains it best.
 
     Attributes
@@ -48,15 +59,12 @@ class ExplainedPeak:
     broken_bonds: tuple[tuple[int, int], ...]
     probability: float
 
-    def to_dict(self) -> dict[str, Any]:
-        return _to_dict(self)
-
     def __str__(self) -> str:
         return f"{self.mz:.4f} is {self.formula} ({self.error_ppm:+.1f} ppm)"
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class Match(_Plain):
     """How well a spectrum fits a structure.
 
     Attributes
@@ -126,9 +134,6 @@ class Match:
     n_references: int = 0
     confidence: float | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        return _to_dict(self)
-
     def _repr_html_(self) -> str:
         verdict = "match" if self.label else "no match"
         is_alone = self.rank is None
@@ -168,7 +173,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Simulation:
+class Simulation(_Plain):
     """The spectrum predicted for a structure.
 
     Attributes
@@ -203,9 +208,6 @@ class Simulation:
     version_hash: str
     notes: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        return _to_dict(self)
-
     def _repr_html_(self) -> str:
         peaks = list(zip(self.mzs, self.formulas, strict=True))
         spectrum = draw_sticks(
@@ -234,7 +236,7 @@ class Simulation:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(_Plain):
     """The candidates for one spectrum.
 
     Attributes
@@ -256,15 +258,18 @@ class Ranking:
     @property
     def best_first(self) -> tuple[Match, ...]:
         """The matches by rank."""
-        return tuple(sorted(self.matches, key=_rank_of))
+        return tuple(match for match, _ in self.named_best_first)
 
-    def to_dict(self) -> dict[str, Any]:
-        return _to_dict(self)
+    @property
+    def named_best_first(self) -> tuple[tuple[Match, str], ...]:
+        """The matches by rank, each with its name or an empty text."""
+        names = self.names or ("",) * len(self.matches)
+        named = zip(self.matches, names, strict=True)
+        return tuple(sorted(named, key=lambda each: _rank_of(each[0])))
 
     def _repr_html_(self) -> str:
-        names = dict(zip(map(id, self.matches), self.names, strict=False))
         title = f"{self.identifier or 'Spectrum'}: {_count(self.matches)}"
-        return _table(title, [(match, names.get(id(match), "")) for match in self.best_first])
+        return _table(title, self.named_best_first)
 
     def __str__(self) -> str:
         name = self.identifier or "spectrum"
@@ -370,13 +375,9 @@ def _count(matches: Sequence[Match]) -> str:
     return f"{len(matches)} candidate{'s' if len(matches) != 1 else ''}"
 
 
-def _to_dict(value: Any) -> dict[str, Any]:
-    return {field.name: _to_plain(getattr(value, field.name)) for field in fields(value)}
-
-
 def _to_plain(value: Any) -> Any:
-    if isinstance(value, ExplainedPeak | Match):
-        return _to_dict(value)
+    if isinstance(value, _Plain):
+        return value.to_dict()
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_to_plain(item) for item in value]
     return value

@@ -55,9 +55,8 @@ SIMULATION_COLUMNS: dict[str, type] = {
 def table_rows(answer: Answer) -> Iterator[dict[str, Any]]:
     """Yield an answer as flat rows: one per candidate, or per peak of a simulated spectrum."""
     if isinstance(answer, Ranking):
-        names = dict(zip(map(id, answer.matches), answer.names, strict=False))
-        for match in answer.best_first:
-            yield match_row(match, answer.identifier, names.get(id(match), ""))
+        for match, name in answer.named_best_first:
+            yield match_row(match, answer.identifier, name)
     elif isinstance(answer, Match):
         yield match_row(answer)
     else:

@@ -10,7 +10,7 @@ from team5.registry.removal import folder_size
 from team5.registry.staging import present, read_tracker
 from team5.registry.tracker_format import RELEASED, TrackerData, TrackerEntry
 from team5.registry.versions import Version
-from team5.runtime.tables import to_columns
+from team5.runtime.tables import cut, to_columns
 
 _MAIN_FIGURES = ("accuracy", "f1_score", "hit_rate@1", "cosine")
 # Parts of config.json that `compare` groups; the others are the network and its input.
@@ -160,7 +160,7 @@ def format_comparison(
         table = [("data and config", first, second)]
         for key, one, other in shown:
             cells = _in_short(one), _in_short(other) + _n_differing(one, other)
-            table.append((f"  {key}", *(_cut(cell) for cell in cells)))
+            table.append((f"  {key}", *(cut(cell, _MAX_WIDTH) for cell in cells)))
         lines += ["", _table(table)]
     if len(differing) > len(shown):
         lines.append(f"  and {len(differing) - len(shown)} more (--json)")
@@ -230,10 +230,6 @@ def _number(value: Any) -> str:
 
 def _in_short(value: Any) -> str:
     return f"{len(value):,} values" if _is_long(value) else str(value)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _MAX_WIDTH else f"{text[: _MAX_WIDTH - 1]}…"
 
 
 def _n_differing(one: Any, other: Any) -> str:

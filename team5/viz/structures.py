@@ -16,6 +16,7 @@ from matplotlib.path import Path
 from team5.chemistry import depiction
 from team5.errors import ConfigError
 from team5.inference.results import ExplainedPeak, Match, Ranking, confidence_text
+from team5.runtime.tables import cut
 from team5.viz.spectra import format_adduct, format_formula
 from team5.viz.style import BLUE, INK, MUTED, VERMILION, axes_or_new, figure_of, new_figure, plain
 
@@ -24,6 +25,7 @@ _FRAME = (220, 150)  # units of the drawing
 # Sky blue, pale enough to lie under the structure.
 _FRAGMENT_TINT = "#C7E5F7"
 _CHARACTERS_PER_INCH = 12.5  # of a title
+_MAX_NAME_LENGTH = 32  # characters
 _CODES = {"M": Path.MOVETO, "L": Path.LINETO, "Q": Path.CURVE3}
 
 
@@ -214,7 +216,7 @@ def _candidate_texts(match: Match, name: str, say_held_back: bool) -> list[tuple
         probability = f"{match.rank}   confidence {confidence_text(match.confidence)}"
     texts = [(probability, BLUE if match.label else MUTED)]
     if name:
-        texts.append((plain(_shortened(name)), INK))
+        texts.append((plain(cut(name, _MAX_NAME_LENGTH)), INK))
     score = f"{match.score:.2f}".replace("-", "−")
     texts.append((f"score {score}, {100 * match.explained_intensity:.0f} % explained", MUTED))
     if match.abstained and say_held_back:
@@ -240,10 +242,6 @@ def _peak_texts(peak: ExplainedPeak) -> list[tuple[str, str]]:
         (format_formula(peak.formula), BLUE),
         (f"{error} ppm, {100 * peak.intensity:.0f} % of base peak", MUTED),
     ]
-
-
-def _shortened(text: str, length: int = 32) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _to_path(text: str) -> Path:

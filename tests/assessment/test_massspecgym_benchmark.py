@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from team5.assessment.massspecgym import read_massspecgym
-from team5.assessment.massspecgym_benchmark import RankedQuery, benchmark_metrics, rank_queries
+from team5.assessment.massspecgym_benchmark import benchmark_metrics, rank_queries
+from team5.evaluation.records import MODEL, SHUFFLED, ScoredQuery
 from team5.inference.inference import load_model
 
 FILES = Path(__file__).parent.parent / "files"
@@ -19,7 +20,13 @@ def queries():
 
 def ranked(queries, scores_of):
     scores = [scores_of(query) for query in queries]
-    return [RankedQuery(q, s, np.zeros_like(s)) for q, s in zip(queries, scores, strict=True)]
+    return [
+        ScoredQuery(
+            q.spectrum.identifier, q.inchikey14, q.truth, None, q.same_formula,
+            {MODEL: s, SHUFFLED: np.zeros_like(s)}, candidates=q.candidates,
+        )
+        for q, s in zip(queries, scores, strict=True)
+    ]  # fmt: skip
 
 
 def test_equal_scores_give_exactly_what_chance_gives(queries):
@@ -47,16 +54,14 @@ def test_every_candidate_of_every_query_is_scored(queries):
     done = []
     found = list(rank_queries(model, queries, on_progress=done.append))
     assert sum(done) == len(found) == len(queries)
-    assert {r.query.spectrum.identifier for r in found} == {q.spectrum.identifier for q in queries}
+    assert {r.identifier for r in found} == {q.spectrum.identifier for q in queries}
     for r in found:
-        assert r.scores.shape == (len(r.query.candidates),)
-        assert np.isfinite([*r.scores, *r.shuffled_scores]).all()
+        assert r.scores[MODEL].shape == r.scores[SHUFFLED].shape == (len(r.candidates),)
+        assert np.isfinite([*r.scores[MODEL], *r.scores[SHUFFLED]]).all()
 
 
 def test_order_of_queries_and_candidates_changes_no_score(queries):
     model = load_model(root=FILES / "checkpoints")
-    forwards = {r.query.spectrum.identifier: r.scores for r in rank_queries(model, queries)}
+    forwards = {r.identifier: r.scores[MODEL] for r in rank_queries(model, queries)}
     for r in rank_queries(model, queries[::-1]):
-        np.testing.assert_allclose(
-            r.scores, forwards[r.query.spectrum.identifier], rtol=1e-4, atol=1e-5
-        )
+        np.testing.assert_allclose(r.scores[MODEL], forwards[r.identifier], rtol=1e-4, atol=1e-5)

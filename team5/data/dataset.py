@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from itertools import groupby
 from typing import TypeVar
 
@@ -30,6 +30,7 @@ _SHUFFLE_ATTEMPTS = 30
 Item = tuple[list[MoleculeTokens], list[Pair], list[int]]
 
 
+@dataclass(eq=False)
 class CompoundDataset(Dataset[Item]):
     """Compounds, each with a draw of its spectra and of decoys of the same mass.
 
@@ -51,26 +52,16 @@ class CompoundDataset(Dataset[Item]):
     seed : int
     """
 
-    def __init__(
-        self,
-        compounds: Sequence[Compound],
-        tokenizer: MoleculeTokenizer,
-        *,
-        max_spectra: int,
-        decoys: Sequence[Sequence[str]] | None = None,
-        n_decoys: int = 0,
-        n_shuffled: int = 0,
-        seed: int,
-    ) -> None:
-        self.compounds = compounds
-        self.tokenizer = tokenizer
-        self.max_spectra = max_spectra
-        self.decoys = decoys
-        self.n_decoys = n_decoys
-        self.n_shuffled = n_shuffled
-        self.seed = seed
-        # A few kilobytes per molecule, cheaper than cutting it again; decoys are too many to cache.
-        self._tokens: dict[int, MoleculeTokens] = {}
+    compounds: Sequence[Compound]
+    tokenizer: MoleculeTokenizer
+    _: KW_ONLY
+    max_spectra: int
+    decoys: Sequence[Sequence[str]] | None = None
+    n_decoys: int = 0
+    n_shuffled: int = 0
+    seed: int
+    # A few kilobytes per molecule, cheaper than cutting it again; decoys are too many to cache.
+    _tokens: dict[int, MoleculeTokens] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self.compounds)
@@ -133,27 +124,20 @@ def draw(items: Sequence[T], at_most: int, key: tuple[int, ...]) -> Sequence[T]:
     return [items[i] for i in np.sort(drawn)]
 
 
+@dataclass(eq=False)
 class CompoundBatchSampler(Sampler[list[tuple[int, int]]]):
     """Shuffled batches of molecules of similar size, the same for a seed and an epoch.
 
     The processes of a distributed run share the batches, each getting equally many.
     """
 
-    def __init__(
-        self,
-        sizes: Sequence[int],
-        batch_size: int,
-        *,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        self.sizes = np.asarray(sizes)
-        self.batch_size = batch_size
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
-        self.epoch = 0
+    sizes: Sequence[int]
+    batch_size: int
+    _: KW_ONLY
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+    epoch: int = field(default=0, init=False)
 
     @property
     def sampler(self) -> CompoundBatchSampler:
@@ -170,13 +154,14 @@ class CompoundBatchSampler(Sampler[list[tuple[int, int]]]):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         random = np.random.default_rng((self.seed, self.epoch))
-        order = random.permutation(len(self.sizes))
+        sizes = np.asarray(self.sizes)
+        order = random.permutation(len(sizes))
         # Sorted within windows only, so that batches differ from epoch to epoch.
         window = self.batch_size * 24
         batches = []
         for start in range(0, len(order), window):
             part = order[start : start + window]
-            part = part[np.argsort(self.sizes[part], kind="stable")]
+            part = part[np.argsort(sizes[part], kind="stable")]
             batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
         shuffled = random.permutation(len(batches))
         share = [batches[i] for i in shuffled[self.rank :: self.world_size]] or [batches[0]]
@@ -266,12 +251,12 @@ class PairDataset(Dataset[Item]):
         return self._isomers[smiles]
 
 
+@dataclass(eq=False)
 class QueryDataset(Dataset[Item]):
     """Validation rankings: molecules, pairs and labels (1: the true structure)."""
 
-    def __init__(self, queries: Sequence[Query], tokenizer: MoleculeTokenizer) -> None:
-        self.queries = queries
-        self.tokenizer = tokenizer
+    queries: Sequence[Query]
+    tokenizer: MoleculeTokenizer
 
     def __len__(self) -> int:
         return len(self.queries)

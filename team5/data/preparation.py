@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -103,15 +104,14 @@ def _make_table(
     source: Path, path: Path, license_families: tuple[str, ...], progress: bool
 ) -> PreparedTable:
     skipped: Counter[str] = Counter()
-    compounds: set[str] = set()
     with writing_whole(path) as temporary:
         with show_progress(f"Reading {source.name}", 1.0, show=progress) as bar:
             records = iter_spectra(source, skipped, require_smiles=True, on_progress=bar.update)
             rows = iter_rows(records, skipped, license_families)
-            n_spectra = _write_rows(temporary, rows, compounds)
+            n_spectra, n_compounds = _write_rows(temporary, rows)
         if n_spectra == 0:
             raise DataError(nothing_usable(source, skipped))
-        table = PreparedTable(path, n_spectra, len(compounds), skipped)
+        table = PreparedTable(path, n_spectra, n_compounds, skipped)
         # The table is written last: if it exists, so do its peaks and its summary.
         write_peaks(temporary, peaks_path(path))
         _write_summary(table)
@@ -230,24 +230,20 @@ def _schema() -> "pa.Schema":
     )
 
 
-def _write_rows(path: Path, rows: Iterator[dict[str, Any]], compounds: set[str]) -> int:
+def _write_rows(path: Path, rows: Iterator[dict[str, Any]]) -> tuple[int, int]:
+    """Write the rows; return their number and that of their compounds."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schema()
     n_rows = 0
-    batch: list[dict[str, Any]] = []
+    compounds: set[str] = set()
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for row in rows:
-            batch.append(row)
-            compounds.add(row["inchikey14"])
-            n_rows += 1
-            if len(batch) == _ROWS_PER_GROUP:
-                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-                batch.clear()
-        if batch:
+        while batch := list(islice(rows, _ROWS_PER_GROUP)):
             writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-    return n_rows
+            n_rows += len(batch)
+            compounds.update(row["inchikey14"] for row in batch)
+    return n_rows, len(compounds)
 
 
 def _stem(source: Path) -> str:

@@ -12,6 +12,7 @@ from team5.errors import ConfigError, DataError
 
 # Numbers in memory at a time; limits it to about 100 MB whatever the number of groups.
 _BLOCK = 4_000_000
+_N_RESAMPLES = 500  # of measures that are slower than a mean
 
 
 def bootstrap_interval(
@@ -81,7 +82,6 @@ def bootstrap_interval(
 def resampled_interval(
     measure: Callable[[NDArray[np.intp]], float],
     groups: ArrayLike,
-    n: int = 500,
     seed: int = 0,
 ) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of any measure, drawing whole groups.
@@ -100,16 +100,16 @@ def resampled_interval(
         measure(
             np.concatenate([members[g] for g in random.integers(len(members), size=len(members))])
         )
-        for _ in range(n)
+        for _ in range(_N_RESAMPLES)
     ]
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
 def share_interval(
-    labels: NDArray[np.bool_], groups: NDArray[Any], *, seed: int = 0, level: float = 0.95
+    labels: NDArray[np.bool_], groups: NDArray[Any], *, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the interval of a share: by bootstrap, or Wilson's where that has no spread.
+    """Return the 95 % interval of a share: by bootstrap, or Wilson's where that has no spread.
 
     If all labels agree, every resample gives the same share, which would look certain.
 
@@ -123,11 +123,11 @@ def share_interval(
     ----------
     Wilson, J. Am. Stat. Assoc. 22:209 (1927).
     """
-    low, high = bootstrap_interval(labels, groups, seed=seed, level=level)
+    low, high = bootstrap_interval(labels, groups, seed=seed)
     if low < high:
         return low, high
     n, share = np.unique(groups).size, float(labels.mean())
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = NormalDist().inv_cdf(0.975)
     half_width = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     low, high = (share + z**2 / (2 * n) + sign * half_width for sign in (-1, 1))
     return max(0.0, low / (1 + z**2 / n)), min(1.0, high / (1 + z**2 / n))
@@ -139,9 +139,8 @@ def paired_bootstrap_interval(
     groups: ArrayLike | None = None,
     n: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> tuple[float, float]:
-    """Return the bootstrap interval of the mean difference ``second - first``.
+    """Return the 95 % bootstrap interval of the mean difference ``second - first``.
 
     Each query is compared with itself: its difficulty for both cancels out, which reveals
     differences that two separate intervals would hide. Parameters and errors are those of
@@ -155,4 +154,4 @@ def paired_bootstrap_interval(
         )
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         raise DataError("a value is NaN or infinite; give a figure for every query.")
-    return bootstrap_interval(other - one, groups, n, seed, level)
+    return bootstrap_interval(other - one, groups, n, seed)

@@ -119,7 +119,9 @@ def fit_confidence(lists: Sequence[CandidateList], *, seed: int = 0) -> ListConf
     seed : int
         Of the parts.
     """
-    from scipy.optimize import minimize  # type: ignore[import-untyped]  # here to start quickly
+    # Here to start quickly.
+    from scipy.optimize import minimize  # type: ignore[import-untyped]
+    from scipy.special import expit, logit  # type: ignore[import-untyped]
 
     usable = [each for each in lists if np.isfinite(each.scores).sum() > 1]
     if not usable:
@@ -127,17 +129,17 @@ def fit_confidence(lists: Sequence[CandidateList], *, seed: int = 0) -> ListConf
     random = np.random.default_rng(seed)
     table = _Table.of([part for each in usable for part in _parts(each, random)])
     before = np.array(astuple(USUAL)[:4])
-    before[3] = _logit(before[3])
+    before[3] = logit(before[3])
     widths = np.array(_PRIOR_WIDTHS)
 
     def loss(x: Array) -> float:
-        confidences = _confidences(np.append(x[:3], _sigmoid(x[3])), table)
+        confidences = _confidences(np.append(x[:3], expit(x[3])), table)
         p = confidences[np.arange(len(table.n)), table.truths]
         pull = 0.5 * np.square((x - before) / widths).sum()
         return float(pull - (table.weights * np.log(p)).sum())
 
     x = minimize(loss, before, method="BFGS").x
-    share = float(np.clip(_sigmoid(x[3]), _MIN_SHARE, _MAX_SHARE))
+    share = float(np.clip(expit(x[3]), _MIN_SHARE, _MAX_SHARE))
     scale, per_length, same_formula = (round(float(value), 4) for value in x[:3])
     n_structures = len({each.structure for each in usable})
     return ListConfidence(
@@ -190,11 +192,3 @@ def _confidences(parameters: Array, table: _Table) -> Array:
     shares = weights / weights.sum(axis=1, keepdims=True)
     alike = np.isfinite(table.scores) / table.n[:, None]
     return (1 - uninformative) * shares + uninformative * alike
-
-
-def _sigmoid(x: float) -> float:
-    return float(1 / (1 + np.exp(-x)))
-
-
-def _logit(share: float) -> float:
-    return float(np.log(share / (1 - share)))

@@ -70,39 +70,29 @@ def _metrics(lists: Sequence[CandidateList], confidence: ListConfidence, seed: i
         return expected_calibration_error(confidences[rows], is_right[rows])
 
     def metric(
-        name: str, value: float, interval: tuple[float, float], n: NDArray[np.bool_]
+        name: str,
+        value: float,
+        interval: tuple[float, float],
+        rows: NDArray[np.bool_] | slice = slice(None),
+        *,
+        lower_is_better: bool = False,
     ) -> Metric:
-        return make_metric(name, value, interval, {}, structures[n].tolist())
+        members = structures[rows].tolist()
+        return make_metric(name, value, interval, {}, members, lower_is_better=lower_is_better)
 
-    everywhere = np.ones(len(lists), dtype=bool)
-    rows = [
-        metric(
-            "said",
-            float(confidences.mean()),
-            bootstrap_interval(confidences, structures, seed=seed),
-            everywhere,
-        ),
-        metric(
-            "right",
-            float(is_right.mean()),
-            share_interval(is_right, structures, seed=seed),
-            everywhere,
-        ),
-        make_metric(
-            "calibration error",
-            error(np.arange(len(lists))),
-            resampled_interval(error, structures, seed=seed),
-            {},
-            structures.tolist(),
-            lower_is_better=True,
-        ),
+    said = bootstrap_interval(confidences, structures, seed=seed)
+    right = share_interval(is_right, structures, seed=seed)
+    errors = resampled_interval(error, structures, seed=seed)
+    metrics = [
+        metric("said", float(confidences.mean()), said),
+        metric("right", float(is_right.mean()), right),
+        metric("calibration error", error(np.arange(len(lists))), errors, lower_is_better=True),
     ]
     bands = np.minimum((confidences * _N_BANDS).astype(int), _N_BANDS - 1)
-    for band in range(_N_BANDS):
+    for band in np.unique(bands).tolist():
         in_band = bands == band
-        if in_band.any():
-            low, high = (round(100 * (band + i) / _N_BANDS) for i in (0, 1))
-            interval = share_interval(is_right[in_band], structures[in_band], seed=seed)
-            name = f"right, where {low} to {high} % was said"
-            rows.append(metric(name, float(is_right[in_band].mean()), interval, in_band))
-    return rows
+        low, high = (round(100 * (band + i) / _N_BANDS) for i in (0, 1))
+        interval = share_interval(is_right[in_band], structures[in_band], seed=seed)
+        name = f"right, where {low} to {high} % was said"
+        metrics.append(metric(name, float(is_right[in_band].mean()), interval, in_band))
+    return metrics

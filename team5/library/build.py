@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -39,7 +38,7 @@ from team5.library.standardise import Dropped, format_dropped
 from team5.runtime.progress import progress
 from team5.runtime.storage import as_path, is_remote, sha256, storage_errors, write_whole
 from team5.runtime.strict_json import read_object, to_json
-from team5.runtime.workers import work_in_processes
+from team5.runtime.workers import n_cores, work_in_processes
 
 RECORD_TIMEOUT_S = 60.0
 _READ_NAME = "read.json"
@@ -105,7 +104,7 @@ def build_library(
     StorageError
         If the output cannot be written, or another build writes it.
     """
-    n_workers = _n_cores() if n_workers is None else n_workers
+    n_workers = n_cores() if n_workers is None else n_workers
     if n_workers < 0 or (records_per_chunk or 1) < 1 or not record_timeout_s > 0:
         raise ConfigError(
             f"workers {n_workers}, records per chunk {records_per_chunk}, time limit "
@@ -278,12 +277,6 @@ def do_chunks(
     with closing(done):
         for chunk, _ in done:
             yield chunk
-
-
-def _n_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # what this process may use; not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _work_folder(output: Path, work: str | Path | None) -> Path:

@@ -42,21 +42,6 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.exact_masses)
 
-    def with_charge(self, charge: int) -> Candidates:
-        """Return the candidates with a permanent charge."""
-        chosen = self.charges == charge
-        if chosen.all():
-            return self
-        at = pa.array(chosen)
-        return Candidates(
-            self.smiles.filter(at),
-            self.inchikey14.filter(at),
-            self.formula.filter(at),
-            self.names.filter(at),
-            self.exact_masses[chosen],
-            self.charges[chosen],
-        )
-
 
 TEXT_COLUMNS = ("smiles", "inchikey14", "formula", "name")
 

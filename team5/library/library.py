@@ -167,7 +167,8 @@ class Library:
         # No structure is that heavy, and a window that overflows would hold all.
         if charge is None or high <= 0 or not math.isfinite(half_width):
             return to_candidates([])
-        return self.between(low, high).with_charge(charge)
+        slices = self._slices(low, high, include_high=True)
+        return to_candidates([_of_charge(table, charge) for table in slices])
 
     def between(self, low: float, high: float) -> Candidates:
         """Return all structures of masses from `low` to `high`, in u, both included."""
@@ -198,6 +199,11 @@ class Library:
 
 def _reopen(path: str, cache_bytes: int) -> Library:
     return open_library(path, cache_bytes=cache_bytes)
+
+
+def _of_charge(table: pa.Table, charge: int) -> pa.Table:
+    is_chosen = table["charge"].to_numpy() == charge
+    return table if is_chosen.all() else table.filter(pa.array(is_chosen))
 
 
 def _check_positive(what: str, value: float) -> None:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from team5.errors import DataError, DataFileNotFoundError
 from team5.runtime.storage import as_path, sha256
 from team5.runtime.strict_json import read_object, to_json
@@ -109,30 +111,11 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path}: format {raw.get('format')!r}; this team5 reads format {FORMAT}. {_REMEDY}"
         )
     try:
-        parts = tuple(
-            Part(
-                file=str(part["file"]),
-                n_rows=int(part["n_rows"]),
-                size=int(part["size"]),
-                sha256=str(part["sha256"]),
-                min_masses=tuple(map(float, part["min_masses"])),
-                max_masses=tuple(map(float, part["max_masses"])),
-            )
-            for part in raw["parts"]
-        )
-        manifest = Manifest(
-            n_rows=int(raw["n_rows"]),
-            rows_per_group=int(raw["rows_per_group"]),
-            parts=parts,
-            inputs=tuple(raw["inputs"]),
-            trust_columns=bool(raw["trust_columns"]),
-            made_with=dict(raw["made_with"]),
-            n_records=int(raw["n_records"]),
-            n_merged=int(raw["n_merged"]),
-            dropped=dict(raw["dropped"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: damaged ({type(error).__name__}: {error}). {_REMEDY}") from error
+        manifest = TypeAdapter(Manifest).validate_python(raw)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise DataError(f"{path}: damaged ({where}: {fault['msg']}). {_REMEDY}") from error
     _check(manifest, path)
     return manifest
 

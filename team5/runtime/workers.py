@@ -196,6 +196,13 @@ class _Pool:
             worker.pipe.close()
 
 
+def n_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def how_it_ended(process: Any) -> str:
     """Return how a process ended, for people; waits for its end."""
     process.join()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +9,7 @@ from itertools import chain, islice
 
 from team5.errors import ConfigError
 from team5.inference.loading import parse_device
+from team5.runtime.workers import n_cores
 from team5.search.chunks import Result, Searcher, SearchSettings, Tools
 from team5.search.local import search_here, search_in_processes
 from team5.search.spectra import Chunk
@@ -88,6 +88,4 @@ def run(
 def _n_workers(device: str) -> int:
     if parse_device(device).type != "cpu":
         return 1  # an accelerator is kept busy by one
-    if hasattr(os, "sched_getaffinity"):  # what this process may use; not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return n_cores()

@@ -77,19 +77,11 @@ class Numbers:
         return self._comma == "decimal"
 
     def _settle(self) -> str:
-        decimal = thousands = point = unsure = ""
+        examples: dict[str, str] = {}
         for token, place in self._samples():
-            kind = _kind(token)
-            shown = f"{token} ({place})"
-            if kind == "decimal":
-                decimal = decimal or shown
-            elif kind == "thousands":
-                thousands = thousands or shown
-            elif kind == "point":
-                point = point or shown
-            elif kind == "unsure":
-                unsure = unsure or shown
-        contrary = thousands or point
+            examples.setdefault(_kind(token), f"{token} ({place})")
+        decimal, unsure = examples.get("decimal"), examples.get("unsure")
+        contrary = examples.get("thousands") or examples.get("point")
         if decimal and contrary:
             raise DataError(
                 f"{self._path}: a comma is a decimal comma in {decimal}, but not in {contrary}. "

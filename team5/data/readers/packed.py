@@ -160,17 +160,12 @@ def _open_zip(raw: IO[bytes]) -> zipfile.ZipFile:
 
 
 def _unpack(raw: IO[bytes], packing: str) -> Any:
-    if packing == ".gz":
-        return gzip.GzipFile(fileobj=raw)
-    if packing == ".bz2":
-        return bz2.BZ2File(raw)
-    if packing == ".xz":
-        return lzma.LZMAFile(raw)
     if packing == ".zst":
         import pyarrow as pa  # here to start quickly
 
         return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
-    return raw
+    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    return openers[packing](raw) if packing else raw
 
 
 def _only_file(archive: zipfile.ZipFile, place: Path) -> zipfile.ZipInfo:

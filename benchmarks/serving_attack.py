@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 _FORM = "multipart/form-data; boundary=x"
@@ -226,6 +227,9 @@ async def attack(
         "memory_mb_start": round(memory[0]),
         "memory_mb_highest": round(max(memory)),
         "memory_mb_end": round(memory[-1]),
+        "memory_mb_by_tenth": [
+            round(float(np.median(part))) for part in np.array_split(memory, 10)
+        ],
         "memory_mb_end_by_process": [round(one) for one in processes_mb(pid)],
         "answers": len(answers),
         "answers_lost": len(lost),

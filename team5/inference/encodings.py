@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Hashable
-from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
 from torch import nn
@@ -15,7 +14,7 @@ from team5.models.unpadded import EncodedStructure, Outcomes
 
 # Some 250 drug-sized structures, and 900 under one way of measuring.
 DEFAULT_BYTES = 256 * 2**20
-_MAX_MOLECULES = 5_000
+_MOLECULE_BYTES = 128 * 2**20  # some 4,000 drug-sized molecules
 
 
 class Sized(Protocol):
@@ -87,6 +86,8 @@ class EncodingCache:
 
     Attributes
     ----------
+    molecules : Bounded
+        Parsed molecules by SMILES.
     structures : Bounded
         Encoded structures by canonical SMILES.
     outcomes : Bounded
@@ -97,7 +98,7 @@ class EncodingCache:
         self.max_bytes = max_bytes
         self.structures: Bounded[str, EncodedStructure] = Bounded(max_bytes // 2)
         self.outcomes: Bounded[Hashable, Outcomes] = Bounded(max_bytes // 2)
-        self._parsed = lru_cache(maxsize=_MAX_MOLECULES)(parse_smiles)
+        self.molecules: Bounded[str, Molecule] = Bounded(_MOLECULE_BYTES)
         self._weights: list[tuple[int, int]] = []
 
     def __reduce__(self) -> tuple[type[EncodingCache], tuple[int]]:
@@ -111,8 +112,11 @@ class EncodingCache:
         ------
         MoleculeError
         """
-        # What is no text may not even be something that can be remembered.
-        return self._parsed(smiles) if isinstance(smiles, str) else parse_smiles(smiles)
+        molecule = self.molecules.get(smiles) if isinstance(smiles, str) else None
+        if molecule is None:
+            molecule = parse_smiles(smiles)
+            self.molecules.put(smiles, molecule)
+        return molecule
 
     def belong_to(self, model: nn.Module) -> None:
         """Forget everything if the model's weights are others than those it was computed with."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 # torch passes float32 products to MKL, which leaves half of the vector unit of AMD processors
 # idle; oneDNN, which torch also contains, does not. The values are the same.
 _HAS_ONEDNN = torch.backends.mkldnn.is_available()
+_ROWS_AT_ONCE = 1024
 
 
 class Linear(nn.Linear):
@@ -31,7 +32,8 @@ class Linear(nn.Linear):
 
     def added_to(self, other: Tensor, x: Tensor) -> Tensor:
         """Return ``other + self(x)``."""
-        if not _is_quick(x) or _is_one_row(x):
+        n_rows = x.numel() // x.shape[-1]
+        if not _is_quick(x) or n_rows % 64:
             return other + self(x)
         total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
             x, other, self.weight, self.bias, "add"
@@ -103,16 +105,24 @@ def _is_quick(x: Tensor) -> bool:
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, then: str = "none") -> Tensor:
-    if _is_one_row(x):
-        # A single row is multiplied by another kernel than many, and is rounded differently.
-        return _product(x.expand(2, *x.shape[1:]), weight, bias, then)[:1]
+    rows = x.reshape(-1, x.shape[-1])
     algorithm = "none" if then == "gelu" else ""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, then, [], algorithm)
-    return product
+    products = [
+        torch.ops.mkldnn._linear_pointwise(_padded(part), weight, bias, then, [], algorithm)
+        for part in rows.split(_ROWS_AT_ONCE)
+    ]
+    product = products[0] if len(products) == 1 else torch.cat(products)
+    return product[: len(rows)].view(*x.shape[:-1], -1)
 
 
-def _is_one_row(x: Tensor) -> bool:
-    return x.numel() == x.shape[-1]
+def _padded(rows: Tensor) -> Tensor:
+    """Return rows with zeros below, so that they have one of few shapes.
+
+    At least two: a single row is multiplied by another kernel, and is rounded differently.
+    """
+    n = len(rows)
+    filling = padded_length(n, min(64, max(2, 1 << (n - 1).bit_length() >> 2))) - n
+    return torch.cat([rows, rows.new_zeros(filling, rows.shape[1])]) if filling else rows
 
 
 class ResidualBlock(nn.Module):

@@ -10,7 +10,7 @@ import torch
 
 from team5.chemistry.molecule import parse_smiles
 from team5.data.spectrum import Spectrum
-from team5.inference.encodings import EncodingCache
+from team5.inference.encodings import Bounded, EncodingCache
 from team5.inference.engine import iter_scores
 from team5.inference.inference import infer, load_model
 from team5.models.model import ModelConfig, Team5Model
@@ -67,6 +67,16 @@ def test_memory_stays_below_the_bound(model):
     nothing = EncodingCache(0)
     scores(model, SMILES, nothing)
     assert len(nothing.structures) == len(nothing.outcomes) == 0
+
+
+def test_molecules_are_remembered_up_to_so_many_bytes():
+    cache = EncodingCache()
+    assert cache.parse("C" * 100) is cache.parse("C" * 100)
+    cache.molecules = Bounded(3 * cache.parse("C" * 100).n_bytes)
+    for n_atoms in range(1, 100):
+        cache.parse("C" * n_atoms)
+        assert cache.molecules.n_bytes <= cache.molecules.max_bytes
+    assert len(cache.molecules) >= 3
 
 
 def test_other_weights_find_nothing_that_was_kept(model):

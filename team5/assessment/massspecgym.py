@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -148,15 +149,10 @@ class _CandidateLists:
         self.path = path
         self.left_out: Counter[str] = Counter()
         self._lists, self.sha256 = _read_lists(path)
-        self._candidates: dict[str | None, _Candidates] = {}
-        self._by_smiles: dict[str, _Structure] = {}
         self._by_canonical: dict[str, _Structure] = {}
-
-    def of(self, smiles: str | None) -> _Candidates:
-        """Return the candidates of a row's SMILES."""
-        if smiles not in self._candidates:
-            self._candidates[smiles] = self._find(smiles)
-        return self._candidates[smiles]
+        # Candidates of a row's SMILES.
+        self.of = cache(self._find)
+        self._structure = cache(self._parse)
 
     def _find(self, smiles: str | None) -> _Candidates:
         if smiles is None:
@@ -188,11 +184,6 @@ class _CandidateLists:
         candidates, formulas = zip(*distinct.values(), strict=True)
         same_formula = np.array([other == formula for other in formulas])
         return key, candidates, list(distinct).index(key), same_formula
-
-    def _structure(self, smiles: str) -> _Structure:
-        if smiles not in self._by_smiles:
-            self._by_smiles[smiles] = self._parse(smiles)
-        return self._by_smiles[smiles]
 
     def _parse(self, smiles: str) -> _Structure:
         try:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from team5.chemistry.tokenizer import MoleculeTokenizer
-from team5.data.preprocess import FIRST_RULE, ScoreRule
 from team5.errors import DeviceError
 from team5.evaluation.confidence import ListConfidence
 from team5.inference.encodings import EncodingCache
 from team5.inference.familiarity import seen_by, seen_with_parents
 from team5.inference.selective import Calibration
-from team5.models.foreign_encoder import ForeignEncoder
-from team5.models.model import ModelConfig, Team5Model
+from team5.models.model import Team5Model
 from team5.models.version_weights import check_weights
 from team5.registry.allowed import check_allow
 from team5.registry.export import read_version
@@ -49,15 +48,9 @@ class LoadedModel(Team5Model):
     confidence: ListConfidence | None = None
     coverages: Sequence[Mapping[str, Any]] = (seen_by(None),)
 
-    def __init__(
-        self,
-        config: ModelConfig | None = None,
-        tokenizer: MoleculeTokenizer | None = None,
-        encoder: ForeignEncoder | None = None,
-        rule: ScoreRule = FIRST_RULE,
-    ) -> None:
-        super().__init__(config, tokenizer, encoder, rule)
-        self.encodings = EncodingCache()
+    @cached_property
+    def encodings(self) -> EncodingCache:
+        return EncodingCache()
 
     @property
     def threshold(self) -> float:

@@ -1,6 +1,7 @@
 """Placement of peak labels, near their peaks or on leaders, without overlaps."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,15 +12,20 @@ from numpy.typing import NDArray
 from team5.viz.style import PALE
 
 
+class Label(NamedTuple):
+    """The text of a peak, by the peak's index; its size in points."""
+
+    peak: int
+    text: str
+    colour: str
+    size: float
+
+
 def label_peaks(
     ax: Axes,
     mzs: NDArray[np.float64],
     heights: NDArray[np.float64],
-    texts: Mapping[int, str],
-    *,
-    order: Sequence[int],
-    colours: Mapping[int, str],
-    sizes: Mapping[int, float],
+    labels: Iterable[Label],
     points_per_pixel: float,
 ) -> None:
     """Write texts at the tips of peaks where they cover no text, peak or leader.
@@ -31,12 +37,8 @@ def label_peaks(
     mzs, heights : array of shape (P,)
         All peaks on this side of the axis; heights all above 0, or all below, in which case
         labels are placed under the peaks.
-    texts : mapping of int to str
-        By index of the peak.
-    order : sequence of int
-        Indices, the most important first; later ones are left out where there is no room.
-    colours, sizes : mapping of int to str or float
-        Sizes in points.
+    labels : iterable of Label
+        The most important first; later ones are left out where there is no room.
     """
     # Below the axis everything is mirrored, so that "up" is away from it on both sides.
     up = -1.0 if heights.size and heights[0] < 0 else 1.0
@@ -44,10 +46,10 @@ def label_peaks(
     frame = _turned(ax.get_window_extent(), up)
     occupied = [_turned(text.get_window_extent(), up) for text in ax.texts]
     leaders: list[NDArray[np.float64]] = []
-    for i in order:
+    for i, text, colour, size in labels:
         annotation = ax.annotate(
-            texts[i], (mzs[i], heights[i]), xytext=(0, 3 * up), textcoords="offset points",
-            ha="center", va="bottom" if up > 0 else "top", fontsize=sizes[i], color=colours[i],
+            text, (mzs[i], heights[i]), xytext=(0, 3 * up), textcoords="offset points",
+            ha="center", va="bottom" if up > 0 else "top", fontsize=size, color=colour,
         )  # fmt: skip
         box = _turned(annotation.get_window_extent(), up)
         spot = _free_spot(box, stems[i], np.delete(stems, i, axis=0), occupied, leaders, frame)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from team5.constants import PEAK_TOLERANCE_FLOOR, PEAK_TOLERANCE_PPM
 from team5.errors import SpectrumError
 from team5.inference.results import ExplainedPeak
-from team5.viz.labels import label_peaks
+from team5.viz.labels import Label, label_peaks
 from team5.viz.style import BLUE, INK, MUTED, PALE, VERMILION, axes_or_new, plain, tidy
 
 # Number of the largest unexplained peaks that get their m/z written.
@@ -261,17 +261,8 @@ def _label(ax: Axes, side: Side, up: float, points_per_pixel: float) -> None:
     ]
     # Formulas first: what is explained matters more than what is not.
     with_formula = [i for i in by_height if i in side.formulas]
-    order = with_formula + [i for i in by_height if i not in side.formulas][: side.n_mzs]
-    label_peaks(
-        ax,
-        side.mzs,
-        up * side.heights,
-        {
-            i: format_formula(side.formulas[i]) if i in side.formulas else f"{side.mzs[i]:.4f}"
-            for i in order
-        },
-        order=order,
-        colours={i: side.colour if side.coloured[i] else MUTED for i in order},
-        sizes={i: 8.5 if i in side.formulas else 7.5 for i in order},
-        points_per_pixel=points_per_pixel,
-    )
+    without = [i for i in by_height if i not in side.formulas][: side.n_mzs]
+    colours = {i: side.colour if side.coloured[i] else MUTED for i in by_height}
+    labels = [Label(i, format_formula(side.formulas[i]), colours[i], 8.5) for i in with_formula]
+    labels += [Label(i, f"{side.mzs[i]:.4f}", colours[i], 7.5) for i in without]
+    label_peaks(ax, side.mzs, up * side.heights, labels, points_per_pixel)

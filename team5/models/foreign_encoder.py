@@ -62,7 +62,7 @@ class ForeignEncoder:
         Parameters
         ----------
         config : mapping
-            :meth:`to_config`'s output, read from a version: untrusted data.
+            :meth:`to_config`'s output, read from a version: untrusted data of the schema's types.
         allow : sequence of str
             Dotted names of classes.
 
@@ -72,9 +72,7 @@ class ForeignEncoder:
             If the name is not among them, cannot be imported, or is of no ``nn.Module`` class, or
             an argument is no plain value.
         """
-        name = config.get("class")
-        if not isinstance(name, str) or not isinstance(config.get("arguments"), dict):
-            raise ConfigError("config.json: encoder needs a class and arguments. Export it again.")
+        name = config["class"]
         if name not in allow:
             raise ConfigError(
                 f"the version's encoder is {name}, which is not part of team5, so nothing of it "

@@ -6,7 +6,6 @@ otherwise, here, by their recorded figures.
 
 import os
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 
 from team5.errors import CheckpointError, ConfigError, VersionError
@@ -109,11 +108,9 @@ def check_promotion(root: Path, version: str) -> str:
 def _learned_from_computed(root: Path, version: str) -> bool | None:
     """Return whether a version was trained on computed spectra; None if unknown."""
     try:
-        facts = read_config(root, version).get("data")
+        return (read_config(root, version).get("data") or {}).get("computed")
     except CheckpointError:
         return None
-    is_computed = facts.get("computed") if isinstance(facts, Mapping) else None
-    return is_computed if isinstance(is_computed, bool) else None
 
 
 def data_difference(root: Path, data: TrackerData, first: str, second: str) -> str | None:
@@ -126,10 +123,9 @@ def data_difference(root: Path, data: TrackerData, first: str, second: str) -> s
         first_on, second_on = (where or "validation in training" for where in measured)
         return f"measured on {first_on}, and on {second_on}"
     try:
-        configs = [read_config(root, version).get("data", {}) for version in (first, second)]
+        one, other = (read_config(root, version).get("data") or {} for version in (first, second))
     except CheckpointError as error:
         return str(error)
-    one, other = (config if isinstance(config, Mapping) else {} for config in configs)
     differing = [key for key in _SAME_DATA if one.get(key) != other.get(key)]
     if differing:
         return "other validation data, " + ", ".join(

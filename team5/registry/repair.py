@@ -96,7 +96,7 @@ def repair(root: str | Path, *, replace: bool = False) -> Repaired:
 def _rebuilt(root: Path, old: bytes) -> tuple[TrackerData, list[str]]:
     text = old.decode("utf-8", "replace")
     objects = list(_readable_objects(text))
-    old_entries = {raw["version"]: raw for raw in objects if _is(Entry, raw)}
+    old_entries = {raw["version"]: raw for raw in objects if fault_of(Entry, raw) is None}
     notes: list[str] = []
     entries = []
     for name in sorted(Version.parse(p.name) for p in root.iterdir() if Version.is_version(p.name)):
@@ -121,17 +121,13 @@ def _rebuilt(root: Path, old: bytes) -> tuple[TrackerData, list[str]]:
     elif versions:
         raw["latest"] = versions[-1]
         notes.append(f"latest could not be read: {versions[-1]}, the highest, takes its place")
-    moves = [raw for raw in objects if _is(RecordedMove, raw)]
+    moves = [raw for raw in objects if fault_of(RecordedMove, raw) is None]
     if moves:
         raw["history"] = moves
     for key in ("aliases", "deleted"):
         if f'"{key}"' in text:
             notes.append(f'"{key}" is not carried over. Set it again.')
     return TrackerData(raw), notes
-
-
-def _is(model: type[Entry] | type[RecordedMove], raw: dict[str, Any]) -> bool:
-    return fault_of(model, raw) is None
 
 
 def _readable_objects(text: str) -> Iterator[dict[str, Any]]:

@@ -297,13 +297,13 @@ def _item(node: Any, key: Any) -> Any:
 
 
 def taken_settings(
-    stored: Any, version: str, *, typed: Collection[str], allow: Sequence[str]
+    stored: Mapping[str, Any], version: str, *, typed: Collection[str], allow: Sequence[str]
 ) -> dict[str, Any]:
     """Return the plain, validated values that a resumed run takes from ``training_config``.
 
     Parameters
     ----------
-    stored : JSON value
+    stored : mapping
         As read: untrusted data.
     version : str
         Its name, for errors.
@@ -318,8 +318,6 @@ def taken_settings(
         If it holds an interpolation, names a class that is not allowed, or a value that it may
         not give.
     """
-    if not isinstance(stored, Mapping):
-        raise ConfigError(f"{version}: training_config is no object. Use another version.")
     remaining = _without(stored, frozenset(typed))
     for where, text in _texts(remaining):
         if ("${" in text and text not in _INTERPOLATIONS) or text == _MISSING:
@@ -329,10 +327,8 @@ def taken_settings(
             )
     remaining = _with_values(remaining, stored)
     for section, keys in _USERS.items():
-        if isinstance(callbacks_section := remaining.get(section), dict):
-            remaining[section] = {
-                key: callbacks_section[key] for key in callbacks_section if key not in keys
-            }
+        if isinstance(remaining.get(section), dict):
+            remaining[section] = _without(remaining[section], frozenset(keys))
     foreign = sorted(_foreign(remaining) - set(allow))
     if foreign:
         raise ConfigError(

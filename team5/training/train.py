@@ -32,7 +32,6 @@ from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_version
 from team5.registry.roots import find_checkpoints
 from team5.registry.tracker import Tracker
-from team5.registry.versions import Version
 from team5.training.interfaces import check_data, check_module
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
@@ -287,10 +286,8 @@ def _origin(run: Run) -> Path | None:
     if run.resumed is None:
         return run.parent.folder if run.parent is not None else None
     name = run.resumed.config.get("parent_version")
-    if not isinstance(name, str) or not Version.is_version(name):
-        return None
-    folder = Path(run.cfg.checkpoints_root) / name
-    return folder if folder.is_dir() else None
+    folder = Path(run.cfg.checkpoints_root) / (name or "")
+    return folder if name is not None and folder.is_dir() else None
 
 
 def _held_out(run: Run, data: SpectrumDataModule) -> FrozenQueries | None:

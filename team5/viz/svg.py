@@ -16,29 +16,20 @@ from team5.viz import style
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-# The plots' colours by their names in the style sheet, and those of dark pages.
-LIGHT_COLOURS = {
-    "ink": style.INK,
-    "muted": style.MUTED,
-    "pale": style.PALE,
-    "blue": style.BLUE,
-    "vermilion": style.VERMILION,
-    "green": style.GREEN,
-    "purple": style.PURPLE,
-    "orange": style.ORANGE,
-    "sky": style.SKY,
+# The plots' colours by their names in the style sheet, and what replaces them on dark pages.
+_COLOURS = {
+    "ink": (style.INK, "#e8e8e8"),
+    "muted": (style.MUTED, "#a8a8a8"),
+    "pale": (style.PALE, "#6b6b6b"),
+    "blue": (style.BLUE, "#4da6e0"),
+    "vermilion": (style.VERMILION, "#f28a45"),
+    "green": (style.GREEN, "#2fc79a"),
+    "purple": (style.PURPLE, "#d88ad8"),
+    "orange": (style.ORANGE, "#f0b840"),
+    "sky": (style.SKY, "#7cc8f0"),
 }
-DARK_COLOURS = {
-    "ink": "#e8e8e8",
-    "muted": "#a8a8a8",
-    "pale": "#6b6b6b",
-    "blue": "#4da6e0",
-    "vermilion": "#f28a45",
-    "green": "#2fc79a",
-    "purple": "#d88ad8",
-    "orange": "#f0b840",
-    "sky": "#7cc8f0",
-}
+LIGHT_COLOURS = {name: light for name, (light, _) in _COLOURS.items()}
+DARK_COLOURS = {name: dark for name, (_, dark) in _COLOURS.items()}
 
 
 def to_svg(figure: Figure, label: str) -> Markup:

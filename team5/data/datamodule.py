@@ -204,13 +204,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
             read_compounds(table.filter(text("fold") == fold), peaks, self.rule) for fold in FOLDS
         )
         if not train or not val or len(train) + len(val) < _MIN_COMPOUNDS:
-            sizes = (
-                f"{len(train)} compounds to train on and {len(val)} to validate on. At least "
-                f"{_MIN_COMPOUNDS} are needed, some of them to validate on"
-                if stage == "fit"
-                else f"{len(train) + len(val)} compounds to evaluate on, {len(val)} of them held "
-                f"out. At least {_MIN_COMPOUNDS} are needed, some of them held out"
-            )
+            sizes = _too_few(len(train), len(val), is_training=stage == "fit")
             raise DataError(
                 f"{self._source or self.kind}: {sizes}: give more, or other folds "
                 "(data.folds=FILE)."
@@ -314,3 +308,15 @@ class SpectrumDataModule(lightning.LightningDataModule):
         return DistributedSampler(
             dataset, num_replicas=trainer.world_size, rank=trainer.global_rank, shuffle=False
         )
+
+
+def _too_few(n_train: int, n_val: int, *, is_training: bool) -> str:
+    if is_training:
+        return (
+            f"{n_train} compounds to train on and {n_val} to validate on. At least "
+            f"{_MIN_COMPOUNDS} are needed, some of them to validate on"
+        )
+    return (
+        f"{n_train + n_val} compounds to evaluate on, {n_val} of them held out. At least "
+        f"{_MIN_COMPOUNDS} are needed, some of them held out"
+    )

@@ -306,8 +306,8 @@ class _ReadySpectra:
         distinct = {id(each.prepared): each.prepared for each in measurements}
         if not distinct:
             return {}
-        found = outcome_weights(self._model, list(distinct.values()))
-        return dict(zip(distinct, found, strict=True))
+        weights = outcome_weights(self._model, list(distinct.values()))
+        return dict(zip(distinct, weights, strict=True))
 
 
 def _measured(spectrum: Spectrum) -> dict[str, Any]:

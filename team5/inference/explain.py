@@ -100,8 +100,8 @@ def _lost_from_nothing(fragments: Fragments, adduct: Adduct) -> Array:
     lost = dict(adduct.composition)
     for symbol in symbols:
         number = Chem.GetPeriodicTable().GetAtomicNumber(symbol)
-        kept = fragments.inside @ (fragments.graph.elements == number).astype(np.int64)
-        lacking[:, len(BARE_SHIFTS) :] |= (kept < -lost[symbol])[:, None]
+        n_kept = fragments.inside @ (fragments.graph.elements == number).astype(np.int64)
+        lacking[:, len(BARE_SHIFTS) :] |= (n_kept < -lost[symbol])[:, None]
     hydrogens = fragments.hydrogens + min(lost.get("H", 0), 0)
     shifts = np.array(HYDROGEN_SHIFTS[len(BARE_SHIFTS) :])
     lacking[:, len(BARE_SHIFTS) :] |= hydrogens[:, None] + shifts < 0

@@ -154,21 +154,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     parser.add_argument("--root", help="folder of the versions")
     parser.add_argument("--allow", nargs="+", default=[], help="encoders of your own to import")
-    given = parser.parse_args(arguments)
-    return run_program(lambda: _print_answers(given), argv=arguments)
+    options = parser.parse_args(arguments)
+    return run_program(lambda: _print_answers(options), argv=arguments)
 
 
-def _print_answers(given: argparse.Namespace) -> None:
-    model = load_model(given.version, device=given.device, root=given.root, allow=given.allow)
+def _print_answers(options: argparse.Namespace) -> None:
+    model = load_model(
+        options.version, device=options.device, root=options.root, allow=options.allow
+    )
     answers = infer(
         model,
         model.tokenizer,
-        given.smiles if len(given.smiles) > 1 else given.smiles[0],
-        given.mzs,
-        given.intensities,
-        adduct=given.adduct,
-        precursor_mz=given.precursor_mz,
-        collision_energy=given.collision_energy,
+        options.smiles if len(options.smiles) > 1 else options.smiles[0],
+        options.mzs,
+        options.intensities,
+        adduct=options.adduct,
+        precursor_mz=options.precursor_mz,
+        collision_energy=options.collision_energy,
     )
     for answer in answers if isinstance(answers, list) else [answers]:
         print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))

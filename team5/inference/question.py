@@ -151,14 +151,14 @@ class Question:
 
 
 def make_questions(
-    model: LoadedModel, given: Inputs, parse: Parse | None = None
+    model: LoadedModel, inputs: Inputs, parse: Parse | None = None
 ) -> tuple[list[Question], bool]:
     """Check the arguments of `infer`; nothing is computed yet.
 
     Parameters
     ----------
     model : LoadedModel
-    given : Inputs
+    inputs : Inputs
     parse : callable, optional
         By default the model's, which caches structures.
 
@@ -173,7 +173,7 @@ def make_questions(
         As `infer`.
     """
     parse = parse or model.encodings.parse
-    smiles, spectra, max_error = given.smiles, given.spectra, given.max_error
+    smiles, spectra, max_error = inputs.smiles, inputs.spectra, inputs.max_error
     many = not isinstance(smiles, str)
     if smiles is not None and not hasattr(smiles, "__iter__"):
         raise ConfigError(
@@ -188,16 +188,16 @@ def make_questions(
     molecules = _parse_all(texts, many, parse)
     if max_error is not None:
         check_max_error(model.calibration, max_error, model.version)
-    references = parse_references(model, given.references, parse)
-    if spectra is None and given.mzs is None and given.intensities is None:
-        return _simulations(molecules, given), many
-    if spectra is None and _is_pairwise(given):
-        pairs = _pairwise(molecules, given, many)
+    references = parse_references(model, inputs.references, parse)
+    if spectra is None and inputs.mzs is None and inputs.intensities is None:
+        return _simulations(molecules, inputs), many
+    if spectra is None and _is_pairwise(inputs):
+        pairs = _pairwise(molecules, inputs, many)
         return [_question(model, [m], [s], references, max_error) for m, s in pairs], True
     together = (
-        [given.conditions.spectrum(given.mzs, given.intensities)]
+        [inputs.conditions.spectrum(inputs.mzs, inputs.intensities)]
         if spectra is None
-        else _checked_spectra(given)
+        else _checked_spectra(inputs)
     )
     return [_question(model, molecules, together, references, max_error)], many
 
@@ -240,26 +240,30 @@ def _question(
     )
 
 
-def _simulations(molecules: Sequence[Molecule], given: Inputs) -> list[Question]:
+def _simulations(molecules: Sequence[Molecule], inputs: Inputs) -> list[Question]:
     for name in ("max_error", "references"):
-        if getattr(given, name) is not None:
+        if getattr(inputs, name) is not None:
             raise ConfigError(
                 f"{name}= is for matches and rankings. Leave it out to simulate.", argument=name
             )
     # A dummy peak, which the prediction ignores.
-    blank = [given.conditions.spectrum([100.0], [1.0])]
+    blank = [inputs.conditions.spectrum([100.0], [1.0])]
     check_ions(molecules, blank)
     return [Question([m], {0: Comparison()}, blank, is_simulation=True) for m in molecules]
 
 
-def _checked_spectra(given: Inputs) -> list[Spectrum]:
-    if given.mzs is not None or given.intensities is not None or given.conditions != Conditions():
+def _checked_spectra(inputs: Inputs) -> list[Spectrum]:
+    if (
+        inputs.mzs is not None
+        or inputs.intensities is not None
+        or inputs.conditions != Conditions()
+    ):
         raise ConfigError(
             "spectra= brings its own peaks and conditions. Give it alone, or mzs= and "
             "intensities= with adduct= and the like.",
             argument="spectra",
         )
-    spectra = given.spectra
+    spectra = inputs.spectra
     together = [spectra] if isinstance(spectra, Spectrum) else list(spectra)
     if not all(isinstance(spectrum, Spectrum) for spectrum in together):
         raise ConfigError(
@@ -272,15 +276,15 @@ def _checked_spectra(given: Inputs) -> list[Spectrum]:
     return together
 
 
-def _is_pairwise(given: Inputs) -> bool:
-    if given.mzs is None or given.intensities is None:
-        there, missing = ("intensities", "mzs") if given.mzs is None else ("mzs", "intensities")
+def _is_pairwise(inputs: Inputs) -> bool:
+    if inputs.mzs is None or inputs.intensities is None:
+        there, missing = ("intensities", "mzs") if inputs.mzs is None else ("mzs", "intensities")
         raise ConfigError(
             f"{there} without {missing}. Give both for a spectrum, neither to simulate.",
             argument=missing,
         )
-    nested = _is_nested(given.mzs)
-    if nested != _is_nested(given.intensities):
+    nested = _is_nested(inputs.mzs)
+    if nested != _is_nested(inputs.intensities):
         raise ConfigError(
             "of mzs and intensities one is a list of lists, the other is not. Give both alike.",
             argument="mzs",
@@ -288,8 +292,8 @@ def _is_pairwise(given: Inputs) -> bool:
     return nested
 
 
-def _texts(given: Iterable[Any]) -> list[Any]:
-    return [str(text) if isinstance(text, np.str_) else text for text in given]
+def _texts(texts: Iterable[Any]) -> list[Any]:
+    return [str(text) if isinstance(text, np.str_) else text for text in texts]
 
 
 def parse_references(
@@ -326,15 +330,15 @@ def _parse_all(
             faults.append((index, error))
     if not faults:
         return molecules
-    said = [
+    named = [
         f"{what} {index + 1} of {len(texts)}: {error}"
         for index, error in faults[:_MAX_FAULTS_SHOWN]
     ]
-    if (n_more := len(faults) - len(said)) > 0:
-        said.append(f"And {n_more:,} more {what}{'s' if n_more > 1 else ''} cannot be used.")
+    if (n_more := len(faults) - len(named)) > 0:
+        named.append(f"And {n_more:,} more {what}{'s' if n_more > 1 else ''} cannot be used.")
     index, first = faults[0]
     key = "smiles" if what == "structure" else "references"
-    raise MoleculeError(" ".join(said), code=first.code, argument=f"{key}[{index}]") from first
+    raise MoleculeError(" ".join(named), code=first.code, argument=f"{key}[{index}]") from first
 
 
 def _is_nested(values: Any) -> bool:
@@ -349,9 +353,9 @@ def _is_nested(values: Any) -> bool:
 
 
 def _pairwise(
-    molecules: list[Molecule], given: Inputs, many: bool
+    molecules: list[Molecule], inputs: Inputs, many: bool
 ) -> list[tuple[Molecule, Spectrum]]:
-    mzs, intensities = given.mzs, given.intensities
+    mzs, intensities = inputs.mzs, inputs.intensities
     if len(mzs) != len(intensities):
         raise ConfigError(
             f"{len(mzs)} lists of mzs but {len(intensities)} of intensities. Give as many.",
@@ -366,6 +370,6 @@ def _pairwise(
     pairs = []
     for index, peaks in enumerate(zip(mzs, intensities, strict=True)):
         identifier = f"spectrum {index + 1} of {len(mzs)}"
-        spectrum = given.conditions.spectrum(*peaks, identifier=identifier)
+        spectrum = inputs.conditions.spectrum(*peaks, identifier=identifier)
         pairs.append((molecules[index if many else 0], spectrum))
     return pairs

@@ -94,13 +94,10 @@ def scores_of(
     encodings: EncodingCache | None = None,
 ) -> ReferenceScores:
     """Score molecules against spectra, in their order."""
-    scored = {each.index: each for each in iter_scores(model, molecules, spectra, encodings)}
-    arrays = (
-        np.array([getattr(scored[i], name) for i in range(len(molecules))], dtype=np.float32)
-        for name in ("scores", "logits", "impossible")
-    )
-    shape = len(molecules), len(spectra)
-    return ReferenceScores(*(torch.from_numpy(array.reshape(shape)) for array in arrays))
+    scored = iter_scores(model, molecules, spectra, encodings)
+    in_order = sorted(scored, key=lambda each: each.index)
+    without_molecules = ReferenceScores(*torch.empty(3, 0, len(spectra)))
+    return ReferenceScores.join([without_molecules, *map(ReferenceScores.of, in_order)])
 
 
 def isomers_of(smiles: str) -> tuple[Molecule, ...]:
@@ -172,7 +169,7 @@ def compare(
     comparisons = dict.fromkeys(shown, Comparison())
     n_without = n
     if model.candidate_head.is_fitted:
-        neighbours = Neighbours(keys, masses, given=set(keys[n:]))
+        neighbours = Neighbours(keys, masses, reference_keys=set(keys[n:]))
         comparisons = {index: neighbours.of(index) for index in shown}
         n_without = neighbours.n_without(n)
     if not model.isomer_head.is_fitted or n_without > MAX_WITH_ISOMERS:
@@ -213,18 +210,20 @@ class Neighbours:
         InChIKey blocks; of structures with the same block the first counts.
     masses : array of shape (C,)
         Exact masses in u.
-    given : set of str
+    reference_keys : set of str
         Those of references; `Comparison.n_fitting` counts them.
     """
 
-    def __init__(self, keys: Sequence[str], masses: Array, *, given: Collection[str] = ()) -> None:
+    def __init__(
+        self, keys: Sequence[str], masses: Array, *, reference_keys: Collection[str] = ()
+    ) -> None:
         self._keys, self._masses = keys, masses
         by_key = {key: i for i, key in reversed(list(enumerate(keys)))}
         each_once = sorted(by_key)
         self._order = np.array([by_key[key] for key in each_once], dtype=np.intp)
         self._masses_by_key = masses[self._order]
         self._start_of = {key: start for start, key in enumerate(each_once)}
-        self._is_given = np.array([key in given for key in each_once], dtype=bool)
+        self._is_given = np.array([key in reference_keys for key in each_once], dtype=bool)
 
     def of(self, index: int) -> Comparison:
         """Return the references of one structure: those whose blocks follow its own."""
@@ -232,9 +231,9 @@ class Neighbours:
         near = (self._masses_by_key >= low) & (self._masses_by_key <= high)
         start = self._start_of[self._keys[index]]
         near[start] = False
-        found = np.flatnonzero(near)
-        following = np.roll(found, -int(np.searchsorted(found, start)))[:MAX_REFERENCES]
-        comparison = Comparison(n_fitting=int(self._is_given[found].sum()))
+        neighbours = np.flatnonzero(near)
+        following = np.roll(neighbours, -int(np.searchsorted(neighbours, start)))[:MAX_REFERENCES]
+        comparison = Comparison(n_fitting=int(self._is_given[neighbours].sum()))
         if len(following) < MIN_REFERENCES:
             return comparison
         return replace(
@@ -295,17 +294,17 @@ def compared_logits(model: Team5Model, scores: ReferenceScores, comparisons: Com
         rows = [row for row, i in enumerate(judged) if comparisons[i].kind == kind]
         if not rows:
             continue
-        own = scores[[judged[row] for row in rows]]
-        references = torch.full((*own.scores.shape, MAX_REFERENCES), torch.nan)
+        compared_scores = scores[[judged[row] for row in rows]]
+        references = torch.full((*compared_scores.scores.shape, MAX_REFERENCES), torch.nan)
         for row, each in zip(rows, references, strict=True):
             indices = list(comparisons[judged[row]].indices)
             each[:, : len(indices)] = scores.scores[indices].T
-        impossible = own.impossible.flatten()
+        impossible = compared_scores.impossible.flatten()
         features = reference_features(
-            own.logits.flatten() + IMPOSSIBLE_PENALTY * impossible,
-            own.scores.flatten(),
+            compared_scores.logits.flatten() + IMPOSSIBLE_PENALTY * impossible,
+            compared_scores.scores.flatten(),
             references.flatten(0, 1),
         )
         compared = head(features.to(model.device), impossible.to(model.device)).cpu()
-        logits[rows] = compared.view(own.logits.shape)
+        logits[rows] = compared.view(compared_scores.logits.shape)
     return logits

@@ -60,11 +60,11 @@ def table_rows(answer: Answer) -> Iterator[dict[str, Any]]:
     elif isinstance(answer, Match):
         yield match_row(answer)
     else:
-        own = _row(answer, SIMULATION_COLUMNS)
+        shared = _row(answer, SIMULATION_COLUMNS)
         for mz, intensity, formula in zip(
             answer.mzs, answer.intensities, answer.formulas, strict=True
         ):
-            yield own | {"mz": mz, "intensity": intensity, "fragment_formula": formula}
+            yield shared | {"mz": mz, "intensity": intensity, "fragment_formula": formula}
 
 
 @overload
@@ -99,17 +99,17 @@ def to_frame(
     """
     import polars as pl
 
-    given = [answers] if isinstance(answers, Answer) else list(answers)
-    n_simulations = sum(isinstance(answer, Simulation) for answer in given)
-    if n_simulations not in (0, len(given)):
+    listed = [answers] if isinstance(answers, Answer) else list(answers)
+    n_simulations = sum(isinstance(answer, Simulation) for answer in listed)
+    if n_simulations not in (0, len(listed)):
         raise ConfigError(
-            f"{n_simulations} of {len(given)} answers are simulations, whose rows are peaks. Make "
+            f"{n_simulations} of {len(listed)} answers are simulations, whose rows are peaks. Make "
             "one frame of them and one of the others."
         )
     columns = SIMULATION_COLUMNS if n_simulations else MATCH_COLUMNS
     types = {str: pl.String, int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
     frame = pl.DataFrame(
-        [row for answer in given for row in table_rows(answer)],
+        [row for answer in listed for row in table_rows(answer)],
         schema={name: types[kind] for name, kind in columns.items()},
     )
     return _to_pandas(frame) if pandas else frame

@@ -121,8 +121,8 @@ class LogisticHead(nn.Module):
 
     def _with_products(self, features: Tensor) -> Tensor:
         # Products diverge outside the range that the head was fitted on.
-        kept = features.clamp(self.low.to(features.dtype), self.high.to(features.dtype))
-        z = (kept - self.mean) / self.scale
+        clamped = features.clamp(self.low.to(features.dtype), self.high.to(features.dtype))
+        z = (clamped - self.mean) / self.scale
         return torch.cat([z, z[..., self.first] * z[..., self.second]], dim=-1)
 
     @torch.no_grad()
@@ -211,8 +211,8 @@ def reference_features(logits: Tensor, scores: Tensor, references: Tensor) -> Te
     there = ~references.isnan()
     n = there.sum(dim=1)
     best = references.masked_fill(~there, -torch.inf).amax(dim=1)
-    own = scores.unsqueeze(1)
-    beaten = ((own > references).to(scores.dtype) + 0.5 * (own == references)).sum(dim=1) / n
+    target = scores.unsqueeze(1)
+    beaten = ((target > references).to(scores.dtype) + 0.5 * (target == references)).sum(dim=1) / n
     return torch.stack(
         [
             logits,

@@ -157,11 +157,11 @@ class Team5Model(nn.Module):
     def _check_shapes(self, molecules: MoleculeBatch, fragments: Tensor, molecule: Tensor) -> None:
         n, n_fragments, _ = molecules.inside.shape
         expected = (n, n_fragments, self.config.d_model), (n, self.config.d_model)
-        found = tuple(fragments.shape), tuple(molecule.shape)
-        if found != expected:
+        shapes = tuple(fragments.shape), tuple(molecule.shape)
+        if shapes != expected:
             raise ConfigError(
                 f"{name_of(type(self.molecule_encoder))} gives fragments and molecules of shapes "
-                f"{found[0]} and {found[1]}; it has to give {expected[0]} and {expected[1]}."
+                f"{shapes[0]} and {shapes[1]}; it has to give {expected[0]} and {expected[1]}."
             )
 
     def log_probabilities(self, encoded: EncodedMolecules, batch: Batch) -> Tensor:
@@ -204,8 +204,10 @@ class Team5Model(nn.Module):
         log_p_outcomes = self.log_probabilities(encoded, batch)
         b, p = batch.weights.shape
         rows = torch.div(batch.match_rows, p, rounding_mode="floor")
-        found = log_p_outcomes[rows, batch.match_outcomes].exp()
-        probability = found.new_zeros(b * p).index_add(0, batch.match_rows, found).view(b, p)
+        p_matched = log_p_outcomes[rows, batch.match_outcomes].exp()
+        probability = (
+            p_matched.new_zeros(b * p).index_add(0, batch.match_rows, p_matched).view(b, p)
+        )
         # An ion within the tolerance that is impossible here has probability 0: no match.
         matched = probability > 0
         log_p_none = log_p_outcomes[:, -1:]
@@ -320,16 +322,16 @@ class Team5Model(nn.Module):
         CheckpointError
             Naming all weights that are missing, additional or of the wrong shape.
         """
-        own = self.state_dict()
-        heads = {name: own[name] for name in own if name.startswith(_REFERENCE_HEADS)}
+        expected = self.state_dict()
+        heads = {name: expected[name] for name in expected if name.startswith(_REFERENCE_HEADS)}
         if not any(name in weights for name in heads):
             weights = weights | heads
-        faults = [f"{name} is missing" for name in own if name not in weights]
-        faults += [f"{name} is additional" for name in weights if name not in own]
+        faults = [f"{name} is missing" for name in expected if name not in weights]
+        faults += [f"{name} is additional" for name in weights if name not in expected]
         faults += [
-            f"{name} has shape {tuple(weights[name].shape)}, expected {tuple(own[name].shape)}"
-            for name in own
-            if name in weights and weights[name].shape != own[name].shape
+            f"{name} has shape {tuple(weights[name].shape)}, expected {tuple(expected[name].shape)}"
+            for name in expected
+            if name in weights and weights[name].shape != expected[name].shape
         ]
         if faults:
             shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" * (len(faults) > 5))

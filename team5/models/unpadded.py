@@ -161,9 +161,9 @@ def encode_structures(
     none = model.fragment_head.none(vectors.molecule).numpy()
     for i, each in enumerate(tokens):
         n_atoms, n_bonds = len(each.atoms), len(each.bonds)
-        found = fragment_kinds(each, len(encoder.layers))
-        counts = _counts(each, found.first)
-        used, parents = _parents(found.first, found.kind, each.fragments.parents, len(counts))
+        alike = fragment_kinds(each, len(encoder.layers))
+        counts = _counts(each, alike.first)
+        used, parents = _parents(alike.first, alike.kind, each.fragments.parents, len(counts))
         kinds = encoder.read_counts(
             vectors.addends_of(i, n_atoms, n_bonds),
             vectors.molecule[i : i + 1],
@@ -171,24 +171,24 @@ def encode_structures(
             torch.from_numpy(parents).unsqueeze(0),
             torch.from_numpy(used[: padded_length(parents.max() + 1)]).unsqueeze(0),
         )
-        yield EncodedStructure(each, kinds[0], found.kind, none[i])
+        yield EncodedStructure(each, kinds[0], alike.kind, none[i])
 
 
 def outcome_weights(model: Team5Model, held: Sequence[PreparedSpectrum]) -> list[OutcomeWeights]:
     """Return the weights of fragments under the conditions of each spectrum."""
     contexts = model.context_encoder(torch.from_numpy(np.stack([each.context for each in held])))
     weights, biases = model.fragment_head.weights(contexts)
-    found = []
+    of_spectra = []
     for each, weight, bias, context in zip(held, weights, biases, contexts.numpy(), strict=True):
         columns = np.flatnonzero(np.isfinite(each.offsets))
         # The comparison is made in float32, as in the padded batch.
         limits = (each.max_mz - each.offsets[columns]).astype(np.float32)
-        found.append(
+        of_spectra.append(
             OutcomeWeights(
                 columns, _SHIFTS[columns], limits, weight[columns], bias[columns], context
             )
         )
-    return found
+    return of_spectra
 
 
 def outcomes_of(encoded: EncodedStructure, weights: OutcomeWeights) -> Outcomes:

@@ -40,16 +40,17 @@ def check_by_hand(root: Path, version: str) -> None:
     """
     queries = gate_queries()
     if queries is not None and read_tracker(root).latest not in (None, version):
+        command = registry_command(root, f"promote {version}")
         raise ConfigError(
             f"--set_as_latest: {QUERIES_VARIABLE} is set, so latest moves only to a version that "
-            f"is not worse on {queries}. Leave it out, then: {promote_command(root, version)}"
+            f"is not worse on {queries}. Leave it out, then: {command}"
         )
 
 
-def promote_command(root: Path, version: str, *options: str) -> str:
-    """Return the command line that promotes a version."""
+def registry_command(root: str | Path, command: str, *options: str) -> str:
+    """Return the command line for a command on versions, ``promote v0.3``."""
     where = [] if str(root) == "checkpoints" else ["--root", shlex.quote(str(root))]
-    return " ".join(["python -m team5.registry promote", version, *where, *options])
+    return " ".join(["python -m team5.registry", command, *where, *options])
 
 
 def check_origin(root: Path, version: str) -> None:

@@ -129,7 +129,7 @@ def compare(
 def format_comparison(
     first: str,
     second: str,
-    found: Mapping[str, Sequence[tuple[str, Any, Any]]],
+    comparison: Mapping[str, Sequence[tuple[str, Any, Any]]],
     *,
     not_comparable: str | None = None,
     judged: Mapping[str, Any] | None = None,
@@ -149,12 +149,12 @@ def format_comparison(
     if not_comparable is not None:
         lines.append(f"figures (of different spectra, no comparison: {not_comparable})")
     table: list[Sequence[str]] = [("" if not_comparable else "figures", first, second, "change")]
-    for name, one, other in found["figures"]:
+    for name, one, other in comparison["figures"]:
         both = isinstance(one, int | float) and isinstance(other, int | float)
         change = f"{other - one:+.4f}" if both and not_comparable is None else ""
         table.append((f"  {name}", _number(one), _number(other), change))
     lines.append(_table(table))
-    differing = [row for title in ("data", "config") for row in found[title]]
+    differing = [row for title in ("data", "config") for row in comparison[title]]
     shown = [row for row in differing if not row[0].endswith("sha256")][:_MAX_SETTINGS_SHOWN]
     if shown:
         table = [("data and config", first, second)]

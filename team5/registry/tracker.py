@@ -223,6 +223,6 @@ def unknown_version(
 
 def named_versions(version: str, existing: tuple[Version, ...]) -> str:
     """Return the existing versions as text, closest first."""
-    names = [str(found) for found in closest(version, existing)]
+    names = [str(each) for each in closest(version, existing)]
     more = len(names) - _MAX_NAMED
     return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

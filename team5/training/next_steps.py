@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from team5.registry.gate import registry_command
 from team5.registry.tracker import Tracker
 from team5.runtime.places import call_of
 from team5.training.settings import FILES
@@ -39,21 +41,20 @@ def log_outcome(
     allowed = f" allow=[{','.join(allow)}]" if allow else ""
     ask = call_of("predict")
     _log.info('Try it: %s version=%s%s%s smiles="CCO"', ask, version, root, allowed)
-    registry = "python -m team5.registry"
-    flag = "" if cfg.checkpoints_root == "checkpoints" else f" --root {cfg.checkpoints_root}"
+    command = partial(registry_command, cfg.checkpoints_root)
     tracker = Tracker(cfg.checkpoints_root).read()
     latest = tracker.latest
     if latest == version:
-        back = f"; go back: {registry} rollback{flag}" if tracker.rollback_target() else ""
+        back = f"; go back: {command('rollback')}" if tracker.rollback_target() else ""
         _log.info("It is latest now%s", back)
         return
     if latest is not None:
-        _log.info("Compare it: %s compare %s %s%s", registry, latest, version, flag)
+        _log.info("Compare it: %s", command(f"compare {latest} {version}"))
     if is_computed:
         _log.info("It cannot become latest, because it was trained on computed spectra.")
         return
-    flag += f" --allow {' '.join(allow)}" if allow else ""
-    _log.info("Make it latest: %s promote %s%s", registry, version, flag)
+    options = ["--allow", *allow] if allow else []
+    _log.info("Make it latest: %s", command(f"promote {version}", *options))
 
 
 def log_places(cfg: DictConfig, report: Path | None) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -206,32 +205,31 @@ def check_adduct(molecule: Molecule, adduct: Adduct) -> None:
     AdductError
         If the adduct loses more mass than the molecule has, or atoms that it lacks.
     """
-    if adduct.precursor_mz(molecule.exact_mass) <= 0:
+    if misfit := _misfit(molecule, adduct):
         raise AdductError(
-            f"adduct {adduct.name} does not fit {molecule.smiles!r}: it loses more than the "
-            f"structure weighs ({molecule.exact_mass:.4f} u). Correct one of the two."
-        )
-    for symbol, count in adduct.composition:
-        there = adduct.n_molecules * molecule.element_counts.get(symbol, 0) if count < 0 else 0
-        if count < -there:
-            raise AdductError(
-                f"adduct {adduct.name} does not fit {molecule.smiles!r}: it loses {-count} "
-                f"{symbol}, the structure has {there}. Correct one of the two."
-            )
-    lost = sum(-count for symbol, count in adduct.composition if count < 0 and symbol != "H")
-    if lost >= adduct.n_molecules * molecule.n_heavy_atoms:
-        raise AdductError(
-            f"adduct {adduct.name} does not fit {molecule.smiles!r}: it leaves nothing of "
-            "it. Correct one of the two."
+            f"adduct {adduct.name} does not fit {molecule.smiles!r}: {misfit}. Correct one of the "
+            "two."
         )
 
 
 def can_form(molecule: Molecule, adduct: Adduct) -> bool:
     """Tell whether a structure can form the ion; see `check_adduct`."""
-    with suppress(AdductError):
-        check_adduct(molecule, adduct)
-        return True
-    return False
+    return _misfit(molecule, adduct) is None
+
+
+def _misfit(molecule: Molecule, adduct: Adduct) -> str | None:
+    """Return why a structure cannot form an ion, if it cannot."""
+    if adduct.precursor_mz(molecule.exact_mass) <= 0:
+        return f"it loses more than the structure weighs ({molecule.exact_mass:.4f} u)"
+    losses = {symbol: -count for symbol, count in adduct.composition if count < 0}
+    for symbol, n_lost in losses.items():
+        n_present = adduct.n_molecules * molecule.element_counts.get(symbol, 0)
+        if n_lost > n_present:
+            return f"it loses {n_lost} {symbol}, the structure has {n_present}"
+    n_heavy_lost = sum(losses.values()) - losses.get("H", 0)
+    if n_heavy_lost >= adduct.n_molecules * molecule.n_heavy_atoms:
+        return "it leaves nothing of it"
+    return None
 
 
 def structure_charge(adduct: Adduct) -> int | None:
@@ -242,12 +240,12 @@ def structure_charge(adduct: Adduct) -> int | None:
     the charge: ``[M-2H]-`` comes from a cation. All others come from neutral molecules.
     """
     if not adduct.composition:
-        charge, rest = divmod(adduct.charge, adduct.n_molecules)
-        return None if rest else charge
+        charge, remainder = divmod(adduct.charge, adduct.n_molecules)
+        return None if remainder else charge
     if len(adduct.composition) == 1 and adduct.composition[0][0] == "H":
-        rest = adduct.charge - adduct.composition[0][1]
-        if rest % 2 and not rest % adduct.n_molecules:
-            return rest // adduct.n_molecules
+        charge = adduct.charge - adduct.composition[0][1]
+        if charge % 2 and not charge % adduct.n_molecules:
+            return charge // adduct.n_molecules
     return 0
 
 
@@ -300,9 +298,9 @@ def _parse_terms(terms: str, charge: int | None, text: str) -> list[_Term]:
         count = int(match["sign"] + (match["count"] or "1"))
         formula = match["formula"]
         if formula in _ACIDS or formula.strip("()") in _ACIDS:
-            rest = [_term(m, text) for m in matches if m["formula"] not in _ACIDS]
+            others = [_term(m, text) for m in matches if m["formula"] not in _ACIDS]
             names = _ACIDS[formula.strip("()")]
-            formula = _acid_or_anion(names, count, charge, _formal_charge(rest), text)
+            formula = _acid_or_anion(names, count, charge, _formal_charge(others), text)
             parsed.append(_Term(count, formula, _atoms(formula, text)))
         else:
             parsed.append(_term(match, text))

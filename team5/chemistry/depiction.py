@@ -123,7 +123,7 @@ def depict(smiles: str, width: int = 220, height: int = 160) -> Depiction:
     options.flagCloseContactsDist = -1
     options.setAtomPalette({n: _rgb(colour) for n, colour in _ELEMENT_COLOURS.items()})
     drawer.DrawMolecule(rdMolDraw2D.PrepareMolForDrawing(mol))
-    places = {typed[i]: _point(_coordinates(drawer, i)) for i in range(len(typed))}
+    places = {typed[i]: _point(drawer.GetDrawCoords(i)) for i in range(len(typed))}
     drawer.FinishDrawing()
     return Depiction(
         width,
@@ -182,11 +182,6 @@ def depiction_svg(
             f'd="{_to_path(depiction.cut_lines(cut_bonds))}"/>'
         )
     return "".join([*parts, "</svg>"])
-
-
-def _coordinates(drawer: rdMolDraw2D.MolDraw2DSVG, atom: int) -> Point:
-    place = drawer.GetDrawCoords(atom)
-    return place.x, place.y
 
 
 def _point(values: Sequence[float]) -> Point:

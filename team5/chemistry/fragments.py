@@ -129,8 +129,8 @@ class Fragments:
         of_atoms = unpack(self.masks[indices], len(column)) @ is_of.astype(np.uint8)
         counts = []
         for hydrogens, row in zip(self.hydrogens[indices].tolist(), of_atoms.tolist(), strict=True):
-            own = {symbol: count for symbol, count in zip(symbols, row, strict=True) if count}
-            counts.append({**own, "H": own.get("H", 0) + hydrogens})
+            heavy = {symbol: count for symbol, count in zip(symbols, row, strict=True) if count}
+            counts.append({**heavy, "H": heavy.get("H", 0) + hydrogens})
         return counts
 
     def cut_bonds(self, index: int) -> tuple[tuple[int, int], ...]:
@@ -183,7 +183,7 @@ def enumerate_fragments(
 
 def cut_graph(graph: Graph, max_depth: int, max_fragments: int) -> Fragments:
     """Cut a graph; see :func:`enumerate_fragments`."""
-    found = cut(
+    columns = cut(
         graph.masses,
         graph.hydrogens,
         graph.bonds,
@@ -194,4 +194,4 @@ def cut_graph(graph: Graph, max_depth: int, max_fragments: int) -> Fragments:
         max_fragments,
         MIN_FRAGMENT_MASS,
     )
-    return Fragments(graph, *found)
+    return Fragments(graph, *columns)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, overload
 
@@ -132,11 +131,6 @@ class Compound:
     exact_mass: float
     formula: str
     measurements: Sequence[Measurement]
-
-    @cached_property
-    def n_characters(self) -> int:
-        """Length of the SMILES, for batching molecules of similar size."""
-        return len(self.smiles)
 
 
 def read_compounds(

@@ -193,7 +193,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         if self.cross_fold is not None:
             table = with_part_held_out(table, self.cross_fold)
         structures = table.select("inchikey14", "fold").unique()
-        check_folds(structures["inchikey14"], structures["fold"], source=self._table_path.name)
+        check_folds(structures.iter_rows(), source=self._table_path.name)
         table, left_out = trainable(table)
         pool = structure_pool(
             table, self.isomer_decoys, CandidatePool.read(self.pool) if self.pool else None
@@ -271,7 +271,7 @@ class SpectrumDataModule(lightning.LightningDataModule):
         )
         trainer = self.trainer
         sampler = CompoundBatchSampler(
-            [compound.n_characters for compound in self.train],
+            [len(compound.smiles) for compound in self.train],
             self.batch_size,
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,

@@ -119,8 +119,8 @@ def fields_of(pairs: Iterable[tuple[str, Any]]) -> Fields:
             fields[meaning] = text
     for index in plan.comments:
         text = listed[index][1]
-        said = _QUOTED_PAIR.findall(text) + _PIPED_PAIR.findall(text)
-        fields = fields_of(said) | fields
+        pairs_within = _QUOTED_PAIR.findall(text) + _PIPED_PAIR.findall(text)
+        fields = fields_of(pairs_within) | fields
     adducts = [listed[index][1].strip() for index in plan.adducts]
     for index in plan.ions:
         text = listed[index][1].strip()

@@ -240,8 +240,8 @@ def _checked_peaks(
     lowest, base_peak = height[height.argmin()], height[height.argmax()]
     # NaN sorts last and fails every comparison.
     if not (mz[0] > 0 and mz[-1] < np.inf and lowest >= 0 and 0 < base_peak < np.inf):
-        given = _to_array(mzs, "mzs", where), _to_array(intensities, "intensities", where)
-        _refuse_peaks(*given, where)
+        unsorted = _to_array(mzs, "mzs", where), _to_array(intensities, "intensities", where)
+        _refuse_peaks(*unsorted, where)
     if lowest == 0:
         mz, height = mz[height > 0], height[height > 0]
     return mz, height / base_peak

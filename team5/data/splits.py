@@ -58,19 +58,17 @@ def read_folds(path: str | Path) -> dict[str, str]:
         )
     if not rows:
         raise DataError(f"{path}: no rows. Give one row per structure: inchikey14, fold.")
-    check_folds([row[0] for row in rows], [row[1] for row in rows], source=str(path))
+    check_folds(rows, source=str(path))
     return dict(rows)
 
 
-def check_folds(
-    inchikey14s: Iterable[str], folds: Iterable[str | None], *, source: str = "the data set"
-) -> None:
+def check_folds(rows: Iterable[tuple[str, str | None]], *, source: str = "the data set") -> None:
     """Raise if a structure is in two folds.
 
     Parameters
     ----------
-    inchikey14s, folds : iterables of equal length
-        One entry per row; None for no fold.
+    rows : iterable of (str, str or None)
+        InChIKey first block and fold of each row; None for no fold.
     source : str
         Source of the rows, for the error.
 
@@ -82,7 +80,7 @@ def check_folds(
     fold_of: dict[str, str] = {}
     leaks: dict[str, set[str]] = {}
     unknown: set[str] = set()
-    for inchikey14, fold in zip(inchikey14s, folds, strict=True):
+    for inchikey14, fold in rows:
         if fold is None:
             continue
         if fold not in FOLDS:
@@ -265,5 +263,5 @@ def _hash(seed: int, text: str) -> bytes:
 
 
 def _some(texts: Sequence[str]) -> str:
-    rest = len(texts) - _EXAMPLES
-    return "; ".join(texts[:_EXAMPLES]) + (f"; and {rest} more" if rest > 0 else "")
+    n_more = len(texts) - _EXAMPLES
+    return "; ".join(texts[:_EXAMPLES]) + (f"; and {n_more} more" if n_more > 0 else "")

@@ -53,18 +53,15 @@ def read_training_structures(path: str | Path) -> TrainingStructures:
     )
     columns = read_texts(path, ["smiles"], optional=("fold", "inchikey14"), remedy=remedy)
     n_rows = len(columns["smiles"])
-    folds = [fold or None for fold in columns.get("fold", ["train"] * n_rows)]
-    given_keys = columns.get("inchikey14", [""] * n_rows)
+    folds = columns.get("fold", ["train"] * n_rows)
+    stated_keys = columns.get("inchikey14", [""] * n_rows)
     molecules: dict[str, Molecule] = {}
-    all_keys: list[str] = []
-    all_folds: list[str] = []
+    all_folds: list[tuple[str, str]] = []
     unreadable: list[str] = []
     # Rows of spectra repeat their structure; sorting fixes which SMILES is kept.
-    for smiles, fold, key in sorted({
-        (smiles, fold, key)
-        for smiles, fold, key in zip(columns["smiles"], folds, given_keys, strict=True)
-        if fold is not None
-    }):  # fmt: skip
+    for smiles, fold, key in sorted(set(zip(columns["smiles"], folds, stated_keys, strict=True))):
+        if not fold:
+            continue
         if fold == "train" or not key:
             try:
                 molecule = parse_smiles(smiles)
@@ -74,13 +71,12 @@ def read_training_structures(path: str | Path) -> TrainingStructures:
                 continue
             if fold == "train":
                 molecules.setdefault(key, molecule)
-        all_keys.append(key)
-        all_folds.append(fold)
-    check_folds(all_keys, all_folds, source=str(path))
+        all_folds.append((key, fold))
+    check_folds(all_folds, source=str(path))
     if not molecules:
         raise DataError(
             f"{path}: no readable structure of the train fold among {n_rows} rows. Give smiles, "
             "and fold=train where there is a fold."
         )
-    held_out = {key for key, fold in zip(all_keys, all_folds, strict=True) if fold != "train"}
+    held_out = {key for key, fold in all_folds if fold != "train"}
     return TrainingStructures(molecules, frozenset(held_out), tuple(unreadable))

@@ -147,13 +147,13 @@ def fit_confidence(lists: Sequence[CandidateList], *, seed: int = 0) -> ListConf
     )
 
 
-def _parts(one: CandidateList, random: np.random.Generator) -> Iterator[CandidateList]:
-    yield one
-    others = np.delete(np.arange(len(one.scores)), one.truth)
+def _parts(whole: CandidateList, random: np.random.Generator) -> Iterator[CandidateList]:
+    yield whole
+    others = np.delete(np.arange(len(whole.scores)), whole.truth)
     for length in _LENGTHS:
         if length <= len(others):
             drawn = random.choice(others, length - 1, replace=False)
-            yield replace(one, scores=one.scores[[one.truth, *drawn]], truth=0)
+            yield replace(whole, scores=whole.scores[[whole.truth, *drawn]], truth=0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,12 +80,12 @@ def _metrics(lists: Sequence[CandidateList], confidence: ListConfidence, seed: i
         members = structures[rows].tolist()
         return make_metric(name, value, interval, {}, members, lower_is_better=lower_is_better)
 
-    said = bootstrap_interval(confidences, structures, seed=seed)
-    right = share_interval(is_right, structures, seed=seed)
+    means = bootstrap_interval(confidences, structures, seed=seed)
+    shares = share_interval(is_right, structures, seed=seed)
     errors = resampled_interval(error, structures, seed=seed)
     metrics = [
-        metric("said", float(confidences.mean()), said),
-        metric("right", float(is_right.mean()), right),
+        metric("said", float(confidences.mean()), means),
+        metric("right", float(is_right.mean()), shares),
         metric("calibration error", error(np.arange(len(lists))), errors, lower_is_better=True),
     ]
     bands = np.minimum((confidences * _N_BANDS).astype(int), _N_BANDS - 1)

@@ -49,12 +49,6 @@ class RiskCoverage:
     risk: NDArray[np.float64]
     n_answers: int
 
-    @property
-    def area(self) -> float:
-        """Mean risk over all shares answered; lower is better."""
-        steps = np.diff(self.coverage, prepend=0.0)
-        return float((steps * self.risk).sum())
-
 
 def risk_coverage(confidences: ArrayLike, wrong: ArrayLike) -> RiskCoverage:
     """Return the share of wrong answers against the share answered, most confident first.

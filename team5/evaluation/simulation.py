@@ -144,13 +144,13 @@ def merge_close_peaks(
         Ascending in m/z; intensities added up, m/z their weighted means.
     """
     mz_array, intensity_array = _peaks(mzs, intensities)
-    left = intensity_array > 0
+    is_unmerged = intensity_array > 0
     merged = []
     for peak in np.argsort(-intensity_array, kind="stable"):
-        if not left[peak]:
+        if not is_unmerged[peak]:
             continue
-        members = left & (np.abs(mz_array - mz_array[peak]) <= distance)
-        left &= ~members
+        members = is_unmerged & (np.abs(mz_array - mz_array[peak]) <= distance)
+        is_unmerged &= ~members
         total = intensity_array[members].sum()
         merged.append(((mz_array[members] * intensity_array[members]).sum() / total, total))
     ordered = np.array(sorted(merged), dtype=np.float64).reshape(-1, 2)

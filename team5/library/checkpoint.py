@@ -43,7 +43,7 @@ def make_plan(sources: Sequence[Input], trust_columns: bool) -> dict[str, Any]:
 
 def is_made_from(manifest: Manifest, plan: dict[str, Any]) -> bool:
     """Tell whether a library was made from the inputs and settings of a plan."""
-    inputs = [[one["path"], one["size"], one["sha256"]] for one in manifest.inputs]
+    inputs = [[file["path"], file["size"], file["sha256"]] for file in manifest.inputs]
     return (inputs, manifest.trust_columns) == (plan["inputs"], plan["trust_columns"])
 
 

@@ -130,8 +130,8 @@ def find_inputs(paths: Sequence[str | Path]) -> list[Input]:
         try:
             if place.is_dir():
                 inside = sorted(
-                    (one for one in place.iterdir() if one.is_file() and _is_list(one.name)),
-                    key=lambda one: one.name,
+                    (file for file in place.iterdir() if file.is_file() and _is_list(file.name)),
+                    key=lambda file: file.name,
                 )
                 if not inside:
                     raise DataFileNotFoundError(

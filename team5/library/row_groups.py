@@ -118,7 +118,7 @@ def index_of_file(place: Path) -> Index:
                 f"without. {remedy}"
             )
         groups.append((0, number, group.num_rows, float(statistics.min), float(statistics.max)))
-    borders = [mass for one in groups for mass in one[3:]]
+    borders = [mass for group in groups for mass in group[3:]]
     if not all(low <= high for low, high in pairwise(borders)):
         raise _unsorted(str(place))
     return Index([str(place)], groups)

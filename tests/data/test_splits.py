@@ -178,23 +178,23 @@ def test_missing_file_is_named(tmp_path):
 
 
 def test_rows_without_fold_cannot_leak():
-    check_folds([key(1), key(1), key(2)], ["train", None, "val"])
+    check_folds([(key(1), "train"), (key(1), None), (key(2), "val")])
 
 
 def test_unknown_folds_are_named():
     with pytest.raises(DataError, match="unknown folds 'dev'"):
-        check_folds([key(1)], ["dev"])
+        check_folds([(key(1), "dev")])
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(FOLDS))))
 def test_check_refuses_exactly_the_sets_in_which_a_structure_has_two_folds(rows):
     leaks = any(a == b and f != g for a, f in rows for b, g in rows)
-    columns = [key(number) for number, _ in rows], [fold for _, fold in rows]
+    keyed = [(key(number), fold) for number, fold in rows]
     if leaks:
         with pytest.raises(DataError, match="more than one fold"):
-            check_folds(*columns)
+            check_folds(keyed)
     else:
-        check_folds(*columns)
+        check_folds(keyed)
 
 
 def test_project_folds_are_readable_and_whole(shared_data):

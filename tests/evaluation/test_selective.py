@@ -75,7 +75,6 @@ def test_risk_is_counted_from_the_surest_answer_on():
     assert curve.confidences.tolist() == [0.9, 0.7, 0.5, 0.2]
     assert curve.coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
     assert curve.risk == pytest.approx([0, 0, 1 / 3, 1 / 2])
-    assert curve.area == pytest.approx((0 + 0 + 1 / 3 + 1 / 2) / 4)
 
 
 def test_answers_equally_sure_are_given_together_whatever_their_order():

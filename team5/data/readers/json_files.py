@@ -109,8 +109,8 @@ def _pairs(entry: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _objects(entry: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    listed = entry.get(key)
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    items = entry.get(key)
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _peaks(entry: Any) -> tuple[Any, Any]:

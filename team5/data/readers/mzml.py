@@ -185,8 +185,8 @@ class _Scan:
         start = _START.match(text)
         parts = _BINARY.split(text[start.end() :] if start else text)
         self.binaries = parts[1::2]
-        rest = _REFERENCE.sub(b"", _LENGTH.sub(b'Length=""', b"".join(parts[::2])))
-        parts = _VALUE.split(rest)
+        remainder = _REFERENCE.sub(b"", _LENGTH.sub(b'Length=""', b"".join(parts[::2])))
+        parts = _VALUE.split(remainder)
         self.values = parts[1::2]
         shape = b' value=""'.join(parts[::2])
         self.shape = shape_of(b"<spectrum>" + shape if start else shape)

@@ -170,14 +170,14 @@ def _unpack(raw: IO[bytes], packing: str) -> Any:
 
 def _only_file(archive: zipfile.ZipFile, place: Path) -> zipfile.ZipInfo:
     files = [
-        one
-        for one in archive.infolist()
-        if not one.is_dir() and not one.filename.startswith("__MACOSX/")
+        file
+        for file in archive.infolist()
+        if not file.is_dir() and not file.filename.startswith("__MACOSX/")
     ]
-    if any(one.filename == "[Content_Types].xml" for one in files):
+    if any(file.filename == "[Content_Types].xml" for file in files):
         raise DataError(f"{place}: a workbook of Excel. Save its sheet as CSV and give that.")
     if len(files) != 1:
-        shown = ", ".join(one.filename for one in files[:5]) or "nothing"
+        shown = ", ".join(file.filename for file in files[:5]) or "nothing"
         raise DataError(
             f"{place}: a .zip of {len(files)} files ({shown}). Unpack it and give one of them."
         )

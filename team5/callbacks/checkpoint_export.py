@@ -5,7 +5,6 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
@@ -53,8 +52,7 @@ class Exportable(Protocol):
         """Return further files by name."""
 
 
-@dataclass(eq=False, repr=False)
-class CheckpointExport(Callback):
+class CheckpointExport(Callback):  # no dataclass: Hydra would instantiate what `facts` name
     """Write a version each time the monitored validation metric improves.
 
     Its tracker entry holds the metrics the module logged at that validation: ``val/accuracy``,
@@ -106,28 +104,45 @@ class CheckpointExport(Callback):
         If ``mode`` or ``set_as_latest`` is none of these.
     """
 
-    root: Path
-    monitor: str
-    mode: Mode
-    every_best: bool = False
-    set_as_latest: WhenLatest = "on_success"
-    description: str = ""
-    save_optimizer: bool = True
-    gate_queries: str | Path | None = None
-    version: str | None = None
-    best_score: float | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    model_card: str = ""
-    allow: Sequence[str] = ()
-    parent: Path | None = None
-    held_out: FrozenQueries | None = None
-    n_val_pairs: int | None = None
-
-    def __post_init__(self) -> None:
-        _check_choice("mode", self.mode, get_args(Mode))
-        _check_choice("set_as_latest", self.set_as_latest, get_args(WhenLatest))
-        self.root = Path(self.root)
-        self._is_resumed = self.version is not None
+    def __init__(
+        self,
+        root: str | Path,
+        monitor: str,
+        mode: Mode,
+        every_best: bool = False,
+        set_as_latest: WhenLatest = "on_success",
+        description: str = "",
+        save_optimizer: bool = True,
+        gate_queries: str | Path | None = None,
+        version: str | None = None,
+        best_score: float | None = None,
+        facts: Mapping[str, Any] | None = None,
+        model_card: str = "",
+        allow: Sequence[str] = (),
+        parent: Path | None = None,
+        held_out: FrozenQueries | None = None,
+        n_val_pairs: int | None = None,
+    ) -> None:
+        super().__init__()
+        _check_choice("mode", mode, get_args(Mode))
+        _check_choice("set_as_latest", set_as_latest, get_args(WhenLatest))
+        self.root = Path(root)
+        self.monitor = monitor
+        self.mode = mode
+        self.every_best = every_best
+        self.set_as_latest = set_as_latest
+        self.description = description
+        self.save_optimizer = save_optimizer
+        self.gate_queries = gate_queries
+        self.version = version
+        self.best_score = best_score
+        self.facts = dict(facts or {})
+        self.model_card = model_card
+        self.allow = allow
+        self.parent = parent
+        self.held_out = held_out
+        self.n_val_pairs = n_val_pairs
+        self._is_resumed = version is not None
         self._frozen: FrozenQueries | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

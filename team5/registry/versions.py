@@ -54,7 +54,7 @@ def closest(name: str, existing: Iterable[Version]) -> list[Version]:
     """Return ``existing`` by similarity to ``name``; of equals, the newest first."""
 
     def likeness(version: Version) -> float:
-        return SequenceMatcher(None, name, str(version), autojunk=False).ratio()
+        return SequenceMatcher(None, name, str(version)).ratio()
 
     # Names are short except in a mistaken or hostile call; the comparison costs their length.
     name = name[:40]

@@ -96,3 +96,14 @@ def test_an_adduct_that_loses_what_is_not_there_is_none_of_the_structure():
 
 def test_where_none_has_the_precursor_the_nearest_is_taken():
     assert fitting_adduct(ADDUCTS, 217.3, CAFFEINE).name == "[M+Na]+"
+
+
+def test_of_adducts_that_a_structure_cannot_form_the_nearest_is_taken_to_be_refused_by_name():
+    benzene = parse_smiles("c1ccccc1")
+    losses = ("[M-2H2O+H]+", "[M-H2O+H]+", "[M-CO2+H]+")
+    measured = parse_adduct("[M-H2O+H]+").precursor_mz(benzene.exact_mass)
+    assert fitting_adduct(losses, measured, benzene).name == "[M-H2O+H]+"
+
+
+def test_as_many_adducts_as_the_message_allows_are_read():
+    assert parse_hypotheses(["[M+H]+"] * 32) == ("[M+H]+",)

@@ -54,6 +54,24 @@ def test_a_version_error_is_a_value_error():
         Version.parse("new")
 
 
+@pytest.mark.parametrize(("text", "shown"), [
+    ("new", '"new"'),
+    ("v0.2\n", r"'v0.2\n'"),
+    (0.2, "0.2"),
+    ("x" * 78, f'"{"x" * 78}"'),
+    ("x" * 79, f'"{"x" * 76}...'),
+])  # fmt: skip
+def test_a_refused_name_is_shown_on_one_line_of_at_most_80_characters(text, shown):
+    with pytest.raises(VersionError) as raised:
+        Version.parse(text)
+    assert str(raised.value).startswith(f"{shown} is not a version.")
+
+
+def test_of_equally_close_versions_the_newest_comes_first():
+    existing = [Version(1, 0), Version(3, 0), Version(2, 0)]
+    assert [str(version) for version in closest("v9", existing)] == ["v3.0", "v2.0", "v1.0"]
+
+
 def test_closest_orders_by_likeness_of_the_name():
     existing = [Version(3, 7), Version(0, 12), Version(0, 2)]
     assert [str(version) for version in closest("v0.21", existing)] == ["v0.2", "v0.12", "v3.7"]

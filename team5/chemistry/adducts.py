@@ -1,5 +1,7 @@
 """Adducts: parsing text such as ``[M+H]+``, and converting exact mass to precursor m/z."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -160,19 +162,7 @@ def parse_adduct(text: str) -> Adduct:
 
 @lru_cache(maxsize=4096)  # of short texts only: its keys stay in memory
 def _parse(text: str) -> Adduct:
-    inside, charge_text = _split(text)
-    match = _INSIDE.fullmatch(inside)
-    if not match or not _CHARGE.fullmatch(charge_text):
-        raise _not_understood(text)
-    if any(int(number) > _MAX_COUNT for number in re.findall(r"\d+", inside + " " + charge_text)):
-        raise _not_understood(text)
-    n_molecules = int(match["n"] or 1)
-    written = _parse_charge(charge_text)
-    terms = _parse_terms(match["terms"], written, text)
-    charge = _formal_charge(terms) if written is None else written
-    if not 0 < abs(charge) <= _MAX_CHARGE or not 1 <= n_molecules <= 9:
-        raise _not_understood(text)
-
+    n_molecules, terms, charge = _read(text)
     atoms = _total(terms)
     masses = _atomic_masses()
     if not atoms.keys() <= masses.keys():
@@ -189,6 +179,23 @@ def _parse(text: str) -> Adduct:
         charge=charge,
         composition=tuple(sorted((symbol, n) for symbol, n in composition.items() if n)),
     )
+
+
+def _read(text: str) -> tuple[int, list[_Term], int]:
+    """Return the number of molecules in an ion, what is gained or lost, and the charge."""
+    inside, charge_text = _split(text)
+    match = _INSIDE.fullmatch(inside)
+    if not match or not _CHARGE.fullmatch(charge_text):
+        raise _not_understood(text)
+    if any(int(number) > _MAX_COUNT for number in re.findall(r"\d+", inside + " " + charge_text)):
+        raise _not_understood(text)
+    n_molecules = int(match["n"] or 1)
+    written = _parse_charge(charge_text)
+    terms = _parse_terms(match["terms"], written, text)
+    charge = _formal_charge(terms) if written is None else written
+    if not 0 < abs(charge) <= _MAX_CHARGE or not 1 <= n_molecules <= 9:
+        raise _not_understood(text)
+    return n_molecules, terms, charge
 
 
 def ion_mode_of_text(text: str) -> str | None:
@@ -397,13 +404,8 @@ def _render(n_molecules: int, terms: list[_Term], charge: int) -> str:
 def _preferred_by_ion() -> dict[tuple[int, frozenset[tuple[str, int]], int], str]:
     preferred = {}
     for name in _PREFERRED_NAMES:
-        inside, charge_text = _split(name)
-        match = _INSIDE.fullmatch(inside)
-        charge = _parse_charge(charge_text)
-        if match is None or charge is None:
-            raise _not_understood(name)
-        atoms = _total(_parse_terms(match["terms"], charge, name))
-        preferred[int(match["n"] or 1), frozenset(atoms.items()), charge] = name
+        n_molecules, terms, charge = _read(name)
+        preferred[n_molecules, frozenset(_total(terms).items()), charge] = name
     return preferred
 
 

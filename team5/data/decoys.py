@@ -195,9 +195,9 @@ class CandidatePool:
         width = exact_mass * tolerance_ppm * 1e-6
         start = int(np.searchsorted(self.exact_masses, exact_mass - width, side="left"))
         stop = int(np.searchsorted(self.exact_masses, exact_mass + width, side="right"))
-        length = max(stop - start, 0)
+        length = stop - start
         return CandidatePool(
-            self.exact_masses[start : start + length],
+            self.exact_masses[start:stop],
             self.smiles.slice(start, length),
             self.inchikey14s.slice(start, length),
             self.formulas.slice(start, length),
@@ -224,7 +224,6 @@ def choose_decoys(
     identifiers: Sequence[str],
     pool: CandidatePool,
     *,
-    tolerance_ppm: float = CANDIDATE_TOLERANCE_PPM,
     seed: int,
 ) -> list[str | None]:
     """Choose one decoy for each spectrum: another structure of the same mass.
@@ -239,8 +238,6 @@ def choose_decoys(
         One entry per spectrum: its structure's InChIKey first block and monoisotopic mass in u,
         and its name.
     pool : CandidatePool
-    tolerance_ppm : float, default 10
-        Half-width of a mass, in ppm.
     seed : int
 
     Returns
@@ -259,7 +256,7 @@ def choose_decoys(
     def others(inchikey14: str, exact_mass: float) -> tuple[pa.Array, NDArray[np.intp]]:
         import pyarrow.compute as pc
 
-        candidates = pool.near(exact_mass, tolerance_ppm)
+        candidates = pool.near(exact_mass)
         is_other = pc.not_equal(candidates.inchikey14s, inchikey14)
         return candidates.smiles, np.flatnonzero(is_other.to_numpy(zero_copy_only=False))
 

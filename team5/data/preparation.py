@@ -88,7 +88,8 @@ def prepare_table(
     """
     source, folder = Path(source), Path(destination_folder)
     families = tuple(sorted({normalize_license(name) for name in licenses}))
-    path = folder / f"{_stem(source)}-{_content_key(source, families)}.parquet"
+    stem = source.name.split(".")[0] or "spectra"
+    path = folder / f"{stem}-{_content_key(source, families)}.parquet"
     if not refresh and (cached := _read_cached(path)):
         return cached
     try:
@@ -244,10 +245,6 @@ def _write_rows(path: Path, rows: Iterator[dict[str, Any]]) -> tuple[int, int]:
             n_rows += len(batch)
             compounds.update(row["inchikey14"] for row in batch)
     return n_rows, len(compounds)
-
-
-def _stem(source: Path) -> str:
-    return source.name.split(".")[0] or "spectra"
 
 
 def _content_key(source: Path, license_families: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ class Library:
         return f"Library({self.path!r}, {len(self):,} structures)"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reopen, (self.path, self._cache_bytes)
+        return partial(open_library, self.path, cache_bytes=self._cache_bytes), ()
 
     @property
     def n_row_groups(self) -> int:
@@ -195,10 +196,6 @@ class Library:
             stop = int(np.searchsorted(masses, high, side="right" if include_high else "left"))
             if start < stop:
                 yield table.slice(start, stop - start)
-
-
-def _reopen(path: str, cache_bytes: int) -> Library:
-    return open_library(path, cache_bytes=cache_bytes)
 
 
 def _of_charge(table: pa.Table, charge: int) -> pa.Table:

@@ -117,7 +117,8 @@ def _parse_record(block: str, skipped: Counter[str], number: int) -> Record | No
         return None
     known = {
         "identifier": accession,
-        "precursor_mz": _last_ion(fields.get("MS$FOCUSED_ION: PRECURSOR_M/Z")),
+        # The last precursor of a path such as "519.2/337.1".
+        "precursor_mz": fields.get("MS$FOCUSED_ION: PRECURSOR_M/Z", "").rpartition("/")[2],
         # Some records have ION_TYPE, most PRECURSOR_TYPE; both mean the adduct.
         "adduct": text_or_none(fields.get("MS$FOCUSED_ION: PRECURSOR_TYPE"))
         or fields.get("MS$FOCUSED_ION: ION_TYPE"),
@@ -168,11 +169,6 @@ def _parse_peaks(lines: list[str]) -> tuple[list[float], list[float]]:
             mzs.append(float(columns[0]))
             intensities.append(float(columns[1]))
     return mzs, intensities
-
-
-def _last_ion(text: str | None) -> str | None:
-    """Return the last precursor of a path such as "519.2/337.1"."""
-    return text.rsplit("/", 1)[-1] if text else None
 
 
 def contributor_of(accession: str) -> str | None:

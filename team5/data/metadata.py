@@ -66,7 +66,7 @@ _QUOTED_PAIR = re.compile(r'"([^"=]+)=([^"]*)"')
 _PIPED_PAIR = re.compile(r"\|\s*([^|=]+)=([^|]*)(?=\|)")
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 _CHARGE = re.compile(r"\(?([+-]?)(\d+)(?:\.0*)?([+-]?)\)?")
-_MINUTES_PER_SECOND = 60.0
+_SECONDS_PER_MINUTE = 60.0
 
 Fields = dict[str, str]
 
@@ -197,20 +197,19 @@ def identity_of(fields: Mapping[str, str], minutes: bool = False) -> dict[str, A
     minutes : bool, default False
         Whether retention times without a unit are minutes, as in MSP files.
     """
-    time = None
-    if "rt_seconds" in fields:
-        time = retention_time(fields["rt_seconds"], 1.0)
-    elif "rt_minutes" in fields:
-        time = retention_time(fields["rt_minutes"], _MINUTES_PER_SECOND)
-    elif "retention_time" in fields:
-        time = retention_time(fields["retention_time"], _MINUTES_PER_SECOND if minutes else 1.0)
+    units = {
+        "rt_seconds": 1.0,
+        "rt_minutes": _SECONDS_PER_MINUTE,
+        "retention_time": _SECONDS_PER_MINUTE if minutes else 1.0,
+    }
+    times = (retention_time(fields[name], unit) for name, unit in units.items() if name in fields)
     feature = fields.get("feature_id")
     scan = fields.get("scan")
     return {
         "feature_id": feature,
         "group": fields.get("group", feature),
         "scan": None if scan == "-1" else scan,
-        "retention_time": time,
+        "retention_time": next(times, None),
     }
 
 
@@ -236,7 +235,7 @@ def retention_time(text: str, seconds: float) -> float | None:
     if match is None:
         return None
     if match[2]:
-        seconds = _MINUTES_PER_SECOND if match[2][0] in "mM" else 1.0
+        seconds = _SECONDS_PER_MINUTE if match[2][0] in "mM" else 1.0
     return float(match[1].replace(",", ".")) * seconds
 
 

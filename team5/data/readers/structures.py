@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from team5.chemistry.notation import looks_like_structure
 from team5.data.readers.packed import Unpacked, open_unpacked, shown_columns
-from team5.errors import DataError, DataFileNotFoundError
+from team5.errors import DataError
 
 # Texts for people on unusable records, by code.
 FAULTS = {
@@ -147,8 +147,6 @@ def iter_structures(path: str | Path, columns: Collection[str] | None = None) ->
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path}: a folder. Give a file with a list of structures.")
-    if not path.exists():
-        raise DataFileNotFoundError(f"{path}: no such file. Check its name.")
     with open_structures(path, columns) as structures:
         yield from structures.records
 
@@ -417,25 +415,21 @@ def _open_parquet(
         stream = unpacked.stream
         with pq.ParquetFile(io.BytesIO(stream.read()) if unpacked.is_packed else stream) as file:
             names = file.schema_arrow.names
-            columns = _Columns(names, place, wanted)
-            # Columns are renumbered among those that are read.
-            read = sorted({*columns.structure, *columns.names, *columns.others.values()})
+            every = _Columns(names, place, wanted)
+            at_used = sorted({*every.structure, *every.names, *every.others.values()})
+            names = [names[at] for at in at_used]
+            columns = _Columns(names, place, wanted)  # numbered among those that are read
             n_rows = max(file.metadata.num_rows, 1)
             n_read = 0
 
             def rows() -> _Records:
                 nonlocal n_read
-                cells: list[Any] = [None] * len(names)
-                for batch in file.iter_batches(
-                    batch_size=4096, columns=[names[at] for at in read], use_threads=False
-                ):
+                for batch in file.iter_batches(batch_size=4096, columns=names, use_threads=False):
                     for row in zip(
-                        *(batch.column(names[at]).to_pylist() for at in read), strict=True
+                        *(batch.column(name).to_pylist() for name in names), strict=True
                     ):
                         n_read += 1
-                        for at, cell in zip(read, row, strict=True):
-                            cells[at] = cell
-                        yield columns.record(n_read, cells)
+                        yield columns.record(n_read, row)
 
             yield StructureList("row", rows(), lambda: n_read / n_rows)
     except (pa.ArrowException, OSError) as error:

@@ -99,7 +99,7 @@ def judge(
 
     Returns
     -------
-    said : str
+    verdict : str
         Why the version may become latest, in words.
     judged : dict or None
         The record for `Tracker.set_latest`; None if there is nothing to compare with.
@@ -162,17 +162,17 @@ def compare(
             ) from error
         hashes[name] = model.version_hash
     differences = paired_differences(*metrics, seed=_SEED)
+    records = {name: _record(difference) for name, difference in differences.items()}
     judged = {
         "queries": frozen.name,
         "sha256": frozen.sha256,
         "seed": _SEED,
         "compared_with": before[1],
         "hashes": hashes,
-        "figures": {name: _record(difference) for name, difference in differences.items()},
+        "figures": records,
     }
     lines = {
-        name: f"{name} {format_difference(before[1], _record(difference))}"
-        for name, difference in differences.items()
+        name: f"{name} {format_difference(before[1], record)}" for name, record in records.items()
     }
     worse = [lines[name] for name, difference in differences.items() if difference.is_worse]
     return Comparison(judged, list(lines.values()), worse)

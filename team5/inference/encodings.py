@@ -18,7 +18,7 @@ _MOLECULE_BYTES = 128 * 2**20  # some 4,000 drug-sized molecules
 
 
 class Sized(Protocol):
-    """A value that says how much memory it takes."""
+    """A value that knows its size in memory."""
 
     @property
     def n_bytes(self) -> int: ...
@@ -29,11 +29,11 @@ V = TypeVar("V", bound=Sized)
 
 
 class Bounded(Generic[K, V]):
-    """Values by key, up to so many bytes; safe for many threads.
+    """Cache of limited size in bytes; thread-safe.
 
-    When it is full, any of them makes room: a list longer than the cache that is gone through again
-    and again, as for the spectra of a file, would otherwise lose each structure just before its
-    next turn.
+    When it is full, values are evicted at random. If the least recently used one were, a list
+    longer than the cache that is read again and again, as for the spectra of a file, would lose
+    each structure just before its next use.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Bounded(Generic[K, V]):
         return self._kept.get(key)
 
     def put(self, key: K, value: V) -> None:
-        """Keep a value, instead of others if need be."""
+        """Store a value; evicts others if there is no room."""
         size = value.n_bytes
         with self._lock:
             if key in self._kept or size > self.max_bytes:
@@ -102,11 +102,11 @@ class EncodingCache:
         self._weights: list[tuple[int, int]] = []
 
     def __reduce__(self) -> tuple[type[EncodingCache], tuple[int]]:
-        """Let a copy, and what another process gets, begin empty."""
+        """Start empty in a copy and in another process."""
         return EncodingCache, (self.max_bytes,)
 
     def parse(self, smiles: str) -> Molecule:
-        """Parse a SMILES, or remember it.
+        """Parse a SMILES; structures are cached.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class EncodingCache:
         return molecule
 
     def belong_to(self, model: nn.Module) -> None:
-        """Forget everything if the model's weights are others than those it was computed with."""
+        """Clear the encodings if the model's weights have changed since they were computed."""
         weights = [(each.data_ptr(), each._version) for each in model.parameters()]
         if weights != self._weights:
             self.structures.clear()

@@ -130,15 +130,15 @@ def iter_mixed(
     work: Sequence[tuple[Molecule, Sequence[Spectrum]]],
     encodings: EncodingCache | None = None,
 ) -> Iterator[Scored]:
-    """Score structures, each against spectra of its own, so that several questions share batches.
+    """Score structures, each against its own spectra, so that several questions share batches.
 
-    What shares a batch changes a score's last digits only. ``encodings`` keeps, on a processor,
-    what the network says of structures on their own.
+    Other members of a batch change a score's last digits only. ``encodings`` caches, on a
+    processor, the encodings of structures.
     """
     if encodings is None:
         encodings = EncodingCache(0)
     encodings.belong_to(model)
-    # An encoder of somebody's own is known by what it says of a padded batch.
+    # A user's encoder takes only padded batches.
     one_by_one = model.device.type == "cpu" and model.is_own
     for items in _windows(work, _MOLECULES_AT_ONCE if one_by_one else _WINDOW):
         with one_thread() if one_by_one else nullcontext():
@@ -156,7 +156,7 @@ def iter_mixed(
 
 
 class _Threads:
-    """How many scorings are under way, and torch's number of threads before the first of them."""
+    """Number of scorings in progress, and torch's number of threads before the first."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -169,7 +169,7 @@ _threads = _Threads()
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread for a while, whichever other threads do so as well.
+    """Let torch compute with one thread, even if several Python threads do so at once.
 
     With several, products this small wait for each other, and last digits differ.
     """
@@ -243,7 +243,7 @@ def _score_each(
 
 @dataclass(frozen=True, slots=True)
 class _Measurement:
-    """A spectrum made ready for a structure, and what it is of: a structure, measured in a way."""
+    """A prepared spectrum, and the key of its structure and conditions."""
 
     prepared: PreparedSpectrum
     key: tuple[str, str, str | None, str | None]
@@ -264,7 +264,7 @@ def _measurements(item: _Item, ready: _ReadySpectra) -> list[_Measurement]:
 def _encoded(
     model: Team5Model, items: Sequence[_Item], indices: Sequence[int], encodings: EncodingCache
 ) -> Iterator[tuple[int, EncodedStructure]]:
-    """Yield indices of items with their encoding, those first whose encoding is known."""
+    """Yield indices of items with their encoding, cached ones first."""
     unknown: dict[str, list[int]] = {}
     for index in indices:
         key = items[index].molecule.canonical_smiles
@@ -286,7 +286,7 @@ def _encoded(
 
 
 class _ReadySpectra:
-    """Spectra made ready once for all structures of one mass."""
+    """Prepared spectra, shared by structures of the same mass."""
 
     def __init__(self, model: Team5Model) -> None:
         self._model = model
@@ -302,7 +302,7 @@ class _ReadySpectra:
         return self._ready[key]
 
     def weights(self, measurements: Sequence[_Measurement]) -> dict[int, OutcomeWeights]:
-        """Return what the conditions make of fragments, by the identity of what was prepared."""
+        """Return the weights of fragments under each one's conditions, by id of ``prepared``."""
         distinct = {id(each.prepared): each.prepared for each in measurements}
         if not distinct:
             return {}
@@ -316,7 +316,7 @@ def _measured(spectrum: Spectrum) -> dict[str, Any]:
 
 
 def _logits(model: Team5Model, scored: Sequence[tuple[PairScores, Pair]]) -> Array:
-    """Return match logits (B,) from what the model says of B pairs."""
+    """Return match logits (B,) of B scored pairs."""
     features = torch.from_numpy(np.stack([detail.features for detail, _ in scored]))
     impossible = torch.tensor([pair.impossible_weight for _, pair in scored])
     return model.match_head(features, impossible).numpy()

@@ -93,8 +93,8 @@ def ion_formulas(fragments: Fragments, outcomes: Sequence[int], adduct: Adduct) 
     return tuple(formulas)
 
 
-def _lost_from_nothing(fragments: Fragments, adduct: Adduct) -> Array:
-    """Return the outcomes, as flat indices, that lose atoms with the adduct they do not have."""
+def _lacking_lost_atoms(fragments: Fragments, adduct: Adduct) -> Array:
+    """Return the ions, as flat indices, that lack the atoms the adduct loses."""
     symbols = {symbol for symbol, count in adduct.composition if count < 0 and symbol != "H"}
     lacking = np.zeros((len(fragments), N_OUTCOMES), dtype=bool)
     lost = dict(adduct.composition)
@@ -137,7 +137,7 @@ def predict_spectrum(
         Weaker peaks, relative to the highest, are left out.
     """
     probability = np.exp(log_p_outcomes[:-1])
-    probability[_lost_from_nothing(tokens.fragments, pair.adduct)] = 0.0
+    probability[_lacking_lost_atoms(tokens.fragments, pair.adduct)] = 0.0
     mzs = (tokens.fragments.masses[:, None] + pair.offsets).ravel()
     possible = np.flatnonzero(probability > 1e-9)
     order = possible[np.argsort(mzs[possible])]

@@ -35,7 +35,7 @@ from team5.inference.results import ExplainedPeak, Match, Simulation
 from team5.inference.selective import Question, why_withheld
 from team5.runtime.places import call_of
 
-# A precursor that the structure cannot have decides the match; in units of the match logit.
+# Of a precursor that the structure cannot have, in units of the match logit.
 _PENALTY = 12.0
 # Highest probability of a structure that explains nothing: no match, half way to the threshold.
 # Not less, as some spectra are of no ion that their true structure is known to give.

@@ -358,7 +358,7 @@ def _table(title: str, named: Sequence[tuple[Match, str]]) -> str:
 
 
 def _structure(smiles: str, width: int = 220, height: int = 150) -> Markup:
-    """Return a structure's drawing, nothing where an answer made by hand holds none."""
+    """Return a structure's drawing; empty if an answer made by hand has no valid SMILES."""
     from team5.chemistry.depiction import depiction_svg  # here to start quickly
 
     try:

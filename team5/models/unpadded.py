@@ -40,11 +40,11 @@ class EncodedStructure:
     ----------
     tokens : MoleculeTokens
     kinds : (U, D)
-        Of fragments; some at the end only fill up (`padded_length`).
+        Vectors of kinds of fragments; rows at the end are padding (`padded_length`).
     kind : array of shape (F,)
         Of each fragment.
     none : array of shape (R,)
-        What conditions make the logit of "no ion of this structure" of.
+        Its product with the conditions is the logit of "no ion of this structure".
     """
 
     tokens: MoleculeTokens
@@ -59,7 +59,7 @@ class EncodedStructure:
 
     @property
     def n_bytes(self) -> int:
-        """Memory that keeping it takes, about."""
+        """Approximate size in memory."""
         return self.kinds.nbytes + _token_bytes(self.tokens)
 
 
@@ -70,7 +70,7 @@ class OutcomeWeights:
     Attributes
     ----------
     columns : array of shape (K',)
-        Which outcomes; the others want a group that the adduct does not have.
+        Possible outcomes; the others need a group that the adduct does not have.
     shifts, limits : arrays of shape (K',)
         Hydrogens gained; the highest mass, in u, of a fragment that can give the ion.
     weight : (K', D)
@@ -100,7 +100,7 @@ class Outcomes:
     kind : array of shape (F,)
         Of each fragment.
     none_logit, log_total : float
-        Of "no ion of this structure"; what makes log probabilities of logits.
+        Of "no ion of this structure"; logarithm of the sum of all ``exp(logit)``.
     squares, entropy : float
         Sum of the squared probabilities of ions; entropy of all.
     """
@@ -116,7 +116,7 @@ class Outcomes:
 
     @property
     def n_bytes(self) -> int:
-        """Memory that keeping it takes, about."""
+        """Approximate size in memory."""
         return self.logits.nbytes + self.kind.nbytes + _token_bytes(self.tokens)
 
     @property
@@ -259,7 +259,7 @@ def _possible_logits(  # type: ignore[no-untyped-def]
 
 
 def _counts(tokens: MoleculeTokens, which: Array) -> Array:
-    """Return what ``MoleculeEncoder.read_counts`` takes of some fragments, filled up with 0."""
+    """Return the counts of some fragments for ``MoleculeEncoder.read_counts``, zero-padded."""
     start = 2 * (len(tokens.atoms) + len(tokens.bonds))
     width = padded_length(start + len(FRAGMENT_FEATURES), 32)
     out = np.zeros((padded_length(len(which)), width), dtype=np.float32)
@@ -271,7 +271,7 @@ def _counts(tokens: MoleculeTokens, which: Array) -> Array:
 
 @njit(cache=True, nogil=True)
 def _parents(first, kind, parents, n_rows):  # type: ignore[no-untyped-def]
-    """Return the kinds that are parents of any, then 0; and where each kind's is among them."""
+    """Return the kinds that are parents, zero-padded; and the index of each kind's among them."""
     used = np.zeros(n_rows, dtype=np.int64)
     places = np.zeros(n_rows, dtype=np.int64)
     place_of = np.full(n_rows, -1)
@@ -307,7 +307,7 @@ def _count_kept(out, masks, which, n_atoms, ends, share):  # type: ignore[no-unt
 # Sums may be taken in any order, several at a time; infinities and NaN stay what they are.
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def _totals(logits, likely, n_alike, highest, none):  # type: ignore[no-untyped-def]
-    """Return log sum p, sum p squared and the entropy of what logits and "none" stand for.
+    """Return log sum p, sum p squared and the entropy of the ions and "none".
 
     ``likely`` is ``exp(logits - highest)``.
     """

@@ -172,7 +172,7 @@ def registry_lock(root: Path) -> Iterator[TrackerData]:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Lock the registry, whatever its tracker says.
+    """Lock the registry without reading its tracker.
 
     Raises
     ------

@@ -96,8 +96,15 @@ def test_square_root_gives_small_peaks_more_weight():
     assert cosine(*a, *b) == pytest.approx(1 / 10001)
 
 
-def test_tiny_and_huge_units_neither_vanish_nor_overflow():
-    assert cosine([50.0, 60.0], [1e-200, 1e-200], [50.0, 60.0], [1e200, 1e200]) == pytest.approx(1)
+@similarities
+def test_tiny_and_huge_units_neither_vanish_nor_overflow(similarity):
+    mzs = [50.0, 60.0]
+    assert similarity(mzs, [1e-200, 1e-200], mzs, [1e200, 1e200]) == pytest.approx(1)
+
+
+@similarities
+def test_any_mz_from_0_on_counts(similarity):
+    assert similarity([0.0, 0.5], [1.0, 1.0], [0.0, 0.5], [1.0, 1.0]) == pytest.approx(1)
 
 
 def test_entropy_similarity_by_hand():
@@ -124,7 +131,27 @@ def test_entropy_similarity_flattens_poor_spectra():
     assert value == pytest.approx(expected, abs=1e-6)
 
 
+def test_entropy_similarity_leaves_rich_spectra_as_they_are():
+    mzs, one = np.arange(100.0, 140.0), np.linspace(1.0, 2.0, 40)
+    p, q = one / one.sum(), one[::-1] / one.sum()
+    assert 3 < -(p * np.log(p)).sum() < 4
+
+    # 1 - Jensen-Shannon divergence in bits.
+    mixture = (p + q) / 2
+    expected = 1 - ((p * np.log2(p / mixture)).sum() + (q * np.log2(q / mixture)).sum()) / 2
+    assert spectral_entropy_similarity(mzs, one, mzs, one[::-1]) == pytest.approx(expected)
+
+
+def test_a_distance_of_just_the_tolerance_is_within_it():
+    near = {"tolerance": 0.5}
+    assert spectral_entropy_similarity([100.0], [1], [100.5], [1], **near) == pytest.approx(1.0)
+    assert spectral_entropy_similarity([100.5], [1], [100.0], [1], **near) == pytest.approx(1.0)
+    assert without_precursor([99.5, 100.5, 101.0], [1, 1, 1], 100.0, **near)[0].tolist() == [101.0]
+    assert merge_close_peaks([100.0, 100.5], [1, 1], distance=0.5)[0].tolist() == [100.25]
+
+
 def test_entropy_similarity_matches_within_the_tolerance_only():
+    assert spectral_entropy_similarity([100.0], [1], [100.03], [1]) == 0.0
     assert spectral_entropy_similarity([100.0], [1], [100.015], [1]) == pytest.approx(1.0)
     assert spectral_entropy_similarity([100.0], [1], [100.015], [1], tolerance=0.01) == 0.0
 

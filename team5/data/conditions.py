@@ -9,7 +9,7 @@ from typing import Any
 
 from team5.data.hypotheses import parse_hypotheses
 from team5.data.metadata import text_or_none
-from team5.data.spectrum import Spectrum
+from team5.data.spectrum import Spectrum, checked_precursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Conditions:
     ------
     AdductError
         If `adduct`, which is one, several or ``auto`` as for `Spectrum`, is not understood.
+    SpectrumError
+        If `precursor_mz` is no finite number above 0.
     """
 
     adduct: str | Sequence[str] | None = None
@@ -28,6 +30,7 @@ class Conditions:
     instrument_type: str | None = None
 
     def __post_init__(self) -> None:
+        checked_precursor(self.precursor_mz)
         if isinstance(self.adduct, list | tuple):
             # As one string it survives a round trip through JSON.
             names = parse_hypotheses([str(name) for name in self.adduct])

@@ -90,7 +90,7 @@ class Spectrum:
         identifier = str(self.identifier).strip()
         where = f"{identifier}: " if identifier else ""
         mzs, intensities = _checked_peaks(self.mzs, self.intensities, where)
-        precursor_mz = _checked_precursor(self.precursor_mz, where)
+        precursor_mz = checked_precursor(self.precursor_mz, where)
         ion_mode = _checked_ion_mode(self.ion_mode, where)
         hypotheses = _checked_hypotheses(self.adduct, where)
         hypotheses = hypotheses or _checked_hypotheses(self.hypotheses or None, where)
@@ -295,7 +295,14 @@ def _to_array(values: Any, name: str, where: str) -> NDArray[np.float64]:
     return array
 
 
-def _checked_precursor(value: object, where: str) -> float | None:
+def checked_precursor(value: object, where: str = "") -> float | None:
+    """Return a precursor m/z as a number.
+
+    Raises
+    ------
+    SpectrumError
+        If it is no finite number above 0.
+    """
     if value is None:
         return None
     try:
@@ -310,8 +317,9 @@ def _checked_precursor(value: object, where: str) -> float | None:
             argument="precursor_mz",
         ) from error
     if not 0 < precursor_mz < math.inf:
+        problem = "is not above 0" if math.isfinite(precursor_mz) else "is not a finite number"
         raise SpectrumError(
-            f"{where}precursor_mz = {precursor_mz:g} is not above 0. Correct it.",
+            f"{where}precursor_mz = {precursor_mz:g} {problem}. Correct it.",
             code="precursor_not_positive",
             argument="precursor_mz",
         )

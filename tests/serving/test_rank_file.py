@@ -57,6 +57,15 @@ def test_first_is_the_number_of_a_spectrum(server, first):
     assert answer.json()["error"]["message"].startswith("first=")
 
 
+@pytest.mark.parametrize("precursor_mz", ["0", "-5", "nan", "inf", "1e999"])
+def test_a_precursor_for_all_spectra_is_a_number_though_each_states_its_own(server, precursor_mz):
+    files = {"spectra": ("a.mgf", b"BEGIN IONS\nPEPMASS=181.05\n121.03 1\nEND IONS\n")}
+    data = {"library": "demo", "precursor_mz": precursor_mz}
+    answer = server.http.post("/rank/file", files=files, data=data)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["message"].startswith("precursor_mz = ")
+
+
 def check(lines, answers, left_out):
     """Compare the lines of the server with what a search says."""
     rankings = {line["spectrum"]: line for line in lines if "candidates" in line}

@@ -134,7 +134,8 @@ def infer(
     conditions = Conditions(adduct, precursor_mz, collision_energy, instrument_type)
     inputs = Inputs(smiles, mzs, intensities, spectra, conditions, max_error, references)
     questions, many = make_questions(model, inputs)
-    answers: list[Any] = [answer for each in questions for answer in each.answers(model)]
+    # All are checked before the first is answered.
+    answers: list[Any] = [answer for each in list(questions) for answer in each.answers(model)]
     return AnswerList(answers) if many else answers[0]
 
 

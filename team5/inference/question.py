@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -152,8 +152,10 @@ class Question:
 
 def make_questions(
     model: LoadedModel, inputs: Inputs, parse: Parse | None = None
-) -> tuple[list[Question], bool]:
+) -> tuple[Iterable[Question], bool]:
     """Check the arguments of `infer`; nothing is computed yet.
+
+    Of many pairs each is checked as it is taken.
 
     Parameters
     ----------
@@ -193,7 +195,7 @@ def make_questions(
         return _simulations(molecules, inputs), many
     if spectra is None and _is_pairwise(inputs):
         pairs = _pairwise(molecules, inputs, many)
-        return [_question(model, [m], [s], references, max_error) for m, s in pairs], True
+        return (_question(model, [m], [s], references, max_error) for m, s in pairs), True
     together = (
         [inputs.conditions.spectrum(inputs.mzs, inputs.intensities)]
         if spectra is None
@@ -354,7 +356,7 @@ def _is_nested(values: Any) -> bool:
 
 def _pairwise(
     molecules: list[Molecule], inputs: Inputs, many: bool
-) -> list[tuple[Molecule, Spectrum]]:
+) -> Iterator[tuple[Molecule, Spectrum]]:
     mzs, intensities = inputs.mzs, inputs.intensities
     if len(mzs) != len(intensities):
         raise ConfigError(
@@ -367,9 +369,7 @@ def _pairwise(
             "structures, or one for each; spectra of one compound go into spectra=.",
             argument="smiles",
         )
-    pairs = []
     for index, peaks in enumerate(zip(mzs, intensities, strict=True)):
         identifier = f"spectrum {index + 1} of {len(mzs)}"
         spectrum = inputs.conditions.spectrum(*peaks, identifier=identifier)
-        pairs.append((molecules[index if many else 0], spectrum))
-    return pairs
+        yield molecules[index if many else 0], spectrum

@@ -45,8 +45,8 @@ def ranking_question(
     def question(listed: Sequence[Candidate]) -> Question:
         smiles = [candidate.smiles for candidate in listed]
         inputs = Inputs(smiles, spectra=spectra, max_error=max_error, references=references)
-        questions, _ = make_questions(model, inputs, parse)
-        return questions[0]
+        (question,), _ = make_questions(model, inputs, parse)
+        return question
 
     try:
         return question(candidates), list(candidates)

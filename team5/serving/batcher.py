@@ -56,7 +56,8 @@ class Job:
     arguments: dict[str, Any] = field(default_factory=dict)
     texts: list[str] | None = None
     known: dict[str, Molecule | MoleculeError] = field(default_factory=dict)
-    unfinished: deque[Question] | None = None
+    making: Iterator[Question] | None = None
+    unfinished: deque[Question] = field(default_factory=deque)
     ready: list[Question] = field(default_factory=list)
     questions: list[Question] | None = None
     encode: Encode = lambda _: b""
@@ -70,7 +71,7 @@ class Job:
     impossible: dict[tuple[float, ...], tuple[float, ...]] = field(default_factory=dict)
 
     def parse_some(self) -> None:
-        """Parse the next structures, then make the next isomers; in between the item is checked."""
+        """Parse the next structures, check the next pairs, then make the next isomers."""
         until = time.perf_counter() + _PARSING_S
         if self.texts is None:
             self.texts = self._unpack()
@@ -83,9 +84,13 @@ class Job:
                     self.known[text] = self.model.encodings.parse(text)
                 except MoleculeError as error:
                     self.known[text] = error
-        if self.unfinished is None:
-            self.unfinished = deque(self._make_questions())
-            self.known.clear()
+        if self.making is None:
+            self.making = iter(self._make_questions())
+        for question in self.making:
+            self.unfinished.append(question)
+            if time.perf_counter() > until:
+                return
+        self.known.clear()
         while self.unfinished:
             if self.unfinished[0].wanting:
                 if time.perf_counter() > until:
@@ -151,7 +156,7 @@ class Job:
             texts += [text for text in listed if isinstance(text, str)]
         return texts
 
-    def _make_questions(self) -> list[Question]:
+    def _make_questions(self) -> Iterable[Question]:
         if isinstance(self.request, Rank):
             number, keep = self.request.number, self.request.keep
             spectra, given = self.arguments["spectra"], self.arguments["candidates"]

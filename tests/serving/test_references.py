@@ -6,6 +6,7 @@ import pytest
 
 from team5.chemistry.isomers import N_ISOMERS, make_isomers
 from team5.chemistry.molecule import parse_smiles
+from team5.inference import question as questions
 from team5.inference import references
 from team5.serving.batcher import Batcher
 from team5.serving.messages import Answered, Counted, Progress
@@ -69,19 +70,20 @@ def test_isomers_are_work_like_any_other(comparing):
     assert (sum(sizes), max(sizes)) == (1 + N_ISOMERS, 8)
 
 
-def test_isomers_of_many_structures_hold_up_nobody(comparing, monkeypatch):
+@pytest.mark.parametrize(("module", "step"), [(references, "isomers_of"), (questions, "_question")])
+def test_what_is_prepared_for_many_structures_holds_up_nobody(comparing, monkeypatch, module, step):
     """A caller who asks in the middle of it is answered before much more of it is made."""
     made = []
-    make = references.isomers_of
+    make = getattr(module, step)
 
-    def make_slowly(smiles):
-        made.append(smiles)
+    def make_slowly(*arguments):
+        made.append(arguments)
         until = time.perf_counter() + 0.02
         while time.perf_counter() < until:
             pass
-        return make(smiles)
+        return make(*arguments)
 
-    monkeypatch.setattr(references, "isomers_of", make_slowly)
+    monkeypatch.setattr(module, step, make_slowly)
     n = 200
     many = {"smiles": [SMILES] * n, "mzs": [MZS] * n, "intensities": [INTENSITIES] * n}
     said = []

@@ -109,6 +109,12 @@ def test_figures_are_means_over_queries(case):
     )
 
 
+def test_a_truth_far_below_rank_k_is_a_sure_miss_and_one_far_above_a_sure_hit():
+    lists = [[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 3.0], [4.0, 1.0, 1.0, 1.0]]
+    assert hit_probabilities(lists, [0, 0, 0], 1).tolist() == [0, 0, 1]
+    assert hit_probabilities(lists, [0, 2, 0], 3).tolist() == [0, 1, 1]
+
+
 def test_chance_of_one_list_length():
     assert chance_hit_rate(50, 5) == pytest.approx(0.1)
     assert chance_hit_rate([2, 4], 1) == pytest.approx((1 / 2 + 1 / 4) / 2)

@@ -1,5 +1,6 @@
 """Where the adduct is not known, each answer says which one it stands on, and how likely it is."""
 
+import dataclasses
 import math
 from itertools import pairwise
 
@@ -62,6 +63,16 @@ def test_a_known_adduct_adds_nothing_to_the_score(sure):
     assert told.score - known.score == pytest.approx(math.log(share) / math.exp(USUAL.log_scale))
     assert told.score < known.score
     assert told.notes[0] == "adduct [M+Na]+ by the precursor m/z, of 11 considered"
+
+
+def test_the_prior_counts_in_the_unit_of_the_versions_own_scores(sure):
+    sure.confidence = dataclasses.replace(USUAL, log_scale=USUAL.log_scale + 1)
+    known = infer(sure, None, CAFFEINE, *PEAKS, adduct="[M+Na]+", precursor_mz=SODIATED)
+    told = infer(sure, None, CAFFEINE, *PEAKS, adduct="auto", precursor_mz=SODIATED)
+    share = prior(sure, "[M+Na]+", ADDUCTS)
+    assert told.score - known.score == pytest.approx(
+        math.log(share) / math.exp(USUAL.log_scale + 1)
+    )
 
 
 def test_of_candidates_that_explain_alike_the_frequent_adduct_comes_first(sure):

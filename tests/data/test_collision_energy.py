@@ -140,6 +140,7 @@ def test_nce_is_scaled_by_precursor_and_electronvolt_is_not():
     assert to_electronvolt(single(30, "NCE"), 500.0) == pytest.approx(30)
     assert to_electronvolt(single(30, "eV"), 250.0) == pytest.approx(30)
     assert to_electronvolt(UNKNOWN, 250.0) is None
+    assert to_electronvolt(single(30, "NCE"), math.nan) is None
 
 
 def test_missing_unit_is_nce_on_an_orbitrap_and_electronvolt_elsewhere():

@@ -96,8 +96,16 @@ def test_small_sets_keep_something_to_train_on_and_then_to_validate_on(n_structu
     assert set(assign_folds(structures).values()) == expected
 
 
+def test_a_seed_draws_the_same_clusters_in_every_release():
+    folds = split_families(val_share=0.1, test_share=0.2, seed=3)
+    drawn = {fold: {n // 4 for n, each in enumerate(STRUCTURES) if folds[each] == fold}
+             for fold in ("val", "test")}  # fmt: skip
+    assert drawn == {"val": {1, 8, 28}, "test": {3, 9, 15, 19, 21, 27}}
+
+
 def test_a_share_of_zero_leaves_the_fold_empty():
     assert "test" not in assign_folds(STRUCTURES, test_share=0).values()
+    assert "val" not in assign_folds(STRUCTURES, val_share=0).values()
 
 
 def test_no_structures_give_no_folds():
@@ -182,7 +190,7 @@ def test_rows_without_fold_cannot_leak():
 
 
 def test_unknown_folds_are_named():
-    with pytest.raises(DataError, match="unknown folds 'dev'"):
+    with pytest.raises(DataError, match="the data set: unknown folds 'dev'"):
         check_folds([(key(1), "dev")])
 
 

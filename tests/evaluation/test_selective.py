@@ -40,6 +40,16 @@ def test_where_all_are_right_all_are_answered():
     assert confidence_needed(np.linspace(0, 1, n), np.zeros(n), np.arange(n), 0.1) == 0
 
 
+def test_confidences_are_tried_from_the_highest_down_to_the_first_that_fails():
+    # Those below 0.5 or 0.3 are wrong; some of them may be given at the error allowed.
+    confidences, structures = np.linspace(0, 1, 400), np.arange(400)
+    needed = [
+        confidence_needed(confidences, confidences < wrong, structures, max_error)
+        for wrong, max_error in ((0.5, 0.1), (0.3, 0.2))
+    ]
+    assert needed == pytest.approx([0.4912, 0.2130], abs=1e-4)
+
+
 @pytest.mark.parametrize("n", [1, 20])
 def test_too_few_structures_prove_nothing(n):
     # At an error of 0.1, 28 answers in a row are right by luck one time in twenty.
@@ -56,7 +66,7 @@ def test_answers_that_are_often_wrong_are_never_given():
 
 @pytest.mark.parametrize("max_error", [0, 1, -0.1, 1.5])
 def test_an_error_rate_is_a_share(max_error):
-    with pytest.raises(ConfigError, match="between 0 and 1"):
+    with pytest.raises(ConfigError, match=f"^max_error={max_error}: .*between 0 and 1"):
         confidence_needed([0.5], [False], ["a"], max_error)
 
 

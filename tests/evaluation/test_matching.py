@@ -127,6 +127,12 @@ def test_a_bin_of_pairs_that_agree_is_not_certain():
     assert same.low == pytest.approx(0.207, abs=1e-3)
 
 
+def test_intervals_of_the_reliability_diagram_are_drawn_by_seed():
+    answers = [0.95] * 30, [n % 3 > 0 for n in range(30)], np.arange(30) // 2
+    assert reliability(*answers) == reliability(*answers, seed=0)
+    assert reliability(*answers) != reliability(*answers, seed=1)
+
+
 @given(pairs, st.integers(1, 30))
 def test_calibration_error_is_the_mean_gap_of_the_reliability_diagram(rows, n_bins):
     probabilities, labels = columns(rows)

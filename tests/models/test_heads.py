@@ -59,9 +59,10 @@ def test_features_beyond_those_fitted_on_count_as_the_nearest():
     features, labels, _ = pairs_of(torch.ones(N, dtype=torch.double), 0.0, 500)
     head = MatchHead()
     head.fit(features, labels)
-    beyond = torch.stack([features.amax(dim=0), 1e6 * features.abs().amax(dim=0)])
-    one, other = logits(head, beyond)
-    assert one == other
+    far = 1e6 * features.abs().amax(dim=0)
+    for bound, beyond in ((features.amax(dim=0), far), (features.amin(dim=0), -far)):
+        one, other = logits(head, torch.stack([bound, beyond]))
+        assert one == other
 
 
 def test_few_pairs_leave_a_fitted_head_nearly_as_it_was():
@@ -106,6 +107,12 @@ def test_pairs_of_one_kind_are_an_error(label):
 
 def test_an_unfitted_head_says_a_half():
     assert logits(MatchHead(), torch.randn(3, N)).sigmoid().tolist() == [0.5] * 3
+
+
+def test_a_head_stores_what_it_was_fitted_to_and_a_threshold_of_one_half():
+    stored = MatchHead().state_dict()
+    assert set(stored) == {"low", "high", "mean", "scale", "weight", "bias", "threshold"}
+    assert stored["threshold"] == 0.5
 
 
 def test_peaks_above_the_precursor_make_a_match_unlikely():

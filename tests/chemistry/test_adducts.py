@@ -148,6 +148,22 @@ def test_text_that_is_no_adduct_is_refused_with_its_text_and_an_example(text):
     assert "[M+H]+" in str(refused.value)
 
 
+@pytest.mark.parametrize(("text", "name"), [
+    ("M+H+Na2+", "[M+H+Na]2+"),
+    ("M+H+Li2+", "[M+H+Li]2+"),
+    ("[M+Cl-]-", "[M+Cl]-"),
+    ("[M+Na+]+", "[M+Na]+"),
+    ("[9M+H]+", "[9M+H]+"),
+])  # fmt: skip
+def test_charges_written_at_a_term_and_up_to_nine_molecules_are_read(text, name):
+    assert parse_adduct(text).name == name
+
+
+def test_an_element_that_a_formula_names_twice_is_added_up():
+    as_groups, summed = parse_adduct("[M+CH3CH2OH+H]+"), parse_adduct("[M+C2H6O+H]+")
+    assert as_groups.composition == summed.composition == (("C", 2), ("H", 7), ("O", 1))
+
+
 def test_isotopes_have_their_own_mass():
     chloride, heavy = parse_adduct("[M+Cl]-"), parse_adduct("[M+37Cl]-")
     assert heavy.mass_shift - chloride.mass_shift == pytest.approx(1.99705, abs=1e-5)

@@ -65,6 +65,7 @@ export async function read(file, name, signal) {
     showError("file", error.message);
     return false;
   }
+  byId("result").classList.add("old"); // an answer on the page is of other spectra
   source = { spectra: file, spectraName: name };
   spectra = answer.spectra;
   left = answer.left_out;

@@ -13,7 +13,10 @@ _NOTICES = ("SIGUSR1", "SIGUSR2")
 
 
 class StopOnSignal(Callback):
-    """Stop at once on SIGTERM and SIGUSR1; exported versions are complete at any moment.
+    """Stop at the next batch on SIGTERM and SIGUSR1; exported versions are complete at any moment.
+
+    Not from within the handler: an exception raised there may meet compiled code, which turns it
+    into an error of its own.
 
     In Lightning's handler the processes agree on the step to stop after, from within the handler:
     processes waiting in another collective operation would block for ever. Here each process ends
@@ -33,8 +36,23 @@ class StopOnSignal(Callback):
         submitit = signal.getsignal(requeue)
         signal.signal(notice, submitit if callable(submitit) else self._stop)
 
-    def _stop(self, number: int, frame: FrameType | None) -> Any:
+    def _stop(self, number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_IGN)
         self.received = signal.Signals(number)
-        # Lightning then ends its other processes, and with SystemExit.
-        raise KeyboardInterrupt
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """End the process if it has got a signal."""
+        self._end_if_signalled()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """End the process if it has got a signal."""
+        self._end_if_signalled()
+
+    def on_validation_batch_start(self, *_: Any) -> None:
+        """End the process if it has got a signal."""
+        self._end_if_signalled()
+
+    def _end_if_signalled(self) -> None:
+        if self.received is not None:
+            # Lightning then ends its other processes, and with SystemExit.
+            raise KeyboardInterrupt

@@ -3,6 +3,7 @@ import signal
 import sys
 
 import pytest
+import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
@@ -42,7 +43,7 @@ def fit(tmp_path):
             logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False,
         )  # fmt: skip
-        loader = DataLoader([1.0, 1.0], batch_size=1)
+        loader = DataLoader(torch.ones(2, 1), batch_size=1)
         with pytest.raises(SystemExit):
             trainer.fit(module, loader, loader)
         return stop
@@ -53,7 +54,7 @@ def fit(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_ends_the_fit_at_once_and_is_remembered(fit, number):
+def test_a_signal_ends_the_fit_after_the_batch_and_is_remembered(fit, number):
     module = SignalledModule(number)
     before = signal.getsignal(number)
     assert fit(module).received == number

@@ -107,7 +107,7 @@ def isomers_of(smiles: str) -> tuple[Molecule, ...]:
 
 @lru_cache(maxsize=4_096)
 def _isomers_of(smiles: str) -> tuple[str, ...]:
-    return tuple(make_isomers(parse_smiles(smiles)))  # as text, a fiftieth of the memory
+    return tuple(make_isomers(parse_smiles(smiles)))  # as text, which takes far less memory
 
 
 def add_references(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 # torch passes float32 products to MKL, which leaves half of the vector unit of AMD processors
 # idle; oneDNN, which torch also contains, does not. The values are the same.
 _HAS_ONEDNN = torch.backends.mkldnn.is_available()
+_ROW_STEP = 64
 _ROWS_AT_ONCE = 1024
 
 
@@ -33,7 +34,7 @@ class Linear(nn.Linear):
     def added_to(self, other: Tensor, x: Tensor) -> Tensor:
         """Return ``other + self(x)``."""
         n_rows = x.numel() // x.shape[-1]
-        if not _is_quick(x) or n_rows % 64:
+        if not _is_quick(x) or n_rows % _ROW_STEP:
             return other + self(x)
         total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
             x, other, self.weight, self.bias, "add"
@@ -75,7 +76,7 @@ def _normalise(x, weight, bias, eps, out):  # type: ignore[no-untyped-def]
             out[r, i] = (x[r, i] - mean) * scale * weight[i] + bias[i]
 
 
-def padded_length(n: int, step: int = 64) -> int:
+def padded_length(n: int, step: int = _ROW_STEP) -> int:
     """Return the number of rows to pad n to, so that many products share a shape.
 
     oneDNN compiles each shape of a product, which takes longer than a product of this
@@ -121,7 +122,7 @@ def _padded(rows: Tensor) -> Tensor:
     At least two: a single row is multiplied by another kernel, and is rounded differently.
     """
     n = len(rows)
-    filling = padded_length(n, min(64, max(2, 1 << (n - 1).bit_length() >> 2))) - n
+    filling = padded_length(n, min(_ROW_STEP, max(2, 1 << (n - 1).bit_length() >> 2))) - n
     return torch.cat([rows, rows.new_zeros(filling, rows.shape[1])]) if filling else rows
 
 

@@ -250,3 +250,30 @@ def test_explicit_hydrogens_and_map_numbers_change_nothing():
         assert molecule.exact_mass == pytest.approx(plain.exact_mass, abs=1e-9)
         assert molecule.notes == ()
         assert molecule.smiles == written
+
+
+# What 2,000 molecules take in memory, and what they say of it, in bytes.
+MEMORY = """
+from pathlib import Path
+from team5.chemistry.molecule import parse_smiles
+from team5.data.demo import demo_molecules
+
+def memory():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+texts = [molecule.smiles for molecule in demo_molecules()]
+for text in texts:
+    parse_smiles(text)
+before = memory()
+molecules = [parse_smiles(texts[i % len(texts)]) for i in range(2000)]
+print(memory() - before, sum(molecule.n_bytes for molecule in molecules))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_molecule_says_about_how_much_memory_it_takes():
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True
+    )
+    taken, stated = map(int, done.stdout.split())
+    assert taken / 1.5 < stated < taken * 1.5

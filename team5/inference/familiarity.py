@@ -17,7 +17,7 @@ _SMALL_SHARE = 0.002
 
 # For v0.1 and v0.2, which do not store it: the frequent ones of the counts that
 # `team5.data.training_table.seen` gives for the train fold of the MassBank release.
-_SEEN_BEFORE: Mapping[str, Any] = {
+_DEFAULT_COVERAGE: Mapping[str, Any] = {
     "adducts": {
         "[M+H]+": 39511, "[M-H]-": 13769, "[M]+": 1522, "[M+Na]+": 797, "[M+CH3COO]-": 612,
         "[M+HCOO]-": 270, "[M+NH4]+": 96, "[M-H2O+H]+": 82, "[M+Cl]-": 20, "[M]-": 14, "[M+K]+": 12,
@@ -40,7 +40,7 @@ def seen_by(learned_from: Mapping[str, Any] | None) -> dict[str, Any]:
     facts = learned_from or {}
     return {
         name: default if facts.get(name) is None else facts[name]
-        for name, default in _SEEN_BEFORE.items()
+        for name, default in _DEFAULT_COVERAGE.items()
     }
 
 

@@ -48,22 +48,25 @@ def ask(server, spectra, candidates=None, **options):
     return lines_of(server.http.post("/rank/file", files=files, data=options))
 
 
-@pytest.mark.parametrize("first", ["0", "-1", "1.5", "nan", "inf"])
-def test_first_is_the_number_of_a_spectrum(server, first):
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        *(("first", value, "first=") for value in ("0", "-1", "1.5", "nan", "inf")),
+        # Also where each spectrum states its own.
+        *(
+            ("precursor_mz", value, "precursor_mz = ")
+            for value in ("0", "-5", "nan", "inf", "1e999")
+        ),
+    ],
+)
+def test_the_first_spectrum_and_the_precursor_of_all_are_numbers_above_0(
+    server, option, value, said
+):
     files = {"spectra": ("a.mgf", b"BEGIN IONS\nPEPMASS=181.05\n121.03 1\nEND IONS\n")}
-    data = {"library": "demo", "first": first}
+    data = {"library": "demo", option: value}
     answer = server.http.post("/rank/file", files=files, data=data)
     assert answer.status_code == 422
-    assert answer.json()["error"]["message"].startswith("first=")
-
-
-@pytest.mark.parametrize("precursor_mz", ["0", "-5", "nan", "inf", "1e999"])
-def test_a_precursor_for_all_spectra_is_a_number_though_each_states_its_own(server, precursor_mz):
-    files = {"spectra": ("a.mgf", b"BEGIN IONS\nPEPMASS=181.05\n121.03 1\nEND IONS\n")}
-    data = {"library": "demo", "precursor_mz": precursor_mz}
-    answer = server.http.post("/rank/file", files=files, data=data)
-    assert answer.status_code == 422
-    assert answer.json()["error"]["message"].startswith("precursor_mz = ")
+    assert answer.json()["error"]["message"].startswith(said)
 
 
 def check(lines, answers, left_out):

@@ -163,8 +163,10 @@ pl.DataFrame(
 moved = demo.with_columns(
     fold=pl.when(identifier=rows["identifier"][0]).then(pl.lit("test")).otherwise("fold")
 )
+folds = zip(moved["inchikey14"], moved["fold"], strict=True)
+answer = "no structure is in two folds"
 try:
-    answer = check_folds(moved["inchikey14"], moved["fold"], source="the moved table")
+    check_folds(folds, source="the moved table")
 except DataError as error:
     answer = str(error)
 pl.DataFrame({"check_folds says": [answer]})

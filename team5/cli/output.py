@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from team5.cli.terminal import Terminal
 from team5.inference.results import (
     Answer,
     Match,
-    Ranking,
     Simulation,
     confidence_text,
+    is_ranking,
     sure_text,
 )
 from team5.runtime.tables import to_columns
@@ -20,26 +19,25 @@ from team5.search.text import RANKING_WORDS
 
 # m/z and intensities.
 Peaks = tuple[Sequence[float], Sequence[float]]
-# Parquet rows held in memory before they are written as one row group.
-_ROWS_PER_GROUP = 50_000
 _RANKING_HEADER: tuple[str, ...] = (
-    "rank", "confidence", "score", "explained", "formula", "name", "SMILES",
+    "rank", "confidence", "score", "explained", "formula", "SMILES",
 )  # fmt: skip
 _SHARE_WORDS = "predicted share: how much of the spectrum predicted for the structure this ion is"
 
 
 def print_answers(
-    answers: Answer | Iterable[Answer],
+    answers: Answer | Sequence[Answer],
     *,
     as_json: bool = False,
     top: int = 20,
     peaks: Peaks | None = None,
 ) -> int:
-    """Print answers to standard output as they arrive; a single one plain, several as a list.
+    """Print answers to standard output; ranked candidates as a table, as JSON a list as a list.
 
     Parameters
     ----------
-    answers : Match, Ranking, Simulation, or an iterable of them
+    answers : Match, Simulation, or a sequence of them
+        Ranked candidates by rank.
     as_json : bool, default False
         JSON instead of text: one answer per line, keys and digits always the same.
     top : int, default 20
@@ -55,32 +53,26 @@ def print_answers(
     if as_json:
         return _print_json(answers)
     terminal = Terminal.here()
-
-    def show(answer: Answer) -> None:
+    listed = [answers] if isinstance(answers, Answer) else answers
+    if is_ranking(listed):
+        sketch = _sketch(terminal, listed[0], peaks)
+        terminal.print(format_ranking(listed, top, terminal.width, sketch))
+        return len(listed)
+    for number, answer in enumerate(listed):
+        if number:
+            print()
         sketch = _sketch(terminal, answer, peaks)
         terminal.print(format_answer(answer, top, terminal.width, sketch))
-
-    if isinstance(answers, Sequence) and _are_ranked(answers):
-        show(Ranking("", tuple(answers), answers[0].version))
-        return len(answers)
-    count = 0
-    for count, answer in enumerate(_each(answers), start=1):
-        if count > 1:
-            print()
-        show(answer)
-    return count
+    return len(listed)
 
 
-def _print_json(answers: Answer | Iterable[Answer]) -> int:
+def _print_json(answers: Answer | Sequence[Answer]) -> int:
     """Print an answer, or a list with one answer per line."""
     if isinstance(answers, Answer):
         print(_to_json(answers))
         return 1
-    count = 0
-    for count, answer in enumerate(answers, start=1):
-        sys.stdout.write(("[\n" if count == 1 else ",\n") + _to_json(answer))
-    print("\n]" if count else "[]")
-    return count
+    print("[\n" + ",\n".join(map(_to_json, answers)) + "\n]" if answers else "[]")
+    return len(answers)
 
 
 def format_answer(
@@ -90,7 +82,7 @@ def format_answer(
 
     Parameters
     ----------
-    answer : Match, Ranking or Simulation
+    answer : Match or Simulation
     top : int, default 20
         Rows shown; of a spectrum its highest peaks.
     width : int, optional
@@ -98,8 +90,6 @@ def format_answer(
     sketch : sequence of str
         Lines of a drawn spectrum, put before the table.
     """
-    if isinstance(answer, Ranking):
-        return _format_ranking(answer, top, width, sketch)
     if isinstance(answer, Simulation):
         return _format_simulation(answer, top, width, sketch)
     return _format_match(answer, top, width, sketch)
@@ -109,22 +99,13 @@ def _sketch(terminal: Terminal, answer: Answer, peaks: Peaks | None) -> list[str
     """Return the query's spectrum, or the predicted one, as lines for a terminal."""
     if isinstance(answer, Simulation):
         return terminal.sketch(answer.mzs, answer.intensities)
-    best = answer.best_first[:1] if isinstance(answer, Ranking) else [answer]
-    if peaks is None or not best:
+    if peaks is None:
         return []
-    return terminal.sketch(*peaks, [peak.mz for peak in best[0].peaks])
+    return terminal.sketch(*peaks, [peak.mz for peak in answer.peaks])
 
 
 def _to_json(answer: Answer) -> str:
     return json.dumps(answer.to_dict(), ensure_ascii=False, allow_nan=False)
-
-
-def _each(answers: Answer | Iterable[Answer]) -> Iterable[Answer]:
-    return [answers] if isinstance(answers, Answer) else answers
-
-
-def _are_ranked(answers: Sequence[Answer]) -> bool:
-    return len(answers) > 0 and all(isinstance(a, Match) and a.rank is not None for a in answers)
 
 
 def _format_match(match: Match, top: int, width: int | None, sketch: Sequence[str]) -> str:
@@ -169,14 +150,16 @@ def _format_match(match: Match, top: int, width: int | None, sketch: Sequence[st
     return "\n".join(lines + _closing(match))
 
 
-def _format_ranking(ranking: Ranking, top: int, width: int | None, sketch: Sequence[str]) -> str:
-    count = len(ranking.matches)
-    title = f"{ranking.identifier or 'Spectrum'}: {count} candidate{'s' if count != 1 else ''}"
-    if not ranking.matches:
-        return title
-    best_first = ranking.best_first
-    title += f"; first place: {sure_text(best_first[0].confidence)}"
-    names = dict(zip(map(id, ranking.matches), ranking.names, strict=False))
+def format_ranking(
+    best_first: Sequence[Match],
+    top: int = 20,
+    width: int | None = None,
+    sketch: Sequence[str] = (),
+) -> str:
+    """Return ranked candidates as text; the parameters are those of `format_answer`."""
+    count = len(best_first)
+    counted = f"{count} candidate{'s' if count != 1 else ''}"
+    title = f"Spectrum: {counted}; first place: {sure_text(best_first[0].confidence)}"
     shown = best_first[:top]
     header = _RANKING_HEADER
     rows: list[tuple[str, ...]] = [
@@ -186,22 +169,17 @@ def _format_ranking(ranking: Ranking, top: int, width: int | None, sketch: Seque
             f"{match.score:.2f}",
             f"{match.explained_intensity:.0%}",
             match.formula,
-            names.get(id(match), ""),
             match.smiles,
         )
         for match in shown
     ]
     if len({match.adduct for match in best_first}) > 1:
-        header = *header[:-2], "adduct", *header[-2:]
-        rows = [
-            (*row[:-2], match.adduct, *row[-2:]) for row, match in zip(rows, shown, strict=True)
-        ]
-    if not any(row[-2] for row in rows):
-        header, rows = _without_name(header), [_without_name(row) for row in rows]
+        header = *header[:-1], "adduct", header[-1]
+        rows = [(*row[:-1], match.adduct, row[-1]) for row, match in zip(rows, shown, strict=True)]
     lines = [title, f"  {_conditions_of_all(best_first)}", ""]
     if sketch:
         lines += [*sketch, ""]
-    lines += to_columns(header, rows, left={"formula", "adduct", "name", "SMILES"}, width=width)
+    lines += to_columns(header, rows, left={"formula", "adduct", "SMILES"}, width=width)
     lines += _left_out(count, top, "candidates")
     lines += ["", *(f"  {words}" for words in RANKING_WORDS)]
     # Notes on all candidates; those on single candidates are in their rows of a file.
@@ -217,10 +195,6 @@ def _misfits(best_first: Sequence[Match]) -> list[str]:
     if count == len(best_first):
         return ["no candidate has the mass of the measured precursor"]
     return [f"ranked last: {count} without the mass of the measured precursor"]
-
-
-def _without_name(row: tuple[str, ...]) -> tuple[str, ...]:
-    return (*row[:-2], row[-1])
 
 
 def _format_simulation(

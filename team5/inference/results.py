@@ -1,10 +1,10 @@
-"""Match, Ranking, Simulation: the answers, as plain frozen values."""
+"""Match and Simulation: the answers, as plain frozen values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from team5.data.sticks import MEASURED, PREDICTED, draw_sticks
 from team5.errors import MoleculeError
@@ -235,56 +235,8 @@ class Simulation(_Plain):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking(_Plain):
-    """The candidates for one spectrum.
-
-    Attributes
-    ----------
-    identifier : str
-        Of the spectrum.
-    matches : tuple of Match
-        In the order the candidates were given, each with its rank.
-    version : str
-    names : tuple of str
-        Of the candidates, in the same order; empty where the file has none.
-    """
-
-    identifier: str
-    matches: tuple[Match, ...]
-    version: str
-    names: tuple[str, ...] = ()
-
-    @property
-    def best_first(self) -> tuple[Match, ...]:
-        """The matches by rank."""
-        return tuple(match for match, _ in self.named_best_first)
-
-    @property
-    def named_best_first(self) -> tuple[tuple[Match, str], ...]:
-        """The matches by rank, each with its name or an empty text."""
-        names = self.names or ("",) * len(self.matches)
-        named = zip(self.matches, names, strict=True)
-        return tuple(sorted(named, key=lambda each: _rank_of(each[0])))
-
-    def _repr_html_(self) -> str:
-        title = f"{self.identifier or 'Spectrum'}: {_count(self.matches)}"
-        return _table(title, self.named_best_first)
-
-    def __str__(self) -> str:
-        name = self.identifier or "spectrum"
-        candidates = _count(self.matches)
-        if not self.matches:
-            return f"{name}: {candidates} ({self.version})"
-        best = self.best_first[0]
-        return (
-            f"{name}: best of {candidates} is {best.smiles}, {sure_text(best.confidence)} "
-            f"({self.version})"
-        )
-
-
-Answer = Match | Ranking | Simulation
-Listed = TypeVar("Listed", Match, Ranking, Simulation)
+Answer = Match | Simulation
+Listed = TypeVar("Listed", Match, Simulation)
 
 
 class AnswerList(list[Listed]):
@@ -292,20 +244,23 @@ class AnswerList(list[Listed]):
 
     def ranked(self) -> AnswerList[Listed]:
         """Return the answers by rank, the best first; those without a rank keep their order."""
-        return AnswerList(sorted(self, key=_rank_of))
+        return AnswerList(sorted(self, key=lambda answer: getattr(answer, "rank", None) or 0))
 
     def _repr_html_(self) -> str:
-        answers: Sequence[Answer] = self
+        answers: Sequence[Answer] = self.ranked()
         matches = [answer for answer in answers if isinstance(answer, Match)]
         if matches and len(matches) == len(self):
-            if all(match.rank is not None for match in matches):
-                return Ranking("", tuple(matches), matches[0].version)._repr_html_()
-            return _table(f"{len(matches)} matches", [(match, "") for match in matches])
+            return _table(matches)
         return render(
             "answers_card.html",
             cards=[trusted(answer._repr_html_()) for answer in answers[:_N_SHOWN]],
             n_answers=len(self),
         )
+
+
+def is_ranking(answers: Sequence[Answer]) -> TypeGuard[Sequence[Match]]:
+    """Tell whether answers are the ranked candidates of one spectrum."""
+    return len(answers) > 0 and all(getattr(answer, "rank", None) for answer in answers)
 
 
 def confidence_text(confidence: float | None) -> str:
@@ -326,11 +281,7 @@ def sure_text(confidence: float | None) -> str:
     return f"{confidence_text(confidence)} sure"
 
 
-def _rank_of(answer: Answer) -> int:
-    return getattr(answer, "rank", None) or 0
-
-
-def _card(answer: Match | Simulation, spectrum: Markup, values: dict[str, str | None]) -> str:
+def _card(answer: Answer, spectrum: Markup, values: dict[str, str | None]) -> str:
     """Return a structure, a spectrum and what is known of both as HTML for a notebook."""
     return render(
         "facts_card.html",
@@ -341,19 +292,21 @@ def _card(answer: Match | Simulation, spectrum: Markup, values: dict[str, str | 
     )
 
 
-def _table(title: str, named: Sequence[tuple[Match, str]]) -> str:
-    """Return matches, each with its name or "", as a table for a notebook."""
+def _table(matches: Sequence[Match]) -> str:
+    """Return matches as a table for a notebook."""
+    is_ranked = is_ranking(matches)
+    n = len(matches)
     rows = [
-        (match, name, _structure(match.smiles, 130, 84), confidence_text(match.confidence))
-        for match, name in named[:_N_SHOWN]
+        (match, _structure(match.smiles, 130, 84), confidence_text(match.confidence))
+        for match in matches[:_N_SHOWN]
     ]
     return render(
         "matches_card.html",
-        title=title,
+        title=f"Spectrum: {n} candidate{'s' if n != 1 else ''}" if is_ranked else f"{n} matches",
         rows=rows,
-        n_matches=len(named),
-        held_back=named[0][0].abstained if named else None,
-        is_ranked=any(match.rank is not None for match, _ in named),
+        n_matches=n,
+        held_back=matches[0].abstained,
+        is_ranked=is_ranked,
     )
 
 
@@ -367,12 +320,8 @@ def _structure(smiles: str, width: int = 220, height: int = 150) -> Markup:
         return trusted("")
 
 
-def _model(answer: Match | Simulation) -> str:
+def _model(answer: Answer) -> str:
     return f"{answer.version} ({answer.version_hash})" if answer.version_hash else answer.version
-
-
-def _count(matches: Sequence[Match]) -> str:
-    return f"{len(matches)} candidate{'s' if len(matches) != 1 else ''}"
 
 
 def _to_plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from team5.errors import ConfigError, MissingExtraError
-from team5.inference.results import Answer, Match, Ranking, Simulation
+from team5.inference.results import Answer, Match, Simulation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,11 +53,8 @@ SIMULATION_COLUMNS: dict[str, type] = {
 
 
 def table_rows(answer: Answer) -> Iterator[dict[str, Any]]:
-    """Yield an answer as flat rows: one per candidate, or per peak of a simulated spectrum."""
-    if isinstance(answer, Ranking):
-        for match, name in answer.named_best_first:
-            yield match_row(match, answer.identifier, name)
-    elif isinstance(answer, Match):
+    """Yield an answer as flat rows: a match as one, a simulated spectrum as one per peak."""
+    if isinstance(answer, Match):
         yield match_row(answer)
     else:
         shared = _row(answer, SIMULATION_COLUMNS)
@@ -84,9 +81,9 @@ def to_frame(
 
     Parameters
     ----------
-    answers : Match, Ranking, Simulation, or an iterable of them
-        Matches and rankings give a row per candidate (those of a ranking the best first, those of
-        a list in its order), simulations one per peak. Both kinds do not go into one table.
+    answers : Match, Simulation, or an iterable of them
+        A match gives a row, a simulation one per peak; they stand in the order of the answers.
+        Both kinds do not go into one table.
     pandas : bool
         A frame of pandas instead of polars.
 
@@ -124,16 +121,16 @@ def _to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
     return frame.to_pandas()
 
 
-def match_row(match: Match, identifier: str = "", name: str = "") -> dict[str, Any]:
-    """Return a match as a flat row."""
+def match_row(match: Match) -> dict[str, Any]:
+    """Return a match as a flat row; a search fills in the spectrum's identifier and the name."""
     return _row(match, MATCH_COLUMNS) | {
-        "identifier": identifier,
-        "name": name,
+        "identifier": "",
+        "name": "",
         "impossible_mzs": " ".join(f"{mz:g}" for mz in match.impossible_mzs),
     }
 
 
-def _row(answer: Match | Simulation, columns: dict[str, type]) -> dict[str, Any]:
+def _row(answer: Answer, columns: dict[str, type]) -> dict[str, Any]:
     """Return the columns in their order, filled from the fields of the same name."""
     row = {name: getattr(answer, name, None) for name in columns}
     return row | {"notes": "; ".join(answer.notes)}

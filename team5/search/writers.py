@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from itertools import chain, groupby
 from operator import itemgetter
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from team5.errors import ConfigError
-from team5.inference.results import Answer, Simulation
+from team5.inference.results import Answer, Simulation, is_ranking
 from team5.inference.tables import MATCH_COLUMNS, SIMULATION_COLUMNS, table_rows
 from team5.runtime.storage import (
     is_remote,
@@ -115,8 +115,8 @@ def by_spectrum(tables: Tables) -> Iterator[dict[str, Any]]:
             yield to_answer(list(rows))
 
 
-def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
-    """Write answers of `infer` to a file as they come; it is there whole or not at all.
+def write_answers(answers: Answer | Sequence[Answer], path: str | Path) -> int:
+    """Write answers of `infer` to a file by its ending; it is there whole or not at all.
 
     JSON holds whole answers; tables a row per candidate, or per peak of a simulated spectrum;
     ``.mgf`` and ``.msp`` simulated spectra only.
@@ -134,41 +134,29 @@ def write_answers(answers: Answer | Iterable[Answer], path: str | Path) -> int:
         If the file cannot be written; what was there before is untouched.
     """
     path = check_output_path(path)
-    is_one = isinstance(answers, Answer)
-    every = iter([answers] if isinstance(answers, Answer) else answers)
-    first = next(every, None)
-    if first is None:
+    listed = [answers] if isinstance(answers, Answer) else answers
+    simulations = [answer for answer in listed if isinstance(answer, Simulation)]
+    if not listed:
         return 0
-    count = 0
-
-    def checked() -> Iterator[Answer]:
-        nonlocal count
-        for answer in chain([first], every):
-            check_output_kind(path, is_simulation=isinstance(answer, Simulation))
-            count += 1
-            yield answer
-
+    check_output_kind(path, is_simulation=len(simulations) > 0)
+    ending = path.suffix.lower()
     with writing_whole(path) as staged, storage_errors(path):
-        _write_answers(checked(), staged, path.suffix.lower(), first, is_one)
-    return count
-
-
-def _write_answers(
-    answers: Iterator[Answer], staged: Path, ending: str, first: Answer, is_one: bool
-) -> None:
-    if ending in SPECTRA_ENDINGS:
-        write_spectra(
-            ((each, "") for each in answers if isinstance(each, Simulation)), staged, ending
-        )
-    elif ending == ".json" and is_one:
-        _write_jsonl((answer.to_dict() for answer in answers), staged)
-    elif ending in _JSON:
-        _JSON[ending]((answer.to_dict() for answer in answers), staged)
-    else:
-        columns = SIMULATION_COLUMNS if isinstance(first, Simulation) else MATCH_COLUMNS
-        schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
-        tables = (pa.Table.from_pylist(list(table_rows(each)), schema=schema) for each in answers)
-        _TABLES[ending](tables, staged, schema)
+        if ending in SPECTRA_ENDINGS:
+            write_spectra(((simulation, "") for simulation in simulations), staged, ending)
+        elif ending in _JSON:
+            write = _write_jsonl if isinstance(answers, Answer) else _JSON[ending]
+            write((answer.to_dict() for answer in listed), staged)
+        else:
+            columns = SIMULATION_COLUMNS if simulations else MATCH_COLUMNS
+            schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
+            # All candidates of a spectrum stand in one table.
+            groups = [listed] if is_ranking(listed) else [[answer] for answer in listed]
+            tables = (
+                pa.Table.from_pylist(list(chain.from_iterable(map(table_rows, group))), schema)
+                for group in groups
+            )
+            _TABLES[ending](tables, staged, schema)
+    return len(listed)
 
 
 def write_spectra(named: Iterable[tuple[Simulation, str]], path: Path, ending: str) -> int:

@@ -15,7 +15,7 @@ from matplotlib.path import Path
 
 from team5.chemistry import depiction
 from team5.errors import ConfigError
-from team5.inference.results import ExplainedPeak, Match, Ranking, confidence_text
+from team5.inference.results import ExplainedPeak, Match, confidence_text
 from team5.runtime.tables import cut
 from team5.viz.spectra import format_adduct, format_formula
 from team5.viz.style import BLUE, INK, MUTED, VERMILION, axes_or_new, figure_of, new_figure, plain
@@ -60,7 +60,7 @@ def plot_structure(
 
 
 def plot_candidates(
-    matches: Sequence[Match] | Ranking,
+    matches: Sequence[Match],
     *,
     names: Sequence[str] | None = None,
     top: int = 8,
@@ -71,10 +71,10 @@ def plot_candidates(
 
     Parameters
     ----------
-    matches : sequence of Match, or Ranking
+    matches : sequence of Match
         Candidates of one spectrum, in any order.
     names : sequence of str, optional
-        Of the candidates, in the order of ``matches``; a Ranking has its own.
+        Of the candidates, in the order of ``matches``.
     top : int
         Number of drawn candidates; the title gives the total.
     columns : int
@@ -86,9 +86,6 @@ def plot_candidates(
     ConfigError
         If there are no candidates, or ``top``, ``columns`` or the number of names is wrong.
     """
-    if isinstance(matches, Ranking):
-        names = names or matches.names or None
-        matches = matches.matches
     if not matches or top < 1 or columns < 1:
         raise ConfigError("give at least one match, and top= and columns= of at least 1.")
     if names is not None and len(names) != len(matches):

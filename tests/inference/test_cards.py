@@ -11,7 +11,7 @@ import pytest
 
 from team5.data.spectrum import Spectrum
 from team5.inference.inference import infer, load_model
-from team5.inference.results import AnswerList, Ranking, confidence_text
+from team5.inference.results import AnswerList, confidence_text
 from team5.registry.export import read_version
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
@@ -73,7 +73,6 @@ def shown(model, spectrum, matches):
     return {
         "match": matches[0],
         "matches": matches,
-        "ranking": Ranking("query", tuple(matches), "v0.2", ("isocaffeine", "caffeine", "third")),
         "simulation": infer(model, None, CAFFEINE),
         "simulations": infer(model, None, ISOMERS),
         "spectrum": spectrum,
@@ -81,7 +80,7 @@ def shown(model, spectrum, matches):
     }
 
 
-KINDS = ("match", "matches", "ranking", "simulation", "simulations", "spectrum", "model")
+KINDS = ("match", "matches", "simulation", "simulations", "spectrum", "model")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -103,7 +102,7 @@ def test_card_takes_text_colours_and_background_from_the_page(shown, kind):
         ET.fromstring(svg)
 
 
-@pytest.mark.parametrize("kind", ["match", "matches", "ranking", "simulation", "spectrum"])
+@pytest.mark.parametrize("kind", ["match", "matches", "simulation", "spectrum"])
 def test_text_of_users_and_files_is_escaped(shown, kind):
     value = shown[kind]
     if kind == "spectrum":
@@ -115,13 +114,9 @@ def test_text_of_users_and_files_is_escaped(shown, kind):
             value, smiles=HOSTILE, notes=(HOSTILE,), collision_energy=HOSTILE, version=HOSTILE
         )
     else:
-        hostile = tuple(
+        value = AnswerList(
             dataclasses.replace(m, smiles=HOSTILE, abstained=HOSTILE) for m in shown["matches"]
         )
-        value = (
-            AnswerList(hostile) if kind == "matches"
-            else Ranking(HOSTILE, hostile, "v0.2", (HOSTILE,) * 3)
-        )  # fmt: skip
     page = Page(value._repr_html_())
 
     assert not set(page.tags) & {"script", "img"}
@@ -138,14 +133,13 @@ def test_match_says_what_was_judged_and_how(shown):
         assert str(peak) in said
 
 
-def test_ranked_candidates_stand_best_first_with_their_names(shown):
-    texts = Page(shown["ranking"]._repr_html_()).texts
+def test_ranked_candidates_stand_best_first(shown):
+    texts = Page(shown["matches"]._repr_html_()).texts
 
     by_rank = {match.rank: match.smiles for match in shown["matches"]}
     order = [text for text in texts if text in by_rank.values()]
     assert order == [by_rank[rank] for rank in (1, 2, 3)]
-    assert texts.index("caffeine") < texts.index(CAFFEINE)
-    assert "query: 3 candidates" in texts
+    assert "Spectrum: 3 candidates" in texts
 
 
 def test_of_long_lists_ten_are_shown_and_the_others_counted(shown):

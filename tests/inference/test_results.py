@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from team5.inference.results import ExplainedPeak, Match, Ranking, Simulation
+from team5.inference.results import AnswerList, ExplainedPeak, Match, Simulation
 
 PEAK = ExplainedPeak(121.0284, 1.0, 121.0284, 0.2, "C7H5O2+", (0, 1, 2), ((2, 3), (4, 5)), 0.4)
 MATCH = Match(
@@ -39,15 +39,7 @@ SIMULATION = Simulation(
     version_hash="0123456789ab",
     notes=(),
 )
-RANKING = Ranking(
-    "query 1",
-    (
-        dataclasses.replace(MATCH, rank=2),
-        dataclasses.replace(MATCH, smiles="CCO", rank=1, confidence=0.39),
-    ),
-    "v0.2",
-)
-RESULTS = [PEAK, MATCH, SIMULATION, RANKING]
+RESULTS = [PEAK, MATCH, SIMULATION]
 
 
 @pytest.mark.parametrize("result", RESULTS)
@@ -85,14 +77,13 @@ def test_result_is_frozen_and_can_be_pickled(result):
                 "base peak 47.0491 C2H7O+ (v0.2)"
             ),
         ),
-        (RANKING, "query 1: best of 2 candidates is CCO, 39 % sure (v0.2)"),
-        (Ranking("", (), "v0.2"), "spectrum: 0 candidates (v0.2)"),
     ],
 )
 def test_text_is_one_readable_line(result, line):
     assert str(result) == line
 
 
-def test_ranking_keeps_the_order_given_and_shows_the_best_first():
-    assert [match.rank for match in RANKING.matches] == [2, 1]
-    assert [match.rank for match in RANKING.best_first] == [1, 2]
+def test_answers_keep_the_order_given_until_they_are_ranked():
+    answers = AnswerList(dataclasses.replace(MATCH, rank=rank) for rank in (2, 3, 1))
+    assert [match.rank for match in answers.ranked()] == [1, 2, 3]
+    assert [match.rank for match in answers] == [2, 3, 1]

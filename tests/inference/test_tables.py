@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from team5.errors import ConfigError, MissingExtraError
-from team5.inference.results import ExplainedPeak, Match, Ranking, Simulation
+from team5.inference.results import ExplainedPeak, Match, Simulation
 from team5.inference.tables import to_frame
 from team5.search.writers import write_answers
 
@@ -36,20 +36,13 @@ SIMULATION = Simulation(
     "CCO", (29.0386, 47.0491), (0.4, 1.0), ("C2H5+", "C2H7O+"), "C2H6O", "[M+H]+", 47.0491,
     "20 eV", "v0.2", "0123456789ab", ("adduct assumed",),
 )  # fmt: skip
-RANKING = Ranking(
-    "query 1",
-    (
-        dataclasses.replace(MATCH, rank=2, precursor_fits=True),
-        dataclasses.replace(MATCH, smiles="CCO", rank=1, abstained="not sure"),
-    ),
-    "v0.2",
-    ("aspirin", "ethanol"),
-)
+RANKED = [
+    dataclasses.replace(MATCH, rank=2, precursor_fits=True),
+    dataclasses.replace(MATCH, smiles="CCO", rank=1, abstained="not sure"),
+]
 
 
-@pytest.mark.parametrize(
-    "answers", [MATCH, RANKING, SIMULATION, [MATCH, RANKING], [SIMULATION] * 2]
-)
+@pytest.mark.parametrize("answers", [MATCH, RANKED, SIMULATION, [MATCH, *RANKED], [SIMULATION] * 2])
 def test_frame_is_the_file_that_predict_writes(answers, tmp_path):
     write_answers(answers, tmp_path / "answers.parquet")
 
@@ -58,19 +51,11 @@ def test_frame_is_the_file_that_predict_writes(answers, tmp_path):
     assert to_frame(answers).schema == written.schema
 
 
-def test_ranking_stands_best_first_with_its_names():
-    frame = to_frame(RANKING)
-
-    assert frame["rank"].to_list() == [1, 2]
-    assert frame["name"].to_list() == ["ethanol", "aspirin"]
-    assert frame["identifier"].unique().to_list() == ["query 1"]
-    assert frame["impossible_mzs"].to_list() == ["300 310.5"] * 2
-
-
 def test_list_keeps_its_order():
-    matches = [dataclasses.replace(MATCH, rank=rank) for rank in (3, 1, 2)]
+    frame = to_frame(RANKED)
 
-    assert to_frame(matches)["rank"].to_list() == [3, 1, 2]
+    assert frame["rank"].to_list() == [2, 1]
+    assert frame["impossible_mzs"].to_list() == ["300 310.5"] * 2
 
 
 def test_no_answers_give_no_rows_with_the_columns_of_matches():
@@ -83,11 +68,11 @@ def test_no_answers_give_no_rows_with_the_columns_of_matches():
 def test_pandas_frame_holds_the_same():
     pandas = pytest.importorskip("pandas")
 
-    frame = to_frame(RANKING, pandas=True)
+    frame = to_frame(RANKED, pandas=True)
 
     assert isinstance(frame, pandas.DataFrame)
     assert frame["probability"].tolist() == [0.87, 0.87]
-    assert list(frame.columns) == to_frame(RANKING).columns
+    assert list(frame.columns) == to_frame(RANKED).columns
 
 
 def test_where_pandas_is_not_installed_the_error_says_what_to_install(monkeypatch):

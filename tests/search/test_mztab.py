@@ -1,37 +1,32 @@
 """mzTab-M, read back by pyteomics."""
 
-from dataclasses import replace
-
 import pytest
 
 from team5.errors import ConfigError
-from team5.inference.results import Ranking
 from team5.search.writers import write_answers
-from tests.cli.test_output import SIMULATION, make_match, make_ranking
+from tests.cli.test_output import SIMULATION, make_match
 
 pytest.importorskip("pandas", reason="pyteomics reads mzTab with it")
 mztab = pytest.importorskip("pyteomics.mztab")
 
 
-def test_another_program_reads_features_and_their_candidates(tmp_path):
+def test_another_program_reads_a_feature_and_its_candidates(tmp_path):
     matches = [
-        replace(make_match("CCN", 0.2), rank=2, confidence=None),
-        replace(make_match("CCO", 0.9), rank=1, confidence=0.39127),
+        make_match("CCO", 0.9, rank=1, confidence=0.39127),
+        make_match("CCN", 0.2, rank=2, confidence=None),
     ]
-    write_answers(
-        [Ranking("query 1", tuple(matches), "v0.2"), make_ranking("query 2")], tmp_path / "a.mztab"
-    )
+    write_answers(matches, tmp_path / "a.mztab")
     read = mztab.MzTab(str(tmp_path / "a.mztab"))
     assert (read.version, read.variant) == ("2.0.0-M", "M")
     summary, features, evidence = (
         read.small_molecule_table, read.small_molecule_feature_table,
         read.small_molecule_evidence_table,
     )  # fmt: skip
-    assert len(summary) == len(features) == 2
+    assert len(summary) == len(features) == 1
     assert summary["smiles"].iloc[0] == "CCO"
     assert float(summary["best_id_confidence_value"].iloc[0]) == 0.3913
-    assert list(evidence["rank"].iloc[:2]) == [1, 2]
-    assert list(evidence["evidence_input_id"].iloc[:2]) == ["query 1"] * 2
+    assert list(evidence["rank"]) == [1, 2]
+    assert list(evidence["evidence_input_id"]) == [1, 1]
     assert features["SME_ID_REFS"].iloc[0] == "1|2"
 
 

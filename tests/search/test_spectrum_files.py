@@ -38,7 +38,7 @@ def output(request, tmp_path):
 
 
 def test_what_is_written_is_read_back_to_the_last_digit(output):
-    assert write_answers(iter(SIMULATIONS), output) == len(SIMULATIONS)
+    assert write_answers(SIMULATIONS, output) == len(SIMULATIONS)
     found = read_spectra(output)
     assert not found.skipped
     for simulation, record in zip(SIMULATIONS, found.records, strict=True):
@@ -101,7 +101,7 @@ def test_a_full_disk_is_a_storage_error_and_keeps_the_old_file(output):
     resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
     try:
         with pytest.raises(StorageError, match="untouched"):
-            write_answers((ETHANOL for _ in range(500)), output)
+            write_answers([ETHANOL] * 500, output)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert output.read_bytes() == b"before"

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from team5.chemistry.depiction import depict
 from team5.errors import ConfigError, MoleculeError
-from team5.inference.results import Ranking, confidence_text
+from team5.inference.results import confidence_text
 from team5.viz.spectra import format_formula
 from team5.viz.structures import plot_candidates, plot_fragments, plot_structure
 
@@ -60,9 +60,8 @@ def test_candidates_stand_best_first_with_what_the_model_says(matches):
 
 def test_names_follow_their_candidates(matches):
     names = ["iso$caffeine", "caffeine", "enprofylline", "x" * 80]
-    ranking = Ranking("q", tuple(matches), "v0.2", tuple(names))
 
-    figure = plot_candidates(ranking, columns=2)
+    figure = plot_candidates(matches, names=names, columns=2)
 
     best = min(range(4), key=lambda i: matches[i].rank)
     assert names[best].replace("$", r"\$") in texts(figure.axes[0])

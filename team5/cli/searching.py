@@ -154,7 +154,7 @@ def _print(results: Any, source: Source, problems: Problems, *, as_json: bool, t
     if not n_answered + n_left_out:
         raise DataError(nothing_usable(source.name, Counter()))
     if n_answered and not as_json:
-        print("\n" + "\n".join(f"  {words}" for words in RANKING_WORDS))
+        terminal.print(RANKING_WORDS)
     if problems.count or n_withheld or not n_answered:
         n_spectra = n_answered + n_left_out
         print(f"{_counted(n_answered - n_withheld, n_withheld, n_spectra)}.", file=sys.stderr)

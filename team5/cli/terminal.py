@@ -30,7 +30,7 @@ _STYLES = (
     (r"(?m)^  no match: probability [\d.]+", "bold yellow"),
     (r"(?m)^ +rank  .*$|^ +m/z  intensity.*$", "bold"),
     (r"(?<=  )yes(?=  )", "green"),
-    (r"ABSTAINED", "bold yellow"),
+    (r"WITHHELD", "bold yellow"),
     (r"(?m)^  (Note|Model|Not shown|\.\.\. ).*$", "dim"),
 )
 

@@ -274,13 +274,6 @@ def confidence_text(confidence: float | None) -> str:
     return f"{confidence:.0%}".replace("%", " %")
 
 
-def sure_text(confidence: float | None) -> str:
-    """Return in words how sure the first place of a ranking is."""
-    if confidence is None:
-        return "how sure is not known"
-    return f"{confidence_text(confidence)} sure"
-
-
 def _card(answer: Answer, spectrum: Markup, values: dict[str, str | None]) -> str:
     """Return a structure, a spectrum and what is known of both as HTML for a notebook."""
     return render(

@@ -35,7 +35,7 @@ test-slow: setup ## run the tests that are slow
 
 # Hours on two cores for all rule modules; the survivors of those that ran are listed at the end.
 mutants: setup ## change the rules that decide answers line by line and see the tests fail
-	$(VENV)/bin/mutmut run --max-children $(WORKERS) $(foreach names,$(ONLY),'$(names)')
+	OMP_NUM_THREADS=1 $(VENV)/bin/mutmut run --max-children $(WORKERS) $(foreach names,$(ONLY),'$(names)')
 	@$(VENV)/bin/mutmut results | grep -v ': not checked$$' || true
 
 notebooks: setup ## run every notebook from start to end
@@ -83,7 +83,7 @@ lock: ## resolve requirements.lock and pylock.toml anew, keeping versions that s
 	done
 
 clean: ## remove caches and build leftovers; .venv, checkpoints/ and outputs/ stay
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist mutants *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # The stamp names the folder it was made in: a clone that was moved, or whose Python is gone,

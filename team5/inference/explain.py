@@ -95,16 +95,15 @@ def ion_formulas(fragments: Fragments, outcomes: Sequence[int], adduct: Adduct) 
 
 def _lacking_lost_atoms(fragments: Fragments, adduct: Adduct) -> Array:
     """Return the ions, as flat indices, that lack the atoms the adduct loses."""
-    symbols = {symbol for symbol, count in adduct.composition if count < 0 and symbol != "H"}
+    gained = dict(adduct.composition)
     lacking = np.zeros((len(fragments), N_OUTCOMES), dtype=bool)
-    lost = dict(adduct.composition)
-    for symbol in symbols:
+    with_group = lacking[:, len(BARE_SHIFTS) :]
+    hydrogens = fragments.hydrogens + min(gained.pop("H", 0), 0)
+    with_group |= hydrogens[:, None] + HYDROGEN_SHIFTS[len(BARE_SHIFTS) :] < 0
+    for symbol, count in gained.items():
         number = Chem.GetPeriodicTable().GetAtomicNumber(symbol)
-        n_kept = fragments.inside @ (fragments.graph.elements == number).astype(np.int64)
-        lacking[:, len(BARE_SHIFTS) :] |= (n_kept < -lost[symbol])[:, None]
-    hydrogens = fragments.hydrogens + min(lost.get("H", 0), 0)
-    shifts = np.array(HYDROGEN_SHIFTS[len(BARE_SHIFTS) :])
-    lacking[:, len(BARE_SHIFTS) :] |= hydrogens[:, None] + shifts < 0
+        n_kept = np.count_nonzero(fragments.inside[:, fragments.graph.elements == number], axis=1)
+        with_group |= (n_kept + count < 0)[:, None]
     return np.flatnonzero(lacking.ravel())
 
 
@@ -142,19 +141,17 @@ def predict_spectrum(
     possible = np.flatnonzero(probability > 1e-9)
     order = possible[np.argsort(mzs[possible])]
     new_peak = np.diff(mzs[order], prepend=-np.inf) > _SAME_ION
-    peak_of = np.cumsum(new_peak) - 1
-    n_peaks = int(peak_of[-1]) + 1 if len(order) else 0
-    total = np.bincount(peak_of, weights=probability[order], minlength=n_peaks)
+    total = np.bincount(np.cumsum(new_peak) - 1, weights=probability[order])
     # The network learns square roots of intensities; yet squaring what it is unsure of lowered the
     # cosine to measured spectra of the val fold.
-    intensities = total / total.max() if n_peaks else total
+    intensities = total / total.max() if len(total) else total
     high = np.flatnonzero(intensities >= min_intensity)
     chosen = np.sort(high[np.argsort(-intensities[high], kind="stable")[:max_peaks]])
     starts = np.flatnonzero(new_peak)
+    stops = np.append(starts[1:], len(order))
     best = []
     for peak in chosen if with_formulas else ():
-        stop = starts[peak + 1] if peak + 1 < n_peaks else len(order)
-        members = order[starts[peak] : stop]
+        members = order[starts[peak] : stops[peak]]
         best.append(int(members[np.argmax(probability[members])]))
     formulas = ion_formulas(tokens.fragments, best, pair.adduct)
     return PredictedSpectrum(mzs[order[starts[chosen]]], intensities[chosen], formulas)

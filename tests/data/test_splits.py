@@ -72,6 +72,20 @@ def test_parts_are_of_like_size_and_keep_clusters_whole():
     assert parts == cross_folds(dict(reversed(structures.items())))
 
 
+def test_the_largest_cluster_is_dealt_first_and_each_next_to_the_smallest_part():
+    unlike = ["c1ccncc1", "NS(=O)(=O)C#N", "ClCCl", "c1ccsc1", "OC(=O)CF"]
+    smiles = ["CCCCCCO"] * 4 + unlike
+    parts = cross_folds({key(i): text for i, text in enumerate(smiles)})
+    assert sorted(Counter(parts.values()).values()) == [1, 1, 1, 2, 4]
+
+
+def test_a_structure_between_two_unlike_ones_is_the_centre_of_all_three():
+    chain = {key(0): "CCO", key(1): "CCCO", key(2): "CCCCCCO"}
+    assert set(assign_folds(chain).values()) == {"train"}
+    ends = {key(0): "CCO", key(2): "CCCCCCO"}
+    assert set(assign_folds(ends).values()) == {"train", "val"}
+
+
 @given(st.randoms(use_true_random=False))
 def test_input_order_does_not_change_folds(rng: random.Random):
     structures = dict(list(STRUCTURES.items())[:40])
@@ -96,11 +110,17 @@ def test_small_sets_keep_something_to_train_on_and_then_to_validate_on(n_structu
     assert set(assign_folds(structures).values()) == expected
 
 
+def test_a_share_of_less_than_a_structure_takes_the_smallest_cluster():
+    folds = assign_folds({key(0): "CCCCCCO", key(1): "CCCCCCO", key(2): "c1ccncc1"})
+    assert folds == {key(0): "train", key(1): "train", key(2): "val"}
+
+
 def test_a_seed_draws_the_same_clusters_in_every_release():
     folds = split_families(val_share=0.1, test_share=0.2, seed=3)
     drawn = {fold: {n // 4 for n, each in enumerate(STRUCTURES) if folds[each] == fold}
              for fold in ("val", "test")}  # fmt: skip
     assert drawn == {"val": {1, 8, 28}, "test": {3, 9, 15, 19, 21, 27}}
+    assert split_families() == split_families(val_share=0.05, test_share=0.07, seed=0)
 
 
 def test_a_share_of_zero_leaves_the_fold_empty():
@@ -128,9 +148,16 @@ def test_shares_that_leave_no_training_set_are_refused(shares):
         assign_folds(STRUCTURES, **shares)
 
 
-def test_similarity_outside_its_range_is_refused():
-    with pytest.raises(ConfigError, match="similarity 0"):
-        assign_folds(STRUCTURES, similarity=0)
+@pytest.mark.parametrize("similarity", [0, 1.01])
+def test_similarity_outside_its_range_is_refused(similarity):
+    with pytest.raises(ConfigError, match=f"similarity {similarity} is not above 0 and at most 1"):
+        assign_folds(STRUCTURES, similarity=similarity)
+
+
+def test_identical_fingerprints_alone_are_neighbours_at_similarity_1():
+    structures = {key(0): "CCCCCCO", key(1): "OCCCCCC", key(2): "CCCCCO"}
+    folds = assign_folds(structures, similarity=1)
+    assert folds == {key(0): "train", key(1): "train", key(2): "val"}
 
 
 def test_folds_of_a_csv_are_read(tmp_path):
@@ -157,13 +184,30 @@ def test_contradictory_rows_are_an_error_that_names_the_structure(tmp_path):
 @pytest.mark.parametrize("row", ["ABC,train", f"{key(1)},valid", f"{key(1)},", key(1)])
 def test_rows_that_are_no_fold_of_a_structure_are_an_error(tmp_path, row):
     path = write_csv(tmp_path / "folds.csv", [f"{key(0)},train", row])
-    with pytest.raises(DataError, match="row 2"):
+    with pytest.raises(DataError, match=r"folds\.csv: 1 rows are no fold .*\(row 2: "):
         read_folds(path)
+
+
+def test_of_many_faulty_rows_three_are_shown_and_the_others_counted(tmp_path):
+    for n, more in ((3, ""), (4, "; and 1 more")):
+        path = write_csv(tmp_path / "folds.csv", [f"{key(1)},dev"] * n)
+        shown = "; ".join(f"row {row}: '{key(1)}', 'dev'" for row in (1, 2, 3))
+        with pytest.raises(DataError) as caught:
+            read_folds(path)
+        assert f"{n} rows are no fold of a structure ({shown}{more})." in str(caught.value)
+
+
+def test_a_table_without_rows_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no rows"):
+        read_folds(write_csv(tmp_path / "folds.csv", []))
 
 
 def test_missing_columns_are_named_with_those_there_are(tmp_path):
     path = write_csv(tmp_path / "folds.csv", [f"{key(1)},train"], header="inchikey,fold")
-    with pytest.raises(DataError, match="no column inchikey14; there are inchikey, fold"):
+    remedy = "Pass a CSV or Parquet table with the columns inchikey14, fold"
+    with pytest.raises(
+        DataError, match=f"no column inchikey14; there are inchikey, fold. {remedy}"
+    ):
         read_folds(path)
     pq.write_table(pa.table({"inchikey14": [key(1)]}), tmp_path / "folds.parquet")
     with pytest.raises(DataError, match="no column fold"):

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,14 @@ from rdkit import Chem
 
 from team5.chemistry.adducts import parse_adduct
 from team5.constants import ELECTRON_MASS
-from team5.data.preprocess import N_OUTCOMES
-from team5.inference.explain import explain_peaks
+from team5.data.preprocess import (
+    BARE_SHIFTS,
+    HYDROGEN_SHIFTS,
+    N_OUTCOMES,
+    ion_offsets,
+    outcome_offsets,
+)
+from team5.inference.explain import explain_peaks, predict_spectrum, strongest
 from team5.inference.inference import infer
 from tests.chemistry.structures import SMILES
 
@@ -84,3 +91,85 @@ def test_a_peak_is_given_to_the_most_probable_of_the_ions_it_may_be(model):
         assert [peak.probability for peak in explained] == pytest.approx(
             [np.exp(log_p[outcomes].max()) for outcomes in ions]
         )
+
+
+def possible_ions(fragments, adduct, offsets):
+    """m/z and formula of each ion, by outcome, that takes no atom its fragment does not have."""
+    for fragment, k in itertools.product(range(len(fragments)), range(N_OUTCOMES)):
+        counts = Counter(fragments.element_counts(fragment))
+        counts["H"] += HYDROGEN_SHIFTS[k]
+        if k >= len(BARE_SHIFTS):
+            lost = {symbol: min(count, 0) for symbol, count in adduct.composition}
+            if np.isnan(offsets[k]) or any(counts[s] + n < 0 for s, n in lost.items()):
+                continue
+            counts.update(dict(adduct.composition))
+        if counts["H"] >= 0:
+            symbols = sorted(symbol for symbol in counts if counts[symbol])
+            text = "".join(f"{s}{counts[s]} " for s in symbols)
+            yield fragment * N_OUTCOMES + k, fragments.masses[fragment] + offsets[k], text
+
+
+def spaced(formula):
+    """``C6H7O+`` as ``C6 H7 O1 ``."""
+    parts = sorted(re.findall(r"([A-Z][a-z]?)(\d*)", formula))
+    return "".join(f"{symbol}{count or 1} " for symbol, count in parts)
+
+
+@pytest.mark.parametrize("is_uniform", [True, False])
+@pytest.mark.parametrize("adduct", ["[M+H]+", "[M+NH4]+", "[M-2H2O+H]+", "[M-CO2-H]-"])
+def test_a_predicted_peak_is_the_sum_of_the_ions_the_structure_has_atoms_for(
+    model, adduct, is_uniform
+):
+    tokens = model.tokenizer.encode("NCC(O)C(=O)OCCO")
+    pair = SimpleNamespace(adduct=parse_adduct(adduct))
+    pair.offsets = outcome_offsets(*ion_offsets(pair.adduct))
+    n_outcomes = len(tokens.fragments) * N_OUTCOMES + 1
+    drawn = np.random.default_rng(4).dirichlet(np.ones(n_outcomes))
+    p = np.full(n_outcomes, 2.0**-10) if is_uniform else drawn
+    # Ions with fewer hydrogens than none, or of a group there is none of, the network leaves out.
+    shifts = tokens.fragments.hydrogens[:, None] + HYDROGEN_SHIFTS
+    p[:-1][((shifts < 0) | np.isnan(pair.offsets)).ravel()] = 0
+
+    peaks = []  # [m/z of the lightest ion, sum, [(probability, formula)]]
+    last = -np.inf
+    ions = possible_ions(tokens.fragments, pair.adduct, pair.offsets)
+    for outcome, mz, text in sorted(ions, key=lambda ion: ion[1]):
+        if mz - last > 1e-4:
+            peaks.append([mz, 0.0, []])
+        peaks[-1][1] += p[outcome]
+        peaks[-1][2].append((p[outcome], text))
+        last = mz
+    highest = max(total for _, total, _ in peaks)
+    least = min(total for _, total, _ in peaks) * 3 / highest  # just reached where uniform
+    high = [peak for peak in peaks if peak[1] / highest >= least]
+    assert len(high) > 20
+    kept = sorted(sorted(high, key=lambda peak: -peak[1])[: len(high) - 8])  # the first of equals
+
+    with np.errstate(divide="ignore"):
+        log_p = np.log(p)
+    options = {"min_intensity": least, "max_peaks": len(kept)}
+    predicted = predict_spectrum(tokens, pair, log_p, **options)
+    assert predicted.mzs == pytest.approx([mz for mz, _, _ in kept])
+    assert predicted.intensities == pytest.approx([total / highest for _, total, _ in kept])
+    for formula, (_, _, members) in zip(predicted.formulas, kept, strict=True):
+        assert spaced(formula[:-1]) == max(members)[1] or is_uniform
+    without = predict_spectrum(tokens, pair, log_p, with_formulas=False, **options)
+    assert without.mzs.tolist() == predicted.mzs.tolist()
+    assert without.formulas == ()
+
+
+def test_where_no_ion_is_possible_no_peak_is_predicted(model):
+    tokens = model.tokenizer.encode("CCO")
+    pair = SimpleNamespace(adduct=parse_adduct("[M+H]+"))
+    pair.offsets = outcome_offsets(*ion_offsets(pair.adduct))
+    log_p = np.full(len(tokens.fragments) * N_OUTCOMES + 1, -np.inf)
+    predicted = predict_spectrum(tokens, pair, log_p)
+    assert (len(predicted.mzs), len(predicted.intensities), predicted.formulas) == (0, 0, ())
+
+
+def test_of_several_spectra_each_ion_stands_once_at_its_strongest_the_first_of_equals(model):
+    mzs, intensities = [110.0713, 138.0662], [1.0, 0.5]
+    ion, other = infer(model, None, SMILES["caffeine"], mzs, intensities).peaks
+    weaker = replace(other, intensity=0.25)
+    same = replace(ion, mz=110.0712)
+    assert strongest([weaker, ion, same, other]) == (ion, other)

@@ -15,7 +15,7 @@ from team5.errors import (
     VersionError,
     VersionNotFoundError,
 )
-from team5.registry.tracker import Tracker, TrackerData
+from team5.registry.tracker import Tracker, TrackerData, named_versions
 from team5.registry.versions import Version
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -64,9 +64,9 @@ def test_an_entry_is_written_in_the_fixed_format(tracker):
     written = read(tracker)
     moves = written.pop("history")
     assert written == GUIDE
-    assert [(move["latest"], move["previous"]) for move in moves] == [
-        ("v0.1", None),
-        ("v0.2", "v0.1"),
+    assert [(move["latest"], move["previous"], move["reason"]) for move in moves] == [
+        ("v0.1", None, "set with its entry"),
+        ("v0.2", "v0.1", "set with its entry"),
     ]
     assert list(read(tracker)["checkpoints"][0]) == list(GUIDE["checkpoints"][0])
 
@@ -76,6 +76,24 @@ def test_latest_moves_only_when_asked(tracker):
     tracker.add("v0.2", "Second", 0.9, 0.9)
     assert tracker.latest() == "v0.1"
     tracker.set_latest("v0.2")
+    assert tracker.latest() == "v0.2"
+    assert read(tracker)["history"][-1]["reason"] == "promoted"
+
+
+def test_a_comparison_is_recorded_with_the_move_and_void_once_another_version_is_latest(tracker):
+    for version in ("v0.1", "v0.2", "v0.3"):
+        tracker.add(version, "One", 0.8, 0.8)
+    judged = {"queries": "queries.parquet", "sha256": "0" * 64, "compared_with": "v0.1",
+              "figures": {}}  # fmt: skip
+    tracker.set_latest("v0.1", judged={**judged, "compared_with": "v0.9"})  # none was latest yet
+    tracker.set_latest("v0.2", "better", judged=judged)
+    move = read(tracker)["history"][-1]
+    assert (move["reason"], move["judged"]) == ("better", judged)
+    with pytest.raises(VersionError) as caught:
+        tracker.set_latest("v0.3", judged=judged)
+    assert str(caught.value) == (
+        "latest has become v0.2 while v0.3 was compared with v0.1. Promote v0.3 once more."
+    )
     assert tracker.latest() == "v0.2"
 
 
@@ -101,13 +119,38 @@ def test_an_update_changes_what_is_given_and_keeps_the_rest(tracker):
     assert read(tracker)["checkpoints"][0] == GUIDE["checkpoints"][0]
 
 
-def test_an_update_of_an_absent_version_names_the_closest(tracker):
-    write(tracker, json.dumps(GUIDE))
-    with pytest.raises(VersionNotFoundError, match=r"closest: v0\.2, v0\.1\."):
-        tracker.add("v0.21", accuracy=0.9, update=True)
-    with pytest.raises(VersionNotFoundError, match=r"v0\.3"):
-        tracker.set_latest("v0.3")
-    assert read(tracker) == GUIDE
+def test_an_absent_version_is_named_with_the_tracker_and_the_versions_there_are(tracker):
+    acts = (
+        lambda: tracker.add("v0.21", accuracy=0.9, update=True),
+        lambda: tracker.set_latest("v0.21"),
+        lambda: tracker.set_alias("champion", "v0.21"),
+    )
+    for content, said in (
+        (GUIDE, "; closest: v0.2, v0.1. Pass one of these."),
+        ({"checkpoints": []}, "; it holds none."),
+    ):
+        write(tracker, json.dumps(content))
+        for act in acts:
+            with pytest.raises(VersionNotFoundError) as caught:
+                act()
+            assert f'no version "v0.21" in {tracker.path}{said}' in str(caught.value)
+        assert read(tracker) == content
+
+
+def test_of_many_versions_the_eight_closest_are_named_and_the_others_counted():
+    existing = tuple(Version(1, minor) for minor in range(9))
+    assert named_versions("v1.0", existing[:8]) == "v1.0, v1.7, v1.6, v1.5, v1.4, v1.3, v1.2, v1.1"
+    assert named_versions("v1.0", existing).endswith("v1.3, v1.2 and 1 more")
+
+
+def test_an_alias_that_is_not_there_is_named_with_those_there_are(tracker):
+    tracker.add("v0.1", "First", 0.8, 0.8)
+    for aliases, there_are in (((), "none"), (("old", "champion"), "champion, old")):
+        for alias in aliases:
+            tracker.set_alias(alias, "v0.1")
+        with pytest.raises(ConfigError) as caught:
+            tracker.set_alias("best", None)
+        assert str(caught.value) == f"no alias 'best' in {tracker.path}; there are: {there_are}."
 
 
 json_values = st.recursive(
@@ -213,6 +256,27 @@ def test_an_entry_of_a_folder_that_is_there_gets_its_checksum(tracker, export):
     tracker.path.unlink()
     tracker.add(name, "By hand", 0.9, 0.9)
     assert tracker.read().entry(name).sha256 == recorded
+    written = read(tracker)
+    del written["checkpoints"][0]["sha256"]
+    write(tracker, json.dumps(written))
+    tracker.add(name, accuracy=0.8, update=True)
+    assert tracker.read().entry(name).sha256 == recorded
+
+
+def test_an_update_keeps_the_checksum_though_the_files_have_changed(tracker, export):
+    name = export()
+    recorded = tracker.read().entry(name).sha256
+    with (tracker.root / name / "config.json").open("a") as config:
+        config.write(" ")
+    tracker.add(name, accuracy=0.8, update=True)
+    assert tracker.read().entry(name).sha256 == recorded
+
+
+def test_what_a_new_entry_lacks_is_named(tracker):
+    with pytest.raises(ConfigError, match="a new entry needs description, f1_score"):
+        tracker.add("v0.1", accuracy=0.9)
+    with pytest.raises(ConfigError, match=r"needs accuracy\. .* or change .* with --update"):
+        tracker.add("v0.1", "First", None, 0.9)
 
 
 def test_updates_of_four_processes_all_stand(root):

@@ -71,7 +71,7 @@ def risk_coverage(confidences: ArrayLike, wrong: ArrayLike) -> RiskCoverage:
     El-Yaniv and Wiener, On the foundations of noise-free selective classification, JMLR 11 (2010).
     """
     values, is_wrong = _checked(confidences=confidences, wrong=wrong)
-    order = np.argsort(-values, kind="stable")
+    order = np.argsort(-values)
     last_of_equals = np.flatnonzero(np.diff(values[order], append=-np.inf) < 0)
     n_given = last_of_equals + 1
     n_wrong = np.cumsum(is_wrong[order])[last_of_equals]
@@ -156,7 +156,7 @@ def confidence_needed(
         for confidence, p_value in zip(tested[start:], p_values[start:], strict=True):
             if p_value > alpha:
                 break
-            needed = min(float(confidence), math.inf if needed is None else needed)
+            needed = float(confidence)
     return needed
 
 

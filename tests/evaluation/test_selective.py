@@ -1,10 +1,17 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from team5.errors import ConfigError, DataError
-from team5.evaluation.selective import confidence_needed, risk_coverage
+from team5.evaluation.selective import (
+    confidence_needed,
+    match_confidence,
+    risk_coverage,
+    to_calibration,
+)
 
 
 def drawn(random, n_groups, *, per_group=3):
@@ -64,10 +71,52 @@ def test_answers_that_are_often_wrong_are_never_given():
     assert confidence_needed(random.random(n), random.random(n) < 0.5, np.arange(n), 0.1) is None
 
 
-@pytest.mark.parametrize("max_error", [0, 1, -0.1, 1.5])
-def test_an_error_rate_is_a_share(max_error):
-    with pytest.raises(ConfigError, match=f"^max_error={max_error}: .*between 0 and 1"):
-        confidence_needed([0.5], [False], ["a"], max_error)
+def wealth_of_bets(errors, max_error, alpha):
+    """Highest wealth of who bets against a mean above max_error, bet by bet."""
+    wealth = highest = 1.0
+    total, squares, variance = 0.5, 0.25, 0.25
+    for n, error in enumerate(np.random.default_rng(0).permutation(errors), start=1):
+        stake = min(math.sqrt(2 * math.log(1 / alpha) / (len(errors) * variance)), 1)
+        wealth *= 1 + stake * (max_error - error)
+        highest = max(highest, wealth)
+        total += error
+        squares += (error - total / (n + 1)) ** 2
+        variance = squares / (n + 1)
+    return highest
+
+
+@pytest.mark.parametrize("n_wrong", [0, 2, 6])
+def test_an_error_is_shown_once_bets_against_it_have_won_a_hundredfold(n_wrong):
+    shown = []
+    for n in range(44, 250):
+        wrong = np.arange(n) < n_wrong
+        needed = confidence_needed(np.ones(n), wrong, np.arange(n), 0.1)
+        assert (needed == 1) == (wealth_of_bets(wrong, 0.1, 0.05 / 5) >= 100)
+        shown.append(needed == 1)
+    assert any(shown)
+    assert not all(shown)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
+def test_an_error_rate_and_its_level_are_shares(share):
+    with pytest.raises(ConfigError, match=f"^max_error={share}: .*between 0 and 1"):
+        confidence_needed([0.5], [False], ["a"], share)
+    with pytest.raises(ConfigError, match=f"^level={share}: .*between 0 and 1"):
+        confidence_needed([0.5], [False], ["a"], 0.1, level=share)
+
+
+def test_a_match_is_as_sure_as_its_label_whichever_it_is():
+    assert [match_confidence(p) for p in (0.2, 0.5, 0.7)] == [0.8, 0.5, 0.7]
+
+
+def test_stored_answers_need_the_confidence_that_the_answers_need():
+    confidences, wrong, groups = drawn(np.random.default_rng(1), 500)
+    stored = to_calibration(list(zip(confidences, wrong, groups.tolist(), strict=True)))
+    assert stored["confidences"] == confidences.round(5).tolist()
+    assert stored["wrong"] == wrong.astype(int).tolist()
+    assert confidence_needed(**stored, max_error=0.2) == pytest.approx(
+        confidence_needed(confidences, wrong, groups, 0.2), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,3 +163,6 @@ def test_the_doubt_allowed_is_shared_among_the_starts():
     # One start alone would need ln(0.05) / ln(0.9), 29 right answers in a row; five need ln(0.01).
     assert confidence_needed(np.ones(43), np.zeros(43), np.arange(43), 0.1) is None
     assert confidence_needed(np.ones(60), np.zeros(60), np.arange(60), 0.1) == 1
+    # Of 50 confidences the second to the ninth would pass; descents start at each tenth only.
+    falling, structures = np.linspace(1, 0, 1_000), np.arange(1_000)
+    assert confidence_needed(falling, structures >= 200, structures, 0.1) is None

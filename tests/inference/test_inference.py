@@ -1,3 +1,4 @@
+import copy
 import re
 import threading
 from dataclasses import replace
@@ -135,8 +136,24 @@ def test_a_simulation_has_the_precursor_and_the_charge_of_its_adduct(model):
     assert list(simulated.mzs) == sorted(simulated.mzs)
     assert simulated.precursor_mz == pytest.approx(217.0696, abs=1e-4)
     assert any("Na" in formula for formula in simulated.formulas)
+    assert simulated.adduct == "[M+Na]+"
     negative = infer(model, None, ASPIRIN, adduct="[M-H]-")
     assert all(formula.endswith("-") for formula in negative.formulas)
+
+
+def test_a_simulation_without_an_energy_says_so_and_a_match_does_not(model):
+    says = "no collision energy given: predicted as for spectra that do not state one"
+    assert says in infer(model, None, CAFFEINE).notes
+    assert says not in infer(model, None, CAFFEINE, collision_energy="20 eV").notes
+    assert says not in infer(model, None, CAFFEINE, MZS, INTENSITIES).notes
+
+
+def test_a_label_is_a_match_from_the_threshold_on(model):
+    judged = copy.deepcopy(model)
+    reached = infer(model, None, CAFFEINE, MZS, INTENSITIES).probability
+    for threshold, label in ((reached, True), (float(np.nextafter(reached, 1)), False)):
+        judged.match_head.threshold = torch.tensor(threshold, dtype=torch.float64)
+        assert infer(judged, None, CAFFEINE, MZS, INTENSITIES).label is label
 
 
 def test_threads_get_the_answers_of_one(model):

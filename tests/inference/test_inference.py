@@ -130,6 +130,17 @@ def test_several_spectra_of_one_compound_are_judged_together(model):
     close(one, infer(model, None, CAFFEINE, spectra=[spectra[0]]))
 
 
+def test_an_answer_on_several_spectra_is_of_all_of_them(model):
+    first = Spectrum([*MZS, 300.0], [*INTENSITIES, 25.0], collision_energy="20 eV")
+    second = Spectrum([138.0662, 250.0], [1.0, 1.0], collision_energy="40 eV")
+    alone = [infer(model, None, CAFFEINE, spectra=[spectrum]) for spectrum in (first, second)]
+    both = infer(model, None, CAFFEINE, spectra=[first, second])
+    assert both.explained_intensity == pytest.approx((0.875 + 0.5) / 2)
+    assert both.score == pytest.approx(np.mean([match.score for match in alone]), abs=1e-4)
+    assert both.impossible_mzs == (300.0, 250.0)
+    assert both.collision_energy == "20 eV; 40 eV"
+
+
 def test_a_simulation_has_the_precursor_and_the_charge_of_its_adduct(model):
     simulated = infer(model, None, CAFFEINE, adduct="[M+Na]+", collision_energy="20 eV")
     assert max(simulated.intensities) == 1.0

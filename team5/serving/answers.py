@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi.responses import JSONResponse, Response
@@ -10,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from team5 import errors
 from team5.errors import Team5Error
+from team5.serving.channel import in_chunks
 from team5.serving.messages import Fault
 
 # nginx's status for a caller that has gone; nobody reads it.
@@ -28,7 +30,6 @@ _STATUSES: dict[type[Team5Error], int] = {
     errors.OverloadedError: 503,
     errors.BusyError: 429,
 }
-_CHUNK_BYTES = 1 << 18
 
 
 class ClientGone(Exception):  # noqa: N818  (no error of ours)
@@ -36,15 +37,19 @@ class ClientGone(Exception):  # noqa: N818  (no error of ours)
 
 
 class ChunkedResponse(Response):
-    """A streamed response with at most one piece in the connection's buffer."""
+    """A response from pieces, with at most one chunk in the connection's buffer."""
+
+    def __init__(self, pieces: Sequence[bytes], media_type: str) -> None:
+        length = {"content-length": str(sum(map(len, pieces)))}
+        super().__init__(headers=length, media_type=media_type)
+        self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": self.status_code}
         await send({**start, "headers": self.raw_headers})
-        for at in range(0, max(len(self.body), 1), _CHUNK_BYTES):
-            stop = at + _CHUNK_BYTES
-            message = {"type": "http.response.body", "body": bytes(self.body[at:stop])}
-            await send({**message, "more_body": stop < len(self.body)})
+        for chunk in in_chunks(self._pieces):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body"})
 
 
 def error_response(error: Team5Error, retry_after_s: int = 1) -> Response:

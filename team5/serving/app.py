@@ -130,7 +130,7 @@ def _add_questions(app: FastAPI, service: Service) -> None:
     async def draw(request: Request) -> Response:
         body = await service.read_body(request)
         svg = await service.while_wanted(request, service.call_helper("draw", body))
-        return ChunkedResponse(svg, media_type="image/svg+xml")
+        return ChunkedResponse([svg], media_type="image/svg+xml")
 
 
 def _add_files(app: FastAPI, service: Service) -> None:
@@ -143,7 +143,7 @@ def _add_files(app: FastAPI, service: Service) -> None:
     @app.post("/spectra/read")
     async def read(request: Request) -> Response:
         content = await service.read_file(request, "read")
-        return ChunkedResponse(content, media_type="application/json")
+        return ChunkedResponse([content], media_type="application/json")
 
 
 async def _in_lines(lines: AsyncGenerator[bytes]) -> Response:

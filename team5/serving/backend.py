@@ -8,9 +8,9 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Never
 
 from team5.errors import BusyError, OverloadedError, Team5Error, TooLargeError, WorkerError
@@ -24,6 +24,7 @@ from team5.serving.messages import (
     Counted,
     Load,
     Loaded,
+    Piece,
     Progress,
     Query,
     Rank,
@@ -55,6 +56,7 @@ class _Waiting:
     future: asyncio.Future[Answered]
     caller: Caller
     n_pairs: int
+    pieces: list[bytes] = field(default_factory=list)
     n_bytes: int = 0
     n_done: int = 0
     n_admitted: int = 0
@@ -63,6 +65,13 @@ class _Waiting:
     def n_queued(self) -> int:
         """Pairs that count in the queue: isomers that were made for it refuse nobody else."""
         return min(self.n_pairs, self.n_admitted)
+
+    def add(self, piece: bytes) -> None:
+        """Add a piece of the answer; its memory was claimed with what the answer takes."""
+        n_known = min(len(piece), self.n_bytes)
+        self.caller.claim.grow(len(piece) - n_known)
+        self.n_bytes -= n_known
+        self.pieces.append(piece)
 
     def fail(self, error: Team5Error) -> None:
         if not self.future.done():
@@ -101,15 +110,15 @@ class Backend:
         self._task.add_done_callback(self._give_up)
         return await self._first
 
-    async def answer(self, item: Item, version: str | None, caller: Caller) -> bytes:
-        """Return the answer to an item as JSON; ``caller`` comes from `room`."""
+    async def answer(self, item: Item, version: str | None, caller: Caller) -> list[bytes]:
+        """Return the answer to an item as pieces of JSON; ``caller`` comes from `room`."""
         request = Ask(next(self._numbers), caller.number, item.question, version)
         return (await self._ask(request, item.n_pairs, caller))[0]
 
     async def rank(
         self, query: Query, contents: Contents, version: str | None, caller: Caller
-    ) -> tuple[bytes, tuple[str, ...]]:
-        """Return a Ranking as JSON, and what was left out of it."""
+    ) -> tuple[list[bytes], tuple[str, ...]]:
+        """Return a ranking as pieces of JSON, and what was left out of it."""
         request = Rank(
             next(self._numbers),
             caller.number,
@@ -190,7 +199,7 @@ class Backend:
 
     async def _ask(
         self, request: Ask | Rank, n_pairs: int, caller: Caller
-    ) -> tuple[bytes, tuple[str, ...]]:
+    ) -> tuple[list[bytes], tuple[str, ...]]:
         if self.current is None:
             raise _ended()
         if not self._waiting:
@@ -211,9 +220,7 @@ class Backend:
                 self._send(Cancel(request.job))
         if answered.fault is not None:
             raise answered.fault.to_error()
-        answer = answered.json or b"null"
-        caller.claim.grow(len(answer))
-        return answer, answered.left_out
+        return waiting.pieces, answered.left_out
 
     def _note(self, waiting: _Waiting, counted: Counted) -> None:
         """Record the size of a job once it is known."""
@@ -223,6 +230,15 @@ class Backend:
         self._metrics.queue_pairs.set(self._n_pairs)
         waiting.caller.claim.grow(counted.n_bytes - waiting.n_bytes)
         waiting.n_bytes = counted.n_bytes
+
+    def _with(self, job: int, change: Callable[[_Waiting], None]) -> None:
+        """Make a change to a job, if it is there; it fails if that takes too much memory."""
+        waiting = self._waiting.get(job)
+        if waiting is not None and not waiting.future.done():
+            try:
+                change(waiting)
+            except (OverloadedError, TooLargeError) as error:
+                waiting.fail(error)
 
     def _send(self, message: object) -> None:
         if self._process is not None:
@@ -273,16 +289,12 @@ class Backend:
     def _take(self, message: object) -> None:
         self._last_sign = time.monotonic()
         match message:
+            case Piece():
+                self._with(message.job, lambda waiting: waiting.add(message.json))
             case Answered():
-                waiting = self._waiting.get(message.job)
-                if waiting is not None and not waiting.future.done():
-                    waiting.future.set_result(message)
+                self._with(message.job, lambda waiting: waiting.future.set_result(message))
             case Counted():
-                if (waiting := self._waiting.get(message.job)) is not None:
-                    try:
-                        self._note(waiting, message)
-                    except (OverloadedError, TooLargeError) as error:
-                        waiting.fail(error)
+                self._with(message.job, lambda waiting: self._note(waiting, message))
             case Progress():
                 if message.n_pairs:
                     rate = message.n_pairs / max(message.seconds, 1e-6)

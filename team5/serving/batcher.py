@@ -25,13 +25,14 @@ from team5.inference.loading import LoadedModel
 from team5.inference.question import Inputs, MoleculeScores, Question, make_questions
 from team5.inference.results import Match, Simulation
 from team5.search.ranking import ranking_answer, ranking_question, to_candidates
-from team5.serving.messages import Answered, Ask, Counted, Fault, Progress, Rank
+from team5.serving.channel import in_chunks
+from team5.serving.messages import Answered, Ask, Counted, Fault, Piece, Progress, Rank
 
 log = logging.getLogger(__name__)
 
-# For how long structures of a job are parsed or isomers made before others have their turn, and
-# all of it in one step.
-_PARSING_S = 0.01
+# For how long structures of a job are parsed, isomers made or answers encoded before others have
+# their turn, and structures of all jobs parsed in one step.
+_TURN_S = 0.01
 _PARSING_PER_STEP_S = 0.1
 # Number of spectra that cost as much as encoding their structure.
 _SPECTRA_PER_STRUCTURE = 8
@@ -40,7 +41,7 @@ _SPECTRA_PER_STRUCTURE = 8
 _REPORTED_BYTES = 1_000_000
 _REPORTED_S = 0.5
 
-Encode = Callable[[list[Any]], bytes]
+Encode = Callable[[list[Any]], Iterable[bytes]]
 
 
 @dataclass(slots=True)
@@ -60,11 +61,12 @@ class Job:
     unfinished: deque[Question] = field(default_factory=deque)
     ready: list[Question] = field(default_factory=list)
     questions: list[Question] | None = None
-    encode: Encode = lambda _: b""
+    encode: Encode = lambda _: ()
     left_out: list[str] = field(default_factory=list)
     scores: list[list[MoleculeScores]] = field(default_factory=list)
     units: Iterator[Unit] = field(default_factory=lambda: iter(()))
     n_waiting: int = 0
+    chunks: Iterator[bytes] | None = None
     n_bytes: int = 0
     n_bytes_sent: int = 0
     reported_at: float = field(default_factory=time.perf_counter)
@@ -72,7 +74,7 @@ class Job:
 
     def parse_some(self) -> None:
         """Parse the next structures, check the next pairs, then make the next isomers."""
-        until = time.perf_counter() + _PARSING_S
+        until = time.perf_counter() + _TURN_S
         if self.texts is None:
             self.texts = self._unpack()
         while self.texts:
@@ -108,6 +110,10 @@ class Job:
         self.n_waiting = sum(len(question.molecules) for question in self.questions)
 
     @property
+    def is_scored(self) -> bool:
+        return self.questions is not None and self.n_waiting == 0
+
+    @property
     def n_pairs(self) -> int:
         """Pairs of a structure and a spectrum, with all that structures are compared with."""
         return sum(len(one.molecules) * len(one.spectra) for one in self.questions or ())
@@ -130,8 +136,8 @@ class Job:
         self.scores[question].append(scores)
         self.n_waiting -= 1
 
-    def answer(self) -> bytes:
-        """Return the answer as JSON, once every molecule is scored."""
+    def answer(self) -> Iterable[bytes]:
+        """Return the answer as pieces of JSON, once every molecule is scored."""
         return self.encode(
             [
                 answer
@@ -176,7 +182,7 @@ class Job:
             )  # fmt: skip
             return [question]
         questions, many = make_questions(self.model, _to_inputs(self.arguments), self._parse)
-        self.encode = _list_to_json if many else lambda answers: _to_json(answers[0])
+        self.encode = _list_to_json if many else lambda answers: [_to_json(answers[0])]
         return questions
 
     def _parse(self, text: str) -> Molecule:
@@ -257,8 +263,8 @@ class Batcher:
             if is_larger or started > job.reported_at + _REPORTED_S:
                 job.n_bytes_sent, job.reported_at = job.n_bytes, started
                 self._send(Counted(job.request.job, job.n_pairs, job.n_bytes, job.n_done))
-            if job.n_waiting == 0 and job.request.job in self._jobs:
-                self._guarded(job, lambda job=job: self._finish(job))  # type: ignore[misc]
+        for job in [job for job in self._jobs.values() if job.is_scored]:
+            self._guarded(job, lambda job=job: self._send_some(job))  # type: ignore[misc]
         n_jobs = len({id(unit.job) for unit in batch})
         self._send(Progress(len(batch), n_jobs, time.perf_counter() - started))
 
@@ -343,10 +349,18 @@ class Batcher:
             if missing:
                 self._score(model, missing)
 
-    def _finish(self, job: Job) -> None:
-        answered = Answered(job.request.job, job.answer(), left_out=tuple(job.left_out))
-        del self._jobs[job.request.job]
-        self._send(answered)
+    def _send_some(self, job: Job) -> None:
+        """Send the next part of a scored job's answer."""
+        number = job.request.job
+        if job.chunks is None:
+            job.chunks = in_chunks(job.answer())
+        until = time.perf_counter() + _TURN_S
+        for chunk in job.chunks:
+            self._send(Piece(number, chunk))
+            if time.perf_counter() > until:
+                return
+        del self._jobs[number]
+        self._send(Answered(number, left_out=tuple(job.left_out)))
 
     def _guarded(self, job: Job, step: Callable[[], None]) -> None:
         try:
@@ -362,9 +376,7 @@ class Batcher:
 
     def _fail(self, job: Job, error: Exception) -> None:
         if self._jobs.pop(job.request.job, None) is not None:
-            self._send(
-                Answered(job.request.job, None, Fault.of(error), left_out=tuple(job.left_out))
-            )
+            self._send(Answered(job.request.job, Fault.of(error), tuple(job.left_out)))
 
 
 def _by_caller(jobs: Iterable[Job]) -> dict[int, deque[Job]]:
@@ -394,29 +406,28 @@ def _to_json(answer: Match | Simulation) -> bytes:
     return json.dumps(answer.to_dict(), allow_nan=False).encode()
 
 
-def _list_to_json(answers: Sequence[Match | Simulation]) -> bytes:
-    """Return a list of answers; peaks that no structure can give are listed with the first.
+def _list_to_json(answers: Sequence[Match | Simulation]) -> Iterator[bytes]:
+    """Yield a list of answers; peaks that no structure can give are listed with the first.
 
     Thousands of candidates with thousands of such peaks are hundreds of megabytes otherwise.
     """
-    texts = []
     first = getattr(answers[0], "impossible_mzs", ())
     for number, answer in enumerate(answers):
         plain = answer
         is_same = number > 0 and isinstance(answer, Match) and answer.impossible_mzs == first
         if is_same and first:
             plain = replace(answer, impossible_mzs=None)  # type: ignore[arg-type]
-        texts.append(_to_json(plain))
-    return b"[" + b", ".join(texts) + b"]"
+        yield (b", " if number else b"[") + _to_json(plain)
+    yield b"]"
 
 
-def _ranking_to_json(answer: dict[str, Any]) -> bytes:
-    """Return a ranking as JSON; peaks that no structure can give stand with the first."""
+def _ranking_to_json(answer: dict[str, Any]) -> Iterator[bytes]:
+    """Yield a ranking as JSON; peaks that no structure can give stand with the first."""
     first, *others = answer["candidates"]
     for other in others:
         if other["impossible_mzs"] == first["impossible_mzs"] != "":
             other["impossible_mzs"] = None
-    return json.dumps(answer, allow_nan=False).encode()
+    yield json.dumps(answer, allow_nan=False).encode()
 
 
 def _to_inputs(item: Mapping[str, Any]) -> Inputs:

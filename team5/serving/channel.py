@@ -11,9 +11,23 @@ import pickle
 import select
 import socket
 import struct
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 _LENGTH = struct.Struct("!Q")
+_CHUNK_BYTES = 1 << 18
+
+
+def in_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield content in chunks of one size, so that nobody handles all of it at once."""
+    chunk = bytearray()
+    for piece in pieces:
+        for at in range(0, len(piece), _CHUNK_BYTES):
+            chunk += piece[at : at + _CHUNK_BYTES]
+            if len(chunk) >= _CHUNK_BYTES:
+                yield bytes(chunk[:_CHUNK_BYTES])
+                del chunk[:_CHUNK_BYTES]
+    yield bytes(chunk)
 
 
 def encode(message: Any) -> bytes:

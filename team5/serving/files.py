@@ -19,13 +19,13 @@ _AHEAD = 3
 
 async def rank_lines(
     backend: Backend, contents: Contents, version: str | None, caller: Caller
-) -> AsyncGenerator[bytes]:
-    """Yield a line of JSON for each spectrum, and for each record left out, with its place.
+) -> AsyncGenerator[list[bytes]]:
+    """Yield a line of JSON in pieces for each spectrum, and for each record left out.
 
-    Structures left out have their place in the text, and null as place.
+    Each has its place; structures left out have it in the text, and null as place.
     """
     queries = iter(contents.queries)
-    under_way: deque[tuple[Query, asyncio.Task[tuple[bytes, tuple[str, ...]]]]] = deque()
+    under_way: deque[tuple[Query, asyncio.Task[tuple[list[bytes], tuple[str, ...]]]]] = deque()
     left_out: deque[tuple[Query | None, str]] = deque((None, text) for text in contents.left_out)
 
     def start_next() -> None:
@@ -45,17 +45,18 @@ async def rank_lines(
             try:
                 ranking, faults = await task
             except UNANSWERABLE as error:
-                ranking, faults = b"", (f"{error} Left out.",)
+                ranking, faults = [], (f"{error} Left out.",)
             start_next()
             left_out.extend((query, f"{query.place}, {text}") for text in faults)
             while left_out:
-                yield _left_out_line(*left_out.popleft())
+                yield [_left_out_line(*left_out.popleft())]
             if ranking:
                 where = {"place": query.place, "spectra": query.numbers}
-                yield json.dumps(where).encode()[:-1] + b", " + ranking[1:] + b"\n"
-                caller.claim.grow(-len(ranking))
+                first, *others = ranking
+                yield [json.dumps(where).encode()[:-1] + b", " + first[1:], *others, b"\n"]
+                caller.claim.grow(-sum(map(len, ranking)))
         while left_out:
-            yield _left_out_line(*left_out.popleft())
+            yield [_left_out_line(*left_out.popleft())]
     finally:
         for _, task in under_way:
             task.cancel()

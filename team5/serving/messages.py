@@ -162,11 +162,18 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """The answer to a job as JSON, or why there is none; and what was left out, in words."""
+class Piece:
+    """A part of a job's answer as JSON."""
 
     job: int
-    json: bytes | None
+    json: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The end of a job's answer, or why there is none; and what was left out, in words."""
+
+    job: int
     fault: Fault | None = None
     left_out: tuple[str, ...] = ()
 

@@ -64,19 +64,20 @@ class Service:
             return prepare(body, self.settings.limits)
         return await self.while_wanted(request, self.call_helper("prepare", body))
 
-    async def predict(self, prepared: Prepared, version: str | None, claim: Claim) -> bytes:
-        """Return the answer to POST /predict."""
+    async def predict(self, prepared: Prepared, version: str | None, claim: Claim) -> list[bytes]:
+        """Return the answer to POST /predict in pieces."""
         with self.backend.room(prepared.n_pairs, claim) as caller:
             if prepared.frame is None and isinstance(item := prepared.items[0], Item):
-                return await self.backend.answer(item, version, caller) + b"\n"
+                return [*await self.backend.answer(item, version, caller), b"\n"]
             before, after = prepared.frame or (b"", b"")
             answers = await self._answer_all(prepared.items, version, caller)
-            return before + b", ".join(answers) + after + b"\n"
+            return [before, *answers, after, b"\n"]
 
     async def _answer_all(
         self, items: list[Item | bytes], version: str | None, caller: Caller
     ) -> list[bytes]:
-        answers: list[bytes] = [b""] * len(items)
+        """Return the pieces of a list of answers."""
+        answers: list[list[bytes]] = [[]] * len(items)
 
         async def answer_some(numbers: Iterator[int]) -> None:
             for number in numbers:
@@ -84,13 +85,13 @@ class Service:
                 try:
                     if isinstance(item, Item):
                         answer = await self.backend.answer(item, version, caller)
-                        answers[number] = b'{"answer": ' + answer + b"}"
+                        answers[number] = [b'{"answer": ', *answer, b"}"]
                     else:
-                        answers[number] = item
+                        answers[number] = [item]
                 except Team5Error as error:
                     if error.exit_code != 2:
                         raise  # not the item's fault: none of them is answered
-                    answers[number] = to_error_json(error, number)
+                    answers[number] = [to_error_json(error, number)]
 
         numbers = iter(range(len(items)))
         n_ahead = min(len(items), _ITEMS_AHEAD)
@@ -100,7 +101,7 @@ class Service:
         finally:
             for task in tasks:
                 task.cancel()
-        return answers
+        return [piece for answer in answers for piece in (b", ", *answer)][1:]
 
     async def while_wanted(
         self, request: Request, work: Awaitable[T], until: float | None = None
@@ -171,26 +172,27 @@ class Service:
             ranked = rank_lines(self.backend, contents, version, caller)
             async with aclosing(ranked) as lines:
                 every_s = _PROGRESS_S if progress else None
+                no_more: list[bytes] = []
                 line = b"-"
                 while line:
-                    work = anext(lines, b"")
+                    line, work = b"", anext(lines, no_more)
                     async for line in self._with_progress(request, work, until, every_s):
-                        if line:
-                            yield line
+                        yield line
 
     async def _with_progress(
         self,
         request: Request,
-        work: Awaitable[bytes],
+        work: Awaitable[list[bytes]],
         until: float | None = None,
         every_s: float | None = _PROGRESS_S,
     ) -> AsyncGenerator[bytes]:
-        """Yield a line now and then that says how far a request is, then what its work gives."""
+        """Yield a line now and then that says how far a request is, then the pieces of its work."""
         task = asyncio.ensure_future(self.while_wanted(request, work, until))
         try:
             while not (await asyncio.wait({task}, timeout=every_s))[0]:
                 yield progress_line(*self.backend.progress(claim_of(request)))
-            yield await task
+            for piece in await task:
+                yield piece
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

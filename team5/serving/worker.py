@@ -70,7 +70,7 @@ class Worker:
             return  # cancelled while its version was loading
         self._parked.remove(request.job)
         if isinstance(model, Team5Error):
-            self._channel.send(Answered(request.job, None, Fault.of(model)))
+            self._channel.send(Answered(request.job, Fault.of(model)))
         else:
             self._batcher.add(request, model)
 

@@ -7,8 +7,9 @@ import pytest
 
 from team5.errors import SpectrumError
 from team5.inference.question import Question
+from team5.serving import batcher as batching
 from team5.serving.batcher import Batcher
-from team5.serving.messages import Answered, Ask, Progress
+from team5.serving.messages import Answered, Ask, Piece, Progress
 from tests.serving.conftest import INTENSITIES, MZS, SMILES
 
 QUESTION = {"smiles": SMILES, "mzs": MZS, "intensities": INTENSITIES}
@@ -32,6 +33,10 @@ def answered(said) -> list[int]:
     return [message.job for message in said if isinstance(message, Answered)]
 
 
+def answer_of(said, job: int) -> object:
+    return json.loads(b"".join(m.json for m in said if isinstance(m, Piece) and m.job == job))
+
+
 def finish(batcher) -> None:
     while len(batcher):
         batcher.step()
@@ -53,6 +58,21 @@ def test_small_question_does_not_wait_for_a_large_one(batcher, said, model):
     for _ in range(3):
         batcher.step()
     assert answered(said) == [1]
+
+
+def test_small_question_does_not_wait_for_a_large_answer_to_be_sent(
+    batcher, said, model, monkeypatch
+):
+    monkeypatch.setattr(batching, "_TURN_S", 0.001)
+    large = {"smiles": [SMILES] * 40, "mzs": MZS * 300, "intensities": INTENSITIES * 300}
+    batcher.add(asking(0, 0, large), model)
+    while not any(isinstance(message, Piece) for message in said):
+        batcher.step()
+    batcher.add(asking(1, 1, QUESTION), model)
+    finish(batcher)
+    assert answered(said) == [1, 0]
+    assert len(answer_of(said, 0)) == 40
+    assert max(len(message.json) for message in said if isinstance(message, Piece)) <= 1 << 18
 
 
 def test_caller_of_many_items_has_no_more_turns_than_one_of_a_single_item(batcher, said, model):
@@ -105,7 +125,7 @@ def test_mistake_of_ours_fails_only_the_job_it_is_in(batcher, said, model, monke
     assert sorted(found) == [0, 1, 2, 3, 4]
     assert [job for job, message in found.items() if message.fault] == [1, 3]
     assert found[1].fault.type == "RuntimeError"
-    assert len(json.loads(found[4].json)) == 2
+    assert len(answer_of(said, 4)) == 2
 
 
 def test_error_comes_back_as_it_was_raised(batcher, said, model):

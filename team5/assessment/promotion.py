@@ -15,9 +15,10 @@ from team5.data.dataset import Query as ValidationQuery
 from team5.errors import CheckpointError, DataError, DataFileNotFoundError, VersionError
 from team5.evaluation.comparison import Difference, QueryMetric, paired_differences, query_metrics
 from team5.inference.inference import LoadedModel, load_model
-from team5.registry.gate import QUERIES_VARIABLE, check_origin, registry_command
+from team5.registry.gate import QUERIES_VARIABLE, check_origin
 from team5.registry.report import format_difference
 from team5.registry.tracker import Tracker
+from team5.runtime.places import registry_command
 from team5.runtime.storage import sha256
 
 MAX_HELD_OUT = 300

@@ -16,7 +16,8 @@ from team5.runtime.strict_json import read_object, to_json
 MANIFEST_NAME = "library.json"
 BUILDING_NAME = ".building"  # folder of an unfinished build
 FORMAT = 1
-_REMEDY = "Build the library again: python -m team5.library build INPUT... OUTPUT"
+_BUILD = "python -m team5.library build INPUT... OUTPUT"
+_REMEDY = f"Build the library again: {_BUILD}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,8 @@ def read_manifest(folder: Path) -> Manifest:
             )
         if not folder.exists():
             raise DataFileNotFoundError(
-                f"{folder}: no such folder. Build a library: python -m team5.library build "
-                "INPUT... OUTPUT. To search the demo molecules, library=demo, none is needed."
+                f"{folder}: no such folder. Build a library: {_BUILD}. To search the demo "
+                "molecules, library=demo, none is needed."
             )
         raise DataFileNotFoundError(
             f"{folder}: holds no library.json, so it is no library. {_REMEDY}"

@@ -90,7 +90,7 @@ def index_of_file(place: Path) -> Index:
         If it is not Parquet, lacks ``smiles`` or ``exact_mass``, has no statistics, or its row
         groups are not in order of mass.
     """
-    remedy = f"Make a library of it: python -m team5.library build {place} OUTPUT"
+    remedy = _remedy(place)
     try:
         with pq.ParquetFile(_source(str(place))) as file:
             schema, metadata = file.schema_arrow, file.metadata
@@ -234,7 +234,8 @@ def _source(path: str) -> Any:
 
 
 def _unsorted(path: str) -> DataError:
-    return DataError(
-        f"{path}: its rows are not sorted by exact_mass. Make a library of it: "
-        f"python -m team5.library build {path} OUTPUT"
-    )
+    return DataError(f"{path}: its rows are not sorted by exact_mass. {_remedy(path)}")
+
+
+def _remedy(path: object) -> str:
+    return f"Make a library of it: python -m team5.library build {path} OUTPUT"

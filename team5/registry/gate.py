@@ -5,13 +5,13 @@ otherwise, here, by their recorded figures.
 """
 
 import os
-import shlex
 from pathlib import Path
 
 from team5.errors import CheckpointError, ConfigError, VersionError
 from team5.registry.report import read_config
 from team5.registry.staging import read_tracker
 from team5.registry.tracker_format import TrackerData
+from team5.runtime.places import registry_command
 
 QUERIES_VARIABLE = "TEAM5_GATE_QUERIES"
 
@@ -45,12 +45,6 @@ def check_by_hand(root: Path, version: str) -> None:
             f"--set_as_latest: {QUERIES_VARIABLE} is set, so latest moves only to a version that "
             f"is not worse on {queries}. Leave it out, then: {command}"
         )
-
-
-def registry_command(root: str | Path, command: str, *options: str) -> str:
-    """Return the command line for a command on versions, ``promote v0.3``."""
-    where = [] if str(root) == "checkpoints" else ["--root", shlex.quote(str(root))]
-    return " ".join(["python -m team5.registry", command, *where, *options])
 
 
 def check_origin(root: Path, version: str) -> None:

@@ -23,6 +23,7 @@ from team5.registry.schemas import (
     parse_moment,
 )
 from team5.registry.versions import Version
+from team5.runtime.places import registry_command
 from team5.runtime.strict_json import parse_json, to_json
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -30,10 +31,6 @@ _OWN_KEYS = ("version", "date", "description", "performance")
 # Checksum of the released version, in the entry of one that was rewritten locally.
 RELEASED = "released_sha256"
 _ROLLED_BACK = "rolled back"
-_REMEDY = (
-    "It was left untouched. Correct it by hand, or rebuild it: "
-    "python -m team5.registry repair --root {}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +150,9 @@ class TrackerData:
         TrackerError
             If they are not JSON (names line and column) or not a tracker (names the place).
         """
-        remedy = remedy or _REMEDY.format(where.rpartition("/")[0] or ".")
+        if remedy is None:
+            command = registry_command(where.rpartition("/")[0] or ".", "repair")
+            remedy = f"It was left untouched. Correct it by hand, or rebuild it: {command}"
         if len(data) > MAX_TRACKER_BYTES:
             raise TrackerError(
                 f"{where}: {len(data)} bytes; a tracker has at most {MAX_TRACKER_BYTES}. {remedy}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 CHECKPOINTS_VARIABLE = "TEAM5_CHECKPOINTS"
@@ -22,6 +23,12 @@ def repository() -> Path | None:
 def call_of(name: str) -> str:
     """Return the command of one of the programs: its file in a clone, else ``team5 NAME``."""
     return f"team5 {name}" if repository() is None else f"python {name}.py"
+
+
+def registry_command(root: str | Path, command: str, *options: str) -> str:
+    """Return the command line for a command on versions, ``promote v0.3``."""
+    where = [] if str(root) == "checkpoints" else ["--root", shlex.quote(str(root))]
+    return " ".join(["python -m team5.registry", command, *where, *options])
 
 
 def config_folder() -> Path:

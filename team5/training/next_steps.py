@@ -10,9 +10,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from team5.registry.gate import registry_command
 from team5.registry.tracker import Tracker
-from team5.runtime.places import call_of
+from team5.runtime.places import call_of, registry_command
 from team5.training.settings import FILES
 
 _log = logging.getLogger(__name__)

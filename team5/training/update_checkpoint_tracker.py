@@ -17,6 +17,7 @@ from team5.registry.gate import check_by_hand
 from team5.registry.roots import checkpoints_to_write
 from team5.registry.tracker import Tracker
 from team5.runtime.command import ExamplesParser, run_program
+from team5.runtime.places import registry_command
 
 _CALL = "python team5/training/update_checkpoint_tracker.py"
 _EXAMPLES = (
@@ -24,7 +25,6 @@ _EXAMPLES = (
     f"{_CALL} --version v0.3 --update --set_as_latest",
 )
 _WEIGHTS_NAME = "model.safetensors"
-_HOW_BACK = " It is latest now; the one before: python -m team5.registry rollback --root {}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,13 +59,14 @@ def _update(options: argparse.Namespace) -> None:
         update=options.update,
     )
     if not (tracker.root / options.version / _WEIGHTS_NAME).is_file():
-        print(
+        warning = (
             f"warning: {tracker.root / options.version} holds no {_WEIGHTS_NAME}; {options.version}"
             " is recorded, and cannot be loaded until the file is there."
-            + _HOW_BACK.format(tracker.root)
-            * (data.latest == options.version),
-            file=sys.stderr,
         )
+        if data.latest == options.version:
+            command = registry_command(tracker.root, "rollback")
+            warning += f" It is latest now; the one before: {command}"
+        print(warning, file=sys.stderr)
     done = "updated" if options.update else "added"
     print(f"{options.version} {done} in {tracker.path}; latest: {data.latest or 'none'}")
 

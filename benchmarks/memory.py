@@ -73,11 +73,11 @@ def rank(path: str, folder: str) -> None:
     """Rank the candidates of a file for one spectrum."""
     from team5.data.spectrum import Spectrum
     from team5.inference.inference import infer, load_model
-    from team5.search.reading import read_candidates
+    from team5.search.reading import iter_candidates
 
     model = load_model(root=REPOSITORY / "checkpoints", device="cpu")
-    candidates = read_candidates(path, parse=model.encodings.parse)
-    smiles = [candidate.smiles for candidate in candidates]
+    candidates = iter_candidates(path, parse=model.encodings.parse)
+    smiles = [candidate.smiles for candidate, _ in candidates]
     infer(model, None, smiles, spectra=[Spectrum(**_QUERY)])
 
 

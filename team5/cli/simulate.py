@@ -25,7 +25,7 @@ Predict the spectra of all structures of a file, each under every adduct and ene
     version=v0.2           the latest by default
     checkpoints_root=FOLDER
     device=auto            auto, cpu, cuda, cuda:1 or mps
-    workers=N              processes; by default one per core
+    workers=N              processes; by default one per core, or one on an accelerator
     resume=true            resume an interrupted run
 """
 _KEYS = (
@@ -74,7 +74,7 @@ def _parse(words: Sequence[str]) -> dict[str, str]:
     return settings
 
 
-def _simulate(given: dict[str, str]) -> int:
+def _simulate(settings: dict[str, str]) -> int:
     # Here: torch and RDKit take a second to import; --help and errors come before.
     from team5.runtime.problems import Problems
     from team5.search.simulation import SimulationSettings, simulate_file
@@ -83,29 +83,29 @@ def _simulate(given: dict[str, str]) -> int:
     problems = Problems()
     began = time.monotonic()
     summary = simulate_file(
-        given["structures"],
-        given["output"],
+        settings["structures"],
+        settings["output"],
         SimulationSettings(
-            adducts=_listed(given.get("adducts", "")),
-            energies=_listed(given.get("energies", "")),
-            instrument_type=given.get("instrument_type"),
+            adducts=_listed(settings.get("adducts", "")),
+            energies=_listed(settings.get("energies", "")),
+            instrument_type=settings.get("instrument_type"),
         ),
-        version=given.get("version"),
-        root=given.get("checkpoints_root"),
-        device=given.get("device", "auto"),
-        n_workers=int(given["workers"]) if "workers" in given else None,
-        resume=given.get("resume", "false").lower() == "true",
+        version=settings.get("version"),
+        root=settings.get("checkpoints_root"),
+        device=settings.get("device", "auto"),
+        n_workers=int(settings["workers"]) if "workers" in settings else None,
+        resume=settings.get("resume", "false").lower() == "true",
         show_progress=True,
         report=problems,
     )
     seconds = max(time.monotonic() - began, 1e-3)
     counted = f"{summary.n_spectra:,} spectra of {summary.n_structures:,} structures"
     rate = f"{summary.n_spectra / seconds:,.0f} spectra/s"
-    print(f"{counted} written to {given['output']}, {rate}.", file=sys.stderr)
+    print(f"{counted} written to {settings['output']}, {rate}.", file=sys.stderr)
     for reason, count in summary.left_out.most_common(8):
         print(f"  left out: {count:,}, {reason}", file=sys.stderr)
     if summary.left_out:
-        print(f"Which ones: {left_out_path(Path(given['output']))}", file=sys.stderr)
+        print(f"Which ones: {left_out_path(Path(settings['output']))}", file=sys.stderr)
     return 0 if summary.n_spectra else 1
 
 

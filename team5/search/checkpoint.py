@@ -129,7 +129,7 @@ def open_checkpoint(output: Path, plan: Mapping[str, Any], *, resume: bool) -> I
     output : Path
         The file that is to hold all rows in the end.
     plan : mapping
-        What decides the result, as JSON knows it.
+        All that determines the result, as values of JSON.
     resume : bool
         Resume where there is something to resume.
 

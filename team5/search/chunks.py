@@ -96,23 +96,29 @@ class Result:
     left_out: tuple[LeftOut, ...]
 
 
+def load_version(tools: Tools) -> LoadedModel:
+    """Load the version of a worker; refuse one that is not the same everywhere."""
+    model = load_model(
+        tools.version,
+        device=tools.device,
+        root=tools.root,
+        verify=tools.verify,
+        allow=tools.allow,
+    )
+    if model.version_hash != tools.version_hash:
+        raise CheckpointError(
+            f"{tools.version} in {tools.root} is {model.version_hash} here and was "
+            f"{tools.version_hash} when the search began. Give all workers the same versions."
+        )
+    return model
+
+
 class Searcher:
     """A version and structures, loaded once in each worker."""
 
     def __init__(self, tools: Tools, settings: SearchSettings) -> None:
         self._settings = settings
-        self._model = load_model(
-            tools.version,
-            device=tools.device,
-            root=tools.root,
-            verify=tools.verify,
-            allow=tools.allow,
-        )
-        if self._model.version_hash != tools.version_hash:
-            raise CheckpointError(
-                f"{tools.version} in {tools.root} is {self._model.version_hash} here and was "
-                f"{tools.version_hash} when the search began. Give all workers the same versions."
-            )
+        self._model = load_version(tools)
         self._structures = tools.structures.opened()
         self._references = parse_references(self._model, settings.references or None)
 

@@ -14,7 +14,7 @@ from team5.search.chunks import Result, Searcher, SearchSettings, Tools
 from team5.search.local import search_here, search_in_processes
 from team5.search.spectra import Chunk
 
-NAMES = ("local", "ray")
+_NAMES = ("local", "ray")
 # Fewer are finished before further processes have started.
 _MIN_CHUNKS = 3
 
@@ -38,8 +38,8 @@ class Engine:
     address: str | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in NAMES:
-            raise ConfigError(f"engine.name={self.name}: choose {' or '.join(NAMES)}.")
+        if self.name not in _NAMES:
+            raise ConfigError(f"engine.name={self.name}: choose {' or '.join(_NAMES)}.")
         least = 0 if self.name == "local" else 1
         if self.workers is not None and (
             not isinstance(self.workers, int)
@@ -78,14 +78,13 @@ def run(
     n_workers = engine.workers
     if n_workers is None:
         first = list(islice(chunks := iter(chunks), _MIN_CHUNKS))
-        n_workers = _n_workers(tools.device) if len(first) == _MIN_CHUNKS else 1
+        n_workers = default_workers(tools.device) if len(first) == _MIN_CHUNKS else 1
         chunks = chain(first, chunks)
     if n_workers <= 1:
         return search_here(chunks, make_searcher)
     return search_in_processes(chunks, make_searcher, n_workers)
 
 
-def _n_workers(device: str) -> int:
-    if parse_device(device).type != "cpu":
-        return 1  # an accelerator is kept busy by one
-    return n_cores()
+def default_workers(device: str) -> int:
+    """Return how many processes use a device best: one per core; one keeps an accelerator busy."""
+    return n_cores() if parse_device(device).type == "cpu" else 1

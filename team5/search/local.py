@@ -48,15 +48,15 @@ def search_in_processes(
     Team5Error
         What a worker raises.
     """
-    done = work_in_processes(
+    results = work_in_processes(
         chunks,
         partial(_make_work, make_searcher),
         n_workers=n_workers,
         leave_out=without_spectrum,
         item_timeout_s=_SPECTRUM_TIMEOUT_S,
     )
-    with closing(done):
-        for _, result in done:
+    with closing(results):
+        for _, result in results:
             yield result
 
 

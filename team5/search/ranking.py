@@ -84,7 +84,7 @@ def ranking_answer(
     matches: Sequence[Match],
     *,
     keep: int,
-    n_unusable: int = 0,
+    n_unusable: int,
 ) -> dict[str, Any]:
     """Return the matches of a spectrum, equal to those of a search of its file.
 
@@ -112,10 +112,10 @@ def ranking_answer(
         n_scored=len(matches),
         unusable=Counter(left_out=n_unusable),
     )
-    given = CandidateSet(
+    candidate_set = CandidateSet(
         [candidate.smiles for candidate in candidates],
         [None] * len(candidates),
         [candidate.name for candidate in candidates],
         [candidate.columns for candidate in candidates],
     )
-    return to_answer(rows_of(number, spectra[0], best, given, n_spectra=len(spectra)))
+    return to_answer(rows_of(number, spectra[0], best, candidate_set, n_spectra=len(spectra)))

@@ -50,12 +50,7 @@ class Candidate:
     columns: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
-def read_candidates(
-    path: str | Path,
-    *,
-    report: Report = log.warning,
-    parse: Callable[[str], Molecule] = parse_smiles,
-) -> list[Candidate]:
+def read_candidates(path: str | Path, *, report: Report = log.warning) -> list[Candidate]:
     """Read structures that the model supports.
 
     Parameters
@@ -64,8 +59,6 @@ def read_candidates(
         What `team5.data.readers.structures.open_structures` reads.
     report : callable, default logs a warning
         Gets a line of text for each structure that is left out.
-    parse : callable
-        Raises for structures that cannot be used; a model's own remembers them.
 
     Raises
     ------
@@ -74,7 +67,7 @@ def read_candidates(
     DataError
         If it is no list of structures, or none of its structures can be used.
     """
-    return [candidate for candidate, _ in iter_candidates(path, report=report, parse=parse)]
+    return [candidate for candidate, _ in iter_candidates(path, report=report)]
 
 
 def iter_candidates(
@@ -86,7 +79,8 @@ def iter_candidates(
 ) -> Iterator[tuple[Candidate, Molecule]]:
     """Yield the structures of a file that the model supports; see `read_candidates`.
 
-    ``on_progress`` is called with the share of the file read, 0 to 1.
+    ``parse`` raises for structures that cannot be used. ``on_progress`` is called with the share
+    of the file read, 0 to 1.
     """
     path = Path(path)
     if not path.is_file():

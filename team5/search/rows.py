@@ -29,7 +29,7 @@ _PEAK = pa.struct(
 )
 ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 # Columns that are equal in all rows of a spectrum.
-OF_SPECTRUM: dict[str, type] = {
+_OF_SPECTRUM: dict[str, type] = {
     "spectrum": int,
     "identifier": str,
     "feature_id": str,
@@ -51,10 +51,10 @@ _OF_CANDIDATE: dict[str, type] = {
     "error_ppm": float,
 }
 _COLUMNS = {
-    **{name: OF_SPECTRUM[name] for name in _IDS},
+    **{name: _OF_SPECTRUM[name] for name in _IDS},
     **MATCH_COLUMNS,
     **_OF_CANDIDATE,
-    **OF_SPECTRUM,
+    **_OF_SPECTRUM,
 }
 SCHEMA = pa.schema(
     [*((name, ARROW_TYPES[kind]) for name, kind in _COLUMNS.items()), ("peaks", pa.list_(_PEAK))]
@@ -67,7 +67,7 @@ def rows_of(
     best: Shortlist,
     candidates: CandidateSet,
     *,
-    n_spectra: int = 1,
+    n_spectra: int,
 ) -> list[dict[str, Any]]:
     """Return the rows of one spectrum, best first.
 
@@ -112,9 +112,9 @@ def rows_of(
 def to_answer(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the rows of one spectrum as one value, its candidates best first."""
     return {
-        **{name: rows[0][name] for name in OF_SPECTRUM},
+        **{name: rows[0][name] for name in _OF_SPECTRUM},
         "candidates": [
-            {name: value for name, value in row.items() if name not in OF_SPECTRUM} for row in rows
+            {name: value for name, value in row.items() if name not in _OF_SPECTRUM} for row in rows
         ],
     }
 

@@ -157,7 +157,7 @@ def _write_answers(
 
 
 def _fault_of(source: Source, n_chunks: int, plan: dict[str, Any]) -> str | None:
-    """Return in words that there was nothing to search, or that it changed meanwhile."""
+    """Return why a search has no result: there was no spectrum, or the file changed meanwhile."""
     if not n_chunks:
         return nothing_usable(source.name, Counter())
     if source.identity() == plan["spectra"]:
@@ -175,7 +175,7 @@ def _plan(
     context: Conditions,
     chunk_size: int,
 ) -> dict[str, Any]:
-    """Return what decides the answers, as JSON has it."""
+    """Return all that determines the answers, as values of JSON."""
     references = "\n".join(settings.references).encode()
     return {
         "format": SCHEMA_VERSION,
@@ -198,12 +198,11 @@ def iter_results(
     settings: SearchSettings,
     context: Conditions,
     engine: Engine,
-    chunk_size: int = CHUNK_SIZE,
 ) -> Iterator[Result]:
     """Yield the results of chunks in the order of the spectra."""
     early: dict[int, Result] = {}
     wanted = 0
-    chunks = iter_chunks(source, context, chunk_size, settings.group_by)
+    chunks = iter_chunks(source, context, CHUNK_SIZE, settings.group_by)
     with closing(run(chunks, engine, tools, settings)) as results:
         for result in results:
             early[result.number] = result
@@ -222,7 +221,7 @@ def make_tools(
     verify: bool = True,
     allow: Sequence[str] = (),
 ) -> Tools:
-    """Return what workers load, sure that it is there and can do what is wanted."""
+    """Return what workers load, after a check that it is there and supports the settings."""
     check_group_by(settings.group_by)
     structures.opened()
     stored = read_version(root, version, verify=verify)

@@ -27,6 +27,7 @@ from team5.inference.references import (
     scores_of,
 )
 from team5.inference.results import Match
+from team5.search.checks import KEEP
 from team5.search.prefilter import promising
 
 # Structures parsed ahead of the scoring, some 10 kB each.
@@ -67,7 +68,7 @@ def shortlist(
     smiles: Sequence[str],
     inchikey14: Sequence[str | None],
     *,
-    keep: int = 100,
+    keep: int = KEEP,
     prefilter: bool = False,
     max_error: float | None = None,
     references: Sequence[Molecule] = (),
@@ -116,12 +117,11 @@ def shortlist(
 
     candidates = usable()
     field = _Field(model, together, keep)
-    while some := list(islice(candidates, _FILTERED_AT_ONCE if prefilter else _PARSED_AT_ONCE)):
+    while batch := list(islice(candidates, _FILTERED_AT_ONCE if prefilter else _PARSED_AT_ONCE)):
         if prefilter:
-            some = list(
-                compress(some, promising([molecule for _, molecule, _ in some], together[0]))
-            )
-        field.add(some)
+            is_promising = promising([molecule for _, molecule, _ in batch], together[0])
+            batch = list(compress(batch, is_promising))
+        field.add(batch)
     if not field.indices:
         raise faults[0]
     matches = field.matches(max_error, references)

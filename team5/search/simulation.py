@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -24,7 +23,6 @@ from team5.data.readers import check_exists
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, MoleculeError
 from team5.inference.engine import adduct_of, iter_mixed
-from team5.inference.loading import load_model
 from team5.inference.matches import to_simulation
 from team5.inference.results import Simulation
 from team5.registry.roots import find_checkpoints
@@ -32,7 +30,8 @@ from team5.runtime.progress import progress
 from team5.runtime.storage import sha256, storage_errors, writing_whole
 from team5.runtime.workers import OnItem, work_in_processes
 from team5.search.checkpoint import Checkpoint, open_checkpoint
-from team5.search.chunks import Result, SearchSettings, Tools
+from team5.search.chunks import Result, SearchSettings, Tools, load_version
+from team5.search.engines import default_workers
 from team5.search.reading import UNANSWERABLE, Candidate, Report, iter_candidates
 from team5.search.search import make_tools
 from team5.search.spectra import LeftOut, count_reasons
@@ -68,7 +67,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class SimulationSettings:
-    """Under which conditions each structure is simulated: every adduct with every energy.
+    """Conditions under which each structure is simulated: every adduct with every energy.
 
     Attributes
     ----------
@@ -105,7 +104,7 @@ class SimulationSettings:
 
 @dataclass(frozen=True, slots=True)
 class SimulationSummary:
-    """What became of the structures: spectra written, and what was left out, by reason."""
+    """Counts of structures and of spectra written, and of what was left out, by reason."""
 
     n_structures: int
     n_spectra: int
@@ -124,15 +123,12 @@ class Simulator:
 
     def __init__(self, tools: Tools, settings: SimulationSettings) -> None:
         self._conditions = settings.conditions()
-        self._model = load_model(
-            tools.version, device=tools.device, root=tools.root,
-            allow=tools.allow,
-        )  # fmt: skip
+        self._model = load_version(tools)
 
     def simulate(self, batch: _Batch, on_structure: OnItem = lambda index: None) -> Result:
         """Simulate the structures of a batch."""
         left_out = list(batch.left_out)
-        asked: list[tuple[Molecule, list[Spectrum]]] = []
+        questions: list[tuple[Molecule, list[Spectrum]]] = []
         names: list[str | None] = []
         for index, structure in enumerate(batch.structures):
             on_structure(index)
@@ -144,11 +140,11 @@ class Simulator:
             name = structure.name or structure.smiles
             left_out += [LeftOut(0, name, fault, structure.place) for fault in faults]
             if blanks:
-                asked.append((molecule, blanks))
+                questions.append((molecule, blanks))
                 names.append(structure.name)
-        rows: list[list[dict[str, Any]]] = [[] for _ in asked]
-        for scored in iter_mixed(self._model, asked, self._model.encodings):
-            for index, blank in enumerate(asked[scored.index][1]):
+        rows: list[list[dict[str, Any]]] = [[] for _ in questions]
+        for scored in iter_mixed(self._model, questions, self._model.encodings):
+            for index, blank in enumerate(questions[scored.index][1]):
                 simulation = to_simulation(self._model, scored, blank, index)
                 row = {field.name: getattr(simulation, field.name) for field in fields(simulation)}
                 rows[scored.index].append({"name": names[scored.index], **row})
@@ -178,7 +174,6 @@ def simulate_file(
     version: str | None = None,
     root: str | Path | None = None,
     device: str = "auto",
-    allow: Sequence[str] = (),
     n_workers: int | None = None,
     resume: bool = False,
     show_progress: bool = False,
@@ -195,7 +190,7 @@ def simulate_file(
     output : path
         ``.msp``, ``.mgf``, or ``.txt`` for mzSpecLib text.
     n_workers : int, optional
-        Processes; by default one per core.
+        Processes; by default one per core, or one on an accelerator.
     report : callable
         Gets a line for each structure that cannot be read.
 
@@ -208,7 +203,7 @@ def simulate_file(
     """
     output = check_output_path(output, read_from=[str(structures)], endings=SPECTRA_ENDINGS)
     tools = make_tools(
-        version, find_checkpoints(root), device, TargetStructures(), SearchSettings(), allow=allow
+        version, find_checkpoints(root), device, TargetStructures(), SearchSettings()
     )
     source = Path(structures)
     check_exists(source)
@@ -221,7 +216,9 @@ def simulate_file(
     }  # fmt: skip
     with open_checkpoint(output, plan, resume=resume) as checkpoint:
         read = (candidate for candidate, _ in iter_candidates(source, report=report))
-        _run(read, checkpoint, partial(_make_work, tools, settings), n_workers, show_progress)
+        make_work = partial(_make_work, tools, settings)
+        n_workers = n_workers or default_workers(device)
+        _run(read, checkpoint, make_work, n_workers, show_progress)
         left_out = count_reasons(checkpoint.left_out())
         with writing_whole(output) as staged, storage_errors(output):
             n_spectra = write_spectra(_simulations(checkpoint), staged, output.suffix.lower())
@@ -235,13 +232,13 @@ def _run(
     structures: Iterable[Candidate],
     checkpoint: Checkpoint,
     make_work: Callable[[], Callable[[_Batch, OnItem], Result]],
-    n_workers: int | None,
+    n_workers: int,
     show_progress: bool,
 ) -> None:
     done = work_in_processes(
         _unfinished(iter(structures), checkpoint),
         make_work,
-        n_workers=n_workers or os.cpu_count() or 1,
+        n_workers=n_workers,
         leave_out=_without,
         item_timeout_s=_STRUCTURE_TIMEOUT_S,
     )
@@ -255,9 +252,9 @@ def _run(
 
 def _unfinished(structures: Iterator[Candidate], checkpoint: Checkpoint) -> Iterator[_Batch]:
     number = 0
-    while some := tuple(islice(structures, CHUNK_SIZE)):
+    while batch := tuple(islice(structures, CHUNK_SIZE)):
         if number not in checkpoint.finished:
-            yield _Batch(number, some)
+            yield _Batch(number, batch)
         number += 1
 
 

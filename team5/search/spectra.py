@@ -1,4 +1,4 @@
-"""The spectra of a search, numbered, and cut into chunks whatever computes them."""
+"""The spectra of a search: numbered, and cut into the chunks that engines compute."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from team5.data.records import Record, Skipped
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, ConfigError, DataError, SpectrumError
 
-# What spectra can be grouped by: their field of each, in small letters.
+# Values of group_by in small letters, and the field of a spectrum that each compares.
 _GROUPED_BY = {"auto": "group", "feature_id": "feature_id"}
 _BLOCK_SIZE = 1 << 20
 _PARQUET = b"PAR1"
@@ -99,7 +99,7 @@ class Source(Protocol):
         """Yield all records in order, also those that cannot be used."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what tells whether the spectra are the same as before."""
+        """Return values that change with the spectra."""
 
     def count(self) -> int | None:
         """Return how many there are, None where that would take as long as reading them."""
@@ -150,8 +150,8 @@ class SpectraFile:
         ):
             if content[:4] == _PARQUET:
                 return int(pq.read_metadata(self.path).num_rows)
-            if found := _MZML_COUNT.search(content, 0, _BLOCK_SIZE):
-                return int(found[1])
+            if announced := _MZML_COUNT.search(content, 0, _BLOCK_SIZE):
+                return int(announced[1])
             if self.path.suffix.casefold() == ".mgf":
                 return sum(1 for _ in _BEGIN_IONS.finditer(content)) or None
         return None
@@ -177,7 +177,7 @@ class TypedSpectrum:
 
 
 def check_group_by(group_by: str | None) -> None:
-    """Refuse what spectra cannot be grouped by.
+    """Refuse an unknown value of group_by.
 
     Raises
     ------
@@ -200,12 +200,12 @@ def iter_chunks(
     """
     groups = iter(_groups(enumerate(source.entries(), start=1), group_by))
     number = 0
-    while some := list(islice(groups, size)):
+    while batch := list(islice(groups, size)):
         targets: dict[int, str] = {}
         spectra: list[tuple[int, Spectrum]] = []
         others: dict[int, tuple[tuple[int, Spectrum], ...]] = {}
         left_out: list[LeftOut] = []
-        for group in some:
+        for group in batch:
             usable: list[tuple[int, Spectrum]] = []
             for index, entry in group:
                 if isinstance(entry, Unread):

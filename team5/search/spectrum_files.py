@@ -9,9 +9,22 @@ from team5.chemistry.adducts import parse_adduct
 from team5.data.collision_energy import parse_collision_energy
 from team5.inference.results import Simulation
 
+Named = Iterable[tuple[Simulation, str]]
 
-def write_mgf(simulation: Simulation, file: IO[str], name: str = "") -> None:
-    """Write a spectrum as the next ion block of an MGF file, with all digits it has."""
+
+def write_mgf(named: Named, file: IO[str]) -> None:
+    """Write spectra with their names, or "", as MGF, with all digits they have."""
+    for simulation, name in named:
+        file.write(_ion_block(simulation, name))
+
+
+def write_msp(named: Named, file: IO[str]) -> None:
+    """Write spectra with their names, or "", as MSP, peaks with the formulas of their ions."""
+    for simulation, name in named:
+        file.write(_msp_record(simulation, name))
+
+
+def _ion_block(simulation: Simulation, name: str) -> str:
     adduct = parse_adduct(simulation.adduct)
     parameters = {
         "TITLE": name or _title(simulation),
@@ -26,13 +39,12 @@ def write_mgf(simulation: Simulation, file: IO[str], name: str = "") -> None:
         "VERSION_HASH": simulation.version_hash,
     }
     peaks = zip(simulation.mzs, simulation.intensities, strict=True)
-    lines = [f"{key}={text}" for key, text in _said(parameters).items()]
+    lines = [f"{key}={text}" for key, text in _filled(parameters).items()]
     lines += [f"{mz} {intensity}" for mz, intensity in peaks]
-    file.write("\n".join(["BEGIN IONS", *lines, "END IONS"]) + "\n\n")
+    return "\n".join(["BEGIN IONS", *lines, "END IONS"]) + "\n\n"
 
 
-def write_msp(simulation: Simulation, file: IO[str], name: str = "") -> None:
-    """Write a spectrum as the next record of an MSP file, its peaks with the formulas of ions."""
+def _msp_record(simulation: Simulation, name: str) -> str:
     fields = {
         "NAME": name or _title(simulation),
         "PRECURSORMZ": simulation.precursor_mz,
@@ -46,13 +58,13 @@ def write_msp(simulation: Simulation, file: IO[str], name: str = "") -> None:
         "NUM PEAKS": len(simulation.mzs),
     }
     peaks = zip(simulation.mzs, simulation.intensities, simulation.formulas, strict=True)
-    lines = [f"{key}: {text}" for key, text in _said(fields).items()]
+    lines = [f"{key}: {text}" for key, text in _filled(fields).items()]
     lines += [f'{mz}\t{intensity}\t"{formula}"' for mz, intensity, formula in peaks]
-    file.write("\n".join(lines) + "\n\n")
+    return "\n".join(lines) + "\n\n"
 
 
-def write_mzspeclib(named: Iterable[tuple[Simulation, str]], file: IO[str]) -> None:
-    """Write spectra with their names as an mzSpecLib text library.
+def write_mzspeclib(named: Named, file: IO[str]) -> None:
+    """Write spectra with their names, or "", as an mzSpecLib text library.
 
     Klein et al., Anal. Chem. 96:18491 (2024); https://github.com/HUPO-PSI/mzSpecLib.
     """
@@ -105,7 +117,6 @@ def _title(simulation: Simulation) -> str:
     return f"{simulation.smiles}, predicted by team5 {simulation.version}"
 
 
-def _said(fields: Mapping[str, object]) -> dict[str, str]:
-    """Return the fields that say something, each on one line whatever was typed."""
-    said = {key: value for key, value in fields.items() if value not in (None, "")}
-    return {key: " ".join(str(value).split()) for key, value in said.items()}
+def _filled(fields: Mapping[str, object]) -> dict[str, str]:
+    """Return the fields that have a value, each on one line whatever was typed."""
+    return {key: _line(str(value)) for key, value in fields.items() if value not in (None, "")}

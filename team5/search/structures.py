@@ -1,4 +1,4 @@
-"""What spectra are searched among: a library, a list of structures, or their own structures."""
+"""Structures that spectra are searched among: a library, a list, or those of their records."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Structures(Protocol):
         """Return it ready to search; called once in each worker."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what tells whether it is the same as before."""
+        """Return values that change with the structures."""
 
     def candidates(self, spectrum: Spectrum, target: str | None, ppm: float) -> CandidateSet | str:
         """Return the candidates of a spectrum, or why there are none.
@@ -83,11 +83,8 @@ class LibraryStructures:
 
     path: str
     library: Library | None = field(default=None, compare=False)
+    name: ClassVar[str] = "library"
     columns: ClassVar[pa.Schema] = pa.schema([])
-
-    @property
-    def name(self) -> str:
-        return "library"
 
     def opened(self) -> LibraryStructures:
         return replace(self, library=open_library(self.path))
@@ -121,10 +118,10 @@ class LibraryStructures:
         columns = [(part.smiles, part.inchikey14, part.names) for part in parts]
         rows = [zip(*(c.to_pylist() for c in three), strict=True) for three in columns]
         # Each once: with a wide window one structure is near the masses of several adducts.
-        each_once = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
-        if not each_once:
+        unique = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
+        if not unique:
             return _none_within(ppm)
-        return CandidateSet(*map(list, zip(*each_once, strict=True)))
+        return CandidateSet(*map(list, zip(*unique, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,11 +190,8 @@ class ListedStructures:
 class TargetStructures:
     """The structure that each spectrum's own record carries."""
 
+    name: ClassVar[str] = "record"
     columns: ClassVar[pa.Schema] = pa.schema([])
-
-    @property
-    def name(self) -> str:
-        return "record"
 
     def opened(self) -> TargetStructures:
         return self
@@ -217,8 +211,8 @@ def library_structures(library: str) -> Structures:
         return ListedStructures.of(
             library,
             (
-                (Candidate(one.smiles, one.name), parse_smiles(one.smiles))
-                for one in demo_molecules()
+                (Candidate(molecule.smiles, molecule.name), parse_smiles(molecule.smiles))
+                for molecule in demo_molecules()
             ),
         )
     return LibraryStructures(absolute(library))

@@ -28,13 +28,13 @@ from team5.runtime.storage import (
 from team5.search.mztab import write_mztab
 from team5.search.rows import ARROW_TYPES, to_answer
 from team5.search.spectra import LeftOut
-from team5.search.spectrum_files import write_mgf, write_msp, write_mzspeclib
+from team5.search.spectrum_files import Named, write_mgf, write_msp, write_mzspeclib
 
 Tables = Iterable[pa.Table]
 
 # Rows with their peaks in memory before they become a row group.
 _GROUP_BYTES = 32 << 20
-_STAGED = "_output"  # no part to those who read the workplace as a dataset
+_STAGED = "_output"  # whose underscore hides it from readers of the workplace as a dataset
 _MAX_XLSX_ROWS = 1_048_576
 # By which spreadsheets know that a .csv is no text of the local code page.
 _WITH_BOM = "utf-8-sig"
@@ -98,8 +98,8 @@ def write_left_out(left_out: Iterable[LeftOut], output: Path, workplace: Path) -
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["spectrum", "identifier", "reason", "place", "notes"])
             n_rows = 0
-            for each in left_out:
-                cells = each.spectrum or "", *astuple(each)[1:]
+            for entry in left_out:
+                cells = entry.spectrum or "", *astuple(entry)[1:]
                 rows.writerow([_cell(cell) for cell in cells])
                 n_rows += 1
         if n_rows:
@@ -109,7 +109,7 @@ def write_left_out(left_out: Iterable[LeftOut], output: Path, workplace: Path) -
 
 
 def by_spectrum(tables: Tables) -> Iterator[dict[str, Any]]:
-    """Yield what tables hold as one value for each spectrum, its candidates best first."""
+    """Yield the rows of each spectrum as one value, its candidates best first."""
     for table in tables:
         for _, rows in groupby(table.to_pylist(), key=itemgetter("spectrum")):
             yield to_answer(list(rows))
@@ -159,15 +159,15 @@ def write_answers(answers: Answer | Sequence[Answer], path: str | Path) -> int:
     return len(listed)
 
 
-def write_spectra(named: Iterable[tuple[Simulation, str]], path: Path, ending: str) -> int:
+def write_spectra(named: Named, path: Path, ending: str) -> int:
     """Write simulated spectra with their names, or "", to a file; return how many there were."""
     count = 0
 
     def counted() -> Iterator[tuple[Simulation, str]]:
         nonlocal count
-        for each in named:
+        for pair in named:
             count += 1
-            yield each
+            yield pair
 
     with _open_text(path) as file:
         _SPECTRA[ending](counted(), file)
@@ -180,7 +180,7 @@ def check_output_path(
     versions: str | None = None,
     endings: Iterable[str] | None = None,
 ) -> Path:
-    """Return the path of an output file, sure of its ending and its folder.
+    """Check the ending and the folder of an output file, and return its path.
 
     Raises
     ------
@@ -216,12 +216,11 @@ def check_output_path(
 
 
 def check_output_kind(path: str | Path, *, is_simulation: bool) -> None:
-    """Be sure that a file with this ending holds such answers.
+    """Refuse an output file whose ending does not hold such answers.
 
     Raises
     ------
     ConfigError
-        If it holds spectra and the answers are matches or rankings.
     """
     ending = Path(path).suffix.lower()
     if ending == ".mztab" and is_simulation:
@@ -376,16 +375,6 @@ def _open_text(path: Path, encoding: str = "utf-8") -> IO[str]:
     return path.open("w", encoding=encoding, newline="")
 
 
-def _each(
-    write: Callable[[Simulation, IO[str], str], None],
-) -> Callable[[Iterable[tuple[Simulation, str]], IO[str]], None]:
-    def write_all(named: Iterable[tuple[Simulation, str]], file: IO[str]) -> None:
-        for simulation, name in named:
-            write(simulation, file, name)
-
-    return write_all
-
-
 _TABLES: dict[str, Callable[[Tables, Path, pa.Schema], None]] = {
     ".csv": _write_csv,
     ".tsv": _write_tsv,
@@ -397,9 +386,9 @@ _JSON: dict[str, Callable[[Iterable[Mapping[str, Any]], Path], None]] = {
     ".json": _write_json,
     ".jsonl": _write_jsonl,
 }
-_SPECTRA: dict[str, Callable[[Iterable[tuple[Simulation, str]], IO[str]], None]] = {
-    ".mgf": _each(write_mgf),
-    ".msp": _each(write_msp),
+_SPECTRA: dict[str, Callable[[Named, IO[str]], None]] = {
+    ".mgf": write_mgf,
+    ".msp": write_msp,
     ".txt": write_mzspeclib,
 }
 SPECTRA_ENDINGS = tuple(_SPECTRA)

@@ -10,7 +10,6 @@ then run.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from team5.cli.terminal import Terminal
 from team5.errors import CheckpointError, StorageError
 from team5.registry.export import read_version
 from team5.registry.roots import find_checkpoints
@@ -183,12 +183,8 @@ def copy_latest(root: Path, target: Path) -> str:
 
 def _heading(text: str) -> None:
     line = text if text.startswith("team5") else f"\n{text}"
-    bold, plain = ("\033[1m", "\033[0m") if _is_coloured() else ("", "")
+    bold, plain = ("\033[1m", "\033[0m") if Terminal.here().colours else ("", "")
     print(f"{bold}{line}\n{'-' * len(text)}{plain}")
-
-
-def _is_coloured() -> bool:
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
 def _run(command: str) -> None:

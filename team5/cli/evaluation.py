@@ -227,8 +227,6 @@ def _writer(cfg: DictConfig) -> Callable[[_Measured], None]:
     """Return the writer of the report; an unwritable output is refused before any work."""
     if cfg.output is None:
         return lambda measured: None
-    if Path(cfg.output).suffix.lower() not in _ENDINGS:
-        raise ConfigError(f"output={cfg.output}: choose a file ending in {' or '.join(_ENDINGS)}.")
     read_from = (_source(cfg), cfg.data.get("train"), cfg.data.pool)
     path = check_output_path(cfg.output, read_from, cfg.checkpoints_root, endings=_ENDINGS)
     if path.suffix.lower() == ".json":

@@ -177,38 +177,38 @@ def _parser() -> argparse.ArgumentParser:
         examples=[line for lines in _EXAMPLES.values() for line in lines],
     )
     command = Commands(parser, _EXAMPLES).add
-    one = command("build", _build, "build a library, or resume an interrupted build")
-    one.add_argument(
+    sub = command("build", _build, "build a library, or resume an interrupted build")
+    sub.add_argument(
         "inputs", nargs="+", metavar="INPUT",
         help="lists of SMILES or InChI, CSV or TSV, SDF, Parquet, also compressed (.gz, "
         ".zst, .bz2, .xz, .zip); folders of these",
     )  # fmt: skip
-    one.add_argument("output", metavar="OUTPUT", help="folder of the library")
-    one.add_argument("--workers", type=int, help="processes that standardise; default: all cores")
-    one.add_argument(
+    sub.add_argument("output", metavar="OUTPUT", help="folder of the library")
+    sub.add_argument("--workers", type=int, help="processes that standardise; default: all cores")
+    sub.add_argument(
         "--trust-columns", action="store_true",
         help="use smiles, inchikey14, formula and exact_mass of tables without computing them",
     )  # fmt: skip
-    one.add_argument(
+    sub.add_argument(
         "--replace", action="store_true",
         help="replace a library, or an unfinished build, of other inputs",
     )  # fmt: skip
-    one.add_argument("--work", metavar="FOLDER", help="local folder for the unfinished build")
-    one.add_argument(
+    sub.add_argument("--work", metavar="FOLDER", help="local folder for the unfinished build")
+    sub.add_argument(
         "--time-limit", type=float, default=60.0, metavar="S",
         help="leave out structures that take longer; default: %(default)s s",
     )  # fmt: skip
-    one = command("info", _info, "contents and sources of a library, and records left out")
-    one.add_argument("library", metavar="LIBRARY")
-    one.add_argument("--verify", action="store_true", help="compare every part with its checksum")
-    one.add_argument("--json", action="store_true")
-    one = command("lookup", _lookup, "the structures that could be behind a precursor")
-    one.add_argument("library", metavar="LIBRARY")
-    one.add_argument("--mz", type=float, required=True, help="m/z of the precursor")
-    one.add_argument("--adduct", default="[M+H]+", help="default: %(default)s")
-    one.add_argument("--ppm", type=float, default=10.0, help="default: %(default)s")
-    one.add_argument("--limit", type=int, default=10, help="structures shown; default: %(default)s")
-    one.add_argument("--json", action="store_true")
+    sub = command("info", _info, "contents and sources of a library, and records left out")
+    sub.add_argument("library", metavar="LIBRARY")
+    sub.add_argument("--verify", action="store_true", help="compare every part with its checksum")
+    sub.add_argument("--json", action="store_true")
+    sub = command("lookup", _lookup, "the structures that could be behind a precursor")
+    sub.add_argument("library", metavar="LIBRARY")
+    sub.add_argument("--mz", type=float, required=True, help="m/z of the precursor")
+    sub.add_argument("--adduct", default="[M+H]+", help="default: %(default)s")
+    sub.add_argument("--ppm", type=float, default=10.0, help="default: %(default)s")
+    sub.add_argument("--limit", type=int, default=10, help="structures shown; default: %(default)s")
+    sub.add_argument("--json", action="store_true")
     return parser
 
 

@@ -55,8 +55,8 @@ def main() -> int:
         print(f"team5 {__version__}")
         return 0
     if words[0] not in _COMMANDS:
-        there_are = f"no command {words[0]!r}; there are {', '.join(_COMMANDS)}."
-        print_error(ConfigError(there_are, argument="command"))
+        text = f"no command {words[0]!r}; there are {', '.join(_COMMANDS)}."
+        print_error(ConfigError(text, argument="command"))
         return ConfigError.exit_code
     name, is_program, _ = _COMMANDS[words[0]]
     module = import_module(name)

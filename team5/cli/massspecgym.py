@@ -89,9 +89,7 @@ def _check(cfg: DictConfig) -> None:
         )
     if cfg.output is not None:
         read_from = (cfg.data.massspecgym, cfg.data.candidates)
-        path = check_output_path(cfg.output, read_from, cfg.checkpoints_root)
-        if path.suffix.lower() != ".json":
-            raise ConfigError(f"output={cfg.output}: choose a file ending in .json.")
+        check_output_path(cfg.output, read_from, cfg.checkpoints_root, endings=(".json",))
 
 
 def _report(

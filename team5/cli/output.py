@@ -1,9 +1,12 @@
-"""Answers of `infer` on standard output: as text for people, or as JSON for programs."""
+"""Answers of `infer` on standard output, as text or JSON; what was left out on standard error."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from team5.cli.terminal import Terminal
 from team5.inference.results import Answer, Simulation, is_ranking
@@ -11,6 +14,8 @@ from team5.search.text import RANKING_WORDS, format_answer, format_ranking
 
 # m/z and intensities.
 Peaks = tuple[Sequence[float], Sequence[float]]
+# Reasons shown; the file next to the output has all.
+_MAX_REASONS = 8
 
 
 def print_answers(
@@ -70,3 +75,13 @@ def _sketch(terminal: Terminal, answer: Answer, peaks: Peaks | None) -> list[str
     if peaks is None:
         return []
     return terminal.sketch(*peaks, [peak.mz for peak in answer.peaks])
+
+
+def report_left_out(left_out: Counter[str], path: Path) -> None:
+    """Report on stderr what was left out by reason, and the file that names it if there is one."""
+    for reason, count in left_out.most_common(_MAX_REASONS):
+        print(f"  left out: {count:,}, {reason}", file=sys.stderr)
+    if (n_more := len(left_out) - _MAX_REASONS) > 0:
+        print(f"  and {n_more:,} more reasons", file=sys.stderr)
+    if path.exists():
+        print(f"Which ones: {path}", file=sys.stderr)

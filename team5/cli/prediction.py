@@ -13,13 +13,15 @@ from team5.search.checks import check_one_source, check_window
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from team5.search.reading import Report
+
 _CONTEXT = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
 
 
 def predict(cfg: DictConfig) -> int:
     """Predict as configured; 1 if nothing could be answered."""
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    check_settings(settings)
+    _check_settings(settings)
     # Here and below: torch and RDKit take a second to import; errors in settings come before.
     if any(settings[name] is not None for name in ("library", "spectra", "candidates")):
         from team5.cli.searching import search
@@ -48,7 +50,7 @@ def predict(cfg: DictConfig) -> int:
     )
     problems = Problems()
     query = {name: settings[name] for name in ("mzs", "intensities", *_CONTEXT, "max_error")}
-    references = _references(settings, problems)
+    references = read_references(settings, problems)
     # Without a structure, infer reports what is missing.
     answers = infer(model, None, settings["smiles"] or [], **query, references=references)
     if isinstance(answers, AnswerList):
@@ -73,9 +75,9 @@ def predict(cfg: DictConfig) -> int:
     return 0 if count else 1
 
 
-def check_settings(settings: dict[str, Any]) -> None:
+def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse settings that form no query; `infer` validates peaks and structures."""
-    given = {key for key, value in settings.items() if value is not None}
+    keys = {key for key, value in settings.items() if value is not None}
     if settings["format"] not in ("text", "json"):
         raise ConfigError(f"format={settings['format']}: choose text or json.", argument="format")
     top = settings["top"]
@@ -84,57 +86,58 @@ def check_settings(settings: dict[str, Any]) -> None:
     for name in ("verify", "resume", "prefilter"):
         if not isinstance(settings[name], bool):
             raise ConfigError(f"{name}={settings[name]}: choose true or false.", argument=name)
-    query_keys = sorted(given & {"smiles", "mzs", "intensities"})
-    if "spectra" in given and query_keys:
+    query_keys = sorted(keys & {"smiles", "mzs", "intensities"})
+    if "spectra" in keys and query_keys:
         raise ConfigError(
             f"spectra= is for a file, {', '.join(query_keys)} for one spectrum or structure. "
             "Give spectra= with candidates=FILE, or alone if its records carry SMILES."
         )
-    if {"smiles", "candidates"} <= given:
+    if {"smiles", "candidates"} <= keys:
         raise ConfigError("smiles= and candidates= both name structures. Give one of the two.")
-    if "candidates" in given and not given & {"spectra", "mzs", "intensities"}:
+    if "candidates" in keys and not keys & {"spectra", "mzs", "intensities"}:
         raise ConfigError(
             "candidates= needs a spectrum: add spectra=FILE, or mzs= and intensities=."
         )
-    check_search_settings(settings, given)
-    if not given & {"spectra", "smiles", "mzs", "intensities"}:
+    _check_search(settings, keys)
+    if not keys & {"spectra", "smiles", "mzs", "intensities"}:
         raise ConfigError(
             "no query given. Give smiles=, with mzs= and intensities= if you have a spectrum; "
             f"{call_of('predict')} --help shows examples."
         )
 
 
-def check_search_settings(settings: dict[str, Any], given: set[str]) -> None:
+def _check_search(settings: dict[str, Any], keys: set[str]) -> None:
     """Refuse invalid settings of a search with files of spectra or structures."""
-    if not given & {"library", "spectra", "candidates"}:
+    if not keys & {"library", "spectra", "candidates"}:
         if settings["resume"]:
             raise ConfigError("resume=true goes on with a search: add spectra= and output=.")
         return
-    check_library_settings(given)
-    if settings["resume"] and "output" not in given:
+    if "library" in keys:
+        _check_library(keys)
+    if settings["resume"] and "output" not in keys:
         raise ConfigError("resume=true goes on with a file: add output=, as it was given before.")
     check_window(settings["ppm"], settings["keep"])
 
 
-def check_library_settings(given: set[str]) -> None:
-    """Refuse invalid settings of a library search."""
-    if "library" not in given:
-        return
-    check_one_source(given)
-    if "spectra" not in given and not {"mzs", "intensities"} <= given:
+def _check_library(keys: set[str]) -> None:
+    check_one_source(keys)
+    if "spectra" not in keys and not {"mzs", "intensities"} <= keys:
         raise ConfigError(
             "library= needs a spectrum: add spectra=FILE, or mzs=, intensities= and precursor_mz=."
         )
-    if "spectra" not in given and "precursor_mz" not in given:
+    if "spectra" not in keys and "precursor_mz" not in keys:
         raise ConfigError(
             "library= finds structures by the precursor: add precursor_mz=, and adduct= if it is "
             "not that of the ion mode."
         )
 
 
-def _references(settings: dict[str, Any], report: Any) -> list[str] | None:
+def read_references(settings: dict[str, Any], report: Report) -> list[str] | None:
+    """Return the SMILES of the file of references, None if there is none."""
     if settings["references"] is None:
         return None
     from team5.search.reading import read_candidates
 
-    return [other.smiles for other in read_candidates(settings["references"], report=report)]
+    return [
+        reference.smiles for reference in read_candidates(settings["references"], report=report)
+    ]

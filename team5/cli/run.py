@@ -384,8 +384,8 @@ def _answers_a_shell(entry_point: str, line: CommandLine, config_dir: Path) -> b
 
         # Hydra cannot parse raw arguments, and need not.
         raw = "|".join(re.escape(argument.key) for argument in RAW_ARGUMENTS[entry_point])
-        asked_line = os.environ.get("COMP_LINE", "")
-        os.environ["COMP_LINE"] = re.sub(rf"(?<=\s)(?:{raw})=\S*\s", "", asked_line)
+        typed_line = os.environ.get("COMP_LINE", "")
+        os.environ["COMP_LINE"] = re.sub(rf"(?<=\s)(?:{raw})=\S*\s", "", typed_line)
         hydra.main(version_base="1.3", config_path=str(config_dir), config_name=entry_point)(
             lambda cfg: None
         )()

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from team5.cli.output import report_left_out
+from team5.cli.prediction import read_references
 from team5.cli.terminal import Terminal
 from team5.data.conditions import Conditions
 from team5.data.readers import nothing_usable
-from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, DataError
 from team5.runtime.problems import Problems
 from team5.runtime.progress import progress
 from team5.search.chunks import SearchSettings
 from team5.search.engines import Engine
-from team5.search.reading import iter_candidates, read_candidates
+from team5.search.reading import Report, iter_candidates
 from team5.search.rows import count_withheld
 from team5.search.search import iter_results, make_tools, search_file
 from team5.search.spectra import LeftOut, Source, SpectraFile, TypedSpectrum
@@ -37,11 +39,8 @@ from team5.search.writers import (
     to_json,
 )
 
-_CONDITIONS = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
 _LOADING = ("device", "verify", "allow")
 _READ = ("spectra", "library", "candidates", "references")
-# Reasons shown; the file next to the output has all.
-_MAX_REASONS = 8
 
 
 def search(settings: dict[str, Any]) -> int:
@@ -55,17 +54,17 @@ def search(settings: dict[str, Any]) -> int:
         place, _, reason = text.partition(": ")
         unusable.append(LeftOut(0, place, reason.removesuffix(" Left out.")))
 
-    source = _source(settings)
+    context = Conditions(**{field.name: settings[field.name] for field in fields(Conditions)})
+    source = _source(settings, context)
     structures = _structures(settings, report)
     how = SearchSettings(
         ppm=float(settings["ppm"]),
         keep=settings["keep"],
         prefilter=settings["prefilter"],
         max_error=settings["max_error"],
-        references=_references(settings, problems),
+        references=tuple(read_references(settings, problems) or ()),
         group_by=settings["group_by"],
     )
-    context = Conditions(**{key: settings[key] for key in _CONDITIONS})
     engine = Engine(**settings["engine"])
     loading = {key: settings[key] for key in _LOADING}
     version, root = settings["version"], settings["checkpoints_root"]
@@ -82,9 +81,7 @@ def search(settings: dict[str, Any]) -> int:
     counted = _counted(summary.n_answered, summary.n_withheld, summary.n_spectra)
     if summary.n_rows:
         counted += f", {summary.n_rows:,} rows written to {settings['output']}"
-    _report_left_out(summary.left_out)
-    if summary.left_out or unusable:
-        print(f"Which ones: {left_out_path(output)}", file=sys.stderr)
+    report_left_out(summary.left_out, left_out_path(output))
     print(f"{counted}.", file=sys.stderr)
     return 0 if summary.n_answered or summary.n_withheld else 1
 
@@ -107,14 +104,13 @@ def _checked_output(settings: dict[str, Any]) -> Path:
     return output
 
 
-def _source(settings: dict[str, Any]) -> Source:
+def _source(settings: dict[str, Any], context: Conditions) -> Source:
     if settings["spectra"] is not None:
         return SpectraFile(settings["spectra"])
-    conditions = Conditions(**{key: settings[key] for key in _CONDITIONS})
-    return TypedSpectrum(conditions.spectrum(settings["mzs"], settings["intensities"]))
+    return TypedSpectrum(context.spectrum(settings["mzs"], settings["intensities"]))
 
 
-def _structures(settings: dict[str, Any], report: Any) -> Structures:
+def _structures(settings: dict[str, Any], report: Report) -> Structures:
     if settings["library"] is not None:
         return library_structures(settings["library"])
     if settings["candidates"] is None:
@@ -123,15 +119,9 @@ def _structures(settings: dict[str, Any], report: Any) -> Structures:
     with progress(f"Reading {path}", 1.0) as bar:
         candidates = iter_candidates(path, report=report, on_progress=bar.update)
         listed = ListedStructures.of(Path(path).name, candidates)
-    which = "those of each precursor's mass are scored"
-    print(f"{path}: {len(listed.listed):,} structures; {which}.", file=sys.stderr)
+    n = len(listed.listed)
+    print(f"{path}: {n:,} structures; those of each precursor's mass are scored.", file=sys.stderr)
     return listed
-
-
-def _references(settings: dict[str, Any], problems: Problems) -> tuple[str, ...]:
-    if settings["references"] is None:
-        return ()
-    return tuple(each.smiles for each in read_candidates(settings["references"], report=problems))
 
 
 def _print(results: Any, source: Source, problems: Problems, *, as_json: bool, top: int) -> int:
@@ -148,8 +138,8 @@ def _print(results: Any, source: Source, problems: Problems, *, as_json: bool, t
                 sketch = _sketch(terminal, source, answer)
                 terminal.print(format_hits(answer, top, terminal.width, sketch))
             n_answered += 1
-        for each in result.left_out:
-            problems(each.to_text(source.name))
+        for spectrum in result.left_out:
+            problems(spectrum.to_text(source.name))
             n_left_out += 1
     if not n_answered + n_left_out:
         raise DataError(nothing_usable(source.name, Counter()))
@@ -172,13 +162,6 @@ def _counted(n_answered: int, n_withheld: int, n_spectra: int) -> str:
 def _sketch(terminal: Terminal, source: Source, answer: dict[str, Any]) -> list[str]:
     if not isinstance(source, TypedSpectrum):
         return []
-    spectrum: Spectrum = source.spectrum
+    mzs, intensities = source.spectrum.mzs, source.spectrum.intensities
     explained = [peak["mz"] for peak in answer["candidates"][0]["peaks"]]
-    return terminal.sketch(spectrum.mzs.tolist(), spectrum.intensities.tolist(), explained)
-
-
-def _report_left_out(left_out: Counter[str]) -> None:
-    for reason, count in left_out.most_common(_MAX_REASONS):
-        print(f"  left out: {count:,}, {reason}", file=sys.stderr)
-    if (n_more := len(left_out) - _MAX_REASONS) > 0:
-        print(f"  and {n_more:,} more reasons", file=sys.stderr)
+    return terminal.sketch(mzs.tolist(), intensities.tolist(), explained)

@@ -76,6 +76,7 @@ def _parse(words: Sequence[str]) -> dict[str, str]:
 
 def _simulate(settings: dict[str, str]) -> int:
     # Here: torch and RDKit take a second to import; --help and errors come before.
+    from team5.cli.output import report_left_out
     from team5.runtime.problems import Problems
     from team5.search.simulation import SimulationSettings, simulate_file
     from team5.search.writers import left_out_path
@@ -102,10 +103,7 @@ def _simulate(settings: dict[str, str]) -> int:
     counted = f"{summary.n_spectra:,} spectra of {summary.n_structures:,} structures"
     rate = f"{summary.n_spectra / seconds:,.0f} spectra/s"
     print(f"{counted} written to {settings['output']}, {rate}.", file=sys.stderr)
-    for reason, count in summary.left_out.most_common(8):
-        print(f"  left out: {count:,}, {reason}", file=sys.stderr)
-    if summary.left_out:
-        print(f"Which ones: {left_out_path(Path(settings['output']))}", file=sys.stderr)
+    report_left_out(summary.left_out, left_out_path(Path(settings["output"])))
     return 0 if summary.n_spectra else 1
 
 

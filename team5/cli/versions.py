@@ -142,16 +142,16 @@ def _promote(options: argparse.Namespace) -> None:
     if options.force is not None:
         if not options.force.strip():
             raise ConfigError('--force needs a reason, which is kept: --force "REASON".')
-        said = f"forced: {options.force}"
+        verdict = f"forced: {options.force}"
     elif queries is not None:
-        said, judged = _judge(options.root, version, queries, options.allow)
+        verdict, judged = _judge(options.root, version, queries, options.allow)
     else:
-        said = check_promotion(options.root, version)
+        verdict = check_promotion(options.root, version)
     if judged is None:  # it has not answered any query
         _check_usable(options.root, version, options.allow)
-    reason = f"promoted, {said}" if options.force is not None else f"promoted; {said}"
+    reason = f"promoted, {verdict}" if options.force is not None else f"promoted; {verdict}"
     Tracker(options.root).set_latest(version, reason, judged)
-    print(f"latest is {version} ({said})")
+    print(f"latest is {version} ({verdict})")
 
 
 def _check_usable(root: Path, version: str, allow: Sequence[str]) -> None:
@@ -289,62 +289,62 @@ def _parser() -> argparse.ArgumentParser:
             "--root", type=Path, default=default, help="folder of the versions, or checkpoints"
         )
     command = Commands(parser, _EXAMPLES, parents=[common]).add
-    one = command("list", _list, "all versions, by number, with their figures")
-    one.add_argument("--json", action="store_true")
-    one = command("show", _show, "one version: figures, files, how it was made")
-    one.add_argument("version")
-    one.add_argument("--json", action="store_true")
-    one = command("compare", _compare, "two versions: figures, and what differs in data and config")
-    one.add_argument("first")
-    one.add_argument("second")
-    one.add_argument("--json", action="store_true")
-    one = command("verify", _verify, "compare every file with its checksum")
-    one.add_argument("version", nargs="?", help="all by default")
-    one = command("promote", _promote, "make a version latest, unless it is known to be worse")
-    one.add_argument("version")
-    one.add_argument(
+    sub = command("list", _list, "all versions, by number, with their figures")
+    sub.add_argument("--json", action="store_true")
+    sub = command("show", _show, "one version: figures, files, how it was made")
+    sub.add_argument("version")
+    sub.add_argument("--json", action="store_true")
+    sub = command("compare", _compare, "two versions: figures, and what differs in data and config")
+    sub.add_argument("first")
+    sub.add_argument("second")
+    sub.add_argument("--json", action="store_true")
+    sub = command("verify", _verify, "compare every file with its checksum")
+    sub.add_argument("version", nargs="?", help="all by default")
+    sub = command("promote", _promote, "make a version latest, unless it is known to be worse")
+    sub.add_argument("version")
+    sub.add_argument(
         "--queries", type=Path, metavar="FILE",
         help="judge it on these, in the format of evaluate.py; default: "
         f"{QUERIES_VARIABLE}, or recorded figures",
     )  # fmt: skip
-    one.add_argument("--force", metavar="REASON", help="skip the checks; the reason is recorded")
-    one.add_argument(
+    sub.add_argument("--force", metavar="REASON", help="skip the checks; the reason is recorded")
+    sub.add_argument(
         "--allow", nargs="+", default=[], metavar="CLASS", help="your own encoders to import"
     )
     command("rollback", _rollback, "make the previous latest version latest again")
-    one = command("history", _history, "which version was latest when")
-    one.add_argument(
+    sub = command("history", _history, "which version was latest when")
+    sub.add_argument(
         "--at", metavar="DATE", help="the latest at the end of a day, or at a time (UTC)"
     )
-    one.add_argument("--json", action="store_true")
-    one = command("alias", _alias, "give a version an alias")
-    one.add_argument("name")
-    one.add_argument("version", nargs="?")
-    one.add_argument("--remove", action="store_true", help="remove the alias")
-    one = command("delete", _delete, "delete a version that is not latest and has no alias")
-    one.add_argument("version")
-    one = command("gc", _gc, "delete old versions; without --yes only list them")
-    one.add_argument("--keep", type=int, required=True, metavar="N", help="the newest N stay")
-    one.add_argument("--yes", action="store_true", help="do it")
-    one = command("repair", _repair, "rebuild the tracker from the version folders")
-    one.add_argument("--replace", action="store_true", help="replace the old tracker")
-    one = command("push", _push, "upload a version to a repository of the Hugging Face Hub")
-    one.add_argument("version")
-    one.add_argument("repository", metavar="USER/NAME")
-    one.add_argument(
+    sub.add_argument("--json", action="store_true")
+    sub = command("alias", _alias, "give a version an alias")
+    sub.add_argument("name")
+    sub.add_argument("version", nargs="?")
+    sub.add_argument("--remove", action="store_true", help="remove the alias")
+    sub = command("delete", _delete, "delete a version that is not latest and has no alias")
+    sub.add_argument("version")
+    sub = command("gc", _gc, "delete old versions; without --yes only list them")
+    sub.add_argument("--keep", type=int, required=True, metavar="N", help="the newest N stay")
+    sub.add_argument("--yes", action="store_true", help="do it")
+    sub = command("repair", _repair, "rebuild the tracker from the version folders")
+    sub.add_argument("--replace", action="store_true", help="replace the old tracker")
+    sub = command("push", _push, "upload a version to a repository of the Hugging Face Hub")
+    sub.add_argument("version")
+    sub.add_argument("repository", metavar="USER/NAME")
+    sub.add_argument(
         "--public",
         action="store_true",
         help="make a newly created repository public; default: private",
     )
-    one = command("pull", _pull, "download a version from a repository of the Hugging Face Hub")
-    one.add_argument("repository", metavar="USER/NAME")
-    one.add_argument("--revision", help="a commit, branch or tag")
-    one.add_argument("--as", dest="version", metavar="VERSION", help="its name in this registry")
-    one = command(
+    sub = command("pull", _pull, "download a version from a repository of the Hugging Face Hub")
+    sub.add_argument("repository", metavar="USER/NAME")
+    sub.add_argument("--revision", help="a commit, branch or tag")
+    sub.add_argument("--as", dest="version", metavar="VERSION", help="its name in this registry")
+    sub = command(
         "selftest", _selftest, "test on this disk that the registry survives killed processes"
     )
-    one.add_argument("--folder", type=Path, help="a folder on the disk to test")
-    one.add_argument("--kills", type=int, default=40, help="default: %(default)s")
+    sub.add_argument("--folder", type=Path, help="a folder on the disk to test")
+    sub.add_argument("--kills", type=int, default=40, help="default: %(default)s")
     return parser
 
 

@@ -26,17 +26,17 @@ def check_window(ppm: object, keep: object) -> None:
         raise ConfigError(f"keep={keep}: give a number of candidates, 1 or more.", argument="keep")
 
 
-def check_one_source(given: Collection[str]) -> None:
+def check_one_source(arguments: Collection[str]) -> None:
     """Refuse a library together with other structures, by the names of the arguments.
 
     Raises
     ------
     ConfigError
     """
-    if "library" not in given:
+    if "library" not in arguments:
         return
     for name in ("candidates", "smiles", "references"):
-        if name in given:
+        if name in arguments:
             raise ConfigError(
                 f"library= and {name}= both name structures; with library= candidates are "
                 "compared with each other. Give one of the two.",

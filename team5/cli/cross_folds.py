@@ -89,7 +89,7 @@ def evaluate_cross_folds(cfg: DictConfig) -> tuple[dict[str, Any], str]:
     before = _measure(cfg, baseline, queries)
     differences = paired_differences(before.metrics(), measured.metrics(), seed=cfg.seed)
     title = f"{names} against {', '.join(v.version for v in baseline.values())}"
-    values = {name: asdict(each) for name, each in differences.items()}
+    values = {name: asdict(difference) for name, difference in differences.items()}
     text = "\n\n".join([report.to_text(), "\n".join([title, *_table(differences)])])
     return {**report.to_dict(), "against_baseline": values}, text
 

@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 _RECORDED_RANKINGS = {ALL: "", SAME_FORMULA: "same_formula_"}
 _NAMES = {"hit@1": "hit_rate@1", "hit@5": "hit_rate@5", "hit@20": "hit_rate@20", "MRR": "mrr"}
 _ENDINGS = (".json", ".html")
-_HOW_TO_GET_IT = (
-    "data.train=FILE (CSV or Parquet with smiles, and fold where not all rows were trained on)"
-)
 
 
 def evaluate(cfg: DictConfig) -> int:
@@ -65,7 +62,7 @@ def evaluate(cfg: DictConfig) -> int:
             allow=cfg.allow,
         )
 
-    if not _is_own(cfg) and is_on_massspecgym(cfg):
+    if not _is_on_file(cfg) and is_on_massspecgym(cfg):
         return _answer(cfg, *evaluate_massspecgym(cfg, load))
     return _answer(cfg, *_evaluate_queries(cfg, load))
 
@@ -82,7 +79,7 @@ def _evaluate_queries(
     cfg: DictConfig, load: Callable[[], LoadedModel]
 ) -> tuple[dict[str, Any], str]:
     write = _writer(cfg)
-    queries = _draw_own(cfg) if _is_own(cfg) else read_queries(cfg.data.queries)
+    queries = _draw_from_file(cfg) if _is_on_file(cfg) else read_queries(cfg.data.queries)
     controls = _Controls(cfg, queries)
     model = load()
     scored = list(_with_progress(model, queries, cfg.seed, controls))
@@ -122,16 +119,16 @@ def _evaluate_queries(
     return report.to_dict(), report.to_text()
 
 
-def _is_own(cfg: DictConfig) -> bool:
+def _is_on_file(cfg: DictConfig) -> bool:
     """Tell whether candidate lists are drawn for a user's spectra (data=file)."""
     return "kind" in cfg.data
 
 
 def _source(cfg: DictConfig) -> str:
-    return str(cfg.data.path if _is_own(cfg) else cfg.data.queries)
+    return str(cfg.data.path if _is_on_file(cfg) else cfg.data.queries)
 
 
-def _draw_own(cfg: DictConfig) -> list[Query]:
+def _draw_from_file(cfg: DictConfig) -> list[Query]:
     """Draw one spectrum of each compound of a file, with candidates of its mass.
 
     If the version was trained on the file, only of the compounds that it held out.
@@ -174,12 +171,13 @@ class _Controls:
         self.molecule_only: MoleculeOnly | None = None
         self.training_similarity: dict[str, float] | None = None
         self.notes: list[str] = []
-        if _is_own(cfg):
+        if _is_on_file(cfg):
             return
         if cfg.data.train is None:
             self.notes.append(
                 "no molecule-only control and no similarity to training structures; give "
-                f"{_HOW_TO_GET_IT} for both, and data.pool=FILE (Parquet with smiles, inchikey14, "
+                "data.train=FILE (CSV or Parquet with smiles, and fold where not all rows were "
+                "trained on) for both, and data.pool=FILE (Parquet with smiles, inchikey14, "
                 "formula, exact_mass) for the control."
             )
             return
@@ -288,7 +286,7 @@ def _command(cfg: DictConfig, version: str) -> str:
         for name in ("path", "folds", "queries", "train", "pool")
         if cfg.data.get(name) is not None
     }
-    if _is_own(cfg):
+    if _is_on_file(cfg):
         files = {"data": "file", **files}
     seed = {} if cfg.seed == 0 else {"seed": cfg.seed}
     words = [f"{key}={value}" for key, value in {"version": version, **files, **seed}.items()]

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from team5.errors import ConfigError
 from team5.runtime.places import call_of
-from team5.search.checks import check_one_source, check_window
+from team5.search.checks import check_one_source, check_window, is_count
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -80,9 +80,10 @@ def _check_settings(settings: dict[str, Any]) -> None:
     keys = {key for key, value in settings.items() if value is not None}
     if settings["format"] not in ("text", "json"):
         raise ConfigError(f"format={settings['format']}: choose text or json.", argument="format")
-    top = settings["top"]
-    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
-        raise ConfigError(f"top={top}: give the number of rows to show, 1 or more.", argument="top")
+    if not is_count(settings["top"]):
+        raise ConfigError(
+            f"top={settings['top']}: give the number of rows to show, 1 or more.", argument="top"
+        )
     for name in ("verify", "resume", "prefilter"):
         if not isinstance(settings[name], bool):
             raise ConfigError(f"{name}={settings[name]}: choose true or false.", argument=name)

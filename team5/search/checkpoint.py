@@ -58,7 +58,7 @@ class Checkpoint:
         StorageError
             If it cannot be written.
         """
-        left_out = [astuple(each) for each in result.left_out]
+        left_out = [astuple(entry) for entry in result.left_out]
         table = result.table.replace_schema_metadata(
             {_LEFT_OUT: json.dumps(left_out), _N_SPECTRA: str(result.n_spectra)}
         )
@@ -97,7 +97,7 @@ class Checkpoint:
         for number in sorted(self.finished):
             with _damage(self._path(number)):
                 metadata = pq.read_metadata(self._path(number)).metadata
-            yield from (LeftOut(*each) for each in json.loads(metadata[_LEFT_OUT]))
+            yield from (LeftOut(*values) for values in json.loads(metadata[_LEFT_OUT]))
 
     def remove(self) -> None:
         """Remove it, atomically for others, so that no search finds half of another's."""

@@ -11,6 +11,11 @@ KEEP = 100
 _MAX_PPM = 1_000_000
 
 
+def is_count(value: object, least: int = 1) -> bool:
+    """Tell whether a value is a whole number of at least ``least``; True is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
 def check_window(ppm: object, keep: object) -> None:
     """Refuse an invalid window around the precursor, or number of candidates.
 
@@ -22,7 +27,7 @@ def check_window(ppm: object, keep: object) -> None:
         raise ConfigError(
             f"ppm={ppm}: give the half-width of the window, 10 or so.", argument="ppm"
         )
-    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+    if not is_count(keep):
         raise ConfigError(f"keep={keep}: give a number of candidates, 1 or more.", argument="keep")
 
 

@@ -153,7 +153,7 @@ def search_chunk(
             left_out += without_candidates(chunk, number, spectrum, answer)
         else:
             rows += answer
-    left_out.sort(key=lambda each: each.spectrum)
+    left_out.sort(key=lambda entry: entry.spectrum)
     table = to_table(rows, structures.columns)
     return Result(chunk.number, chunk.n_spectra, table, tuple(left_out))
 

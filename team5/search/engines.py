@@ -10,6 +10,7 @@ from itertools import chain, islice
 from team5.errors import ConfigError
 from team5.inference.loading import parse_device
 from team5.runtime.workers import n_cores
+from team5.search.checks import is_count
 from team5.search.chunks import Result, Searcher, SearchSettings, Tools
 from team5.search.local import search_here, search_in_processes
 from team5.search.spectra import Chunk
@@ -41,11 +42,7 @@ class Engine:
         if self.name not in _NAMES:
             raise ConfigError(f"engine.name={self.name}: choose {' or '.join(_NAMES)}.")
         least = 0 if self.name == "local" else 1
-        if self.workers is not None and (
-            not isinstance(self.workers, int)
-            or isinstance(self.workers, bool)
-            or self.workers < least
-        ):
+        if self.workers is not None and not is_count(self.workers, least):
             raise ConfigError(
                 f"engine.workers={self.workers}: give a number of processes, {least} or more, or "
                 "null for one per core."

@@ -76,7 +76,7 @@ def without_spectrum(chunk: Chunk, index: int, reason: str) -> Chunk:
         spectra=chunk.spectra[:index] + chunk.spectra[index + 1 :],
         left_out=(
             *chunk.left_out,
-            *(LeftOut(each, member.identifier, reason) for each, member in members),
+            *(LeftOut(n, member.identifier, reason) for n, member in members),
         ),
         others={first: others for first, others in chunk.others.items() if first != number},
     )

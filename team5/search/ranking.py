@@ -71,8 +71,8 @@ def to_candidates(structures: CandidateSet) -> list[Candidate]:
     """Return the candidates of a spectrum one by one."""
     columns = structures.columns or [{}] * len(structures.smiles)
     return [
-        Candidate(smiles, name, columns=each)
-        for smiles, name, each in zip(structures.smiles, structures.names, columns, strict=True)
+        Candidate(smiles, name, columns=values)
+        for smiles, name, values in zip(structures.smiles, structures.names, columns, strict=True)
     ]
 
 

@@ -201,14 +201,14 @@ def iter_results(
 ) -> Iterator[Result]:
     """Yield the results of chunks in the order of the spectra."""
     early: dict[int, Result] = {}
-    wanted = 0
+    next_number = 0
     chunks = iter_chunks(source, context, CHUNK_SIZE, settings.group_by)
     with closing(run(chunks, engine, tools, settings)) as results:
         for result in results:
             early[result.number] = result
-            while wanted in early:
-                yield early.pop(wanted)
-                wanted += 1
+            while next_number in early:
+                yield early.pop(next_number)
+                next_number += 1
 
 
 def make_tools(

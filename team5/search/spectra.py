@@ -246,4 +246,4 @@ def _groups(
 
 def count_reasons(left_out: Iterable[LeftOut]) -> Counter[str]:
     """Count what was left out by reason."""
-    return Counter(each.reason for each in left_out)
+    return Counter(entry.reason for entry in left_out)

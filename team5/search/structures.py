@@ -161,8 +161,8 @@ class ListedStructures:
 
     def identity(self) -> dict[str, Any]:
         digest = hashlib.sha256()
-        for each in self.listed:
-            digest.update(repr(sorted(map(str, asdict(each).items()))).encode())
+        for candidate in self.listed:
+            digest.update(repr(sorted(map(str, asdict(candidate).items()))).encode())
         return {"name": self.name, "structures": len(self.listed), "sha256": digest.hexdigest()}
 
     def candidates(self, spectrum: Spectrum, target: str | None, ppm: float) -> CandidateSet | str:
@@ -179,10 +179,10 @@ class ListedStructures:
         if not chosen:
             return _none_within(ppm)
         return CandidateSet(
-            [each.smiles for each in chosen],
+            [candidate.smiles for candidate in chosen],
             [None] * len(chosen),
-            [each.name for each in chosen],
-            [each.columns for each in chosen],
+            [candidate.name for candidate in chosen],
+            [candidate.columns for candidate in chosen],
         )
 
 
@@ -250,12 +250,12 @@ def without_candidates(chunk: Chunk, number: int, spectrum: Spectrum, reason: st
     """Return a spectrum of a chunk, and those judged together with it, as left out."""
     return [
         LeftOut(
-            each,
+            index,
             member.identifier,
             reason,
             notes="; ".join([*looked_up(member), *member.notes]),
         )
-        for each, member in ((number, spectrum), *chunk.others.get(number, ()))
+        for index, member in ((number, spectrum), *chunk.others.get(number, ()))
     ]
 
 

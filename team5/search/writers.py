@@ -189,30 +189,31 @@ def check_output_path(
         there is no such folder, or it is one of the files that are read, or lies among the
         ``versions``.
     """
-    if is_remote(path):
-        raise ConfigError(
-            f"output={path}: results are written to a local disk. Copy them when they are whole.",
-            argument="output",
-        )
-    path = Path(path)
-    allowed = tuple(ENDINGS if endings is None else endings)
-    choices = ", ".join(allowed)
-    if path.suffix.lower() not in allowed:
-        ending = f"ending {path.suffix!r}" if path.suffix else "no ending"
-        raise ConfigError(f"output={path} has {ending}. Choose one of {choices}.")
-    if path.is_dir():
-        raise ConfigError(f"output={path} is a folder. Name a file, ending in one of {choices}.")
-    if not path.parent.is_dir():
-        raise ConfigError(f"output={path}: there is no folder {path.parent}. Make it first.")
-    for source in read_from:
-        if source is not None and os.path.realpath(source) == os.path.realpath(path):
-            raise ConfigError(f"output={path} is also read from. Choose another name.")
     real = Path(os.path.realpath(path))
-    if versions is not None and real.is_relative_to(os.path.realpath(versions)):
-        raise ConfigError(
-            f"output={path} lies in {versions}/, where versions are kept. Choose another folder."
-        )
+    sources = [os.path.realpath(source) for source in read_from if source is not None]
+    fault = _path_fault(path, tuple(ENDINGS if endings is None else endings))
+    if fault is None and str(real) in sources:
+        fault = " is also read from. Choose another name."
+    if fault is None and versions is not None and real.is_relative_to(os.path.realpath(versions)):
+        fault = f" lies in {versions}/, where versions are kept. Choose another folder."
+    if fault is not None:
+        raise ConfigError(f"output={path}{fault}", argument="output")
     return real  # a link stays one, its target is replaced
+
+
+def _path_fault(path: str | Path, endings: tuple[str, ...]) -> str | None:
+    """Return why no file can be written there, as the end of a sentence."""
+    if is_remote(path):
+        return ": results are written to a local disk. Copy them when they are whole."
+    path, choices = Path(path), ", ".join(endings)
+    if path.suffix.lower() not in endings:
+        ending = f"ending {path.suffix!r}" if path.suffix else "no ending"
+        return f" has {ending}. Choose one of {choices}."
+    if path.is_dir():
+        return f" is a folder. Name a file, ending in one of {choices}."
+    if not path.parent.is_dir():
+        return f": there is no folder {path.parent}. Make it first."
+    return None
 
 
 def check_output_kind(path: str | Path, *, is_simulation: bool) -> None:
@@ -283,13 +284,13 @@ def _write_parquet(tables: Tables, path: Path, schema: pa.Schema) -> None:
 
 
 def _groups(tables: Tables) -> Iterator[pa.Table]:
-    waiting: list[pa.Table] = []
+    group: list[pa.Table] = []
     for table in tables:
-        waiting.append(table)
-        if sum(each.nbytes for each in waiting) >= _GROUP_BYTES:
-            yield pa.concat_tables(waiting)
-            waiting = []
-    if rest := [each for each in waiting if len(each)]:
+        group.append(table)
+        if sum(part.nbytes for part in group) >= _GROUP_BYTES:
+            yield pa.concat_tables(group)
+            group = []
+    if rest := [part for part in group if len(part)]:
         yield pa.concat_tables(rest)
 
 

@@ -217,41 +217,46 @@ class Neighbours:
     def __init__(
         self, keys: Sequence[str], masses: Array, *, reference_keys: Collection[str] = ()
     ) -> None:
-        self._keys, self._masses = keys, masses
+        self._keys = keys
         by_key = {key: i for i, key in reversed(list(enumerate(keys)))}
         each_once = sorted(by_key)
         self._order = np.array([by_key[key] for key in each_once], dtype=np.intp)
-        self._masses_by_key = masses[self._order]
         self._start_of = {key: start for start, key in enumerate(each_once)}
+        masses_by_key = masses[self._order]
+        self._by_mass = np.argsort(masses_by_key)
+        # What is near each structure: from the first to the stop by mass, itself included or not.
+        half_widths = CANDIDATE_TOLERANCE_PPM * 1e-6 * masses
+        low, high = masses - half_widths, masses + half_widths
+        self._first = np.searchsorted(masses_by_key, low, sorter=self._by_mass)
+        self._stop = np.searchsorted(masses_by_key, high, side="right", sorter=self._by_mass)
+        own = masses_by_key[[self._start_of[key] for key in keys]]
+        self._is_near_itself = (own >= low) & (own <= high)
         self._is_given = np.array([key in reference_keys for key in each_once], dtype=bool)
+        self._n_given = np.cumsum([0, *self._is_given[self._by_mass]])
+        self._window = lru_cache(
+            maxsize=16
+        )(  # isomers share one
+            lambda first, stop: np.sort(self._by_mass[first:stop])
+        )
 
     def of(self, index: int) -> Comparison:
         """Return the references of one structure: those whose blocks follow its own."""
-        low, high = self._window(self._masses[index])
-        near = (self._masses_by_key >= low) & (self._masses_by_key <= high)
-        start = self._start_of[self._keys[index]]
-        near[start] = False
-        neighbours = np.flatnonzero(near)
-        following = np.roll(neighbours, -int(np.searchsorted(neighbours, start)))[:MAX_REFERENCES]
-        comparison = Comparison(n_fitting=int(self._is_given[neighbours].sum()))
+        first, stop = int(self._first[index]), int(self._stop[index])
+        start, is_near = self._start_of[self._keys[index]], bool(self._is_near_itself[index])
+        near = self._window(first, stop)
+        before = int(np.searchsorted(near, start))
+        following = np.concatenate([near[before + is_near :][:MAX_REFERENCES], near[:before]])
+        n_given = self._n_given[stop] - self._n_given[first]
+        comparison = Comparison(n_fitting=int(n_given - (is_near and self._is_given[start])))
         if len(following) < MIN_REFERENCES:
             return comparison
-        return replace(
-            comparison, kind="candidates", indices=tuple(self._order[following].tolist())
-        )
+        chosen = self._order[following[:MAX_REFERENCES]]
+        return replace(comparison, kind="candidates", indices=tuple(chosen.tolist()))
 
     def n_without(self, n: int) -> int:
         """Return how many of the first n have too few others of their mass to compare with."""
-        low, high = self._window(self._masses[:n])
-        masses = np.sort(self._masses_by_key)
-        near = np.searchsorted(masses, high, side="right") - np.searchsorted(masses, low)
-        itself = self._masses[self._order[[self._start_of[key] for key in self._keys[:n]]]]
-        near -= (itself >= low) & (itself <= high)
+        near = self._stop[:n] - self._first[:n] - self._is_near_itself[:n]
         return int((near < MIN_REFERENCES).sum())
-
-    def _window(self, mass: Any) -> tuple[Any, Any]:
-        half_width = CANDIDATE_TOLERANCE_PPM * 1e-6 * mass
-        return mass - half_width, mass + half_width
 
 
 def note_unused(comparison: Comparison, n_given: int, *, is_alone: bool) -> str | None:
@@ -295,10 +300,10 @@ def compared_logits(model: Team5Model, scores: ReferenceScores, comparisons: Com
         if not rows:
             continue
         compared_scores = scores[[judged[row] for row in rows]]
-        references = torch.full((*compared_scores.scores.shape, MAX_REFERENCES), torch.nan)
-        for row, each in zip(rows, references, strict=True):
-            indices = list(comparisons[judged[row]].indices)
-            each[:, : len(indices)] = scores.scores[indices].T
+        each = (comparisons[judged[row]].indices for row in rows)
+        padded = torch.tensor([[*some, *[-1] * (MAX_REFERENCES - len(some))] for some in each])
+        is_there = (padded >= 0).unsqueeze(-1)
+        references = scores.scores[padded].masked_fill(~is_there, torch.nan).transpose(1, 2)
         impossible = compared_scores.impossible.flatten()
         features = reference_features(
             compared_scores.logits.flatten() + IMPOSSIBLE_PENALTY * impossible,

@@ -133,9 +133,9 @@ def infer(
         )
     conditions = Conditions(adduct, precursor_mz, collision_energy, instrument_type)
     inputs = Inputs(smiles, mzs, intensities, spectra, conditions, max_error, references)
-    questions, many = make_questions(model, inputs)
-    # All are checked before the first is answered.
-    answers: list[Any] = [answer for each in list(questions) for answer in each.answers(model)]
+    steps, many = make_questions(model, inputs)
+    questions = [step for step in steps if step is not None]  # all are checked before any is asked
+    answers: list[Any] = [answer for each in questions for answer in each.answers(model)]
     return AnswerList(answers) if many else answers[0]
 
 

@@ -152,10 +152,11 @@ class Question:
 
 def make_questions(
     model: LoadedModel, inputs: Inputs, parse: Parse | None = None
-) -> tuple[Iterable[Question], bool]:
+) -> tuple[Iterable[Question | None], bool]:
     """Check the arguments of `infer`; nothing is computed yet.
 
-    Of many pairs each is checked as it is taken.
+    Structures are checked one by one as the questions are taken, with None after each, so that
+    a server can answer others in between.
 
     Parameters
     ----------
@@ -195,13 +196,15 @@ def make_questions(
         return _simulations(molecules, inputs), many
     if spectra is None and _is_pairwise(inputs):
         pairs = _pairwise(molecules, inputs, many)
-        return (_question(model, [m], [s], references, max_error) for m, s in pairs), True
+        return (
+            step for m, s in pairs for step in _question(model, [m], [s], references, max_error)
+        ), True
     together = (
         [inputs.conditions.spectrum(inputs.mzs, inputs.intensities)]
         if spectra is None
         else _checked_spectra(inputs)
     )
-    return [_question(model, molecules, together, references, max_error)], many
+    return _question(model, molecules, together, references, max_error), many
 
 
 def usable_references(others: Sequence[Molecule], spectra: Sequence[Spectrum]) -> list[Molecule]:
@@ -227,12 +230,20 @@ def _question(
     spectra: Sequence[Spectrum],
     references: Sequence[Molecule],
     max_error: float | None,
-) -> Question:
-    check_ions(molecules, spectra)
-    scored, comparisons, wanting = choose_references(
-        model, molecules, usable_references(references, spectra)
-    )
-    return Question(
+) -> Iterator[Question | None]:
+    """Check structures one by one, yielding None after each, and then yield their question."""
+    for molecule in molecules:
+        check_ions([molecule], spectra)
+        yield None
+    others: list[Molecule] = []
+    for reference in references:
+        others += usable_references([reference], spectra)
+        yield None
+    for molecule in (*molecules, *others):
+        _ = molecule.inchikey14  # slow, and kept by the molecule
+        yield None
+    scored, comparisons, wanting = choose_references(model, molecules, others)
+    yield Question(
         scored,
         comparisons,
         spectra,
@@ -242,7 +253,7 @@ def _question(
     )
 
 
-def _simulations(molecules: Sequence[Molecule], inputs: Inputs) -> list[Question]:
+def _simulations(molecules: Sequence[Molecule], inputs: Inputs) -> Iterable[Question]:
     for name in ("max_error", "references"):
         if getattr(inputs, name) is not None:
             raise ConfigError(
@@ -250,8 +261,12 @@ def _simulations(molecules: Sequence[Molecule], inputs: Inputs) -> list[Question
             )
     # A dummy peak, which the prediction ignores.
     blank = [inputs.conditions.spectrum([100.0], [1.0])]
-    check_ions(molecules, blank)
-    return [Question([m], {0: Comparison()}, blank, is_simulation=True) for m in molecules]
+
+    def simulation(molecule: Molecule) -> Question:
+        check_ions([molecule], blank)
+        return Question([molecule], {0: Comparison()}, blank, is_simulation=True)
+
+    return map(simulation, molecules)
 
 
 def _checked_spectra(inputs: Inputs) -> list[Spectrum]:

@@ -2,91 +2,79 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from team5.chemistry.molecule import Molecule
 from team5.data.spectrum import Spectrum
-from team5.errors import Team5Error
 from team5.inference.loading import LoadedModel
-from team5.inference.question import Inputs, Question, make_questions
+from team5.inference.question import Inputs, Question, check_ions, make_questions
 from team5.inference.results import Match
-from team5.search.reading import UNANSWERABLE, Candidate, Report
+from team5.search.reading import UNANSWERABLE, Report
 from team5.search.rows import rows_of, to_answer
 from team5.search.shortlist import Shortlist
 from team5.search.structures import CandidateSet
-
-log = logging.getLogger(__name__)
 
 
 def ranking_question(
     model: LoadedModel,
     spectra: Sequence[Spectrum],
-    candidates: Sequence[Candidate],
+    smiles: Sequence[str],
     *,
+    report: Report,
     max_error: float | None = None,
-    references: Sequence[str] | None = None,
-    report: Report = log.warning,
     parse: Callable[[str], Molecule] | None = None,
-) -> tuple[Question, list[Candidate]]:
-    """Return a ranking of the candidates that can be judged, and these; others are reported.
+) -> Generator[None, None, tuple[Question, list[int]]]:
+    """Make a ranking of the candidates that can be judged; others are reported.
 
-    ``max_error`` and ``references`` are those of `infer`.
+    It yields after each candidate, so that a server can answer others in between, and returns the
+    question and the indices of its candidates.
 
     Raises
     ------
     MoleculeError, AdductError, SpectrumError
         If not one of them can be judged; what the first says.
     """
-
-    def question(listed: Sequence[Candidate]) -> Question:
-        smiles = [candidate.smiles for candidate in listed]
-        inputs = Inputs(smiles, spectra=spectra, max_error=max_error, references=references)
-        (question,), _ = make_questions(model, inputs, parse)
-        return question
-
-    try:
-        return question(candidates), list(candidates)
-    except UNANSWERABLE:
-        # Either one of them is at fault, or the spectrum is, in which case all of them fail.
-        faults: dict[int, Team5Error] = {}
-        for index, candidate in enumerate(candidates):
-            try:
-                question([candidate])
-            except UNANSWERABLE as error:
-                faults[index] = error
-        if len(faults) == len(candidates):
-            raise
-    for index, fault in faults.items():
-        place = candidates[index].place
-        report(f"candidate{f' at {place}' if place else ''}: {fault} Left out.")
-    usable = [candidate for index, candidate in enumerate(candidates) if index not in faults]
-    return question(usable), usable
-
-
-def to_candidates(structures: CandidateSet) -> list[Candidate]:
-    """Return the candidates of a spectrum one by one."""
-    columns = structures.columns or [{}] * len(structures.smiles)
-    return [
-        Candidate(smiles, name, columns=values)
-        for smiles, name, values in zip(structures.smiles, structures.names, columns, strict=True)
-    ]
+    parse = parse or model.encodings.parse
+    usable: list[int] = []
+    faults: list[str] = []
+    for index, text in enumerate(smiles):
+        try:
+            molecule = parse(text)
+            check_ions([molecule], spectra)
+            _ = molecule.inchikey14  # slow, and kept by the molecule
+            usable.append(index)
+        except UNANSWERABLE as error:
+            faults.append(f"candidate: {error} Left out.")
+        yield
+    # If none can be judged, the question of all of them raises.
+    judged = [smiles[index] for index in usable] or list(smiles)
+    steps, _ = make_questions(model, Inputs(judged, spectra=spectra, max_error=max_error), parse)
+    question: Question | None = None
+    for question in steps:  # noqa: B007  (the last one counts)
+        yield
+    assert question is not None  # noqa: S101  (a ranking is one question)
+    for fault in faults:
+        report(fault)
+    return question, usable
 
 
 def ranking_answer(
     number: int,
     spectra: Sequence[Spectrum],
-    candidates: Sequence[Candidate],
+    candidates: CandidateSet,
+    usable: Sequence[int],
     question: Question,
     matches: Sequence[Match],
     *,
     keep: int,
-    n_unusable: int,
 ) -> dict[str, Any]:
     """Return the matches of a spectrum, equal to those of a search of its file.
+
+    Peaks that no structure can give stand with the first candidate; None in a later one means the
+    same peaks.
 
     Parameters
     ----------
@@ -94,28 +82,32 @@ def ranking_answer(
         Of the first spectrum in its file.
     spectra : sequence of Spectrum
         Those that were judged together.
-    candidates : sequence of Candidate, C of them
+    candidates : CandidateSet
+    usable : sequence of int
+        Indices of the C candidates that were judged.
     matches : sequence of Match, C of them
     keep : int
         How many are in it, of the best.
-    n_unusable : int
-        Candidates that were left out.
     """
     if len(matches) == 1:
         matches = [replace(matches[0], rank=1, confidence=matches[0].probability)]
-    order = sorted(range(len(matches)), key=lambda index: matches[index].rank or 0)[:keep]
+    order = sorted(range(len(matches)), key=lambda i: matches[i].rank or 0)[:keep]
+    first, *others = order
+    impossible = matches[first].impossible_mzs
+    repeating = {i for i in others if matches[i].impossible_mzs == impossible != ()}
+    n_candidates = len(candidates.smiles)
     best = Shortlist(
-        tuple(matches[index] for index in order),
-        tuple(order),
-        tuple(question.molecules[index].inchikey14 for index in order),
-        n_candidates=len(matches) + n_unusable,
+        tuple(
+            replace(matches[i], impossible_mzs=()) if i in repeating else matches[i] for i in order
+        ),
+        tuple(usable[i] for i in order),
+        tuple(question.molecules[i].inchikey14 for i in order),
+        n_candidates=n_candidates,
         n_scored=len(matches),
-        unusable=Counter(left_out=n_unusable),
+        unusable=Counter(left_out=n_candidates - len(matches)),
     )
-    candidate_set = CandidateSet(
-        [candidate.smiles for candidate in candidates],
-        [None] * len(candidates),
-        [candidate.name for candidate in candidates],
-        [candidate.columns for candidate in candidates],
-    )
-    return to_answer(rows_of(number, spectra[0], best, candidate_set, n_spectra=len(spectra)))
+    answer = to_answer(rows_of(number, spectra[0], best, candidates, n_spectra=len(spectra)))
+    for i, row in zip(order, answer["candidates"], strict=True):
+        if i in repeating:
+            row["impossible_mzs"] = None
+    return answer

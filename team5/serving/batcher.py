@@ -12,7 +12,7 @@ import logging
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -24,16 +24,17 @@ from team5.inference.engine import iter_mixed
 from team5.inference.loading import LoadedModel
 from team5.inference.question import Inputs, MoleculeScores, Question, make_questions
 from team5.inference.results import Match, Simulation
-from team5.search.ranking import ranking_answer, ranking_question, to_candidates
+from team5.search.ranking import ranking_answer, ranking_question
+from team5.search.structures import CandidateSet
 from team5.serving.channel import in_chunks
 from team5.serving.messages import Answered, Ask, Counted, Fault, Piece, Progress, Rank
 
 log = logging.getLogger(__name__)
 
-# For how long structures of a job are parsed, isomers made or answers encoded before others have
-# their turn, and structures of all jobs parsed in one step.
+# For how long questions of a job are prepared or its answer is encoded before others have their
+# turn, and questions of all jobs prepared in one step.
 _TURN_S = 0.01
-_PARSING_PER_STEP_S = 0.1
+_PREPARING_PER_STEP_S = 0.1
 # Number of spectra that cost as much as encoding their structure.
 _SPECTRA_PER_STRUCTURE = 8
 
@@ -48,18 +49,13 @@ Encode = Callable[[list[Any]], Iterable[bytes]]
 class Job:
     """State of one item.
 
-    Structures are parsed, isomers generated for those without other references, all of them
-    scored, and the results combined.
+    Structures are parsed and checked, isomers generated for those without other references, all of
+    them scored, and the results combined.
     """
 
     request: Ask | Rank
     model: LoadedModel
-    arguments: dict[str, Any] = field(default_factory=dict)
-    texts: list[str] | None = None
-    known: dict[str, Molecule | MoleculeError] = field(default_factory=dict)
-    making: Iterator[Question] | None = None
-    unfinished: deque[Question] = field(default_factory=deque)
-    ready: list[Question] = field(default_factory=list)
+    preparing: Iterator[None] = field(init=False)
     questions: list[Question] | None = None
     encode: Encode = lambda _: ()
     left_out: list[str] = field(default_factory=list)
@@ -72,42 +68,15 @@ class Job:
     reported_at: float = field(default_factory=time.perf_counter)
     impossible: dict[tuple[float, ...], tuple[float, ...]] = field(default_factory=dict)
 
-    def parse_some(self) -> None:
-        """Parse the next structures, check the next pairs, then make the next isomers."""
+    def __post_init__(self) -> None:
+        self.preparing = self._prepare()
+
+    def prepare_some(self) -> None:
+        """Take some of the steps up to the questions; all of them are there when it has ended."""
         until = time.perf_counter() + _TURN_S
-        if self.texts is None:
-            self.texts = self._unpack()
-        while self.texts:
+        for _ in self.preparing:
             if time.perf_counter() > until:
                 return
-            text = self.texts.pop()
-            if text not in self.known:
-                try:
-                    self.known[text] = self.model.encodings.parse(text)
-                except MoleculeError as error:
-                    self.known[text] = error
-        if self.making is None:
-            self.making = iter(self._make_questions())
-        for question in self.making:
-            self.unfinished.append(question)
-            if time.perf_counter() > until:
-                return
-        self.known.clear()
-        while self.unfinished:
-            if self.unfinished[0].wanting:
-                if time.perf_counter() > until:
-                    return
-                self.unfinished[0] = self.unfinished[0].with_isomers()
-            else:
-                self.ready.append(self.unfinished.popleft())
-        self.questions = self.ready
-        self.scores = [[] for _ in self.questions]
-        self.units = (
-            Unit(self, number, index)
-            for number, question in enumerate(self.questions)
-            for index in range(len(question.molecules))
-        )
-        self.n_waiting = sum(len(question.molecules) for question in self.questions)
 
     @property
     def is_scored(self) -> bool:
@@ -146,50 +115,85 @@ class Job:
             ]
         )
 
-    def _unpack(self) -> list[str]:
-        """Unpickle the job's question, and return its structures."""
-        if isinstance(self.request, Rank):
-            self.arguments = {
-                "spectra": pickle.loads(self.request.spectra),  # noqa: S301  (pickled by us)
-                "candidates": to_candidates(pickle.loads(self.request.candidates)),  # noqa: S301
-            }
-            return [candidate.smiles for candidate in self.arguments["candidates"]]
-        self.arguments = pickle.loads(self.request.question)  # noqa: S301
-        texts = []
-        for key in ("references", "smiles"):
-            value = self.arguments.get(key)
-            listed = value if isinstance(value, list) else [value]
-            texts += [text for text in listed if isinstance(text, str)]
-        return texts
+    def _prepare(self) -> Iterator[None]:
+        """Make the questions, in steps between which others have their turn."""
+        match self.request:
+            case Rank() as request:
+                questions = yield from self._ranking(request)
+            case Ask() as request:
+                questions = yield from self._questions(request)
+        for number, question in enumerate(questions):
+            while question.wanting:
+                question = question.with_isomers()
+                yield
+            questions[number] = question
+        self.scores = [[] for _ in questions]
+        self.units = (
+            Unit(self, number, index)
+            for number, question in enumerate(questions)
+            for index in range(len(question.molecules))
+        )
+        self.n_waiting = sum(len(question.molecules) for question in questions)
+        self.questions = questions
 
-    def _make_questions(self) -> Iterable[Question]:
-        if isinstance(self.request, Rank):
-            number, keep = self.request.number, self.request.keep
-            spectra, given = self.arguments["spectra"], self.arguments["candidates"]
-            question, candidates = ranking_question(
-                self.model,
-                spectra,
-                given,
-                max_error=self.request.max_error,
-                report=self.left_out.append,
-                parse=self._parse,
-            )
-            self.encode = lambda matches: _ranking_to_json(
+    def _ranking(self, request: Rank) -> Generator[None, None, list[Question]]:
+        """Make the question of a spectrum of a file."""
+        spectra: list[Spectrum] = pickle.loads(request.spectra)  # noqa: S301  (pickled by us)
+        candidates: CandidateSet = pickle.loads(request.candidates)  # noqa: S301
+        parse = yield from self._parse_all(candidates.smiles)
+        question, usable = yield from ranking_question(
+            self.model,
+            spectra,
+            candidates.smiles,
+            report=self.left_out.append,
+            max_error=request.max_error,
+            parse=parse,
+        )
+        self.encode = lambda matches: [
+            _to_json(
                 ranking_answer(
-                    number, spectra, candidates, question, cast("list[Match]", matches),
-                    keep=keep, n_unusable=len(given) - len(candidates),
+                    request.number, spectra, candidates, usable, question,
+                    cast("list[Match]", matches), keep=request.keep,
                 )
-            )  # fmt: skip
-            return [question]
-        questions, many = make_questions(self.model, _to_inputs(self.arguments), self._parse)
-        self.encode = _list_to_json if many else lambda answers: [_to_json(answers[0])]
+            )
+        ]  # fmt: skip
+        return [question]
+
+    def _questions(self, request: Ask) -> Generator[None, None, list[Question]]:
+        """Make the questions of an item."""
+        arguments = pickle.loads(request.question)  # noqa: S301
+        texts = []
+        for key in ("smiles", "references"):
+            value = arguments.get(key)
+            texts += value if isinstance(value, list) else [value]
+        parse = yield from self._parse_all(text for text in texts if isinstance(text, str))
+        steps, many = make_questions(self.model, _to_inputs(arguments), parse)
+        questions = []
+        for question in steps:
+            if question is not None:
+                questions.append(question)
+            yield
+        self.encode = _list_to_json if many else lambda answers: [_to_json(answers[0].to_dict())]
         return questions
 
-    def _parse(self, text: str) -> Molecule:
-        known = self.known.get(text) if isinstance(text, str) else None
-        if isinstance(known, MoleculeError):
-            raise known
-        return known or self.model.encodings.parse(text)
+    def _parse_all(self, texts: Iterable[str]) -> Generator[None, None, Callable[[str], Molecule]]:
+        """Parse structures one by one; return what gives them again, and what was wrong."""
+        known: dict[str, Molecule | MoleculeError] = {}
+        for text in texts:
+            if text not in known:
+                try:
+                    known[text] = self.model.encodings.parse(text)
+                except MoleculeError as error:
+                    known[text] = error
+            yield
+
+        def parse(text: str) -> Molecule:
+            molecule = known.get(text) if isinstance(text, str) else None
+            if isinstance(molecule, MoleculeError):
+                raise molecule
+            return molecule or self.model.encodings.parse(text)
+
+        return parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,21 +215,23 @@ class Unit:
 
 
 class Turns:
-    """Order of callers: who has waited longest is next."""
+    """Order of callers: who has had the least work is next, of equals who has waited longest."""
 
     def __init__(self) -> None:
-        self._last: dict[int, int] = {}
+        self._had: dict[int, tuple[float, int]] = {}  # work, and number of the last turn
+        self._now = 0.0
         self._n_turns = 0
 
-    def in_order(self, callers: Collection[int]) -> list[int]:
-        """Return callers by their last turn; those without one first, in order of arrival."""
-        self._last = {caller: self._last.get(caller, 0) for caller in callers}
-        return sorted(callers, key=self._last.__getitem__)
+    def next(self, callers: Collection[int]) -> int:
+        """Return who is next; newcomers count as having had what the last one had before."""
+        self._had = {each: self._had.get(each, (self._now, 0)) for each in callers}
+        return min(callers, key=self._had.__getitem__)
 
-    def had(self, caller: int) -> None:
+    def record(self, caller: int, work: float = 1.0) -> None:
         """Record a caller's turn."""
         self._n_turns += 1
-        self._last[caller] = self._n_turns
+        self._now, _ = self._had[caller]
+        self._had[caller] = self._now + work, self._n_turns
 
 
 class Batcher:
@@ -238,7 +244,7 @@ class Batcher:
         self._send = send
         self._batch_pairs = batch_pairs
         self._jobs: dict[int, Job] = {}  # in the order they came
-        self._parsed, self._scored = Turns(), Turns()
+        self._prepared, self._scored = Turns(), Turns()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -252,9 +258,9 @@ class Batcher:
         self._jobs.pop(job, None)
 
     def step(self) -> None:
-        """Parse some structures, score one batch, answer complete jobs."""
+        """Prepare some questions, score one batch, answer complete jobs."""
         started = time.perf_counter()
-        self._parse()
+        self._prepare()
         batch = self._next_batch()
         for model in {id(unit.job.model): unit.job.model for unit in batch}.values():
             self._score(model, [unit for unit in batch if unit.job.model is model])
@@ -268,24 +274,22 @@ class Batcher:
         n_jobs = len({id(unit.job) for unit in batch})
         self._send(Progress(len(batch), n_jobs, time.perf_counter() - started))
 
-    def _parse(self) -> None:
-        """Parse structures of each caller in turn."""
-        until = time.perf_counter() + _PARSING_PER_STEP_S
+    def _prepare(self) -> None:
+        """Prepare questions of each caller in turn."""
+        until = time.perf_counter() + _PREPARING_PER_STEP_S
         waiting = _by_caller(job for job in self._jobs.values() if job.questions is None)
-        while waiting:
-            for caller in self._parsed.in_order(waiting):
-                job = waiting[caller][0]
-                self._parsed.had(caller)
-                self._guarded(job, lambda job=job: self._parse_some(job))  # type: ignore[misc]
-                if job.questions is not None or job.request.job not in self._jobs:
-                    waiting[caller].popleft()
-                if not waiting[caller]:
-                    del waiting[caller]
-                if time.perf_counter() > until:
-                    return
+        while waiting and time.perf_counter() < until:
+            caller = self._prepared.next(waiting)
+            self._prepared.record(caller)
+            job = waiting[caller][0]
+            self._guarded(job, lambda job=job: self._prepare_some(job))  # type: ignore[misc]
+            if job.questions is not None or job.request.job not in self._jobs:
+                waiting[caller].popleft()
+            if not waiting[caller]:
+                del waiting[caller]
 
-    def _parse_some(self, job: Job) -> None:
-        job.parse_some()
+    def _prepare_some(self, job: Job) -> None:
+        job.prepare_some()
         if job.questions is not None:
             self._send(Counted(job.request.job, job.n_pairs))
 
@@ -308,18 +312,16 @@ class Batcher:
         return batch
 
     def _take_turns(self, waiting: dict[int, deque[Job]], left: float, batch: list[Unit]) -> float:
-        """Add a unit of each caller and again, while there is room; return what is left of it."""
+        """Add units of the callers in turn, while there is room; return what is left of it."""
         while waiting and left > 0:
-            for caller in self._scored.in_order(waiting):
-                unit = _next_unit(waiting[caller])
-                if unit is None:
-                    del waiting[caller]
-                    continue
-                self._scored.had(caller)
-                batch.append(unit)
-                left -= unit.work
-                if left <= 0:
-                    break
+            caller = self._scored.next(waiting)
+            unit = _next_unit(waiting[caller])
+            if unit is None:
+                del waiting[caller]
+                continue
+            self._scored.record(caller, unit.work)
+            batch.append(unit)
+            left -= unit.work
         return left
 
     def _score(self, model: LoadedModel, units: Sequence[Unit]) -> None:
@@ -402,8 +404,8 @@ def _size(match: Match) -> int:
     )
 
 
-def _to_json(answer: Match | Simulation) -> bytes:
-    return json.dumps(answer.to_dict(), allow_nan=False).encode()
+def _to_json(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer, allow_nan=False).encode()
 
 
 def _list_to_json(answers: Sequence[Match | Simulation]) -> Iterator[bytes]:
@@ -417,17 +419,8 @@ def _list_to_json(answers: Sequence[Match | Simulation]) -> Iterator[bytes]:
         is_same = number > 0 and isinstance(answer, Match) and answer.impossible_mzs == first
         if is_same and first:
             plain = replace(answer, impossible_mzs=None)  # type: ignore[arg-type]
-        yield (b", " if number else b"[") + _to_json(plain)
+        yield (b", " if number else b"[") + _to_json(plain.to_dict())
     yield b"]"
-
-
-def _ranking_to_json(answer: dict[str, Any]) -> Iterator[bytes]:
-    """Yield a ranking as JSON; peaks that no structure can give stand with the first."""
-    first, *others = answer["candidates"]
-    for other in others:
-        if other["impossible_mzs"] == first["impossible_mzs"] != "":
-            other["impossible_mzs"] = None
-    yield json.dumps(answer, allow_nan=False).encode()
 
 
 def _to_inputs(item: Mapping[str, Any]) -> Inputs:

@@ -7,6 +7,7 @@ outlives it. It ends when the server's end of the socket is closed, however the 
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -97,6 +98,7 @@ def main() -> Never:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s")
+    gc.freeze()  # collecting the libraries' objects as well takes 0.2 s at a time
     channel = Channel(socket.socket(fileno=given.socket))
     pool = ModelPool(given.root, given.device, given.max_versions, given.allow, given.registry_s)
     try:

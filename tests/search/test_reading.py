@@ -1,4 +1,4 @@
-"""Structures and spectra of files, and rankings by a rule that can bring about every fault."""
+"""Structures and spectra of files, and rankings of candidates that cannot all be judged."""
 
 import types
 
@@ -8,34 +8,14 @@ from team5.chemistry.molecule import parse_smiles
 from team5.data.conditions import Conditions
 from team5.data.spectrum import Spectrum
 from team5.errors import AdductError, DataError, DataFileNotFoundError
-from team5.inference.results import Match
 from team5.search.ranking import ranking_question
 from team5.search.reading import Candidate, numbered_records, read_candidates
 
-
-def judge(smiles: str, spectrum) -> Match:
-    if spectrum.adduct == "[M+Na]+" and "N" in smiles:
-        raise AdductError(f"{smiles}: does not take [M+Na]+.")
-    molecule = parse_smiles(smiles)
-    distance = abs(molecule.exact_mass - spectrum.mzs[-1])
-    return Match(
-        smiles, 1 / (1 + distance), distance < 1, 0.5, None, -distance, 0.5, (), (),
-        molecule.formula, spectrum.adduct or "[M+H]+", spectrum.precursor_mz or 0.0,
-        None, spectrum.collision_energy, "v0.1", "", (),
-    )  # fmt: skip
-
-
-def make_questions(model, given, parse=parse_smiles):
-    answers = [judge(text, given.spectra[0]) for text in given.smiles]
-    return [types.SimpleNamespace(answers=lambda model: answers)], True
-
-
-@pytest.fixture(autouse=True)
-def rule(monkeypatch):
-    monkeypatch.setattr("team5.search.ranking.make_questions", make_questions)
-
-
-MODEL = types.SimpleNamespace(tokenizer=None, encodings=types.SimpleNamespace(parse=parse_smiles))
+MODEL = types.SimpleNamespace(
+    encodings=types.SimpleNamespace(parse=parse_smiles),
+    **dict.fromkeys(("candidate_head", "isomer_head"), types.SimpleNamespace(is_fitted=False)),
+)
+WITHOUT_WATER = Spectrum([29.0386], [100], identifier="a", adduct="[M-H2O+H]+")
 
 
 def mgf(*spectra: str) -> str:
@@ -140,20 +120,29 @@ def test_spectra_that_cannot_be_read_are_reported_with_their_numbers(spectra_fil
     assert "queries.mgf, spectrum 2:" in reported[0]
 
 
+def ranking(smiles: list[str], report: list[str]) -> tuple[list[str], list[int]]:
+    """The structures of a ranking, and the indices of those that can be judged."""
+    steps = ranking_question(MODEL, [WITHOUT_WATER], smiles, report=report.append)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            question, usable = end.value
+            return [molecule.smiles for molecule in question.molecules], usable
+
+
 def test_candidate_that_cannot_be_judged_is_left_out_of_that_ranking():
-    spectrum = Spectrum([29.0386, 47.0491], [40, 100], identifier="a", adduct="[M+Na]+")
-    listed = [Candidate(text, None, f"line {i}") for i, text in enumerate(("CCO", "CCN", "CCC"), 1)]
     reported = []
-    _, usable = ranking_question(MODEL, [spectrum], listed, report=reported.append)
-    assert [candidate.smiles for candidate in usable] == ["CCO", "CCC"]
+    assert ranking(["CCO", "CCN", "CCC=O"], reported) == (["CCO", "CCC=O"], [0, 2])
     assert len(reported) == 1
-    assert "candidate at line 2: CCN: does not take" in reported[0]
+    assert "candidate: adduct [M-H2O+H]+ does not fit 'CCN'" in reported[0]
 
 
-def test_single_candidate_at_fault_is_an_error():
-    spectrum = Spectrum([47.0], [1.0], adduct="[M+Na]+")
-    with pytest.raises(AdductError):
-        ranking_question(MODEL, [spectrum], [Candidate("CCN")])
+def test_candidates_that_are_all_at_fault_are_an_error():
+    reported = []
+    with pytest.raises(AdductError, match="does not fit 'CCN'"):
+        ranking(["CCN", "CCC"], reported)
+    assert reported == []
 
 
 def test_file_without_a_usable_spectrum_is_an_error(tmp_path):

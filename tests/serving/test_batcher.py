@@ -86,6 +86,16 @@ def test_caller_of_many_items_has_no_more_turns_than_one_of_a_single_item(batche
     assert len(answered(said)) < 100
 
 
+def test_turns_are_counted_by_their_work(batcher, said, model):
+    spectrum = {"mzs": MZS, "intensities": INTENSITIES}
+    batcher.add(asking(0, 0, {"smiles": [SMILES] * 40, "spectra": [spectrum] * 160}), model)
+    batcher.step()
+    batcher.add(asking(1, 1, {**QUESTION, "smiles": [SMILES] * 10}), model)
+    for _ in range(3):
+        batcher.step()
+    assert answered(said) == [1]
+
+
 def test_large_question_ends_while_small_ones_keep_coming(batcher, said, model):
     batcher.add(asking(0, 0, {**QUESTION, "smiles": [SMILES] * 100}), model)
     for job in range(1, 200):

@@ -1,15 +1,19 @@
 """What a structure is compared with, asked over HTTP and computed among other work."""
 
+import pickle
 import time
 
 import pytest
 
 from team5.chemistry.isomers import N_ISOMERS, make_isomers
 from team5.chemistry.molecule import parse_smiles
+from team5.data.spectrum import Spectrum
 from team5.inference import question as questions
 from team5.inference import references
+from team5.search import ranking
+from team5.search.structures import CandidateSet
 from team5.serving.batcher import Batcher
-from team5.serving.messages import Answered, Counted, Progress
+from team5.serving.messages import Answered, Counted, Progress, Rank
 from tests.serving.conftest import INTENSITIES, MZS, SMILES, TOLERANCE
 from tests.serving.test_batcher import asking
 from tests.serving.test_predict import answer_of_infer, same
@@ -70,8 +74,28 @@ def test_isomers_are_work_like_any_other(comparing):
     assert (sum(sizes), max(sizes)) == (1 + N_ISOMERS, 8)
 
 
-@pytest.mark.parametrize(("module", "step"), [(references, "isomers_of"), (questions, "_question")])
-def test_what_is_prepared_for_many_structures_holds_up_nobody(comparing, monkeypatch, module, step):
+SPECTRA = pickle.dumps([Spectrum(MZS, INTENSITIES)])
+N_MANY = 200
+PAIRS = asking(
+    0,
+    0,
+    {"smiles": [SMILES] * N_MANY, "mzs": [MZS] * N_MANY, "intensities": [INTENSITIES] * N_MANY},
+)
+CANDIDATES = pickle.dumps(CandidateSet([SMILES] * N_MANY, [None] * N_MANY, [None] * N_MANY))
+RANKING = Rank(0, 0, 1, SPECTRA, CANDIDATES, keep=100)
+
+
+@pytest.mark.parametrize(("module", "step", "request_of_many"), [
+    (references, "isomers_of", PAIRS),
+    (questions, "_question", PAIRS),
+    (questions, "check_ions", asking(0, 0, {**QUESTION, "smiles": [SMILES] * N_MANY})),
+    (questions, "usable_references", asking(0, 0, {**QUESTION, "references": OTHERS * 10})),
+    (questions, "check_ions", asking(0, 0, {"smiles": [SMILES] * N_MANY})),
+    (ranking, "check_ions", RANKING),
+])  # fmt: skip
+def test_what_is_prepared_for_many_structures_holds_up_nobody(
+    comparing, monkeypatch, module, step, request_of_many
+):
     """A caller who asks in the middle of it is answered before much more of it is made."""
     made = []
     make = getattr(module, step)
@@ -84,11 +108,9 @@ def test_what_is_prepared_for_many_structures_holds_up_nobody(comparing, monkeyp
         return make(*arguments)
 
     monkeypatch.setattr(module, step, make_slowly)
-    n = 200
-    many = {"smiles": [SMILES] * n, "mzs": [MZS] * n, "intensities": [INTENSITIES] * n}
     said = []
     batcher = Batcher(said.append, batch_pairs=8)
-    batcher.add(asking(0, 0, many), comparing)
+    batcher.add(request_of_many, comparing)
     while not made:
         batcher.step()
     batcher.add(asking(1, 1, {**QUESTION, "smiles": OTHERS[0]}), comparing)
@@ -96,4 +118,4 @@ def test_what_is_prepared_for_many_structures_holds_up_nobody(comparing, monkeyp
     while not any(isinstance(message, Answered) for message in said):
         batcher.step()
     assert [message.job for message in said if isinstance(message, Answered)] == [1]
-    assert n_before < len(made) < n / 2
+    assert n_before < len(made) < N_MANY / 2

@@ -73,8 +73,8 @@ class SpectrumDataModule(lightning.LightningDataModule):
     pool : path, optional
         Candidate structures for decoys; by default those of the data set.
     isomer_decoys : int
-        Without a pool, isomers generated for each compound with fewer others of its mass in the
-        data set; 0 for none.
+        Isomers generated for each compound with fewer others of its mass in the pool, or without
+        one in the data set; 0 for none.
     val_share : float
         Share of the compounds to validate on, if neither ``folds`` nor the data say which.
     licenses : list of str

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadedModel", "infer", "load_model", "load_tokenizer", "parse_device"]
 
-Answers = Match | Simulation | list[Match] | list[Simulation]
+Answers = Match | Simulation | AnswerList[Match] | AnswerList[Simulation]
 
 _CALL = "python team5/inference/inference.py"
 _EXAMPLES = (

@@ -298,7 +298,7 @@ def _table(matches: Sequence[Match]) -> str:
         title=f"Spectrum: {n} candidate{'s' if n != 1 else ''}" if is_ranked else f"{n} matches",
         rows=rows,
         n_matches=n,
-        held_back=matches[0].abstained,
+        held_back=matches[0].abstained if is_ranked or n == 1 else None,
         is_ranked=is_ranked,
     )
 

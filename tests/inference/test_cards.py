@@ -156,6 +156,15 @@ def test_what_was_held_back_says_why(shown):
     assert "Withheld: only 0.4 sure" in Page(AnswerList([held])._repr_html_()).texts
 
 
+def test_of_matches_that_are_not_ranked_each_says_whether_it_was_held_back(shown):
+    match = dataclasses.replace(shown["match"], rank=None, label=True)
+    held = dataclasses.replace(match, abstained="only 0.4 sure")
+
+    texts = Page(AnswerList([held, match])._repr_html_()).texts
+    assert [text for text in texts if text in ("withheld", "match")] == ["withheld", "match"]
+    assert "Withheld: only 0.4 sure" not in texts
+
+
 def test_labels_of_peaks_stay_inside_and_apart(shown):
     for kind in ("spectrum", "simulation", "match"):
         svg = ET.fromstring(re.findall(r"<svg.*?</svg>", shown[kind]._repr_html_())[-1])

@@ -139,7 +139,7 @@ def test_ways_of_writing_have_one_name(text, name):
     "text",
     ["", "H", "[M]", "[M+Xy]+", "[M+H]0+", "M+?", "[M+h]+", "[0M+H]+", "protonated", "[X+H]+",
      "[M+?]+", "[M-?]-", "[M+H+2i]+", "[M+Ac]+", "[M+C2Ac]+", "[M+U]+", "[M+99999H]99999+",
-     "[M+(H2O)999]+", "[M+H+]-", "[M+21H]21+"],
+     "[M+(H2O)999]+", "[M+H+]-", "[M+21H]21+", "[M+(13H2O)+H]+", "[M+(23Na)+H]+"],
 )  # fmt: skip
 def test_text_that_is_no_adduct_is_refused_with_its_text_and_an_example(text):
     with pytest.raises(AdductError) as refused:
@@ -154,8 +154,9 @@ def test_text_that_is_no_adduct_is_refused_with_its_text_and_an_example(text):
     ("[M+Cl-]-", "[M+Cl]-"),
     ("[M+Na+]+", "[M+Na]+"),
     ("[9M+H]+", "[9M+H]+"),
+    ("[2M+TFA-H]-", "[2M+CF3COOH-H]-"),
 ])  # fmt: skip
-def test_charges_written_at_a_term_and_up_to_nine_molecules_are_read(text, name):
+def test_charges_written_at_a_term_acids_and_up_to_nine_molecules_are_read(text, name):
     assert parse_adduct(text).name == name
 
 

@@ -7,9 +7,11 @@ from rdkit.Chem.Descriptors import ExactMolWt
 from team5.chemistry.adducts import (
     _PREFERRED_NAMES,
     _parse,
+    can_form,
     default_adduct,
     ion_mode_of_text,
     parse_adduct,
+    structure_charge,
 )
 from team5.chemistry.molecule import parse_smiles
 from team5.errors import AdductError
@@ -247,6 +249,41 @@ def test_normalised_name_is_parsed_to_the_same_ion(n_molecules, terms, charge):
 def test_default_adduct_makes_up_the_difference_in_charge(ion_mode, charge, name):
     assert default_adduct(ion_mode, charge) == name
     assert parse_adduct(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "charge"),
+    [
+        ("[M]+", 1),
+        ("[2M]2+", 1),
+        ("[2M]+", None),
+        ("[M-2H]-", 1),
+        ("[M+2H]+", -1),
+        # Protons or metal ions on a neutral molecule leave no electron unpaired.
+        ("[M+2H]2+", 0),
+        ("[M+H+Na]2+", 0),
+        ("[M+2Na]2+", 0),
+        ("[M-CH3]-", 0),
+    ],
+)
+def test_an_ion_tells_the_permanent_charge_of_its_structure(name, charge):
+    assert structure_charge(parse_adduct(name)) == charge
+
+
+@pytest.mark.parametrize(
+    ("smiles", "name", "formed"),
+    [
+        ("CCl", "[M-Cl]+", True),
+        ("Cl", "[M-Cl]+", False),  # a proton would be left of it
+        ("CCO", "[M-H2O+H]+", True),
+        ("CCO", "[M-2H2O+H]+", False),
+        ("CCO", "[2M-2H2O+H]+", True),
+        ("CC=O", "[M-C2H4+H]+", True),
+        ("C=C", "[M-C2H4+H]+", False),
+    ],
+)
+def test_a_structure_forms_no_ion_that_loses_what_it_lacks_or_all_of_it(smiles, name, formed):
+    assert can_form(parse_smiles(smiles), parse_adduct(name)) is formed
 
 
 def test_unknown_ion_mode_is_refused():

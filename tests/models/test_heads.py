@@ -6,10 +6,12 @@ import pytest
 import torch
 from hypothesis import given
 
+from team5.data.preprocess import N_OUTCOMES
 from team5.errors import ConfigError
 from team5.models.heads import (
     MATCH_FEATURES,
     REFERENCE_FEATURES,
+    FragmentHead,
     MatchHead,
     ReferenceHead,
     reference_features,
@@ -30,6 +32,17 @@ def pairs_of(weight: torch.Tensor, bias: float, n: int, seed: int = 0):
 
 def logits(head: MatchHead, features: torch.Tensor, impossible: float = 0.0) -> torch.Tensor:
     return head(features, torch.full((len(features),), impossible))
+
+
+def test_conditions_weigh_the_outcomes_of_each_fragment_before_or_after_the_layer_alike():
+    torch.manual_seed(0)
+    head = FragmentHead(4, rank=3)
+    fragments, context = torch.randn(5, 4), torch.randn(2, 3)
+    by_rank = head.outcomes(fragments).view(5, N_OUTCOMES, 3)
+    expected = torch.einsum("fkr,br->bfk", by_rank, context)
+    weights, biases = head.weights(context)
+    logits = torch.einsum("fd,bkd->bfk", fragments, weights) + biases[:, None]
+    torch.testing.assert_close(logits, expected)
 
 
 def test_a_known_logistic_is_recovered():

@@ -12,7 +12,7 @@ from team5.chemistry.molecule import parse_smiles
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, MoleculeError
 from team5.inference.inference import infer
-from team5.inference.references import add_references
+from team5.inference.references import Comparison, Neighbours, add_references
 from team5.models.heads import MAX_REFERENCES, MIN_REFERENCES, REFERENCE_FEATURES
 
 CAFFEINE = "Cn1cnc2c1c(=O)n(C)c(=O)n2C"
@@ -29,6 +29,39 @@ def comparing(model):
         head.weight[beaten] = weight
         head.bias.fill_(-weight / 2)
     return changed
+
+
+def compared_by_hand(keys, masses, given, index):
+    """The next others of the mass by key, each once, from the structure's own key on."""
+    first = {key: i for i, key in reversed(list(enumerate(keys)))}
+    near = [
+        key
+        for key, i in sorted(first.items())
+        if key != keys[index] and abs(masses[i] / masses[index] - 1) <= 1e-5
+    ]
+    following = [key for key in near if key > keys[index]] + near
+    n_fitting = sum(key in given for key in near)
+    if len(near) < MIN_REFERENCES:
+        return Comparison(n_fitting=n_fitting)
+    chosen = tuple(first[key] for key in following[: min(len(near), MAX_REFERENCES)])
+    return Comparison("candidates", chosen, n_fitting)
+
+
+def test_structures_are_compared_with_the_next_of_their_mass_and_counted_where_these_are_too_few():
+    random = np.random.default_rng(0)
+    kinds, n_references = set(), set()
+    for n in (20, 40, 80, 120):
+        keys = [f"K{number:02}" for number in random.integers(0, 99, n)]  # some stand there twice
+        masses = random.choice([200.0, 200.0015, 200.0025, 200.0045, 300.0], n)
+        given = set(keys[n // 2 :])
+        neighbours = Neighbours(keys, masses, reference_keys=given)
+        comparisons = [neighbours.of(i) for i in range(n)]
+        assert comparisons == [compared_by_hand(keys, masses, given, i) for i in range(n)]
+        assert neighbours.n_without(n // 2) == sum(c.kind is None for c in comparisons[: n // 2])
+        kinds |= {c.kind for c in comparisons}
+        n_references |= {len(c.indices) for c in comparisons}
+    assert kinds == {None, "candidates"}
+    assert {0, MIN_REFERENCES, MAX_REFERENCES} <= n_references
 
 
 def shares_beaten(matches, head_weight: float) -> list[float]:

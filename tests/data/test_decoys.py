@@ -74,6 +74,17 @@ def test_neither_row_order_nor_other_rows_nor_pool_order_change_a_decoy(rng: ran
     assert decoys_of(LEUCINE, 131.09463, some, pool=shuffled) == [expected[i] for i in some]
 
 
+def test_further_structures_stand_in_a_pool_as_if_it_had_been_made_with_them():
+    rows = list(zip(*STRUCTURES.values(), strict=True))
+    pool = CandidatePool.from_structures(*zip(rows[0], rows[1], rows[3], strict=True))
+    otherwise_written = ("NC(C(=O)O)C(C)CC", *rows[1][1:])
+    joined = pool.with_structures([otherwise_written, rows[2]])
+    assert joined.exact_masses.tolist() == POOL.exact_masses.tolist()
+    for column in ("smiles", "inchikey14s", "formulas"):
+        assert getattr(joined, column).to_pylist() == getattr(POOL, column).to_pylist()
+    assert pool.with_structures([otherwise_written]) is pool
+
+
 def test_seed_draws_other_decoys():
     identifiers = [str(i) for i in range(50)]
     first = decoys_of(LEUCINE, 131.09463, identifiers, seed=1)

@@ -85,6 +85,11 @@ def test_further_structures_stand_in_a_pool_as_if_it_had_been_made_with_them():
     assert pool.with_structures([otherwise_written]) is pool
 
 
+def test_a_seed_draws_the_same_decoys_in_every_release():
+    drawn = decoys_of(LEUCINE, 131.09463, list("abcdefgh"), seed=7)
+    assert [STRUCTURES["smiles"].index(decoy) for decoy in drawn] == [2, 1, 1, 1, 1, 2, 1, 1]
+
+
 def test_seed_draws_other_decoys():
     identifiers = [str(i) for i in range(50)]
     first = decoys_of(LEUCINE, 131.09463, identifiers, seed=1)
@@ -127,13 +132,15 @@ def test_a_slice_keeps_all_columns_together():
 
 def test_structures_are_counted_once_and_permanently_charged_ones_left_out():
     structures = {name: values + values for name, values in STRUCTURES.items()}
-    structures["smiles"] += ["OC(=O)C(N)CC(C)C", "C[N+](C)(C)CCO"]
-    structures["inchikey14"] += [LEUCINE, "OEYIOHPDSNJKLS"]
-    structures["formula"] += ["C6H13NO2", "C5H14NO+"]
-    structures["exact_mass"] += [131.09463, 104.10754]
-    pool = pool_of(structures)
-    assert sorted(pool.inchikey14s.to_pylist()) == sorted(STRUCTURES["inchikey14"])
-    assert len(pool) == 4
+    charged = {
+        "smiles": ["C[N+](C)(C)CCO", "C[N+](C)(C)CC[N+](C)(C)C"],
+        "inchikey14": ["OEYIOHPDSNJKLS", "FYBQHYOFKYGVHK"],
+        "formula": ["C5H14NO+", "C8H22N2+2"],
+        "exact_mass": [104.10754, 146.17830],
+    }
+    pool = pool_of({name: charged[name] + structures[name] for name in structures})
+    # By mass, then by key.
+    assert pool.inchikey14s.to_pylist() == [ISOLEUCINE, NORLEUCINE, LEUCINE, CAFFEINE]
 
 
 def test_a_pool_file_in_any_order_and_many_row_groups_reads_as_the_sorted_one(tmp_path):
@@ -155,15 +162,17 @@ def test_missing_columns_and_values_of_a_pool_file_are_named(tmp_path):
     with pytest.raises(DataError, match="2 rows have no formula"):
         CandidatePool.read(path)
     pq.write_table(pa.table({**STRUCTURES, "exact_mass": [1.0, float("nan"), 2.0, 3.0]}), path)
-    with pytest.raises(DataError, match="above 0 and finite"):
+    with pytest.raises(DataError, match=r"pool\.parquet: exact_mass must be above 0 and finite"):
         CandidatePool.read(path)
+    with pytest.raises(DataError, match="the data set: exact_mass must be above 0 and finite"):
+        CandidatePool.from_structures(["C"], ["A"], ["CH4"], [0.0])
     pq.write_table(pa.table({**STRUCTURES, "exact_mass": ["heavy"] * 4}), path)
     with pytest.raises(DataError, match="not a readable Parquet"):
         CandidatePool.read(path)
 
 
 def test_files_that_are_no_pool_are_one_clear_error(tmp_path):
-    with pytest.raises(DataFileNotFoundError, match=r"absent\.parquet"):
+    with pytest.raises(DataFileNotFoundError, match=r"absent\.parquet.* Pass a Parquet table or"):
         CandidatePool.read(tmp_path / "absent.parquet")
     (tmp_path / "text.parquet").write_text("smiles,exact_mass\n")
     with pytest.raises(DataError, match="none of its 0 structures can be used"):
@@ -173,6 +182,10 @@ def test_files_that_are_no_pool_are_one_clear_error(tmp_path):
     (tmp_path / "bad.smi").write_text("C1CC\nC(\n")
     with pytest.raises(DataError, match=r"none of its 2 structures.*structure_invalid \(2\)"):
         CandidatePool.read(tmp_path / "bad.smi")
+    (tmp_path / "half.smi").write_text("C1CC\nCCO\n")
+    with pytest.raises(DataError, match="only 1 of its 2 structures can be used") as caught:
+        CandidatePool.read(tmp_path / "half.smi")
+    assert caught.value.code == "no_usable_structure"
 
 
 @pytest.mark.parametrize("name", ["suspects_excel.csv", "hmdb.sdf", "CID-SMILES.gz"])
@@ -188,11 +201,14 @@ def test_any_list_of_structures_is_a_pool(name):
 
 
 def test_what_a_list_holds_beside_structures_is_left_out_and_said(tmp_path, caplog):
-    (tmp_path / "a.smi").write_text("CCO\nC1CC\nOCC again\nC[N+](C)(C)C\n")
+    path = tmp_path / "a.csv"
+    path.write_text("smiles,name\nCCO,a\nC1CC,b\nOCC,c\n,d\nC[N+](C)(C)C,e\nC1CC,f\nCCO,g\n")
     with caplog.at_level("WARNING"):
-        pool = CandidatePool.read(tmp_path / "a.smi")
+        pool = CandidatePool.read(path)
     assert pool.smiles.to_pylist() == ["CCO"]
-    assert "structure_invalid (1)" in caplog.text
+    assert caplog.messages == [
+        f"{path}: left out of the pool: structure_invalid (2), no_structure (1)."
+    ]
 
 
 def test_the_large_pool_gives_decoys_of_the_same_mass(shared_data):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from team5.serving.answers import (
 )
 from team5.serving.backend import Backend
 from team5.serving.budget import Budget
+from team5.serving.files import error_line
 from team5.serving.middleware import Guard
 from team5.serving.openapi import read_openapi
 from team5.serving.service import Service, claim_of
@@ -120,9 +122,9 @@ def _add_questions(app: FastAPI, service: Service) -> None:
         request: Request, version: str | None = None, progress: bool = False
     ) -> Response:
         prepared = await service.prepare(request)
-        if progress:
-            return await _in_lines(service.predict_in_lines(request, prepared, version))
         work = service.predict(prepared, version, claim_of(request))
+        if progress:
+            return await _in_lines(service.with_progress(request, work))
         answer = await service.while_wanted(request, work)
         return ChunkedResponse(answer, media_type="application/json")
 
@@ -147,12 +149,19 @@ def _add_files(app: FastAPI, service: Service) -> None:
 
 
 async def _in_lines(lines: AsyncGenerator[bytes]) -> Response:
-    first = await anext(lines, b"")  # a fault of the whole request has its own status
+    """Return a streamed response; an error after the first of its lines is a line, too."""
+    first = await anext(lines, b"")
 
     async def stream() -> AsyncIterator[bytes]:
-        yield first
-        async for line in lines:
-            yield line
+        async with aclosing(lines):
+            yield first
+            try:
+                async for line in lines:
+                    yield line
+            except ClientGone:
+                return
+            except Team5Error as error:
+                yield error_line(error)
 
     return StreamingResponse(stream(), media_type="application/x-ndjson")
 

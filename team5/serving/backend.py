@@ -122,9 +122,7 @@ class Backend:
         request = Rank(
             next(self._numbers),
             caller.number,
-            query.number,
-            query.spectra,
-            query.candidates,
+            query,
             contents.keep,
             contents.max_error,
             version,

@@ -138,8 +138,8 @@ class Job:
 
     def _ranking(self, request: Rank) -> Generator[None, None, list[Question]]:
         """Make the question of a spectrum of a file."""
-        spectra: list[Spectrum] = pickle.loads(request.spectra)  # noqa: S301  (pickled by us)
-        candidates: CandidateSet = pickle.loads(request.candidates)  # noqa: S301
+        spectra: list[Spectrum] = pickle.loads(request.query.spectra)  # noqa: S301  (pickled by us)
+        candidates: CandidateSet = pickle.loads(request.query.candidates)  # noqa: S301
         parse = yield from self._parse_all(candidates.smiles)
         question, usable = yield from ranking_question(
             self.model,
@@ -152,7 +152,7 @@ class Job:
         self.encode = lambda matches: [
             _to_json(
                 ranking_answer(
-                    request.number, spectra, candidates, usable, question,
+                    request.query.number, spectra, candidates, usable, question,
                     cast("list[Match]", matches), keep=request.keep,
                 )
             )

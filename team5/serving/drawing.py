@@ -37,24 +37,21 @@ def draw(body: bytes, limits: Limits) -> str:
     size = given.get("width", 300), given.get("height", 220)
     if not all(_is_index(side) and 50 <= side <= 2000 for side in size):
         raise ConfigError("width and height must be whole numbers from 50 to 2000.")
-    return draw_structure(smiles, atoms, [(first, second) for first, second in bonds], size)
+    return _svg(smiles, atoms, bonds, size)
 
 
 def _is_index(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
-def draw_structure(
-    smiles: str,
-    atoms: Sequence[int] = (),
-    bonds: Sequence[tuple[int, int]] = (),
-    size: tuple[int, int] = (300, 220),
+def _svg(
+    smiles: str, atoms: Sequence[int], bonds: Sequence[Sequence[int]], size: tuple[int, int]
 ) -> str:
-    """Return a structure as SVG with a transparent background.
+    """Return a structure as SVG with a transparent background, of a size in pixels.
 
     Every atom has an element of class ``atom-i``, every bond one of class ``bond-i atom-j
     atom-k``; indices are those of the SMILES as typed, as in `ExplainedPeak`. The bonds between
-    coloured atoms are coloured, too; the size is in pixels.
+    coloured atoms are coloured, too.
     """
     parse_smiles(smiles)
     params = Chem.SmilesParserParams()

@@ -41,8 +41,6 @@ def main() -> int:
     parser.add_argument("--load", nargs="*", default=[])
     given = parser.parse_args()
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no zombies
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for module in given.load:

@@ -61,17 +61,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """Rank candidates for one spectrum of a file; those at fault are left out.
-
-    Both are pickled: the spectra that are judged together, and a CandidateSet; ``number`` is that
-    of the first spectrum in its file, ``keep`` how many candidates the answer has.
-    """
+    """Rank the candidates of a query; the answer has ``keep`` of them, and not those at fault."""
 
     job: int
     caller: int
-    number: int
-    spectra: bytes
-    candidates: bytes
+    query: Query
     keep: int
     max_error: float | None = None
     version: str | None = None
@@ -108,7 +102,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Spectra of a file that are judged together with their candidates, as `Rank` has them.
+    """Spectra of a file that are judged together, and a CandidateSet, both pickled.
 
     Or why a spectrum is left out. Numbers are those of the spectra in the file; ``n_pairs`` are
     pairs of a structure and a spectrum.
@@ -198,4 +192,3 @@ class Progress:
     n_pairs: int
     n_jobs: int
     seconds: float
-    versions: tuple[str, ...] = ()

@@ -52,8 +52,8 @@ class ModelPool:
         root: str,
         device: str,
         max_versions: int,
-        allow: Sequence[str] = (),
-        registry_s: float = 5.0,
+        allow: Sequence[str],
+        registry_s: float,
     ) -> None:
         self.root = root
         self.device = device

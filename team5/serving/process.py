@@ -74,7 +74,12 @@ class Process:
 
 
 def end_with_parent() -> None:
-    """Have the system end this process together with its parent, whatever it is doing."""
+    """Have the system end this process together with its parent, whatever it is doing.
+
+    Signals to the whole process group are left to the parent, which ends this process in time.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -7,6 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from team5.serving.settings import Limits
+
 _CROWDED = "crowded"
 # Connections beyond the limit that are told so; still further ones would take all file descriptors.
 _MOST_TOLD = 64
@@ -20,29 +22,20 @@ def is_crowded(scope: Any) -> bool:
 class BoundedProtocol(H11Protocol):
     """uvicorn's protocol, which by itself waits without end for headers and for slow readers.
 
-    Attributes
-    ----------
-    headers_s : float
-        Until the headers of a request are complete.
-    stalled_s : float
-        Without a byte of an answer being read.
-    most : int
-        Connections that are answered; requests over those opened beyond are marked. uvicorn's own
-        limit refuses them in plain text, and those that were there before along with them.
+    Requests over connections beyond ``limits.connections`` are marked. uvicorn's own limit refuses
+    them in plain text, and those that were there before along with them.
     """
 
-    headers_s = 20.0
-    stalled_s = 60.0
-    most = 512
+    limits: Limits
     _headers_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self.most + _MOST_TOLD:
+        if len(self.connections) > self.limits.connections + _MOST_TOLD:
             transport.abort()
             return
-        if len(self.connections) > self.most:
+        if len(self.connections) > self.limits.connections:
             self.app_state = {**self.app_state, _CROWDED: True}
         self._await_headers()
 
@@ -73,10 +66,12 @@ class BoundedProtocol(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _await_headers(self) -> None:
-        self._headers_timer = self.loop.call_later(self.headers_s, self.transport.abort)
+        self._headers_timer = self.loop.call_later(self.limits.headers_s, self.transport.abort)
 
     def _watch_writing(self, n_bytes: int) -> None:
-        self._stall_timer = self.loop.call_later(self.stalled_s, self._check_writing, n_bytes)
+        self._stall_timer = self.loop.call_later(
+            self.limits.stalled_s, self._check_writing, n_bytes
+        )
 
     def _check_writing(self, n_before: int) -> None:
         n_bytes = self.transport.get_write_buffer_size()

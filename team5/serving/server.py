@@ -17,7 +17,7 @@ from team5.serving.messages import Loaded
 from team5.serving.metrics import Metrics
 from team5.serving.protocol import BoundedProtocol
 from team5.serving.service import Service
-from team5.serving.settings import TOKEN_VARIABLE, Limits, Settings
+from team5.serving.settings import TOKEN_VARIABLE, Settings
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -37,12 +37,16 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     metrics.memory.set_function(lambda: budget.n_used)
     service = Service(settings, backend, metrics, budget)
     watching = None
+
+    class Protocol(BoundedProtocol):
+        limits = settings.limits
+
     try:
         loaded = await backend.start()
         watching = asyncio.create_task(service.registry.watch(settings, backend))
         config = uvicorn.Config(
             make_app(service, budget),
-            http=_protocol(settings.limits),
+            http=Protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -81,15 +85,6 @@ def _announce(settings: Settings, loaded: Loaded, address: str) -> None:
             file=sys.stderr,
             flush=True,
         )
-
-
-def _protocol(limits: Limits) -> type[BoundedProtocol]:
-    class Protocol(BoundedProtocol):
-        headers_s = limits.headers_s
-        stalled_s = limits.stalled_s
-        most = limits.connections
-
-    return Protocol
 
 
 def _bind(host: str, port: int) -> socket.socket:

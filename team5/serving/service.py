@@ -16,7 +16,7 @@ from team5.serving.answers import ClientGone
 from team5.serving.backend import Backend, Caller
 from team5.serving.budget import Budget, Claim
 from team5.serving.calls import Helper
-from team5.serving.files import error_line, progress_line, rank_lines
+from team5.serving.files import progress_line, rank_lines
 from team5.serving.items import Item, Prepared, prepare, to_error_json
 from team5.serving.libraries import open_libraries
 from team5.serving.messages import Contents
@@ -144,24 +144,10 @@ class Service:
             n_bytes += _LIBRARY_BYTES
         return await helper.call(task, *arguments, body, limits, n_bytes=n_bytes)
 
-    async def predict_in_lines(
-        self, request: Request, prepared: Prepared, version: str | None
-    ) -> AsyncGenerator[bytes]:
-        """Yield lines of progress, and then the answer to POST /predict."""
-        work = self.predict(prepared, version, claim_of(request))
-        async for line in _told(self._with_progress(request, work)):
-            yield line
-
     async def rank_file(
-        self, request: Request, version: str | None, progress: bool = False
-    ) -> AsyncGenerator[bytes]:
-        """Yield the lines of POST /rank/file; after the first one, an error is a line too."""
-        async for line in _told(self._rank_file(request, version, progress)):
-            yield line
-
-    async def _rank_file(
         self, request: Request, version: str | None, progress: bool
     ) -> AsyncGenerator[bytes]:
+        """Yield the lines of POST /rank/file."""
         until = time.monotonic() + self.settings.limits.request_s
         reading = self.read_file(request, "read_for_ranking", self.libraries, until=until)
         contents: Contents = await reading
@@ -176,10 +162,10 @@ class Service:
                 line = b"-"
                 while line:
                     line, work = b"", anext(lines, no_more)
-                    async for line in self._with_progress(request, work, until, every_s):
+                    async for line in self.with_progress(request, work, until, every_s):
                         yield line
 
-    async def _with_progress(
+    async def with_progress(
         self,
         request: Request,
         work: Awaitable[list[bytes]],
@@ -236,22 +222,6 @@ class Service:
     async def close(self) -> None:
         """Let the helper processes go."""
         await asyncio.gather(self._files.close(), self._others.close())
-
-
-async def _told(lines: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    """Yield lines; an error that comes after the first of them is a line, too."""
-    n_lines = 0
-    async with aclosing(lines):
-        try:
-            async for line in lines:
-                n_lines += 1
-                yield line
-        except ClientGone:
-            return
-        except Team5Error as error:
-            if not n_lines:
-                raise
-            yield error_line(error)
 
 
 def claim_of(request: Request) -> Claim:

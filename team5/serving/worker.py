@@ -10,7 +10,6 @@ import argparse
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 import time
@@ -90,13 +89,10 @@ def main() -> Never:
     parser.add_argument("--device", required=True)
     parser.add_argument("--max-versions", type=int, required=True)
     parser.add_argument("--batch-pairs", type=int, required=True)
-    parser.add_argument("--registry-s", type=float, default=5.0)
+    parser.add_argument("--registry-s", type=float, required=True)
     parser.add_argument("--allow", nargs="*", default=[])
     given = parser.parse_args()
     end_with_parent()
-    # Both reach the whole process group; the server answers what is under way before it lets go.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s")
     gc.freeze()  # collecting the libraries' objects as well takes 0.2 s at a time
     channel = Channel(socket.socket(fileno=given.socket))

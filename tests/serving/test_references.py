@@ -13,7 +13,7 @@ from team5.inference import references
 from team5.search import ranking
 from team5.search.structures import CandidateSet
 from team5.serving.batcher import Batcher
-from team5.serving.messages import Answered, Counted, Progress, Rank
+from team5.serving.messages import Answered, Counted, Progress, Query, Rank
 from tests.serving.conftest import INTENSITIES, MZS, SMILES, TOLERANCE
 from tests.serving.test_batcher import asking
 from tests.serving.test_predict import answer_of_infer, same
@@ -82,7 +82,7 @@ PAIRS = asking(
     {"smiles": [SMILES] * N_MANY, "mzs": [MZS] * N_MANY, "intensities": [INTENSITIES] * N_MANY},
 )
 CANDIDATES = pickle.dumps(CandidateSet([SMILES] * N_MANY, [None] * N_MANY, [None] * N_MANY))
-RANKING = Rank(0, 0, 1, SPECTRA, CANDIDATES, keep=100)
+RANKING = Rank(0, 0, Query(1, "", (1,), SPECTRA, CANDIDATES), keep=100)
 
 
 @pytest.mark.parametrize(("module", "step", "request_of_many"), [

@@ -80,7 +80,7 @@ def unfamiliar(
         notes.append("no carbon: the version has learned from organic molecules")
     if molecule.charge > 0 and any(s == "H" and n > 0 for s, n in adduct.composition):
         notes.append(
-            f"{adduct.name} of a structure that is a cation itself; it usually flies as [M]+"
+            f"{adduct.name} of a structure that is a cation itself and usually flies as [M]+"
         )
     if _is_rare("adducts", adduct.name, coverages):
         notes.append(f"{adduct.name}: the version has seen few spectra of this adduct")

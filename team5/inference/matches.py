@@ -270,10 +270,10 @@ def _notes(
 def _unusual(adduct: Adduct, molecule: Molecule) -> list[str]:
     if adduct.n_molecules > 1 or abs(adduct.charge) > 1:
         learned = "the model learned from singly charged ions of one molecule"
-        return [f"{adduct.name}: {learned}; do not rely on it here"]
+        return [f"{adduct.name}: {learned} (do not rely on it here)"]
     gained = [symbol for symbol, count in adduct.composition if count > 0]
     if adduct.charge < 0 <= molecule.charge and gained == ["H"]:
-        return [f"{adduct.name} is unusual; the deprotonated molecule is [M-H]-"]
+        return [f"{adduct.name} is unusual: the deprotonated molecule is [M-H]-"]
     return []
 
 
@@ -290,7 +290,7 @@ def _wrong_precursor(spectrum: Spectrum, molecule: Molecule, pair: Pair) -> list
         if abs(parse_adduct(name).precursor_mz(molecule.exact_mass) - measured)
         <= PRECURSOR_TOLERANCE
     ]
-    hint = f"; it would be {' or '.join(fitting)}" if fitting else ""
+    hint = f", but would be {' or '.join(fitting)}" if fitting else ""
     ion = f"{pair.adduct.name} of {molecule.formula} ({pair.precursor_mz:.4f})"
     return [f"precursor m/z {measured:.4f} is not {ion}{hint}"]
 

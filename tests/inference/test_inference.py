@@ -275,6 +275,21 @@ def test_an_ion_that_the_model_has_not_learned_is_said_to_be_unusual(model, addu
     assert any(says in note for note in infer(model, None, CAFFEINE, adduct=adduct).notes)
 
 
+@pytest.mark.parametrize(
+    ("smiles", "conditions"),
+    [
+        (CAFFEINE, {"adduct": "[2M+H]+"}),
+        (CAFFEINE, {"adduct": "[M+H]-"}),
+        (CAFFEINE, {"precursor_mz": 217.0696, "collision_energy": "abc"}),
+        ("C[N+](C)(C)CCO", {"adduct": "[M+H]+"}),
+    ],
+)
+def test_each_note_stays_one_where_notes_are_joined_in_a_table(model, smiles, conditions):
+    notes = infer(model, None, smiles, MZS, INTENSITIES, **conditions).notes
+    assert notes
+    assert "; ".join(notes).split("; ") == list(notes)
+
+
 def test_a_match_says_whether_the_measured_precursor_fits(model):
     def fits(**known):
         return infer(model, None, CAFFEINE, MZS, INTENSITIES, **known).precursor_fits

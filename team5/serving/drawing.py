@@ -18,7 +18,7 @@ _COLOUR = (0.55, 0.78, 0.98)
 _KEYS = {"smiles", "atoms", "bonds", "width", "height"}
 
 
-def draw(body: bytes, limits: Limits) -> str:
+def draw(body: bytes, limits: Limits) -> bytes:
     """Return the answer to POST /draw."""
     given = parse_json(body)
     if not isinstance(given, dict) or given.keys() - _KEYS:
@@ -37,7 +37,7 @@ def draw(body: bytes, limits: Limits) -> str:
     size = given.get("width", 300), given.get("height", 220)
     if not all(_is_index(side) and 50 <= side <= 2000 for side in size):
         raise ConfigError("width and height must be whole numbers from 50 to 2000.")
-    return _svg(smiles, atoms, bonds, size)
+    return _svg(smiles, atoms, bonds, size).encode()
 
 
 def _is_index(value: Any) -> bool:

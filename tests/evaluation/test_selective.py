@@ -85,13 +85,13 @@ def wealth_of_bets(errors, max_error, alpha):
     return highest
 
 
-@pytest.mark.parametrize("n_wrong", [0, 2, 6])
-def test_an_error_is_shown_once_bets_against_it_have_won_a_hundredfold(n_wrong):
+@pytest.mark.parametrize(("max_error", "n_wrong"), [(0.1, 0), (0.1, 6), (0.3, 30)])
+def test_an_error_is_shown_once_bets_against_it_have_won_a_hundredfold(max_error, n_wrong):
     shown = []
     for n in range(44, 250):
         wrong = np.arange(n) < n_wrong
-        needed = confidence_needed(np.ones(n), wrong, np.arange(n), 0.1)
-        assert (needed == 1) == (wealth_of_bets(wrong, 0.1, 0.05 / 5) >= 100)
+        needed = confidence_needed(np.ones(n), wrong, np.arange(n), max_error)
+        assert (needed == 1) == (wealth_of_bets(wrong, max_error, 0.05 / 5) >= 100)
         shown.append(needed == 1)
     assert any(shown)
     assert not all(shown)

@@ -155,6 +155,8 @@ def test_text_that_is_no_adduct_is_refused_with_its_text_and_an_example(text):
     ("M+H+Li2+", "[M+H+Li]2+"),
     ("[M+Cl-]-", "[M+Cl]-"),
     ("[M+Na+]+", "[M+Na]+"),
+    ("[M+2H+]2+", "[M+2H]2+"),
+    ("[2M+H+]", "[2M+H]+"),
     ("[9M+H]+", "[9M+H]+"),
     ("[2M+TFA-H]-", "[2M+CF3COOH-H]-"),
 ])  # fmt: skip

@@ -128,6 +128,9 @@ def test_a_slice_keeps_all_columns_together():
     assert near.inchikey14s.to_pylist() == [CAFFEINE]
     assert near.formulas.to_pylist() == ["C8H10N4O2"]
     assert list(near.exact_masses) == [194.08038]
+    lighter = POOL.near(131.09463)
+    assert lighter.inchikey14s.to_pylist() == [ISOLEUCINE, NORLEUCINE, LEUCINE]
+    assert lighter.formulas.to_pylist() == ["C6H13NO2"] * 3
 
 
 def test_structures_are_counted_once_and_permanently_charged_ones_left_out():

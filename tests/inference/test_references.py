@@ -12,7 +12,13 @@ from team5.chemistry.molecule import parse_smiles
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError, MoleculeError
 from team5.inference.inference import infer
-from team5.inference.references import Comparison, Neighbours, add_references
+from team5.inference.references import (
+    MAX_WITH_ISOMERS,
+    Comparison,
+    Neighbours,
+    add_references,
+    choose_references,
+)
 from team5.models.heads import MAX_REFERENCES, MIN_REFERENCES, REFERENCE_FEATURES
 
 CAFFEINE = "Cn1cnc2c1c(=O)n(C)c(=O)n2C"
@@ -185,6 +191,16 @@ def test_isomers_are_not_made_for_a_long_list_of_different_masses(comparing):
     scored, comparisons = add_references(comparing, chains)
     assert len(scored) == len(chains)
     assert {comparison.kind for comparison in comparisons.values()} == {None}
+    for n, n_with in ((MAX_WITH_ISOMERS, MAX_WITH_ISOMERS), (MAX_WITH_ISOMERS + 1, 0)):
+        assert choose_references(comparing, chains[:n])[2] == tuple(range(n_with))
+
+
+def test_a_version_fitted_beside_isomers_alone_makes_them_for_every_structure(model, comparing):
+    isomers_alone = copy.deepcopy(model)
+    isomers_alone.isomer_head = comparing.isomer_head
+    asked = [parse_smiles(smiles) for smiles in OTHERS[:9]]
+    assert choose_references(comparing, asked)[2] == ()
+    assert choose_references(isomers_alone, asked)[2] == tuple(range(9))
 
 
 def test_in_figures_truth_and_decoy_are_no_references_of_each_other(comparing):

@@ -198,7 +198,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
     async def libraries() -> Response:
         listed = service.libraries.items()
         return json_response(
-            [{"library": name, "n_structures": one.n_structures} for name, one in listed]
+            [{"library": name, "n_structures": library.n_structures} for name, library in listed]
         )
 
     @app.get("/health/live")

@@ -85,13 +85,13 @@ class Job:
     @property
     def n_pairs(self) -> int:
         """Pairs of a structure and a spectrum, with all that structures are compared with."""
-        return sum(len(one.molecules) * len(one.spectra) for one in self.questions or ())
+        return sum(len(each.molecules) * len(each.spectra) for each in self.questions or ())
 
     @property
     def n_done(self) -> int:
         """Those of the pairs that are scored."""
         pairs = zip(self.questions or (), self.scores, strict=True)
-        return sum(len(scores) * len(one.spectra) for one, scores in pairs)
+        return sum(len(scores) * len(question.spectra) for question, scores in pairs)
 
     def keep(self, question: int, scores: MoleculeScores) -> None:
         """Keep the scores of one molecule; impossible peaks that many share are stored once."""
@@ -342,7 +342,7 @@ class Batcher:
             self._fail(job, error)
             return
         for job in jobs.values():
-            scored = {(n, one.index) for n, scores in enumerate(job.scores) for one in scores}
+            scored = {(n, each.index) for n, scores in enumerate(job.scores) for each in scores}
             missing = [
                 unit
                 for unit in units
@@ -427,23 +427,23 @@ def _to_inputs(item: Mapping[str, Any]) -> Inputs:
     """Return an item as the arguments of `infer`: spectra become Spectrum objects."""
     names = Conditions.__dataclass_fields__
     conditions = Conditions(**{name: value for name, value in item.items() if name in names})
-    given = {"smiles": None, **{name: v for name, v in item.items() if name not in names}}
-    if given.get("spectra") is not None:
-        given["spectra"] = _spectra(given["spectra"])
-    return Inputs(**given, conditions=conditions)
+    arguments = {"smiles": None, **{name: v for name, v in item.items() if name not in names}}
+    if arguments.get("spectra") is not None:
+        arguments["spectra"] = _spectra(arguments["spectra"])
+    return Inputs(**arguments, conditions=conditions)
 
 
-def _spectra(given: Any) -> list[Spectrum]:
-    if not isinstance(given, list) or not all(isinstance(one, Mapping) for one in given):
+def _spectra(values: Any) -> list[Spectrum]:
+    if not isinstance(values, list) or not all(isinstance(value, Mapping) for value in values):
         raise ConfigError(
             "spectra= takes a list of objects with mzs and intensities, and adduct, precursor_mz, "
             "collision_energy or instrument_type if they are known."
         )
     known = set(Spectrum.__dataclass_fields__)
     spectra = []
-    for number, one in enumerate(given, start=1):
-        if unknown := sorted(map(str, one.keys() - known)):
+    for number, value in enumerate(values, start=1):
+        if unknown := sorted(map(str, value.keys() - known)):
             raise ConfigError(f"spectra, number {number}: no key {', '.join(unknown)}.")
-        fields = {"identifier": f"spectrum {number} of {len(given)}", **one}
+        fields = {"identifier": f"spectrum {number} of {len(values)}", **value}
         spectra.append(Spectrum(fields.pop("mzs", []), fields.pop("intensities", []), **fields))
     return spectra

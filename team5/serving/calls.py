@@ -153,8 +153,8 @@ class Helper:
     def _crowd_out(self) -> None:
         """End the longest-running call, if it has used up its time."""
         had_turn = time.monotonic() - _TURN_S
-        running = [one for one in self._running if not one.crowded_out]
-        oldest = min(running, key=lambda one: one.since, default=None)
+        running = [call for call in self._running if not call.crowded_out]
+        oldest = min(running, key=lambda call: call.since, default=None)
         if oldest is not None and oldest.since < had_turn:
             oldest.crowded_out = True
             oldest.kill()

@@ -20,21 +20,21 @@ _KEYS = {"smiles", "atoms", "bonds", "width", "height"}
 
 def draw(body: bytes, limits: Limits) -> bytes:
     """Return the answer to POST /draw."""
-    given = parse_json(body)
-    if not isinstance(given, dict) or given.keys() - _KEYS:
+    request = parse_json(body)
+    if not isinstance(request, dict) or request.keys() - _KEYS:
         raise ConfigError(f"a drawing takes an object with {', '.join(sorted(_KEYS))}.")
-    smiles = given.get("smiles")
+    smiles = request.get("smiles")
     if not isinstance(smiles, str):
         raise MoleculeError(f"a SMILES must be text, not {kind_of(smiles)}.")
     check_atoms(smiles, limits)
-    atoms, bonds = given.get("atoms") or [], given.get("bonds") or []
+    atoms, bonds = request.get("atoms") or [], request.get("bonds") or []
     if not isinstance(atoms, list) or not all(map(_is_index, atoms)):
         raise ConfigError("atoms must be a list of atom numbers, from 0.")
     if not isinstance(bonds, list) or not all(
         isinstance(bond, list) and len(bond) == 2 and all(map(_is_index, bond)) for bond in bonds
     ):
         raise ConfigError("bonds must be a list of pairs of atom numbers, from 0.")
-    size = given.get("width", 300), given.get("height", 220)
+    size = request.get("width", 300), request.get("height", 220)
     if not all(_is_index(side) and 50 <= side <= 2000 for side in size):
         raise ConfigError("width and height must be whole numbers from 50 to 2000.")
     return _svg(smiles, atoms, bonds, size).encode()

@@ -39,14 +39,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Started by serve.py.")
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--load", nargs="*", default=[])
-    given = parser.parse_args()
+    options = parser.parse_args()
     end_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no zombies
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for module in given.load:
+    for module in options.load:
         importlib.import_module(module)
     os.nice(_NICENESS)
-    sock = socket.socket(fileno=given.socket)
+    sock = socket.socket(fileno=options.socket)
     while True:
         try:
             received, descriptors, _, _ = socket.recv_fds(sock, 1, 1)

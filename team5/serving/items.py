@@ -64,21 +64,21 @@ class Prepared:
 
 def prepare(body: bytes, limits: Limits) -> Prepared:
     """Return the questions of POST /predict; `infer` checks their values."""
-    given = parse_json(body)
+    content = parse_json(body)
     frame = b"[", b"]"
-    if isinstance(given, dict) and "items" in given:
-        if len(given) > 1 or not isinstance(given["items"], list):
+    if isinstance(content, dict) and "items" in content:
+        if len(content) > 1 or not isinstance(content["items"], list):
             raise ConfigError('{"items": [...]} takes a list, and nothing else.')
-        given, frame = given["items"], (b'{"items": [', b"]}")
-    if not isinstance(given, list):
-        return Prepared(None, [_check_item(given, limits)])
-    if len(given) > limits.candidates:
-        raise _too_many_pairs(len(given), limits)
+        content, frame = content["items"], (b'{"items": [', b"]}")
+    if not isinstance(content, list):
+        return Prepared(None, [_check_item(content, limits)])
+    if len(content) > limits.candidates:
+        raise _too_many_pairs(len(content), limits)
     prepared = Prepared(frame, [])
     n_pairs = 0
-    for number, one in enumerate(given):
+    for number, value in enumerate(content):
         try:
-            item = _check_item(one, limits)
+            item = _check_item(value, limits)
         except Team5Error as error:
             prepared.items.append(to_error_json(error, number))
             continue
@@ -109,19 +109,19 @@ def parse_json(body: bytes) -> Any:
         raise ConfigError(f"the body holds a number that cannot be read ({error}).") from error
 
 
-def _check_item(given: Any, limits: Limits) -> Item:
+def _check_item(item: Any, limits: Limits) -> Item:
     """Return an item that is within the limits: lengths of lists are checked first."""
-    if not isinstance(given, dict):
+    if not isinstance(item, dict):
         raise ConfigError(
-            f'an item must be an object such as {{"smiles": "CCO"}}, not {kind_of(given)}.'
+            f'an item must be an object such as {{"smiles": "CCO"}}, not {kind_of(item)}.'
         )
-    for key in given:
+    for key in item:
         if key not in KEYS:
             closest = difflib.get_close_matches(key[:40], KEYS, n=1)
             hint = f"closest: {closest[0]}" if closest else f"there are: {', '.join(KEYS)}"
             raise ConfigError(f"no key {key[:40]!r} in an item; {hint}.")
     texts, references, spectra = (
-        _listed(given.get(key)) for key in ("smiles", "references", "spectra")
+        _listed(item.get(key)) for key in ("smiles", "references", "spectra")
     )
     if len(spectra) > limits.together:
         raise ConfigError(
@@ -129,7 +129,7 @@ def _check_item(given: Any, limits: Limits) -> Item:
             "together. Send fewer, or merge those of one energy.",
             argument="spectra",
         )
-    mzs, intensities = given.get("mzs"), given.get("intensities")
+    mzs, intensities = item.get("mzs"), item.get("intensities")
     n_spectra = max(len(spectra), 1)
     if _is_nested(mzs) or _is_nested(intensities):
         n_spectra = n_pairs = max(len(_listed(mzs)), len(_listed(intensities)))
@@ -138,14 +138,14 @@ def _check_item(given: Any, limits: Limits) -> Item:
     n_pairs = max(n_pairs, len(texts), 1) + len(references) * n_spectra
     if n_pairs > limits.candidates:
         raise _too_many_pairs(n_pairs, limits, " with references" if references else "")
-    for values in _peak_lists(given, spectra):
+    for values in _peak_lists(item, spectra):
         if len(values) > limits.peaks:
             raise SpectrumError(
                 f"{len(values)} peaks; at most {limits.peaks} are taken. "
                 "Centroid the spectrum or keep its highest peaks."
             )
-    for one in (given, *spectra):
-        for key, value in one.items() if isinstance(one, dict) else ():
+    for part in (item, *spectra):
+        for key, value in part.items() if isinstance(part, dict) else ():
             if key != "smiles" and isinstance(value, str) and len(value) > _MAX_TEXT:
                 raise ConfigError(
                     f"{key[:40]}: a text of {len(value):,} characters; at most {_MAX_TEXT:,} are "
@@ -155,7 +155,7 @@ def _check_item(given: Any, limits: Limits) -> Item:
         if isinstance(text, str):
             check_atoms(text, limits)
     try:
-        return Item(pickle.dumps(given, pickle.HIGHEST_PROTOCOL), n_pairs)
+        return Item(pickle.dumps(item, pickle.HIGHEST_PROTOCOL), n_pairs)
     except RecursionError as error:
         raise _too_deep() from error
 
@@ -164,10 +164,10 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def _peak_lists(given: dict[str, Any], spectra: list[Any]) -> Iterator[list[Any]]:
-    for one in (given, *spectra):
-        for key in ("mzs", "intensities") if isinstance(one, dict) else ():
-            peaks = one.get(key)
+def _peak_lists(item: dict[str, Any], spectra: list[Any]) -> Iterator[list[Any]]:
+    for part in (item, *spectra):
+        for key in ("mzs", "intensities") if isinstance(part, dict) else ():
+            peaks = part.get(key)
             yield from (
                 values
                 for values in (peaks if _is_nested(peaks) else [peaks])

@@ -107,8 +107,8 @@ class Guard:
             if refusal is not None:
                 return refusal
         elif scope["path"] not in self._open_paths:
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            is_right = hmac.compare_digest(given.encode("latin-1"), self._token)
+            scheme, _, token = headers.get("authorization", "").partition(" ")
+            is_right = hmac.compare_digest(token.encode("latin-1"), self._token)
             if not is_right or scheme.lower() != "bearer":
                 return UnauthorizedError(
                     'this server wants a token. Send the header "Authorization: Bearer TOKEN".'

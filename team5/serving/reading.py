@@ -57,11 +57,11 @@ class _Upload:
 
 def read_spectra_as_json(content_type: str, body: bytes, limits: Limits) -> bytes:
     """Return the answer to POST /spectra/read."""
-    given = _parse(content_type, body)
+    fields = _parse(content_type, body)
     left_out: list[str] = []
     with _folder() as folder:
-        records = _read(folder, given["spectra"], limits, left_out)
-        spectra = [_to_dict(*one) for one in records]
+        records = _read(folder, fields["spectra"], limits, left_out)
+        spectra = [_to_dict(*record) for record in records]
     return json.dumps({"spectra": spectra, "left_out": left_out}).encode() + b"\n"
 
 
@@ -69,21 +69,21 @@ def read_for_ranking(
     libraries: Mapping[str, ServedLibrary], content_type: str, body: bytes, limits: Limits
 ) -> Contents:
     """Return the queries of POST /rank/file: those that a search of the file would score."""
-    given = _parse(content_type, body)
-    adduct = given.get("adduct")
+    fields = _parse(content_type, body)
+    adduct = fields.get("adduct")
     conditions = Conditions(
         adduct if isinstance(adduct, list) else text_or_none(adduct),
-        _number(given, "precursor_mz"),
-        given.get("collision_energy"),
-        text_or_none(given.get("instrument_type")),
+        _number(fields, "precursor_mz"),
+        fields.get("collision_energy"),
+        text_or_none(fields.get("instrument_type")),
     )
-    max_error, group_by = _number(given, "max_error"), text_or_none(given.get("group_by"))
-    ppm, keep = _number(given, "ppm"), _number(given, "keep")
+    max_error, group_by = _number(fields, "max_error"), text_or_none(fields.get("group_by"))
+    ppm, keep = _number(fields, "ppm"), _number(fields, "keep")
     ppm = CANDIDATE_TOLERANCE_PPM if ppm is None else ppm
     keep = KEEP if keep is None else int(keep) if keep.is_integer() else keep
     check_window(ppm, keep)
     check_group_by(group_by)
-    first = _number(given, "first")
+    first = _number(fields, "first")
     if first is not None and not (first >= 1 and first.is_integer()):
         raise ConfigError(
             f"first={first:g}: give the number of a spectrum, from 1.", argument="first"
@@ -94,8 +94,8 @@ def read_for_ranking(
     packed: dict[bytes, bytes] = {}  # lists of candidates that many spectra share, each once
     n_spectra = 0
     with _folder() as folder:
-        structures = _structures(folder, given, libraries, limits, left_out)
-        path = _write(given["spectra"], folder / "spectra", "spectra.txt", limits)
+        structures = _structures(folder, fields, libraries, limits, left_out)
+        path = _write(fields["spectra"], folder / "spectra", "spectra.txt", limits)
         for chunk in iter_chunks(SpectraFile(path), conditions, 1, group_by):
             n_spectra += chunk.n_spectra
             _check_spectra(n_spectra, limits)
@@ -110,20 +110,20 @@ def read_for_ranking(
 def _parse(content_type: str, body: bytes) -> dict[str, Any]:
     """Return the fields of a request, files as uploads."""
     if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
-        given = asyncio.run(_parse_form(content_type, body))
+        fields = asyncio.run(_parse_form(content_type, body))
     else:
-        given = parse_json(body)
-        if not isinstance(given, dict):
+        fields = parse_json(body)
+        if not isinstance(fields, dict):
             raise ConfigError(
                 'send a form with files (curl -F spectra=@FILE) or JSON: {"spectra": "TEXT"}.'
             )
     known = {*_FILES, *(f"{name}_name" for name in _FILES), *_OPTIONS}
-    if unknown := sorted(str(key)[:40] for key in given.keys() - known):
+    if unknown := sorted(str(key)[:40] for key in fields.keys() - known):
         raise ConfigError(f"no key {unknown[0]!r} here; there are: {', '.join(sorted(known))}.")
-    files = {name: _upload(given, name) for name in _FILES}
+    files = {name: _upload(fields, name) for name in _FILES}
     if files["spectra"] is None:
         raise ConfigError("spectra is missing. Send the text of an MGF, MSP or mzML file.")
-    return {**given, **files}
+    return {**fields, **files}
 
 
 async def _parse_form(content_type: str, body: bytes) -> dict[str, Any]:
@@ -142,32 +142,32 @@ async def _parse_form(content_type: str, body: bytes) -> dict[str, Any]:
     except (MultiPartException, UnicodeDecodeError, KeyError) as error:
         why = getattr(error, "message", None) or "its parts cannot be separated"
         raise ConfigError(f"the form cannot be read: {why}") from error
-    given: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for key, value in form.multi_items():
-        if key in given:
+        if key in fields:
             raise ConfigError(f"{key} is given twice. Give it once.")
         if isinstance(value, UploadFile):
-            given[key] = _Upload(value.filename or "", await value.read())
+            fields[key] = _Upload(value.filename or "", await value.read())
         else:
-            given[key] = value
-    return given
+            fields[key] = value
+    return fields
 
 
-def _upload(given: Mapping[str, Any], name: str) -> _Upload | None:
-    value = given.get(name)
+def _upload(fields: Mapping[str, Any], name: str) -> _Upload | None:
+    value = fields.get(name)
     if value is None or isinstance(value, _Upload):
         return value
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be the text of a file, not {type(value).__name__}.")
-    file_name = given.get(f"{name}_name")
+    file_name = fields.get(f"{name}_name")
     return _Upload(
         file_name if isinstance(file_name, str) else "",
         value.encode("utf-8", errors="surrogatepass"),
     )
 
 
-def _number(given: Mapping[str, Any], key: str) -> float | None:
-    value = given.get(key)
+def _number(fields: Mapping[str, Any], key: str) -> float | None:
+    value = fields.get(key)
     if value is None or value == "":
         return None
     try:
@@ -212,15 +212,15 @@ def _check_spectra(n_spectra: int, limits: Limits) -> None:
 
 def _structures(
     folder: Path,
-    given: Mapping[str, Any],
+    fields: Mapping[str, Any],
     libraries: Mapping[str, ServedLibrary],
     limits: Limits,
     left_out: list[str],
 ) -> Structures:
     """Return the candidates of the spectra."""
-    library, upload = text_or_none(given.get("library")), given["candidates"]
+    library, upload = text_or_none(fields.get("library")), fields["candidates"]
     if library is not None:
-        check_one_source({name for name in ("library", "candidates") if given.get(name)})
+        check_one_source({name for name in ("library", "candidates") if fields.get(name)})
         return structures_of(libraries, library)
     if upload is None:
         return TargetStructures()
@@ -306,34 +306,34 @@ def _to_queries(
     left_out = list(chunk.left_out)
     for number, spectrum in chunk.spectra:
         target = chunk.targets.get(number)
-        found: CandidateSet | str
+        candidates: CandidateSet | str
         try:
             if target is not None:
                 check_atoms(target, limits)
-            found = structures.candidates(spectrum, target, ppm)
+            candidates = structures.candidates(spectrum, target, ppm)
         except UNANSWERABLE as error:
-            found = str(error)
+            candidates = str(error)
         others = chunk.others.get(number, ())
         spectra = [spectrum, *(other for _, other in others)]
-        n_pairs = 0 if isinstance(found, str) else len(found.smiles) * len(spectra)
+        n_pairs = 0 if isinstance(candidates, str) else len(candidates.smiles) * len(spectra)
         if n_pairs > limits.candidates:
-            found = (
+            candidates = (
                 f"{n_pairs:,} pairs of a structure and a spectrum; at most {limits.candidates:,} "
                 "are taken at once. Choose a smaller ppm="
             )
         if len(spectra) > limits.together:
-            found = (
+            candidates = (
                 f"{len(spectra):,} spectra of one group; at most {limits.together:,} are judged "
                 "together. Merge those of one energy, or leave group_by= out"
             )
-        if isinstance(found, str):
-            left_out += without_candidates(chunk, number, spectrum, found)
+        if isinstance(candidates, str):
+            left_out += without_candidates(chunk, number, spectrum, candidates)
         else:
-            candidates = pickle.dumps(found)
-            candidates = packed.setdefault(candidates, candidates)
+            pickled = pickle.dumps(candidates)
+            pickled = packed.setdefault(pickled, pickled)
             place = f"{source}, spectrum {number}"
             numbers = (number, *(each for each, _ in others))
-            yield Query(number, place, numbers, pickle.dumps(spectra), candidates, n_pairs)
+            yield Query(number, place, numbers, pickle.dumps(spectra), pickled, n_pairs)
     for each in left_out:
         place = f"{source}, spectrum {each.spectrum}"
         yield Query(each.spectrum, place, left_out=each.to_text(source))

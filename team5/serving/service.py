@@ -130,8 +130,8 @@ class Service:
                 "at once, or try later."
             )
         finally:
-            for one in (task, gone, stopped):
-                one.cancel()
+            for future in (task, gone, stopped):
+                future.cancel()
             await asyncio.gather(task, gone, stopped, return_exceptions=True)
 
     async def call_helper(self, task: str, body: bytes, *arguments: Any) -> Any:

@@ -67,7 +67,7 @@ class Settings:
         values = {**config, "limits": Limits(**limits)}
         for key, example in (("cors_origins", "https://lab.example.org"), ("names", "lab-server")):
             listed = values[key] or []
-            if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
                 raise ConfigError(f"{key}= takes a list: {key}=[{example}].", argument=key)
             values[key] = tuple(listed)
         values["library"] = _libraries(values["library"])
@@ -81,9 +81,9 @@ class Settings:
         return cls(**{**values, "token": None if token is None else str(token)})
 
 
-def _libraries(given: Any) -> tuple[str, ...]:
-    listed = [given] if isinstance(given, str) else given or []
-    if not isinstance(listed, list) or not all(one and isinstance(one, str) for one in listed):
+def _libraries(value: Any) -> tuple[str, ...]:
+    listed = [value] if isinstance(value, str) else value or []
+    if not isinstance(listed, list) or not all(each and isinstance(each, str) for each in listed):
         raise ConfigError(
             "library= takes a folder made by team5 library build, or several: "
             "[demo,pubchem.library].",
@@ -93,7 +93,7 @@ def _libraries(given: Any) -> tuple[str, ...]:
 
 
 def _positive(key: str, value: Any) -> Any:
-    known = {one.name: one.type for one in (*fields(Limits), *fields(Settings))}
+    known = {each.name: each.type for each in (*fields(Limits), *fields(Settings))}
     kinds = (int,) if known[key.rpartition(".")[2]] == "int" else (int, float)
     if not isinstance(value, kinds) or isinstance(value, bool) or not value > 0:
         kind = "a whole number" if kinds == (int,) else "a number"

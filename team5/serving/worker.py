@@ -91,14 +91,16 @@ def main() -> Never:
     parser.add_argument("--batch-pairs", type=int, required=True)
     parser.add_argument("--registry-s", type=float, required=True)
     parser.add_argument("--allow", nargs="*", default=[])
-    given = parser.parse_args()
+    options = parser.parse_args()
     end_with_parent()
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s")
     gc.freeze()  # collecting the libraries' objects as well takes 0.2 s at a time
-    channel = Channel(socket.socket(fileno=given.socket))
-    pool = ModelPool(given.root, given.device, given.max_versions, given.allow, given.registry_s)
+    channel = Channel(socket.socket(fileno=options.socket))
+    pool = ModelPool(
+        options.root, options.device, options.max_versions, options.allow, options.registry_s
+    )
     try:
-        Worker(channel, pool, given.batch_pairs).run()
+        Worker(channel, pool, options.batch_pairs).run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)  # whatever the other threads are waiting for
 

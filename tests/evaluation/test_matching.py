@@ -39,6 +39,7 @@ def test_figures_of_a_small_case_by_hand():
 
 def test_a_pair_at_the_threshold_is_a_match():
     assert accuracy([0.5], [1], threshold=0.5) == 1.0
+    assert f1_score([0.5], [1], threshold=0.5) == 1.0
 
 
 def test_f1_is_zero_when_nothing_is_called_and_nothing_is_true():

@@ -193,6 +193,7 @@ def test_isomers_are_not_made_for_a_long_list_of_different_masses(comparing):
     assert {comparison.kind for comparison in comparisons.values()} == {None}
     for n, n_with in ((MAX_WITH_ISOMERS, MAX_WITH_ISOMERS), (MAX_WITH_ISOMERS + 1, 0)):
         assert choose_references(comparing, chains[:n])[2] == tuple(range(n_with))
+    assert choose_references(comparing, chains[:1], chains[1:])[2] == (0,)  # references get none
 
 
 def test_a_version_fitted_beside_isomers_alone_makes_them_for_every_structure(model, comparing):

@@ -13,8 +13,6 @@ from team5.search.checks import check_one_source, check_window, is_count
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from team5.search.reading import Report
-
 _CONTEXT = ("adduct", "precursor_mz", "collision_energy", "instrument_type")
 
 
@@ -40,6 +38,7 @@ def predict(cfg: DictConfig) -> int:
     from team5.inference.inference import infer, load_model
     from team5.inference.results import AnswerList
     from team5.runtime.problems import Problems
+    from team5.search.reading import read_references
 
     model = load_model(
         settings["version"],
@@ -50,7 +49,7 @@ def predict(cfg: DictConfig) -> int:
     )
     problems = Problems()
     query = {name: settings[name] for name in ("mzs", "intensities", *_CONTEXT, "max_error")}
-    references = read_references(settings, problems)
+    references = read_references(settings["references"], problems)
     # Without a structure, infer reports what is missing.
     answers = infer(model, None, settings["smiles"] or [], **query, references=references)
     if isinstance(answers, AnswerList):
@@ -131,14 +130,3 @@ def _check_library(keys: set[str]) -> None:
             "library= finds structures by the precursor: add precursor_mz=, and adduct= if it is "
             "not that of the ion mode."
         )
-
-
-def read_references(settings: dict[str, Any], report: Report) -> list[str] | None:
-    """Return the SMILES of the file of references, None if there is none."""
-    if settings["references"] is None:
-        return None
-    from team5.search.reading import read_candidates
-
-    return [
-        reference.smiles for reference in read_candidates(settings["references"], report=report)
-    ]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from team5.cli.output import report_left_out
-from team5.cli.prediction import read_references
 from team5.cli.terminal import Terminal
 from team5.data.conditions import Conditions
 from team5.data.readers import nothing_usable
@@ -19,7 +18,7 @@ from team5.runtime.problems import Problems
 from team5.runtime.progress import progress
 from team5.search.chunks import SearchSettings
 from team5.search.engines import Engine
-from team5.search.reading import Report, iter_candidates
+from team5.search.reading import Report, iter_candidates, read_references
 from team5.search.rows import count_withheld
 from team5.search.search import iter_results, make_tools, search_file
 from team5.search.spectra import LeftOut, Source, SpectraFile, TypedSpectrum
@@ -62,7 +61,7 @@ def search(settings: dict[str, Any]) -> int:
         keep=settings["keep"],
         prefilter=settings["prefilter"],
         max_error=settings["max_error"],
-        references=tuple(read_references(settings, problems) or ()),
+        references=tuple(read_references(settings["references"], problems) or ()),
         group_by=settings["group_by"],
     )
     engine = Engine(**settings["engine"])

@@ -70,6 +70,13 @@ def read_candidates(path: str | Path, *, report: Report = log.warning) -> list[C
     return [candidate for candidate, _ in iter_candidates(path, report=report)]
 
 
+def read_references(path: str | Path | None, report: Report) -> list[str] | None:
+    """Return the SMILES of a file of references; None without a file."""
+    if path is None:
+        return None
+    return [reference.smiles for reference in read_candidates(path, report=report)]
+
+
 def iter_candidates(
     path: str | Path,
     *,

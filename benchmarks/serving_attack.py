@@ -156,10 +156,11 @@ async def attack(
 ) -> tuple[list[tuple[int, bytes]], dict[str, Any]]:
     """Let clients ask while others attack; return what each question was answered, and figures."""
     bodies = {name: one.make_body() for name, one in ATTACKS.items()}
-    async with httpx.AsyncClient(base_url=url, timeout=300) as http:  # start what is slow to start
-        for name in ("a form that is one header", "a drawing of 1,000 parts"):
+    # Start what is slow to start, and fill what is remembered.
+    async with httpx.AsyncClient(base_url=url, timeout=300) as http:
+        for name, body in bodies.items():
             kind = {"content-type": ATTACKS[name].content_type}
-            await http.post(ATTACKS[name].path, content=bodies[name], headers=kind)
+            await http.post(ATTACKS[name].path, content=body, headers=kind)
         for question in questions:
             await http.post("/predict", json=question)
     memory = [sum(processes_mb(pid))]

@@ -234,23 +234,28 @@ def _question(
     """Check structures one by one, yielding None after each, and then yield their question."""
     for molecule in molecules:
         check_ions([molecule], spectra)
+        _ = molecule.inchikey14  # slow, and kept by the molecule
         yield None
     others: list[Molecule] = []
     for reference in references:
-        others += usable_references([reference], spectra)
+        for other in usable_references([reference], spectra):
+            _ = other.inchikey14
+            others.append(other)
         yield None
-    for molecule in (*molecules, *others):
-        _ = molecule.inchikey14  # slow, and kept by the molecule
-        yield None
-    scored, comparisons, wanting = choose_references(model, molecules, others)
-    yield Question(
-        scored,
-        comparisons,
-        spectra,
-        max_error=max_error,
-        wanting=wanting,
-        n_references=len(references),
-    )
+    question = question_of(model, molecules, spectra, max_error, others)
+    yield replace(question, n_references=len(references))
+
+
+def question_of(
+    model: LoadedModel,
+    molecules: Sequence[Molecule],
+    spectra: Sequence[Spectrum],
+    max_error: float | None,
+    references: Sequence[Molecule] = (),
+) -> Question:
+    """Return the question of structures and references that form the ions of the spectra."""
+    scored, comparisons, wanting = choose_references(model, molecules, references)
+    return Question(scored, comparisons, spectra, max_error=max_error, wanting=wanting)
 
 
 def _simulations(molecules: Sequence[Molecule], inputs: Inputs) -> Iterable[Question]:

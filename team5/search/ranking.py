@@ -10,8 +10,9 @@ from typing import Any
 from team5.chemistry.molecule import Molecule
 from team5.data.spectrum import Spectrum
 from team5.inference.loading import LoadedModel
-from team5.inference.question import Inputs, Question, check_ions, make_questions
+from team5.inference.question import Inputs, Question, check_ions, make_questions, question_of
 from team5.inference.results import Match
+from team5.inference.selective import check_max_error
 from team5.search.reading import UNANSWERABLE, Report
 from team5.search.rows import rows_of, to_answer
 from team5.search.shortlist import Shortlist
@@ -38,27 +39,26 @@ def ranking_question(
         If not one of them can be judged; what the first says.
     """
     parse = parse or model.encodings.parse
-    usable: list[int] = []
+    if max_error is not None:
+        check_max_error(model.calibration, max_error, model.version)
+    usable: dict[int, Molecule] = {}
     faults: list[str] = []
     for index, text in enumerate(smiles):
         try:
             molecule = parse(text)
             check_ions([molecule], spectra)
             _ = molecule.inchikey14  # slow, and kept by the molecule
-            usable.append(index)
+            usable[index] = molecule
         except UNANSWERABLE as error:
             faults.append(f"candidate: {error} Left out.")
         yield
-    # If none can be judged, the question of all of them raises.
-    judged = [smiles[index] for index in usable] or list(smiles)
-    steps, _ = make_questions(model, Inputs(judged, spectra=spectra, max_error=max_error), parse)
-    question: Question | None = None
-    for question in steps:  # noqa: B007  (the last one counts)
-        yield
-    assert question is not None  # noqa: S101  (a ranking is one question)
+    if not usable:  # the question of all of them says why
+        steps, _ = make_questions(model, Inputs(list(smiles), spectra=spectra), parse)
+        for _ in steps:
+            yield
     for fault in faults:
         report(fault)
-    return question, usable
+    return question_of(model, [*usable.values()], spectra, max_error), [*usable]
 
 
 def ranking_answer(

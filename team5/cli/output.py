@@ -45,10 +45,12 @@ def print_answers(
     """
     listed = [answers] if isinstance(answers, Answer) else answers
     if as_json:
-        values = [
+        values = ",\n".join(
             json.dumps(answer.to_dict(), ensure_ascii=False, allow_nan=False) for answer in listed
-        ]
-        print(values[0] if isinstance(answers, Answer) else _json_list(values))
+        )
+        if not isinstance(answers, Answer):
+            values = f"[\n{values}\n]" if answers else "[]"
+        print(values)
         return len(listed)
     terminal = Terminal.here()
     if is_ranking(listed):
@@ -62,10 +64,6 @@ def print_answers(
         sketch = _sketch(terminal, answer, peaks)
         terminal.print(format_answer(answer, top, terminal.width, sketch))
     return len(listed)
-
-
-def _json_list(values: Sequence[str]) -> str:
-    return "[\n" + ",\n".join(values) + "\n]" if values else "[]"
 
 
 def _sketch(terminal: Terminal, answer: Answer, peaks: Peaks | None) -> list[str]:

@@ -103,7 +103,7 @@ def _simulate(settings: dict[str, str]) -> int:
     counted = f"{summary.n_spectra:,} spectra of {summary.n_structures:,} structures"
     rate = f"{summary.n_spectra / seconds:,.0f} spectra/s"
     print(f"{counted} written to {settings['output']}, {rate}.", file=sys.stderr)
-    report_left_out(summary.left_out, left_out_path(Path(settings["output"])))
+    report_left_out(summary.left_out, left_out_path(Path(settings["output"]).resolve()))
     return 0 if summary.n_spectra else 1
 
 

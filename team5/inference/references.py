@@ -223,21 +223,23 @@ class Neighbours:
         self._order = np.array([by_key[key] for key in each_once], dtype=np.intp)
         self._start_of = {key: start for start, key in enumerate(each_once)}
         masses_by_key = masses[self._order]
-        self._by_mass = np.argsort(masses_by_key)
+        by_mass = np.argsort(masses_by_key)
         # What is near each structure: from the first to the stop by mass, itself included or not.
         half_widths = CANDIDATE_TOLERANCE_PPM * 1e-6 * masses
         low, high = masses - half_widths, masses + half_widths
-        self._first = np.searchsorted(masses_by_key, low, sorter=self._by_mass)
-        self._stop = np.searchsorted(masses_by_key, high, side="right", sorter=self._by_mass)
-        own = masses_by_key[[self._start_of[key] for key in keys]]
-        self._is_near_itself = (own >= low) & (own <= high)
+        self._first = np.searchsorted(masses_by_key, low, sorter=by_mass)
+        self._stop = np.searchsorted(masses_by_key, high, side="right", sorter=by_mass)
+        # Of structures with the same block, that of the first, whose mass may be another.
+        masses_of_block = masses_by_key[[self._start_of[key] for key in keys]]
+        self._is_near_itself = (masses_of_block >= low) & (masses_of_block <= high)
         self._is_given = np.array([key in reference_keys for key in each_once], dtype=bool)
-        self._n_given = np.cumsum([0, *self._is_given[self._by_mass]])
-        self._window = lru_cache(
-            maxsize=16
-        )(  # isomers share one
-            lambda first, stop: np.sort(self._by_mass[first:stop])
-        )
+        self._n_given = np.cumsum([0, *self._is_given[by_mass]])
+
+        @lru_cache(maxsize=16)  # isomers share one
+        def window(first: int, stop: int) -> Array:
+            return np.sort(by_mass[first:stop])
+
+        self._window = window
 
     def of(self, index: int) -> Comparison:
         """Return the references of one structure: those whose blocks follow its own."""
@@ -300,8 +302,10 @@ def compared_logits(model: Team5Model, scores: ReferenceScores, comparisons: Com
         if not rows:
             continue
         compared_scores = scores[[judged[row] for row in rows]]
-        each = (comparisons[judged[row]].indices for row in rows)
-        padded = torch.tensor([[*some, *[-1] * (MAX_REFERENCES - len(some))] for some in each])
+        indices = [comparisons[judged[row]].indices for row in rows]
+        padded = torch.tensor(
+            [[*chosen, *[-1] * (MAX_REFERENCES - len(chosen))] for chosen in indices]
+        )
         is_there = (padded >= 0).unsqueeze(-1)
         references = scores.scores[padded].masked_fill(~is_there, torch.nan).transpose(1, 2)
         impossible = compared_scores.impossible.flatten()

@@ -94,7 +94,7 @@ def main() -> Never:
     options = parser.parse_args()
     end_with_parent()
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s")
-    gc.freeze()  # collecting the libraries' objects as well takes 0.2 s at a time
+    gc.freeze()  # a collection does not look through the libraries' objects, which are many
     channel = Channel(socket.socket(fileno=options.socket))
     pool = ModelPool(
         options.root, options.device, options.max_versions, options.allow, options.registry_s

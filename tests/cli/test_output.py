@@ -5,7 +5,7 @@ import pytest
 from team5.cli.output import print_answers
 from team5.search.text import RANKING_WORDS, format_ranking
 from team5.search.writers import write_answers
-from tests.search.answers import SIMULATION, make_match, make_ranking
+from tests.answers import SIMULATION, make_match, make_ranking
 
 
 @pytest.mark.parametrize("answer", [make_match("CCO", 0.7), SIMULATION])

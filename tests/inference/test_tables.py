@@ -8,28 +8,17 @@ import polars as pl
 import pytest
 
 from team5.errors import ConfigError, MissingExtraError
-from team5.inference.results import ExplainedPeak, Match, Simulation
+from team5.inference.results import ExplainedPeak, Simulation
 from team5.inference.tables import to_frame
 from team5.search.writers import write_answers
+from tests.answers import make_match
 
 PEAK = ExplainedPeak(121.0284, 1.0, 121.0284, 0.2, "C7H5O2+", (0, 1, 2), ((2, 3), (4, 5)), 0.4)
-MATCH = Match(
-    smiles="CC(=O)Oc1ccccc1C(=O)O",
-    probability=0.87,
-    label=True,
-    threshold=0.5,
-    rank=None,
-    score=-1.5,
-    explained_intensity=0.82,
+MATCH = make_match(
+    "CC(=O)Oc1ccccc1C(=O)O",
+    0.87,
     peaks=(PEAK,),
     impossible_mzs=(300.0, 310.5),
-    formula="C9H8O4",
-    adduct="[M+H]+",
-    precursor_mz=181.0495,
-    precursor_fits=None,
-    collision_energy=None,
-    version="v0.2",
-    version_hash="0123456789ab",
     notes=("stereo is ignored", "adduct assumed"),
 )
 SIMULATION = Simulation(

@@ -4,7 +4,7 @@ import pytest
 
 from team5.errors import ConfigError
 from team5.search.writers import write_answers
-from tests.search.answers import SIMULATION, make_match
+from tests.answers import SIMULATION, make_match
 
 pytest.importorskip("pandas", reason="pyteomics reads mzTab with it")
 mztab = pytest.importorskip("pyteomics.mztab")

@@ -6,21 +6,14 @@ import pytest
 
 from team5.data.readers import read_spectra
 from team5.errors import StorageError
-from team5.inference.results import Simulation
 from team5.search.writers import write_answers
+from tests.answers import SIMULATION
 
-ETHANOL = Simulation(
-    smiles="CCO",
+ETHANOL = dataclasses.replace(
+    SIMULATION,
     mzs=(29.03857723, 31.01784179, 47.04914192),
     intensities=(1 / 3, 0.1, 1.0),
-    formulas=("C2H5+", "CH3O+", "C2H7O+"),
-    formula="C2H6O",
-    adduct="[M+H]+",
     precursor_mz=47.04914192,
-    collision_energy="35 eV",
-    version="v0.2",
-    version_hash="0123456789ab",
-    notes=("predicted",),
 )
 SIMULATIONS = [
     ETHANOL,

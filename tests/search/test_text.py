@@ -4,7 +4,7 @@ import pytest
 
 from team5.inference.tables import match_row
 from team5.search.text import format_answer, format_hits, format_ranking
-from tests.search.answers import SIMULATION, make_match, make_ranking
+from tests.answers import SIMULATION, make_match, make_ranking
 
 
 def test_match_text_says_the_verdict_and_the_peaks():

@@ -7,7 +7,7 @@ import pytest
 
 from team5.errors import ConfigError, StorageError
 from team5.search.writers import write_answers
-from tests.search.answers import SIMULATION, make_match, make_ranking
+from tests.answers import SIMULATION, make_match, make_ranking
 
 
 @pytest.fixture(params=[".json", ".jsonl", ".csv", ".parquet"])

@@ -252,9 +252,11 @@ def _explain_raised(error: Exception) -> Team5Error | None:
             return cause
         cause = cause.__cause__
     if isinstance(error, InstantiationException):
-        if error.__cause__ is not None and not isinstance(
-            error.__cause__, (TypeError, ImportError, HydraException, OmegaConfBaseException)
-        ):
+        # Lightning is imported where it raised this, and else takes seconds.
+        exceptions = sys.modules.get("lightning.fabric.utilities.exceptions")
+        refusals = (exceptions.MisconfigurationException,) if exceptions is not None else ()
+        expected = (TypeError, ValueError, ImportError, HydraException, OmegaConfBaseException)
+        if error.__cause__ is not None and not isinstance(error.__cause__, expected + refusals):
             return None
         return ConfigError(_on_one_line(str(error)))
     return _explain(error)

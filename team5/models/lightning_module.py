@@ -40,6 +40,20 @@ from team5.models.validation import (
 OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], Optimizer]
 
 
+# What validation logs; the last five only with references, or with rankings.
+VAL_METRICS = (
+    "val/loss",
+    "val/accuracy",
+    "val/f1_score",
+    "val/auroc",
+    "val/accuracy_references",
+    "val/auroc_references",
+    "val/mrr",
+    "val/hit_rate@1",
+    "val/hit_rate@5",
+)
+
+
 class Team5LightningModule(lightning.LightningModule):
     """Training of a :class:`~team5.models.model.Team5Model` by the likelihood of measured peaks.
 
@@ -274,7 +288,10 @@ class Team5LightningModule(lightning.LightningModule):
             self.log("val/hit_rate@5", self.val_hit_rate_5)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer_factory(self.model.parameters())
+        try:
+            optimizer = self.optimizer_factory(self.model.parameters())
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"model.optimizer: {error}", argument="model.optimizer") from error
         total = max(int(self.trainer.estimated_stepping_batches), self.warmup_steps + 1)
 
         def share(step: int) -> float:

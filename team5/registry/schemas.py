@@ -339,13 +339,19 @@ def fault_of(model: type[BaseModel], raw: Any, context: Any = None) -> str | Non
     """Return the first fault of a parsed JSON value and its place; None if it is valid."""
     if not isinstance(raw, Mapping):
         return "holds no JSON object"
+    fault = first_fault(model, raw, context)
+    return None if fault is None else f"{_place(fault[0])} {fault[1]}".strip()
+
+
+def first_fault(
+    model: type[BaseModel], raw: Mapping[str, Any], context: Any = None
+) -> tuple[tuple[str | int, ...], str] | None:
+    """Return the keys that lead to the first fault, and the fault; None if there is none."""
     try:
         model.model_validate(raw, context=context)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = _place(first["loc"])
-        problem = _IN_WORDS.get(first["type"], first["msg"])
-        return f"{where} {problem}".strip()
+        return first["loc"], _IN_WORDS.get(first["type"], first["msg"])
     return None
 
 

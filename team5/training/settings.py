@@ -34,6 +34,7 @@ from team5.registry.schemas import (
     Text,
     TokenizerLimits,
     fault_of,
+    first_fault,
 )
 
 # Settings of data= that name files, and all settings that a resumed run must be given again.
@@ -68,6 +69,16 @@ _USERS = {
         "enable_progress_bar",
     ),
 }
+# Of the trainer's settings, plain numbers.
+_NUMBERS = (
+    "min_epochs",
+    "max_epochs",
+    "max_steps",
+    "check_val_every_n_epoch",
+    "log_every_n_steps",
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+)
 _MAX_COUNT, _MAX_NAME = 10**6, 200
 _MISSING = "???"
 _REMEDY = "Nothing of it was used. Give the setting yourself, KEY=VALUE, if you trust the rest."
@@ -107,9 +118,10 @@ class _Arguments(_Settings):
 
     @model_validator(mode="after")
     def _plain(self, info: ValidationInfo) -> _Arguments:
-        extra = self.model_extra or {}
+        allow = cast(dict[str, Any], info.context)["allow"]
+        extra = self.model_extra or {} if allow is not None else {}  # None: the user's own
         for name, value in extra.items():
-            if self.target in cast(dict[str, Any], info.context)["allow"]:
+            if self.target in allow:
                 fault = argument_fault(name, value)
             else:
                 fault = f"{name[:60]!r} is not taken from a version"
@@ -133,7 +145,7 @@ class _Data(_Arguments):
     train_decoys: Count = 0
     train_exchanged: Count = 0
     seed: Seed = 0
-    num_workers: Annotated[int, Field(ge=0, le=16)] = 0
+    num_workers: Annotated[int, Field(ge=0, le=128)] = 0
 
 
 class _Network(NetworkSizes):
@@ -254,6 +266,30 @@ class _Training(_Settings):
     model: _Model | None = None
     trainer: _Trainer | None = None
     callbacks: _Callbacks | None = None
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse values of team5's own settings that no training and no version can have.
+
+    Settings of a user's own class are that class's to check, and most of the trainer's Lightning's.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first setting and what it may be.
+    """
+    plain = plain_settings(cfg)
+    checked = {key: plain.get(key) for key in ("seed", "description")}
+    for section in ("data", "model"):
+        if (plain.get(section) or {}).get("_target_") == _CLASSES[section]:
+            checked[section] = _without(plain[section], frozenset(PATHS))
+    checked["trainer"] = {
+        key: value for key, value in (plain.get("trainer") or {}).items() if key in _NUMBERS
+    }
+    if (fault := first_fault(_Training, checked, {"allow": None})) is not None:
+        key = ".".join(map(str, fault[0]))
+        problem = fault[1].removeprefix("Input ")
+        raise ConfigError(f"{key}={value_at(plain, key)!r} {problem}.", argument=key)
 
 
 def plain_settings(cfg: DictConfig) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import torch
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from team5.assessment.promotion import FrozenQueries
@@ -26,7 +27,7 @@ from team5.data.datamodule import SpectrumDataModule
 from team5.data.preprocess import FIRST_RULE
 from team5.errors import CheckpointError, ConfigError, DeviceError, ProcessError
 from team5.inference.familiarity import seen_with_parents
-from team5.models.lightning_module import Team5LightningModule
+from team5.models.lightning_module import VAL_METRICS, Team5LightningModule
 from team5.models.version_weights import check_weights
 from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_version
@@ -48,7 +49,7 @@ from team5.training.resume import (
     state_begun,
     version_begun,
 )
-from team5.training.settings import PATHS, plain_settings
+from team5.training.settings import PATHS, check_settings, plain_settings
 
 _log = logging.getLogger(__name__)
 
@@ -196,6 +197,7 @@ def resolve(cfg: DictConfig) -> Run:
         parent = read_version(root, cfg.from_version)
     if begun is not None:
         resumed, state = begun, state_begun(cfg, begun)
+    check_settings(cfg)
     n_in_report(cfg)
     _check_accelerator(cfg.trainer.accelerator)
     if "_target_" not in cfg.data:
@@ -220,6 +222,7 @@ def build(run: Run) -> Training:
 
     module: Team5LightningModule = instantiate(cfg.model, _convert_="all")
     check_module(module)
+    _check_monitors(cfg.callbacks, module)
     if parent is not None:
         _check_same_encoder(module, parent)
     _log.info("%s parameters", f"{sum(p.numel() for p in module.model.parameters()):,}")
@@ -243,13 +246,28 @@ def build(run: Run) -> Training:
     return Training(run, module, data, trainer, stop, allow)
 
 
+def _check_monitors(callbacks: DictConfig | None, module: lightning.LightningModule) -> None:
+    """Refuse metrics that team5's module never logs before an epoch is trained for nothing."""
+    if type(module) is not Team5LightningModule:
+        return
+    for name, settings in (callbacks or {}).items():
+        monitor = (settings or {}).get("monitor")
+        if monitor is not None and monitor not in VAL_METRICS:
+            key = f"callbacks.{name}.monitor"
+            raise ConfigError(
+                f"{key}={monitor!r} is no metric of validation. There are: "
+                f"{', '.join(VAL_METRICS)}.",
+                argument=key,
+            )
+
+
 def _callbacks(
     run: Run, data: SpectrumDataModule, allow: list[str], *, has_logger: bool
 ) -> list[Callback]:
     """Create the configured callbacks, with what each needs from the run."""
     cfg, resumed = run.cfg, run.resumed
     callbacks = []
-    for settings in (cfg.callbacks or {}).values():
+    for name, settings in (cfg.callbacks or {}).items():
         if not settings:
             continue
         make: partial[Callback] = instantiate(settings, _partial_=True)
@@ -277,7 +295,10 @@ def _callbacks(
                 arguments["set_as_latest"] = "never"
             if resumed is not None:
                 arguments.update(version=resumed.version, best_score=best_score(resumed))
-        callbacks.append(make(**arguments))
+        try:
+            callbacks.append(make(**arguments))
+        except (TypeError, ValueError, MisconfigurationException) as error:
+            raise ConfigError(f"callbacks.{name}: {error}", argument=f"callbacks.{name}") from error
     return callbacks
 
 

@@ -253,6 +253,15 @@ def test_mistyped_constructor_argument_gets_one_line(project):
     assert done.stderr.count("\n") == 1
 
 
+def test_value_that_a_constructor_refuses_gets_one_line(project):
+    words = ("model._target_=fractions.Fraction", "~model.widht", "+model.numerator=half")
+    done = call(project, "train.py", "model=mistyped", *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("ConfigError: Error in call to target 'fractions.Fraction'")
+    assert "half" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_mistake_of_ours_keeps_its_traceback(project):
     done = call(project, "train.py", "from_version=bug")
     assert done.returncode == 1

@@ -1,12 +1,16 @@
 """What train() writes about a run; that it trains is shown by tests/program/test_train.py."""
 
+import re
+
 import pytest
 from omegaconf import OmegaConf
 
 from team5.cli.run import compose_config
+from team5.errors import ConfigError
 from team5.inference.familiarity import seen_with_parents
 from team5.registry.export import read_version
 from team5.registry.tracker import Tracker
+from team5.training.settings import check_settings
 from team5.training.train import Trained, train
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -97,3 +101,62 @@ def test_ranking_goes_on_from_a_version_and_tells_it_from_decoys(run, places, tm
     (curves,) = tmp_path.rglob("metrics.csv")
     header = curves.read_text().splitlines()[0].split(",")
     assert {"train/contrast", "train/exchange"} <= set(header)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "data.batch_size=0",
+        "data.max_spectra=many",
+        "data.val_share=2",
+        "data.cross_fold=5",
+        "data.seed=-1",
+        "seed=-1",
+        "model.network.dropout=1",
+        "model.network.d_model=0",
+        # Such a version could be exported, and not be read.
+        "model.tokenizer.max_depth=4",
+        "model.optimizer.lr=-1",
+        "model.averaging_decay=1.5",
+        "model.warmup_steps=-1",
+        "model.score.log_p_floor=1",
+        "trainer.max_epochs=some",
+        "trainer.gradient_clip_val=-1",
+        "callbacks.early_stopping.monitor=val/los",
+        "callbacks.export.monitor=loss",
+    ],
+)
+def test_impossible_settings_are_refused_before_data_are_read(word, places):
+    key, _, value = word.partition("=")
+    cfg = compose_config(
+        "train",
+        ["experiment=debug", "data=file", "data.path=nowhere.mgf", word,
+         f"checkpoints_root={places / 'refused'}", f"output_dir={places / 'outputs'}"],
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=re.escape(key)) as raised:
+        train(cfg)
+    assert value in str(raised.value)
+    assert raised.value.argument == key
+
+
+def test_settings_of_the_shipped_experiments_are_possible():
+    for experiment in ("calibrate", "debug", "finetune", "massbank", "rank"):
+        check_settings(compose_config("train", [f"experiment={experiment}"]))
+
+
+def test_a_class_of_the_users_own_checks_its_settings_itself(places):
+    cfg = compose_config("train", ["experiment=debug", "data.batch_size=0"])
+    cfg.data._target_ = "mine.Spectra"
+    check_settings(cfg)
+
+
+def test_what_lightning_refuses_names_the_callback(places):
+    cfg = compose_config(
+        "train",
+        ["experiment=debug", "callbacks.early_stopping.mode=up",
+         f"checkpoints_root={places / 'refused'}", f"output_dir={places / 'outputs'}",
+         f"data.cache_dir={places / 'cache'}"],
+    )  # fmt: skip
+    cfg.logger = {}
+    with pytest.raises(ConfigError, match="early_stopping.*got up"):
+        train(cfg)

@@ -158,5 +158,5 @@ def test_what_lightning_refuses_names_the_callback(places):
          f"data.cache_dir={places / 'cache'}"],
     )  # fmt: skip
     cfg.logger = {}
-    with pytest.raises(ConfigError, match="early_stopping.*got up"):
+    with pytest.raises(ConfigError, match=r"early_stopping.*got up"):
         train(cfg)

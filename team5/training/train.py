@@ -16,8 +16,8 @@ import lightning
 import torch
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from team5.assessment.promotion import FrozenQueries
@@ -253,7 +253,7 @@ def _check_monitors(callbacks: DictConfig | None, module: lightning.LightningMod
     for name, settings in (callbacks or {}).items():
         monitor = (settings or {}).get("monitor")
         if monitor is not None and monitor not in VAL_METRICS:
-            key = f"callbacks.{name}.monitor"
+            key = f"callbacks.{name!s}.monitor"
             raise ConfigError(
                 f"{key}={monitor!r} is no metric of validation. There are: "
                 f"{', '.join(VAL_METRICS)}.",

@@ -97,7 +97,13 @@ def main() -> int:
     sources = sources_of(given.settings)
     print(machine_line())
     with tempfile.TemporaryDirectory() as folder:
-        words = ["experiment=massbank", f"output_dir={folder}", *sources, *given.settings]
+        words = [
+            "experiment=massbank",
+            "pretraining=null",
+            f"output_dir={folder}",
+            *sources,
+            *given.settings,
+        ]
         module, steps, n_batches = train_steps(words, given.steps)
         kinds = {"weights alone": None, "with optimizer.bin": steps.state}
         taken: dict[str, list[float]] = {kind: [] for kind in kinds}

@@ -118,7 +118,7 @@ def measure(
         report = Path(folder) / "epochs.jsonl"
         words = [
             f"experiment={experiment}", f"output_dir={folder}", "from_version=null",
-            "model.parent_share=0", *sources, *given.settings,
+            "model.parent_share=0", "pretraining=null", *sources, *given.settings,
         ]  # fmt: skip
         sizes = [str(given.compounds), str(given.epochs + 1)]
         environment = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -254,6 +254,17 @@ class MoleculeTokenizer:
         return here
 
 
+class GraphTokens(Protocol):
+    """Tokens of the atoms and bonds of one molecule; see `MoleculeTokens`."""
+
+    @property
+    def atoms(self) -> Array: ...
+    @property
+    def bonds(self) -> Array: ...
+    @property
+    def bond_ends(self) -> Array: ...
+
+
 @dataclass(frozen=True)
 class GraphBatch:
     """M molecules as padded tensors, before cutting: at most A atoms, E bonds.
@@ -268,7 +279,7 @@ class GraphBatch:
     bond_ends : (M, E, 2) long
         Padded bonds join atom 0 to itself and are masked.
     bond_padding_mask : (M, E) bool
-    tokens : sequence of MoleculeTokens
+    tokens : sequence of GraphTokens
         The unpadded tokens.
     """
 
@@ -277,7 +288,7 @@ class GraphBatch:
     bonds: torch.Tensor
     bond_ends: torch.Tensor
     bond_padding_mask: torch.Tensor
-    tokens: Sequence[MoleculeTokens]
+    tokens: Sequence[GraphTokens]
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -304,6 +315,7 @@ class MoleculeBatch(GraphBatch):
     fragment_hydrogens : (M, F) long
     """
 
+    tokens: Sequence[MoleculeTokens]
     inside: torch.Tensor
     fragment_features: torch.Tensor
     fragment_parents: torch.Tensor
@@ -312,7 +324,7 @@ class MoleculeBatch(GraphBatch):
     fragment_hydrogens: torch.Tensor
 
 
-def pad_graphs(tokens: Sequence[MoleculeTokens]) -> GraphBatch:
+def pad_graphs(tokens: Sequence[GraphTokens]) -> GraphBatch:
     """Pad the atoms and bonds of M molecules into tensors."""
     import torch
 

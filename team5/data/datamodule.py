@@ -214,9 +214,9 @@ class SpectrumDataModule(lightning.LightningDataModule):
             chosen = random.permutation(len(train))[: self.train_compounds]
             train = [train[i] for i in sorted(chosen)]
         self.train, self.val = train, val
-        held_out = set(distinct(table.filter(text("fold") != "train"), "inchikey14"))
+        self._held_out_keys = set(distinct(table.filter(text("fold") != "train"), "inchikey14"))
         self.decoys = (
-            training_decoys(train, pool, held_out, n=self.train_decoys, seed=self.seed)
+            training_decoys(train, pool, self._held_out_keys, n=self.train_decoys, seed=self.seed)
             if self.train_decoys > 0
             else None
         )
@@ -258,6 +258,15 @@ class SpectrumDataModule(lightning.LightningDataModule):
             2 * len(self.pairs),
             len(self.rankings),
         )
+
+    def structures(self, n: int) -> list[str]:
+        """Draw at most n structures of the pool by seed, none of a held-out fold."""
+        order = np.random.default_rng(self.seed).permutation(len(self.candidate_pool))
+        drawn = order[: n + len(self._held_out_keys)]
+        keys = self.candidate_pool.inchikey14s.take(drawn).to_pylist()
+        smiles = self.candidate_pool.smiles.take(drawn).to_pylist()
+        pairs = zip(smiles, keys, strict=True)
+        return [each for each, key in pairs if key not in self._held_out_keys][:n]
 
     def train_dataloader(self) -> DataLoader[Any]:
         dataset = CompoundDataset(

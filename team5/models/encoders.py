@@ -118,15 +118,7 @@ class MoleculeEncoder(nn.Module):
 
     def read_atoms(self, graphs: GraphBatch) -> AtomVectors:
         """Return the vectors of atoms and bonds."""
-        atoms = self.atom_embedding(graphs.atoms)
-        bonds = self.bond_embedding(graphs.bonds)
-        # Each bond in both directions.
-        begin, end = graphs.bond_ends.unbind(dim=-1)
-        source, target = torch.cat([begin, end], dim=1), torch.cat([end, begin], dim=1)
-        padding = torch.cat([graphs.bond_padding_mask, graphs.bond_padding_mask], dim=1)
-        for layer in self.layers:
-            atoms = layer(atoms, bonds, source, target, padding)
-        atoms = self.atom_norm(atoms).masked_fill(graphs.atom_padding_mask.unsqueeze(-1), 0.0)
+        atoms, bonds, source, target, padding = self.pass_messages(graphs)
         n_atoms = (~graphs.atom_padding_mask).sum(dim=1, keepdim=True)
         # A cut bond seen from its kept end: one vector per bond and direction.
         bond = self.cut_bond(bonds)
@@ -145,6 +137,22 @@ class MoleculeEncoder(nn.Module):
             target,
             self.molecule(atoms.sum(dim=1) / n_atoms),
         )
+
+    def pass_messages(self, graphs: GraphBatch) -> tuple[Tensor, ...]:
+        """Return atoms (M, A, D), bonds (M, E, D), and each bond in both directions.
+
+        These are the bonds' ends, (M, 2E) long each, and their padding, (M, 2E) bool.
+        """
+        atoms = self.atom_embedding(graphs.atoms)
+        bonds = self.bond_embedding(graphs.bonds)
+        # Each bond in both directions.
+        begin, end = graphs.bond_ends.unbind(dim=-1)
+        source, target = torch.cat([begin, end], dim=1), torch.cat([end, begin], dim=1)
+        padding = torch.cat([graphs.bond_padding_mask, graphs.bond_padding_mask], dim=1)
+        for layer in self.layers:
+            atoms = layer(atoms, bonds, source, target, padding)
+        atoms = self.atom_norm(atoms).masked_fill(graphs.atom_padding_mask.unsqueeze(-1), 0.0)
+        return atoms, bonds, source, target, padding
 
     def read_fragments(
         self, vectors: AtomVectors, inside: Tensor, features: Tensor, parents: Tensor

@@ -54,6 +54,15 @@ VAL_METRICS = (
 )
 
 
+def lr_share(step: int, n_steps: int, warmup_steps: int, final_share: float) -> float:
+    """Return the learning rate of a step, relative to the highest: a rise, then a cosine."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    done = (step - warmup_steps) / max(n_steps - warmup_steps, 1)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return final_share + (1 - final_share) * cosine
+
+
 class Team5LightningModule(lightning.LightningModule):
     """Training of a :class:`~team5.models.model.Team5Model` by the likelihood of measured peaks.
 
@@ -295,11 +304,7 @@ class Team5LightningModule(lightning.LightningModule):
         total = max(int(self.trainer.estimated_stepping_batches), self.warmup_steps + 1)
 
         def share(step: int) -> float:
-            if step < self.warmup_steps:
-                return (step + 1) / self.warmup_steps
-            done = (step - self.warmup_steps) / (total - self.warmup_steps)
-            cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-            return self.final_lr_share + (1 - self.final_lr_share) * cosine
+            return lr_share(step, total, self.warmup_steps, self.final_lr_share)
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {

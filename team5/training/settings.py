@@ -193,6 +193,13 @@ class _Model(_Arguments):
     parent_share: Share = 0
 
 
+class _Pretraining(_Settings):
+    structures: Positive = 1
+    epochs: Positive = 1
+    batch_size: Positive = 1
+    lr: Size = 0
+
+
 class _Timeout(_Settings):
     target: Literal["datetime.timedelta"] = Field(alias="_target_")
     minutes: Size = 0
@@ -264,6 +271,7 @@ class _Training(_Settings):
     description: Annotated[Text, AfterValidator(_printable)] | None = None
     data: _Data | None = None
     model: _Model | None = None
+    pretraining: _Pretraining | None = None
     trainer: _Trainer | None = None
     callbacks: _Callbacks | None = None
 
@@ -279,7 +287,7 @@ def check_settings(cfg: DictConfig) -> None:
         Naming the first setting and what it may be.
     """
     plain = plain_settings(cfg)
-    checked = {key: plain.get(key) for key in ("seed", "description")}
+    checked = {key: plain.get(key) for key in ("seed", "description", "pretraining")}
     for section in ("data", "model"):
         if (plain.get(section) or {}).get("_target_") == _CLASSES[section]:
             checked[section] = _without(plain[section], frozenset(PATHS))

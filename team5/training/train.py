@@ -27,6 +27,7 @@ from team5.data.datamodule import SpectrumDataModule
 from team5.data.preprocess import FIRST_RULE
 from team5.errors import CheckpointError, ConfigError, DeviceError, ProcessError
 from team5.inference.familiarity import seen_with_parents
+from team5.models.encoders import MoleculeEncoder
 from team5.models.lightning_module import VAL_METRICS, Team5LightningModule
 from team5.models.version_weights import check_weights
 from team5.registry.allowed import check_allow
@@ -37,7 +38,8 @@ from team5.training.interfaces import check_data, check_module
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
 from team5.training.next_steps import log_how_to_resume, log_outcome, log_places
-from team5.training.processes import together
+from team5.training.pretraining import Pretraining, pretrain
+from team5.training.processes import is_first_process, together
 from team5.training.report import n_in_report, write_report
 from team5.training.resume import (
     best_score,
@@ -236,6 +238,8 @@ def build(run: Run) -> Training:
         module.take_weights(parent.weights, f"{parent.folder}/model.safetensors")
         if cfg.rescore:
             module.forget_heads()
+    elif cfg.pretraining is not None:
+        _pretrain(module, data, Pretraining(**cfg.pretraining), cfg.seed)
     allow = _allowed(cfg, module)
     loggers = [instantiate(logger) for logger in (cfg.logger or {}).values() if logger]
     callbacks = _callbacks(run, data, allow, has_logger=bool(loggers))
@@ -244,6 +248,24 @@ def build(run: Run) -> Training:
         cfg.trainer, callbacks=[*callbacks, stop], logger=loggers, plugins=_plugins()
     )
     return Training(run, module, data, trainer, stop, allow)
+
+
+def _pretrain(
+    module: Team5LightningModule, data: SpectrumDataModule, settings: Pretraining, seed: int
+) -> None:
+    """Pretrain the atom layers; the first process does, whose weights DDP gives to the others."""
+    encoder = module.model.molecule_encoder
+    if not isinstance(encoder, MoleculeEncoder):
+        _log.info("No pretraining: the encoder is your own.")
+        return
+    if not hasattr(data, "structures"):
+        raise ConfigError(
+            f"pretraining needs structures(n) of the data, which {type(data).__qualname__} lacks. "
+            "Give pretraining=null, or derive the class from team5's own.",
+            argument="pretraining",
+        )
+    if is_first_process():
+        pretrain(encoder, data.structures(settings.structures), settings, seed=seed)
 
 
 def _check_monitors(callbacks: DictConfig | None, module: lightning.LightningModule) -> None:

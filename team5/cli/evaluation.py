@@ -36,6 +36,7 @@ from team5.runtime.places import call_of
 from team5.runtime.progress import progress
 from team5.runtime.tables import print_text
 from team5.search.writers import check_output_path, write_json_file, write_text_file
+from team5.training.settings import check_settings
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -50,6 +51,7 @@ def evaluate(cfg: DictConfig) -> int:
     """Measure a version as configured in ``configs/evaluate.yaml``; print the figures."""
     if cfg.format not in ("text", "json"):
         raise ConfigError(f"format={cfg.format}: choose text or json.", argument="format")
+    check_settings(cfg)
     if cfg.versions is not None:
         return _answer(cfg, *evaluate_cross_folds(cfg))
 

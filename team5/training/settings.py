@@ -69,6 +69,7 @@ _USERS = {
         "enable_progress_bar",
     ),
 }
+_PLAIN = ("seed", "description", "pretraining", "at_most")
 # Of the trainer's settings, plain numbers.
 _NUMBERS = (
     "min_epochs",
@@ -276,8 +277,14 @@ class _Training(_Settings):
     callbacks: _Callbacks | None = None
 
 
+class _Given(_Training):
+    """What a user gives for a training or an evaluation."""
+
+    at_most: Positive | None = None
+
+
 def check_settings(cfg: DictConfig) -> None:
-    """Refuse values of team5's own settings that no training and no version can have.
+    """Refuse values of team5's own settings that no training, evaluation or version can have.
 
     Settings of a user's own class are that class's to check, and most of the trainer's Lightning's.
 
@@ -287,14 +294,14 @@ def check_settings(cfg: DictConfig) -> None:
         Naming the first setting and what it may be.
     """
     plain = plain_settings(cfg)
-    checked = {key: plain.get(key) for key in ("seed", "description", "pretraining")}
+    checked = {key: plain[key] for key in _PLAIN if key in plain}
     for section in ("data", "model"):
         if (plain.get(section) or {}).get("_target_") == _CLASSES[section]:
             checked[section] = _without(plain[section], frozenset(PATHS))
     checked["trainer"] = {
         key: value for key, value in (plain.get("trainer") or {}).items() if key in _NUMBERS
     }
-    if (fault := first_fault(_Training, checked, {"allow": None})) is not None:
+    if (fault := first_fault(_Given, checked, {"allow": None})) is not None:
         key = ".".join(map(str, fault[0]))
         problem = fault[1].removeprefix("Input ")
         raise ConfigError(f"{key}={value_at(plain, key)!r} {problem}.", argument=key)

@@ -33,6 +33,7 @@ class TrainableModule(Protocol):
 class TrainableData(Protocol):
     """A ``LightningDataModule`` whose loaders yield :class:`~team5.data.collate.Batch` objects.
 
+    ``pretraining=`` also needs its method ``structures(n)``, which returns n SMILES.
     :class:`~team5.data.datamodule.SpectrumDataModule` is one, and so is any class derived from it.
 
     Attributes

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,7 @@ class Pretraining:
     epochs: int = 4
     batch_size: int = 48
     lr: float = 0.001
+    dropout: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +87,37 @@ def pretrain(
     structures : sequence of str
         SMILES; those that are no usable structure are left out.
     seed : int
-        Of the order of structures and of the layer that predicts.
+        Of the order of structures, of the layer that predicts, and of dropout.
     """
     with progress("Computing properties of atoms", len(structures), unit="structures") as bar:
         examples = []
         for example in _examples(structures):
             examples += [] if example is None else [example]
             bar.advance()
-    generator = torch.Generator().manual_seed(seed)
-    n_groups = len(functional_groups())
-    with torch.random.fork_rng(devices=[]):
+    # Neither dependent on what was drawn before nor a change to what is drawn afterwards.
+    with torch.random.fork_rng(devices=[]), _dropout(encoder, settings.dropout):
         torch.manual_seed(seed)
-        head = nn.Linear(encoder.atom_norm.normalized_shape[0], len(PROPERTIES) + n_groups)
+        return _fit(encoder, examples, settings)
+
+
+@contextmanager
+def _dropout(encoder: MoleculeEncoder, probability: float) -> Iterator[None]:
+    """Let the layers between atoms drop hidden units with another probability."""
+    dropouts = [each for each in encoder.layers.modules() if isinstance(each, nn.Dropout)]
+    before = [each.p for each in dropouts]
+    is_training = encoder.training
+    encoder.train()
+    for each in dropouts:
+        each.p = probability
+    yield
+    for each, p in zip(dropouts, before, strict=True):
+        each.p = p
+    encoder.train(is_training)
+
+
+def _fit(encoder: MoleculeEncoder, examples: Sequence[AtomTargets], settings: Pretraining) -> float:
+    width = encoder.atom_norm.normalized_shape[0]
+    head = nn.Linear(width, len(PROPERTIES) + len(functional_groups()))
     layers = (encoder.atom_embedding, encoder.bond_embedding, encoder.layers, encoder.atom_norm)
     parameters = [p for layer in (*layers, head) for p in layer.parameters()]
     optimizer = torch.optim.AdamW(parameters, settings.lr, weight_decay=0.01)
@@ -106,11 +127,9 @@ def pretrain(
         lambda step: lr_share(step, settings.epochs * n_batches, _WARMUP_STEPS, _FINAL_LR_SHARE),
     )
     mean = 0.0
-    is_training = encoder.training
-    encoder.eval()  # no dropout: there are structures enough
     for epoch in range(settings.epochs):
         total = 0.0
-        order = torch.randperm(len(examples), generator=generator).split(settings.batch_size)
+        order = torch.randperm(len(examples)).split(settings.batch_size)
         with progress(f"Pretraining, epoch {epoch}", len(order), unit="batches") as bar:
             for batch in order:
                 loss = _loss(encoder, head, [examples[i] for i in batch.tolist()])
@@ -124,7 +143,6 @@ def pretrain(
         mean = total / n_batches
         _log.info("Pretraining, epoch %d: loss %.4f", epoch, mean)
     optimizer.zero_grad()
-    encoder.train(is_training)
     return mean
 
 

@@ -199,6 +199,7 @@ class _Pretraining(_Settings):
     epochs: Positive = 1
     batch_size: Positive = 1
     lr: Size = 0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0
 
 
 class _Timeout(_Settings):

@@ -1,7 +1,5 @@
 """Pretraining of the atom layers on structures without spectra."""
 
-import logging
-
 import pytest
 import torch
 
@@ -89,7 +87,7 @@ def settings(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_training_from_scratch_pretrains_and_going_on_from_a_version_does_not(
-    settings, monkeypatch, caplog
+    settings, monkeypatch
 ):
     calls = []
     monkeypatch.setattr(
@@ -104,13 +102,14 @@ def test_training_from_scratch_pretrains_and_going_on_from_a_version_does_not(
     assert calls == [30]
 
 
-def test_encoder_of_the_users_own_is_not_pretrained(settings, caplog):
-    with caplog.at_level(logging.INFO):
-        module = torch.nn.Module()
-        module.model = torch.nn.Module()
-        module.model.molecule_encoder = torch.nn.Linear(1, 1)
-        training._pretrain(module, object(), SETTINGS, 0)
-    assert "No pretraining" in caplog.text
+def test_encoder_of_the_users_own_is_not_pretrained(monkeypatch):
+    messages = []
+    monkeypatch.setattr(training._log, "info", messages.append)
+    module = torch.nn.Module()
+    module.model = torch.nn.Module()
+    module.model.molecule_encoder = torch.nn.Linear(1, 1)
+    training._pretrain(module, object(), SETTINGS, 0)
+    assert messages == ["No pretraining: the encoder is your own."]
 
 
 def test_data_without_structures_are_refused():

@@ -41,7 +41,7 @@ _GROUP_WEIGHT = 10.0  # of an atom's groups in the loss, relative to its propert
 _WARMUP_STEPS = 100
 _FINAL_LR_SHARE = 0.02
 _MAX_GRADIENT = 2.0
-_UNCUT = TokenizerConfig(max_depth=1, max_fragments=1)
+_UNCUT = MoleculeTokenizer(TokenizerConfig(max_depth=1, max_fragments=1))
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,9 @@ def pretrain(
     """
     with progress("Computing properties of atoms", len(structures), unit="structures") as bar:
         examples = []
-        for example in _examples(structures):
-            examples += [] if example is None else [example]
+        for smiles in structures:
+            if (example := _example(smiles)) is not None:
+                examples.append(example)
             bar.advance()
     # Neither dependent on what was drawn before nor a change to what is drawn afterwards.
     with torch.random.fork_rng(devices=[]), _dropout(encoder, settings.dropout):
@@ -105,14 +106,11 @@ def _dropout(encoder: MoleculeEncoder, probability: float) -> Iterator[None]:
     """Let the layers between atoms drop hidden units with another probability."""
     dropouts = [each for each in encoder.layers.modules() if isinstance(each, nn.Dropout)]
     before = [each.p for each in dropouts]
-    is_training = encoder.training
-    encoder.train()
     for each in dropouts:
         each.p = probability
     yield
     for each, p in zip(dropouts, before, strict=True):
         each.p = p
-    encoder.train(is_training)
 
 
 def _fit(encoder: MoleculeEncoder, examples: Sequence[AtomTargets], settings: Pretraining) -> float:
@@ -146,22 +144,19 @@ def _fit(encoder: MoleculeEncoder, examples: Sequence[AtomTargets], settings: Pr
     return mean
 
 
-def _examples(structures: Sequence[str]) -> Iterator[AtomTargets | None]:
-    tokenizer = MoleculeTokenizer(_UNCUT)
-    for smiles in structures:
-        try:
-            molecule = parse_smiles(smiles)
-            tokens = tokenizer.encode(molecule)
-        except MoleculeError:
-            yield None
-            continue
-        yield AtomTargets(
-            tokens.atoms,
-            tokens.bonds,
-            tokens.bond_ends,
-            atom_properties(molecule.mol),
-            group_members(molecule.mol),
-        )
+def _example(smiles: str) -> AtomTargets | None:
+    try:
+        molecule = parse_smiles(smiles)
+        tokens = _UNCUT.encode(molecule)
+    except MoleculeError:
+        return None
+    return AtomTargets(
+        tokens.atoms,
+        tokens.bonds,
+        tokens.bond_ends,
+        atom_properties(molecule.mol),
+        group_members(molecule.mol),
+    )
 
 
 def _loss(encoder: MoleculeEncoder, head: nn.Linear, examples: Sequence[AtomTargets]) -> Tensor:

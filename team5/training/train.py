@@ -274,7 +274,7 @@ def _check_monitors(callbacks: DictConfig | None, module: lightning.LightningMod
         return
     for name, settings in (callbacks or {}).items():
         monitor = (settings or {}).get("monitor")
-        if monitor is not None and monitor not in VAL_METRICS:
+        if monitor not in (None, *VAL_METRICS) and not monitor.startswith("train/"):
             key = f"callbacks.{name!s}.monitor"
             raise ConfigError(
                 f"{key}={monitor!r} is no metric of validation. There are: "

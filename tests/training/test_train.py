@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from team5.cli.run import compose_config
 from team5.errors import ConfigError
 from team5.inference.familiarity import seen_with_parents
+from team5.models.lightning_module import VAL_METRICS
 from team5.registry.export import read_version
 from team5.registry.tracker import Tracker
 from team5.training.settings import check_settings
@@ -43,6 +44,12 @@ def test_it_returns_the_version_it_exported_and_its_score(run, places):
     config = read_version(places / "checkpoints", "v0.1").config
     assert trained.score == config["training"]["score"]
     assert [str(v) for v in Tracker(places / "checkpoints").read().versions] == ["v0.1"]
+
+
+def test_metrics_that_a_callback_may_monitor_are_those_that_are_logged(run, places):
+    logged = Tracker(places / "checkpoints").read().entry("v0.1").performance
+    with_references = {"val/accuracy_references", "val/auroc_references"}  # which 24 compounds lack
+    assert {f"val/{name}" for name in logged} == set(VAL_METRICS) - with_references
 
 
 def test_a_given_description_is_kept(run, places):

@@ -23,7 +23,7 @@ from team5.data.collate import Pair, PreparedSpectrum
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
 from team5.models.encoders import KEPT_SUM_SCALE, MoleculeEncoder
 from team5.models.heads import MATCH_FEATURES, MatchFeature
-from team5.models.layers import matmul, padded_length
+from team5.models.layers import padded_length
 from team5.models.model import UNEXPLAINED_LOG_PENALTY, Team5Model
 from team5.models.symmetry import fragment_kinds
 
@@ -73,16 +73,16 @@ class OutcomeWeights:
         Possible outcomes; the others need a group that the adduct does not have.
     shifts, limits : arrays of shape (K',)
         Hydrogens gained; the highest mass, in u, of a fragment that can give the ion.
-    weight : (K', D)
-    bias : (K',)
+    weight : array of shape (K', D)
+    bias : array of shape (K',)
     context : array of shape (R,)
     """
 
     columns: Array
     shifts: Array
     limits: Array
-    weight: Tensor
-    bias: Tensor
+    weight: Array
+    bias: Array
     context: Array
 
 
@@ -179,7 +179,9 @@ def outcome_weights(model: Team5Model, held: Sequence[PreparedSpectrum]) -> list
     contexts = model.context_encoder(torch.from_numpy(np.stack([each.context for each in held])))
     weights, biases = model.fragment_head.weights(contexts)
     of_spectra = []
-    for each, weight, bias, context in zip(held, weights, biases, contexts.numpy(), strict=True):
+    for each, weight, bias, context in zip(
+        held, weights.numpy(), biases.numpy(), contexts.numpy(), strict=True
+    ):
         columns = np.flatnonzero(np.isfinite(each.offsets))
         # The comparison is made in float32, as in the padded batch.
         limits = (each.max_mz - each.offsets[columns]).astype(np.float32)
@@ -193,13 +195,12 @@ def outcome_weights(model: Team5Model, held: Sequence[PreparedSpectrum]) -> list
 
 def outcomes_of(encoded: EncodedStructure, weights: OutcomeWeights) -> Outcomes:
     """Return a structure's ion probabilities under a spectrum's conditions."""
-    of_kinds = matmul(
-        encoded.kinds.unsqueeze(0), weights.weight.t().unsqueeze(0), weights.bias.unsqueeze(0)
-    )[0]
     none = float(encoded.none @ weights.context)
     fragments = encoded.tokens.fragments
     logits, n_alike, highest = _possible_logits(
-        of_kinds.numpy(),
+        encoded.kinds.numpy(),
+        weights.weight,
+        weights.bias,
         encoded.kind,
         fragments.masses,
         fragments.hydrogens,
@@ -235,12 +236,13 @@ def score_pair(outcomes: Outcomes, pair: Pair, floor: float | None = None) -> Pa
     return PairScores(log_p, matched, features, outcomes)
 
 
-@njit(cache=True, nogil=True)
+# Sums may be taken in any order, several at a time; infinities and NaN stay what they are.
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def _possible_logits(  # type: ignore[no-untyped-def]
-    of_kinds, kind, masses, hydrogens, shifts, limits, none
+    kinds, weight, bias, kind, masses, hydrogens, shifts, limits, none
 ):
     """Return logits of kinds, -inf where they cannot give the ion; their sizes; the highest."""
-    n_columns = of_kinds.shape[1]
+    n_columns, d = weight.shape
     logits = np.empty((kind.max() + 1, n_columns), dtype=np.float32)
     n_alike = np.zeros(len(logits), dtype=np.int64)
     highest = none
@@ -251,7 +253,10 @@ def _possible_logits(  # type: ignore[no-untyped-def]
             continue
         for c in range(n_columns):
             if hydrogens[f] + shifts[c] >= 0 and np.float32(masses[f]) <= limits[c]:
-                logits[k, c] = of_kinds[k, c]
+                total = bias[c]
+                for i in range(d):
+                    total += kinds[k, i] * weight[c, i]
+                logits[k, c] = total
                 highest = max(highest, logits[k, c])
             else:
                 logits[k, c] = -np.inf
@@ -304,8 +309,7 @@ def _count_kept(out, masks, which, n_atoms, ends, share):  # type: ignore[no-unt
             row[cuts + n_bonds + b] = two * (1 - one)
 
 
-# Sums may be taken in any order, several at a time; infinities and NaN stay what they are.
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # as above
 def _totals(logits, likely, n_alike, highest, none):  # type: ignore[no-untyped-def]
     """Return log sum p, sum p squared and the entropy of the ions and "none".
 

@@ -248,7 +248,7 @@ ask(shipped, f"{shipped.version} as shipped, {shipped.n_parameters:,} parameters
 #
 # - From the shipped version, on spectra of your own: `python train.py experiment=finetune data=file
 #   data.path=FILE`; a few dozen compounds at least
-# - On a GPU: `trainer=gpu`; going on with a training that stopped: `resume=v0.5`
+# - On a GPU: `trainer=gpu`; going on with a training that stopped: `resume=v0.4`
 # - Judged on spectra that no training has seen: `python evaluate.py`, and
-#   `python -m team5.registry promote v0.5 --queries FILE`
+#   `python -m team5.registry promote v0.4 --queries FILE`
 # - [Train](../docs/train.md), [Evaluate](../docs/evaluate.md), [Versions](../docs/versions.md)

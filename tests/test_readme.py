@@ -100,7 +100,7 @@ def test_versions_are_kept_in_order_as_shown(tmp_path):
     shipped = REPOSITORY / "tests/files/checkpoints"
     root = Path(shutil.copytree(shipped, tmp_path / "checkpoints"))
     state = read_version(root, "v0.1")
-    for description in ("another", "one of the user's own"):
+    for description in ("another", "a third", "one of the user's own"):
         export_version(
             root,
             config={k: v for k, v in state.config.items() if k != "files"},

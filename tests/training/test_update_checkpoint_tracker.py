@@ -95,7 +95,7 @@ def test_another_registry_is_taken_by_root():
         (["--f1_score", "inf"], "f1_score is inf"),
         (["--date", "15.10.2023"], "YYYY-MM-DD"),
         (["--date", "2023-02-30"], "YYYY-MM-DD"),
-        (["--update"], 'no version "v0.3"'),
+        (["--version", "v0.9", "--update"], 'no version "v0.9"'),
     ],
 )
 def test_a_wrong_call_gives_one_line_and_exit_code_2(arguments, named, capsys):

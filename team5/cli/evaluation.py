@@ -122,12 +122,14 @@ def _evaluate_queries(
 
 
 def _is_on_file(cfg: DictConfig) -> bool:
-    """Tell whether candidate lists are drawn for a user's spectra (data=file)."""
+    """Tell whether candidate lists are drawn for spectra (data=file, demo or massbank)."""
     return "kind" in cfg.data
 
 
 def _source(cfg: DictConfig) -> str:
-    return str(cfg.data.path if _is_on_file(cfg) else cfg.data.queries)
+    """Return the file that is measured on, or the kind of data where none is given."""
+    data = cfg.data
+    return str(data.path or data.get("archive") or data.kind if _is_on_file(cfg) else data.queries)
 
 
 def _draw_from_file(cfg: DictConfig) -> list[Query]:
@@ -285,11 +287,11 @@ def _command(cfg: DictConfig, version: str) -> str:
     """Return the command that makes these figures, with files by name."""
     files = {
         f"data.{name}": Path(cfg.data[name]).name
-        for name in ("path", "folds", "queries", "train", "pool")
+        for name in ("path", "archive", "folds", "queries", "train", "pool")
         if cfg.data.get(name) is not None
     }
     if _is_on_file(cfg):
-        files = {"data": "file", **files}
+        files = {"data": cfg.data.kind, **files}
     seed = {} if cfg.seed == 0 else {"seed": cfg.seed}
     words = [f"{key}={value}" for key, value in {"version": version, **files, **seed}.items()]
     return " ".join([call_of("evaluate"), *words])

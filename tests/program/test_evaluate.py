@@ -262,3 +262,11 @@ def test_lists_are_drawn_for_a_file_of_ones_own(tmp_path):
     assert (report["queries"], report["n_queries"]) == ("mine.parquet", 3)
     hits = {row["name"]: row for row in report["figures"]["rank, all candidates"]}
     assert 0 <= hits["hit@1"]["value"] <= 1
+
+
+def test_a_report_on_data_without_a_file_names_their_kind(tmp_path):
+    words = ("data=demo", f"data.cache_dir={tmp_path}", "at_most=3")
+    done = evaluate(*words, f"output={tmp_path / 'report.html'}")
+    assert done.returncode == 0, done.stderr
+    assert " on demo, 3 queries " in done.stdout
+    assert " data=demo" in (tmp_path / "report.html").read_text(encoding="utf-8")

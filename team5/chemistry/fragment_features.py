@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from team5.chemistry.atom_masks import ONE, count_atoms, write_atoms
-from team5.chemistry.fragments import Fragments
 from team5.constants import HYDROGEN_MASS
 
 Array = NDArray[Any]
@@ -43,47 +42,20 @@ FRAGMENT_FEATURES = (
 _ELEMENT_SCALE = np.array([10, 3, 4, *[1] * (len(COUNTED_ELEMENTS) - 2), 12], dtype=np.float32)
 
 
-def write_features(
-    out: Array,
-    start: int,
-    fragments: Fragments,
-    which: Array,
-    *,
-    aromatic: Array,
-    charges: Array,
-    bond_kinds: Array,
-    bond_orders: Array,
-) -> None:
-    """Write the features of a molecule's fragments into rows of a table.
+class Countable(NamedTuple):
+    """What features of a molecule's fragments are counted from: A atoms, E bonds, F fragments."""
 
-    Parameters
-    ----------
-    out : array of shape (at least N, at least start + len(FRAGMENT_FEATURES)), float32
-        Row i gets the features of fragment ``which[i]``, from column ``start`` on. Has 0 there.
-    fragments : Fragments
-    which : array of shape (N,)
-    aromatic, charges : arrays of shape (A,)
-        Of the atoms.
-    bond_kinds, bond_orders : arrays of shape (E,)
-        Kind of each bond, below ``N_BOND_KINDS``; Kekulé bond order.
-    """
-    graph = fragments.graph
-    _count_features(
-        out,
-        start,
-        fragments.masks,
-        which,
-        graph.elements,
-        graph.hydrogens,
-        aromatic,
-        charges,
-        graph.bonds,
-        bond_kinds,
-        bond_orders,
-        fragments.depths,
-        fragments.costs,
-        fragments.masses,
-    )
+    elements: Array  # (A,)
+    hydrogens: Array  # (A,)
+    aromatic: Array  # (A,)
+    charges: Array  # (A,)
+    ends: Array  # (E, 2)
+    bond_kinds: Array  # (E,), below N_BOND_KINDS
+    bond_orders: Array  # (E,), Kekulé
+    masks: Array  # (F, 2)
+    depths: Array  # (F,)
+    costs: Array  # (F,)
+    masses: Array  # (F,)
 
 
 @njit
@@ -125,10 +97,19 @@ def _sets_of_atoms(elements, hydrogens, aromatic):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _count_features(  # type: ignore[no-untyped-def]
-    out, start, masks, which, elements, hydrogens, aromatic, charges,
-    ends, bond_kinds, bond_orders, depths, costs, masses,
-):  # fmt: skip
+def write_features(out, countable, which):  # type: ignore[no-untyped-def]
+    """Write the features of some fragments.
+
+    Parameters
+    ----------
+    out : array of shape (at least N, len(FRAGMENT_FEATURES)), float32
+        Row i gets the features of fragment ``which[i]``. Has 0 there.
+    countable : Countable
+    which : array of shape (N,)
+    """
+    elements, hydrogens, aromatic, charges, ends, kinds, orders, masks, depths, costs, masses = (
+        countable
+    )
     n_atoms, n_bonds = len(elements), len(ends)
     width = len(_ELEMENT_SCALE)
     sets = _sets_of_atoms(elements, hydrogens, aromatic)
@@ -142,7 +123,7 @@ def _count_features(  # type: ignore[no-untyped-def]
     n_rings_whole = n_bonds - n_atoms + 1
     shares, few = _quotients(max(n_atoms, whole[width - 1]))
     for place in range(len(which)):
-        f, row = which[place], out[place, start:]
+        f, row = which[place], out[place]
         low, high = masks[f, 0], masks[f, 1]
         write_atoms(low, high, inside)
         n_kept = 0
@@ -165,8 +146,8 @@ def _count_features(  # type: ignore[no-untyped-def]
             n_inner += one & two
             if one != two:
                 n_cut += 1
-                cut_order += bond_orders[b]
-                row[at + bond_kinds[b]] += 1
+                cut_order += orders[b]
+                row[at + kinds[b]] += 1
         # Independent cycles kept: bonds - atoms + 1, as a fragment is connected.
         n_rings = n_inner - n_kept + 1
         row[min(depths[f], 3)] = 1

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from team5.chemistry.fragment_features import FRAGMENT_FEATURES, write_features
+from team5.chemistry.fragment_features import FRAGMENT_FEATURES, Countable, write_features
 from team5.chemistry.fragments import (
     MAX_DEPTH,
     MAX_FRAGMENTS,
@@ -105,20 +105,25 @@ class MoleculeTokens:
         """Return features of the fragments, shape (F, len(FRAGMENT_FEATURES)), float32."""
         n = len(self.fragments)
         features = np.zeros((n, len(FRAGMENT_FEATURES)), dtype=np.float32)
-        self.write_features(features, 0, np.arange(n))
+        write_features(features, self.countable, np.arange(n))
         return features
 
-    def write_features(self, out: Array, start: int, which: Array) -> None:
-        """Write features of some fragments; see ``fragment_features.write_features``."""
-        write_features(
-            out,
-            start,
-            self.fragments,
-            which,
+    @property
+    def countable(self) -> Countable:
+        """What features of the fragments are counted from."""
+        fragments, graph = self.fragments, self.fragments.graph
+        return Countable(
+            elements=graph.elements,
+            hydrogens=graph.hydrogens,
             aromatic=self.atoms[:, 3],
             charges=self.atoms[:, 1].astype(np.int64) - MAX_CHARGE,
+            ends=graph.bonds,
             bond_kinds=self.bond_kinds,
             bond_orders=self.bond_orders,
+            masks=fragments.masks,
+            depths=fragments.depths,
+            costs=fragments.costs,
+            masses=fragments.masses,
         )
 
 

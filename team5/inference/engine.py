@@ -50,7 +50,7 @@ Array = NDArray[Any]
 _MAX_FRAGMENTS_PER_BATCH = 16_000
 # Molecules that are tokenized ahead, so that those of like size share a batch.
 _WINDOW = 128
-# Molecules whose atoms are encoded together, where each molecule's fragments are by themselves.
+# Molecules that are tokenized together, where each is scored by itself.
 _MOLECULES_AT_ONCE = 32
 # Molecules after which free memory is given back, which takes the time of a few of them.
 _TRIM_EVERY = 256

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,14 +14,7 @@ from team5.chemistry.tokenizer import (
     GraphBatch,
     MoleculeBatch,
 )
-from team5.models.layers import (
-    LayerNorm,
-    Linear,
-    MessagePassing,
-    ResidualBlock,
-    gather_rows,
-    matmul,
-)
+from team5.models.layers import MessagePassing, ResidualBlock, gather_rows
 
 KEPT_SUM_SCALE = 8  # atoms; brings sums over a fragment's atoms near 1
 
@@ -66,21 +58,6 @@ class AtomVectors:
     target: Tensor
     molecule: Tensor
 
-    @property
-    def addends(self) -> tuple[Tensor, ...]:
-        """Addends of fragment vectors, (M, A + A + 2E, D) when concatenated."""
-        return self.kept_mean, self.kept_sum, self.cut
-
-    def addends_of(self, index: int, n_atoms: int, n_bonds: int) -> tuple[Tensor, ...]:
-        """Return the addends of one molecule, without padding."""
-        at, n_padded = slice(index, index + 1), self.cut.shape[1] // 2
-        return (
-            self.kept_mean[at, :n_atoms],
-            self.kept_sum[at, :n_atoms],
-            self.cut[at, :n_bonds],
-            self.cut[at, n_padded : n_padded + n_bonds],
-        )
-
 
 class MoleculeEncoder(nn.Module):
     """Vectors of fragments from atoms kept, bonds cut, and counts.
@@ -93,21 +70,21 @@ class MoleculeEncoder(nn.Module):
         self.atom_embedding = TokenEmbedding(ATOM_VOCABULARY, d_model)
         self.bond_embedding = TokenEmbedding(BOND_VOCABULARY, d_model)
         self.layers = nn.ModuleList(MessagePassing(d_model, dropout) for _ in range(n_layers))
-        self.atom_norm = LayerNorm(d_model)
-        self.kept_mean = Linear(d_model, d_model, bias=False)
-        self.kept_sum = Linear(d_model, d_model, bias=False)
-        self.cut_kept_end = Linear(d_model, d_model)
-        self.cut_lost_end = Linear(d_model, d_model, bias=False)
-        self.cut_bond = Linear(d_model, d_model, bias=False)
-        self.cut = Linear(d_model, d_model, bias=False)
-        self.features = Linear(len(FRAGMENT_FEATURES), d_model)
-        self.molecule = Linear(d_model, d_model)
-        self.parent = Linear(d_model, d_model, bias=False)
+        self.atom_norm = nn.LayerNorm(d_model)
+        self.kept_mean = nn.Linear(d_model, d_model, bias=False)
+        self.kept_sum = nn.Linear(d_model, d_model, bias=False)
+        self.cut_kept_end = nn.Linear(d_model, d_model)
+        self.cut_lost_end = nn.Linear(d_model, d_model, bias=False)
+        self.cut_bond = nn.Linear(d_model, d_model, bias=False)
+        self.cut = nn.Linear(d_model, d_model, bias=False)
+        self.features = nn.Linear(len(FRAGMENT_FEATURES), d_model)
+        self.molecule = nn.Linear(d_model, d_model)
+        self.parent = nn.Linear(d_model, d_model, bias=False)
         self.first = ResidualBlock(d_model, d_hidden, dropout)
         self.blocks = nn.ModuleList(
             ResidualBlock(d_model, d_hidden, dropout) for _ in range(n_blocks - 1)
         )
-        self.norm = LayerNorm(d_model)
+        self.norm = nn.LayerNorm(d_model)
 
     def forward(self, batch: MoleculeBatch) -> tuple[Tensor, Tensor]:
         vectors = self.read_atoms(batch)
@@ -167,41 +144,14 @@ class MoleculeEncoder(nn.Module):
         """
         n_kept = inside.sum(dim=-1, keepdim=True).clamp(min=1)
         is_cut = _columns(inside, vectors.source) * (1 - _columns(inside, vectors.target))
-        counts = torch.cat([inside / n_kept, inside / KEPT_SUM_SCALE, is_cut, features], dim=-1)
-        return self.read_counts(vectors.addends, vectors.molecule, counts, parents)
-
-    def read_counts(
-        self,
-        addends: Sequence[Tensor],
-        molecule: Tensor,
-        counts: Tensor,
-        parents: Tensor,
-        used: Tensor | None = None,
-    ) -> Tensor:
-        """Return vectors (M, F, D) of fragments from four counts.
-
-        Parameters
-        ----------
-        addends : sequence of tensors
-            (M, A + A + 2E, D) when concatenated; see ``AtomVectors``.
-        molecule : (M, D)
-        counts : (M, F, at least A + A + 2E + len(FRAGMENT_FEATURES)) float
-            1 / (number of atoms) where an atom is kept; 1 / ``KEPT_SUM_SCALE`` there; 1
-            where a bond is cut, seen from its kept end; the features; zero padding.
-        parents : (M, F) long
-            Indices into ``used``.
-        used : (M, V) long, optional
-            Fragments that are parents, usually few; by default all, in order.
-        """
         # Four sums over the parts of a fragment, as one product.
+        counts = torch.cat([inside / n_kept, inside / KEPT_SUM_SCALE, is_cut, features], dim=-1)
         weight = self.features.weight.t().unsqueeze(0).expand(len(counts), -1, -1)
-        n_addends = sum(each.shape[1] for each in addends) + weight.shape[1]
-        filling = weight.new_zeros(len(counts), counts.shape[2] - n_addends, weight.shape[2])
-        joined = torch.cat([*addends, weight, filling], dim=1)
-        fragments = self.first(matmul(counts, joined, self.features.bias + molecule))
+        joined = torch.cat([vectors.kept_mean, vectors.kept_sum, vectors.cut, weight], dim=1)
+        bias = self.features.bias + vectors.molecule
+        fragments = self.first(torch.baddbmm(bias.unsqueeze(1), counts, joined))
         # A fragment's parent competes with it and shows how it was formed.
-        formed_from = fragments if used is None else gather_rows(fragments, used)
-        fragments = fragments + gather_rows(self.parent(formed_from), parents)
+        fragments = fragments + gather_rows(self.parent(fragments), parents)
         for block in self.blocks:
             fragments = block(fragments)
         normed: Tensor = self.norm(fragments)
@@ -219,11 +169,11 @@ class ContextEncoder(nn.Module):
     def __init__(self, n_features: int, d_hidden: int, rank: int) -> None:
         super().__init__()
         self.net = nn.Sequential(
-            Linear(n_features, d_hidden),
+            nn.Linear(n_features, d_hidden),
             nn.GELU(),
-            Linear(d_hidden, d_hidden),
+            nn.Linear(d_hidden, d_hidden),
             nn.GELU(),
-            Linear(d_hidden, rank - 1),
+            nn.Linear(d_hidden, rank - 1),
         )
 
     def forward(self, context: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from team5.data.preprocess import N_OUTCOMES
 from team5.errors import ConfigError
-from team5.models.layers import Linear, matmul
 
 
 class MatchFeature(IntEnum):
@@ -55,15 +54,18 @@ class FragmentHead(nn.Module):
         super().__init__()
         self.rank = rank
         self.outcomes = nn.Linear(d_model, N_OUTCOMES * rank)
-        self.none = Linear(d_model, rank)
+        self.none = nn.Linear(d_model, rank)
 
     def weights(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights (B, K, D) and biases (B, K) that turn fragments into logits."""
+        weights, biases = self.by_rank()
+        return (context @ weights).view(len(context), N_OUTCOMES, -1), context @ biases
+
+    def by_rank(self) -> tuple[Tensor, Tensor]:
+        """Return the layer's weights (R, K * D) and biases (R, K)."""
         weight = self.outcomes.weight.view(N_OUTCOMES, self.rank, -1)
         bias = self.outcomes.bias.view(N_OUTCOMES, self.rank)
-        by_rank = weight.transpose(0, 1).reshape(1, self.rank, -1)
-        of_conditions = matmul(context.unsqueeze(0), by_rank).view(len(context), N_OUTCOMES, -1)
-        return of_conditions, matmul(context.unsqueeze(0), bias.t().unsqueeze(0))[0]
+        return weight.transpose(0, 1).reshape(self.rank, -1), bias.t()
 
     def none_logits(self, molecule: Tensor, context: Tensor) -> Tensor:
         """Return logits (B,) of "no ion of this structure" from molecules (B, D)."""

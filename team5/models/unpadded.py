@@ -14,16 +14,19 @@ import numpy as np
 import torch
 from numba import njit
 from numpy.typing import NDArray
-from torch import Tensor
 
-from team5.chemistry.atom_masks import count_atoms, write_atoms
-from team5.chemistry.fragment_features import FRAGMENT_FEATURES
-from team5.chemistry.tokenizer import MoleculeTokens, pad_graphs
+from team5.chemistry.tokenizer import MoleculeTokens
 from team5.data.collate import Pair, PreparedSpectrum
 from team5.data.preprocess import HYDROGEN_SHIFTS, N_OUTCOMES
-from team5.models.encoders import KEPT_SUM_SCALE, MoleculeEncoder
+from team5.models.compiled import (
+    condition_weights,
+    encode,
+    encoder_weights,
+    read_conditions,
+    write_product,
+)
+from team5.models.encoders import MoleculeEncoder
 from team5.models.heads import MATCH_FEATURES, MatchFeature
-from team5.models.layers import padded_length
 from team5.models.model import UNEXPLAINED_LOG_PENALTY, Team5Model
 from team5.models.symmetry import fragment_kinds
 
@@ -39,8 +42,8 @@ class EncodedStructure:
     Attributes
     ----------
     tokens : MoleculeTokens
-    kinds : (U, D)
-        Vectors of kinds of fragments; rows at the end are padding (`padded_length`).
+    kinds : array of shape (U, D)
+        Vectors of kinds of fragments.
     kind : array of shape (F,)
         Of each fragment.
     none : array of shape (R,)
@@ -48,14 +51,9 @@ class EncodedStructure:
     """
 
     tokens: MoleculeTokens
-    kinds: Tensor
+    kinds: Array
     kind: Array
     none: Array
-
-    @property
-    def fragments(self) -> Tensor:
-        """Vectors of all fragments, (F, D)."""
-        return self.kinds[self.kind]
 
     @property
     def n_bytes(self) -> int:
@@ -73,7 +71,7 @@ class OutcomeWeights:
         Possible outcomes; the others need a group that the adduct does not have.
     shifts, limits : arrays of shape (K',)
         Hydrogens gained; the highest mass, in u, of a fragment that can give the ion.
-    weight : array of shape (K', D)
+    weight : array of shape (D, K')
     bias : array of shape (K',)
     context : array of shape (R,)
     """
@@ -154,41 +152,36 @@ def _token_bytes(tokens: MoleculeTokens) -> int:
 def encode_structures(
     model: Team5Model, tokens: Sequence[MoleculeTokens]
 ) -> Iterator[EncodedStructure]:
-    """Encode structures: atoms of all together, fragments one structure at a time."""
+    """Encode structures one at a time."""
     encoder = model.molecule_encoder
     assert isinstance(encoder, MoleculeEncoder)  # noqa: S101 - see Team5Model.is_own
-    vectors = encoder.read_atoms(pad_graphs(tokens))
-    none = model.fragment_head.none(vectors.molecule).numpy()
-    for i, each in enumerate(tokens):
-        n_atoms, n_bonds = len(each.atoms), len(each.bonds)
+    weights = encoder_weights(encoder, model.fragment_head.none)
+    for each in tokens:
         alike = fragment_kinds(each, len(encoder.layers))
-        counts = _counts(each, alike.first)
-        used, parents = _parents(alike.first, alike.kind, each.fragments.parents, len(counts))
-        kinds = encoder.read_counts(
-            vectors.addends_of(i, n_atoms, n_bonds),
-            vectors.molecule[i : i + 1],
-            torch.from_numpy(counts).unsqueeze(0),
-            torch.from_numpy(parents).unsqueeze(0),
-            torch.from_numpy(used[: padded_length(parents.max() + 1)]).unsqueeze(0),
+        kinds, none = encode(
+            weights,
+            each.atoms,
+            each.bonds,
+            each.countable,
+            alike.first,
+            alike.kind,
+            each.fragments.parents,
         )
-        yield EncodedStructure(each, kinds[0], alike.kind, none[i])
+        yield EncodedStructure(each, kinds, alike.kind, none)
 
 
 def outcome_weights(model: Team5Model, held: Sequence[PreparedSpectrum]) -> list[OutcomeWeights]:
     """Return the weights of fragments under the conditions of each spectrum."""
-    contexts = model.context_encoder(torch.from_numpy(np.stack([each.context for each in held])))
-    weights, biases = model.fragment_head.weights(contexts)
+    of_model = condition_weights(model.context_encoder, model.fragment_head)
     of_spectra = []
-    for each, weight, bias, context in zip(
-        held, weights.numpy(), biases.numpy(), contexts.numpy(), strict=True
-    ):
+    for each in held:
+        context, weight, bias = read_conditions(of_model, each.context[np.newaxis])
         columns = np.flatnonzero(np.isfinite(each.offsets))
         # The comparison is made in float32, as in the padded batch.
         limits = (each.max_mz - each.offsets[columns]).astype(np.float32)
+        weight = np.ascontiguousarray(weight.reshape(N_OUTCOMES, -1)[columns].T)
         of_spectra.append(
-            OutcomeWeights(
-                columns, _SHIFTS[columns], limits, weight[columns], bias[columns], context
-            )
+            OutcomeWeights(columns, _SHIFTS[columns], limits, weight, bias[columns], context)
         )
     return of_spectra
 
@@ -197,8 +190,8 @@ def outcomes_of(encoded: EncodedStructure, weights: OutcomeWeights) -> Outcomes:
     """Return a structure's ion probabilities under a spectrum's conditions."""
     none = float(encoded.none @ weights.context)
     fragments = encoded.tokens.fragments
-    logits, n_alike, highest = _possible_logits(
-        encoded.kinds.numpy(),
+    logits, likely, n_alike, highest = _possible_logits(
+        encoded.kinds,
         weights.weight,
         weights.bias,
         encoded.kind,
@@ -208,7 +201,7 @@ def outcomes_of(encoded: EncodedStructure, weights: OutcomeWeights) -> Outcomes:
         weights.limits,
         none,
     )
-    likely = torch.from_numpy(logits).sub(highest).exp_().numpy()
+    torch.from_numpy(likely).exp_()  # in place; numba takes one number at a time
     totals = _totals(logits, likely, n_alike, highest, none)
     return Outcomes(encoded.tokens, weights.columns, logits, encoded.kind, none, *totals)
 
@@ -236,14 +229,17 @@ def score_pair(outcomes: Outcomes, pair: Pair, floor: float | None = None) -> Pa
     return PairScores(log_p, matched, features, outcomes)
 
 
-# Sums may be taken in any order, several at a time; infinities and NaN stay what they are.
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True)
 def _possible_logits(  # type: ignore[no-untyped-def]
     kinds, weight, bias, kind, masses, hydrogens, shifts, limits, none
 ):
-    """Return logits of kinds, -inf where they cannot give the ion; their sizes; the highest."""
-    n_columns, d = weight.shape
-    logits = np.empty((kind.max() + 1, n_columns), dtype=np.float32)
+    """Return logits of kinds, -inf where they cannot give the ion; the same less the highest.
+
+    Also how many fragments are of each kind, and the highest.
+    """
+    n_columns = len(bias)
+    logits = np.empty((len(kinds), n_columns), dtype=np.float32)
+    write_product(logits, kinds, weight)
     n_alike = np.zeros(len(logits), dtype=np.int64)
     highest = none
     for f in range(len(kind)):
@@ -253,63 +249,15 @@ def _possible_logits(  # type: ignore[no-untyped-def]
             continue
         for c in range(n_columns):
             if hydrogens[f] + shifts[c] >= 0 and np.float32(masses[f]) <= limits[c]:
-                total = bias[c]
-                for i in range(d):
-                    total += kinds[k, i] * weight[c, i]
-                logits[k, c] = total
+                logits[k, c] += bias[c]
                 highest = max(highest, logits[k, c])
             else:
                 logits[k, c] = -np.inf
-    return logits, n_alike, highest
+    return logits, logits - np.float32(highest), n_alike, highest
 
 
-def _counts(tokens: MoleculeTokens, which: Array) -> Array:
-    """Return the counts of some fragments for ``MoleculeEncoder.read_counts``, zero-padded."""
-    start = 2 * (len(tokens.atoms) + len(tokens.bonds))
-    width = padded_length(start + len(FRAGMENT_FEATURES), 32)
-    out = np.zeros((padded_length(len(which)), width), dtype=np.float32)
-    share = np.float32(1 / KEPT_SUM_SCALE)
-    _count_kept(out, tokens.fragments.masks, which, len(tokens.atoms), tokens.bond_ends, share)
-    tokens.write_features(out, start, which)
-    return out
-
-
-@njit(cache=True, nogil=True)
-def _parents(first, kind, parents, n_rows):  # type: ignore[no-untyped-def]
-    """Return the kinds that are parents, zero-padded; and the index of each kind's among them."""
-    used = np.zeros(n_rows, dtype=np.int64)
-    places = np.zeros(n_rows, dtype=np.int64)
-    place_of = np.full(n_rows, -1)
-    n_used = 0
-    for k in range(len(first)):
-        parent = kind[parents[first[k]]]
-        if place_of[parent] < 0:
-            place_of[parent] = n_used
-            used[n_used] = parent
-            n_used += 1
-        places[k] = place_of[parent]
-    return used, places
-
-
-@njit(cache=True, nogil=True)
-def _count_kept(out, masks, which, n_atoms, ends, share):  # type: ignore[no-untyped-def]
-    n_bonds, cuts = len(ends), 2 * n_atoms
-    inside = np.empty(n_atoms, dtype=np.float32)
-    for place in range(len(which)):
-        low, high = masks[which[place], 0], masks[which[place], 1]
-        write_atoms(low, high, inside)
-        of_mean = np.float32(1) / np.float32(count_atoms(low, high))
-        row = out[place]
-        for i in range(n_atoms):
-            row[i] = inside[i] * of_mean
-            row[n_atoms + i] = inside[i] * share
-        for b in range(n_bonds):
-            one, two = inside[ends[b, 0]], inside[ends[b, 1]]
-            row[cuts + b] = one * (1 - two)
-            row[cuts + n_bonds + b] = two * (1 - one)
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # as above
+# Sums may be taken in any order, several at a time; infinities and NaN stay what they are.
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def _totals(logits, likely, n_alike, highest, none):  # type: ignore[no-untyped-def]
     """Return log sum p, sum p squared and the entropy of the ions and "none".
 

@@ -14,11 +14,12 @@ import torch
 from team5.chemistry.molecule import parse_smiles
 from team5.data.spectrum import Spectrum
 from team5.errors import ConfigError
+from team5.inference import engine
 from team5.inference.engine import iter_scores
 from team5.inference.inference import LoadedModel, infer, load_model
-from team5.models.encoders import MoleculeEncoder
 from team5.models.foreign_encoder import ForeignEncoder
 from team5.models.model import ModelConfig, Team5Model
+from team5.models.unpadded import encode_structures
 from team5.registry.export import export_version, read_version
 from team5.registry.tracker_format import TrackerEntryFields
 
@@ -162,8 +163,7 @@ def test_a_foreign_encoder_reads_padded_batches_and_says_what_the_own_one_does(l
     other = Team5Model(SIZES, encoder=foreign("lab_encoders.Same")).eval()
     other.load_state_dict(own.state_dict())
     assert (own.is_own, other.is_own) == (True, False)
-    # Were it read without padding, this would be called.
-    monkeypatch.setattr(type(other.molecule_encoder), "read_counts", _must_not_run(other))
+    monkeypatch.setattr(engine, "encode_structures", _read_own_alone)
     molecules = [parse_smiles(text) for text in ("CCO", "c1ccccc1O", "CC(N)=O")]
     spectra = [Spectrum([29.039, 47.049], [40.0, 100.0])]
     expected = {each.index: each for each in iter_scores(own, molecules, spectra)}
@@ -172,12 +172,9 @@ def test_a_foreign_encoder_reads_padded_batches_and_says_what_the_own_one_does(l
         np.testing.assert_allclose(each.logits, expected[each.index].logits, atol=1e-4)
 
 
-def _must_not_run(model):
-    def read_counts(self, addends, molecule, counts, *parents):
-        assert len(counts) == 3, "molecules are read one by one"
-        return MoleculeEncoder.read_counts(self, addends, molecule, counts, *parents)
-
-    return read_counts
+def _read_own_alone(model, tokens):
+    assert model.is_own, "molecules are read one by one"
+    return encode_structures(model, tokens)
 
 
 def test_a_config_leaves_d_model_to_team5_and_gives_plain_values(lab):

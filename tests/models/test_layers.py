@@ -1,53 +1,6 @@
-import subprocess
-import sys
-
-import pytest
 import torch
 
-from team5.models.layers import Linear, MessagePassing, ResidualBlock, gather_rows
-
-# What a process keeps after products of many different numbers of rows, in MB.
-KEPT = """
-import torch
-from pathlib import Path
-from team5.models.layers import Linear
-
-def memory_mb():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
-
-layer = Linear(128, 128)
-with torch.inference_mode():
-    layer(torch.zeros(1200, 128))
-    before = memory_mb()
-    for n_rows in range(2, 1200, 5):
-        layer(torch.zeros(n_rows, 128))
-print(memory_mb() - before)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_products_of_any_number_of_rows_keep_little_memory():
-    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 30  # 166 if each of the 240 numbers of rows were compiled
-
-
-@pytest.mark.parametrize("n_rows", [1, 2, 3, 17, 100, 1024, 1025, 2500])
-def test_a_row_is_bitwise_the_same_whatever_rows_are_beside_it(n_rows):
-    torch.manual_seed(0)
-    layer = Linear(128, 24)
-    x = torch.randn(n_rows, 128)
-    with torch.inference_mode():
-        together = layer(x), layer.gelu(x), layer.added_to(layer(x), x)
-        alone = [
-            torch.cat(rows)
-            for rows in zip(
-                *((layer(r), layer.gelu(r), layer.added_to(layer(r), r)) for r in x.split(1)),
-                strict=True,
-            )
-        ]
-    for of_all, of_each in zip(together, alone, strict=True):
-        assert of_all.shape == (n_rows, 24)
-        assert torch.equal(of_all, of_each)
+from team5.models.layers import MessagePassing, ResidualBlock, gather_rows
 
 
 def test_rows_are_gathered_by_molecule():

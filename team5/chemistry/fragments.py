@@ -118,20 +118,17 @@ class Fragments:
 
     def element_counts(self, index: int) -> dict[str, int]:
         """Return the atom counts of a fragment by element, including hydrogens."""
-        return self.counts_of([index])[0]
+        symbols, counts = self.counts_of([index])
+        return {s: n for s, n in zip(symbols, counts[0].tolist(), strict=True) if n or s == "H"}
 
-    def counts_of(self, indices: Sequence[int]) -> list[dict[str, int]]:
-        """Return the atom counts of several fragments by element, including hydrogens."""
-        numbers, column = np.unique(self.graph.elements, return_inverse=True)
+    def counts_of(self, indices: Sequence[int] | Array) -> tuple[list[str], Array]:
+        """Return element symbols, hydrogen first, and the atom counts of N fragments, (N, S)."""
+        numbers, column = np.unique(np.append(self.graph.elements, 1), return_inverse=True)
         table = Chem.GetPeriodicTable()
-        symbols = [table.GetElementSymbol(number) for number in numbers.tolist()]
-        is_of = column[:, None] == np.arange(len(numbers))
-        of_atoms = unpack(self.masks[indices], len(column)) @ is_of.astype(np.uint8)
-        counts = []
-        for hydrogens, row in zip(self.hydrogens[indices].tolist(), of_atoms.tolist(), strict=True):
-            heavy = {symbol: count for symbol, count in zip(symbols, row, strict=True) if count}
-            counts.append({**heavy, "H": heavy.get("H", 0) + hydrogens})
-        return counts
+        is_of = column[:-1, None] == np.arange(len(numbers))
+        counts = unpack(self.masks[indices], len(is_of)) @ is_of.astype(np.int64)
+        counts[:, 0] += self.hydrogens[indices]
+        return [table.GetElementSymbol(number) for number in numbers.tolist()], counts
 
     def cut_bonds(self, index: int) -> tuple[tuple[int, int], ...]:
         """Return the bonds with one end in the fragment, kept end first."""
@@ -140,11 +137,20 @@ class Fragments:
         return tuple((a, b) if inside[a] else (b, a) for a, b in ends if inside[a] != inside[b])
 
 
-def hill_formula(counts: dict[str, int]) -> str:
-    """Write element counts in Hill order: C, H, others by letter; without C all by letter."""
-    first = ["C", "H"] if counts.get("C") else []
-    order = first + sorted(set(counts) - set(first))
-    return "".join(f"{e}{counts[e] if counts[e] > 1 else ''}" for e in order if counts[e] > 0)
+def hill_formulas(symbols: Sequence[str], counts: Array) -> list[str]:
+    """Return the formula of each row of element counts, shape (N, S), in Hill order.
+
+    C, H, others by letter; without C all by letter.
+    """
+    by_letter = sorted(range(len(symbols)), key=lambda i: symbols[i])
+    carbon_first = sorted(by_letter, key=lambda i: {"C": 0, "H": 1}.get(symbols[i], 2))
+    carbon = symbols.index("C") if "C" in symbols else None
+    formulas = []
+    for row in counts.tolist():
+        order = by_letter if carbon is None or not row[carbon] else carbon_first
+        counted = [(symbols[i], row[i]) for i in order if row[i] > 0]
+        formulas.append("".join([s if n == 1 else f"{s}{n}" for s, n in counted]))
+    return formulas
 
 
 def molecule_graph(molecule: Molecule) -> Graph:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from team5.chemistry.adducts import Adduct
-from team5.chemistry.fragments import Fragments, hill_formula
+from team5.chemistry.fragments import Fragments, hill_formulas
 from team5.chemistry.tokenizer import MoleculeTokens
 from team5.data.collate import Pair
 from team5.data.preprocess import BARE_SHIFTS, HYDROGEN_SHIFTS, N_OUTCOMES
@@ -74,7 +74,9 @@ def strongest(peaks: Iterable[ExplainedPeak]) -> tuple[ExplainedPeak, ...]:
     return tuple(sorted(of_ions.values(), key=lambda peak: peak.mz))
 
 
-def ion_formulas(fragments: Fragments, outcomes: Sequence[int], adduct: Adduct) -> tuple[str, ...]:
+def ion_formulas(
+    fragments: Fragments, outcomes: Sequence[int] | Array, adduct: Adduct
+) -> tuple[str, ...]:
     """Return the formulas of ions, with the charge at the end: ``C6H7O+``.
 
     Parameters
@@ -82,20 +84,23 @@ def ion_formulas(fragments: Fragments, outcomes: Sequence[int], adduct: Adduct) 
     outcomes : sequence of int
         ``fragment * K + k`` of each.
     """
-    ions = [divmod(outcome, N_OUTCOMES) for outcome in outcomes]
-    formulas = []
-    for (_, k), counts in zip(ions, fragments.counts_of([f for f, _ in ions]), strict=True):
-        counts["H"] += HYDROGEN_SHIFTS[k]
-        if k >= len(BARE_SHIFTS):
-            for symbol, count in adduct.composition:
-                counts[symbol] = counts.get(symbol, 0) + count
-        formulas.append(hill_formula(counts) + ("+" if adduct.charge > 0 else "-"))
-    return tuple(formulas)
+    fragment, k = np.divmod(np.array(outcomes, dtype=np.int64), N_OUTCOMES)
+    symbols, counts = fragments.counts_of(fragment)
+    counts[:, 0] += np.array(HYDROGEN_SHIFTS)[k]
+    for symbol, count in adduct.composition:
+        if symbol not in symbols:
+            symbols.append(symbol)
+            counts = np.pad(counts, ((0, 0), (0, 1)))
+        counts[k >= len(BARE_SHIFTS), symbols.index(symbol)] += count
+    sign = "+" if adduct.charge > 0 else "-"
+    return tuple(formula + sign for formula in hill_formulas(symbols, counts))
 
 
 def _lacking_lost_atoms(fragments: Fragments, adduct: Adduct) -> Array:
     """Return the ions, as flat indices, that lack the atoms the adduct loses."""
     gained = dict(adduct.composition)
+    if min(gained.values(), default=0) >= 0:
+        return np.empty(0, dtype=np.int64)
     lacking = np.zeros((len(fragments), N_OUTCOMES), dtype=bool)
     with_group = lacking[:, len(BARE_SHIFTS) :]
     hydrogens = fragments.hydrogens + min(gained.pop("H", 0), 0)
@@ -148,10 +153,12 @@ def predict_spectrum(
     high = np.flatnonzero(intensities >= min_intensity)
     chosen = np.sort(high[np.argsort(-intensities[high], kind="stable")[:max_peaks]])
     starts = np.flatnonzero(new_peak)
-    stops = np.append(starts[1:], len(order))
-    best = []
-    for peak in chosen if with_formulas else ():
-        members = order[starts[peak] : stops[peak]]
-        best.append(int(members[np.argmax(probability[members])]))
-    formulas = ion_formulas(tokens.fragments, best, pair.adduct)
+    formulas: tuple[str, ...] = ()
+    if with_formulas and len(chosen):
+        # The first of the most probable ions of each peak.
+        highest = np.maximum.reduceat(probability[order], starts)
+        is_highest = probability[order] == np.repeat(highest, np.diff(starts, append=len(order)))
+        places = np.flatnonzero(is_highest)
+        best = order[places[np.searchsorted(places, starts[chosen])]]
+        formulas = ion_formulas(tokens.fragments, best, pair.adduct)
     return PredictedSpectrum(mzs[order[starts[chosen]]], intensities[chosen], formulas)

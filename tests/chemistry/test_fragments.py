@@ -13,7 +13,7 @@ from team5.chemistry.fragments import (
     Graph,
     cut_graph,
     enumerate_fragments,
-    hill_formula,
+    hill_formulas,
     molecule_graph,
 )
 from team5.chemistry.molecule import parse_smiles
@@ -205,3 +205,8 @@ def test_more_atoms_than_two_words_hold_are_an_error(extra):
 )
 def test_formulas_are_written_in_hill_order(counts, formula):
     assert hill_formula(counts) == formula
+
+
+def hill_formula(counts: dict[str, int]) -> str:
+    (formula,) = hill_formulas(list(counts), np.array([list(counts.values())]))
+    return formula

@@ -3,7 +3,7 @@
     python benchmarks [DATA] [NAME ...]
 
 DATA is the folder with candidate_pool.parquet, retrieval_val.parquet and the MassBank archive;
-without it TEAM5_TEST_DATA. Names choose among: fragments, scoring, prefilter,
+without it TEAM5_TEST_DATA. Names choose among: fragments, scoring, explained, prefilter,
 training, ddp, startup, export, memory, library_lookup. Exits with 1 if a limit was missed, having
 gone through all.
 """
@@ -24,6 +24,7 @@ def commands(data: Path) -> dict[str, list[str]]:
     return {
         "fragments": [pool],
         "scoring": [pool],
+        "explained": [queries],
         "prefilter": [queries, pool],
         "training": [],
         "ddp": [],

@@ -81,16 +81,17 @@ class EncoderWeights(NamedTuple):
 def encoder_weights(encoder: MoleculeEncoder, none: nn.Linear) -> EncoderWeights:
     """Return the weights that :func:`encode` takes; ``none`` is the layer for "none"."""
     layers: list[Any] = list(encoder.layers)
+    d = encoder.molecule.out_features
     blocks: list[Any] = [encoder.first, *encoder.blocks]
     return EncoderWeights(
         *_table(encoder.atom_embedding),
         *_table(encoder.bond_embedding),
-        norms=np.stack([_norm(layer.norm) for layer in layers]),
-        sources=np.stack([_linear(layer.source) for layer in layers]),
-        targets=np.stack([_linear(layer.target) for layer in layers]),
-        bonds=np.stack([_linear(layer.bond) for layer in layers]),
-        updates_up=np.stack([_linear(layer.update[0]) for layer in layers]),
-        updates_down=np.stack([_linear(layer.update[-1]) for layer in layers]),
+        norms=_stacked([_norm(layer.norm) for layer in layers], 2, d),
+        sources=_stacked([_linear(layer.source) for layer in layers], d + 1, d),
+        targets=_stacked([_linear(layer.target) for layer in layers], d + 1, d),
+        bonds=_stacked([_linear(layer.bond) for layer in layers], d + 1, d),
+        updates_up=_stacked([_linear(layer.update[0]) for layer in layers], 2 * d + 1, 2 * d),
+        updates_down=_stacked([_linear(layer.update[-1]) for layer in layers], 2 * d + 1, d),
         atom_norm=_norm(encoder.atom_norm),
         kept=np.hstack([_linear(encoder.kept_mean), _linear(encoder.kept_sum)]),
         cut_kept_end=_linear(encoder.cut_kept_end),
@@ -106,6 +107,11 @@ def encoder_weights(encoder: MoleculeEncoder, none: nn.Linear) -> EncoderWeights
         blocks_down=np.stack([_linear(block.down) for block in blocks]),
         fragment_norm=_norm(encoder.norm),
     )
+
+
+def _stacked(arrays: list[Array], *shape: int) -> Array:
+    """Return arrays of one shape as one; there may be none."""
+    return np.array(arrays, dtype=np.float32).reshape(-1, *shape)
 
 
 def _table(embedding: TokenEmbedding) -> tuple[Array, Array]:
@@ -372,6 +378,6 @@ def _product(x, layer):  # type: ignore[no-untyped-def]
 @njit
 def write_product(out, x, weight):  # type: ignore[no-untyped-def]
     """Write ``x @ weight``, so few rows at a time that the library does not start threads."""
-    step = max(1, _MAX_WORK // weight.size)
+    step = max(1, _MAX_WORK // max(1, weight.size))
     for start in range(0, len(x), step):
         np.dot(x[start : start + step], weight, out[start : start + step])

@@ -179,4 +179,4 @@ class ContextEncoder(nn.Module):
     def forward(self, context: Tensor) -> Tensor:
         weights: Tensor = self.net(context)
         # A constant last entry: the part that does not depend on the conditions.
-        return torch.cat([weights, torch.ones_like(weights[:, :1])], dim=-1)
+        return torch.cat([weights, weights.new_ones(len(weights), 1)], dim=-1)

@@ -25,11 +25,20 @@ SMILES = [
 ADDUCTS = ["[M+H]+", "[M-H]-", "[M+Na]+", "[M+NH4]+", "[M+HCOO]-", "[M+2H]2+", "[2M+H]+"]
 
 
-@pytest.fixture(scope="module", params=[FIRST_RULE, ScoreRule(0.3, 0.5, -6.0)])
+MODELS = {
+    "usual": (ModelConfig(d_model=32, d_hidden=48, n_layers=2, n_blocks=2, rank=6), FIRST_RULE),
+    "other rule": (ModelConfig(32, 48, 2, 2, 6), ScoreRule(0.3, 0.5, -6.0)),
+    "least": (ModelConfig(d_model=1, d_hidden=1, n_layers=0, n_blocks=1, rank=1), FIRST_RULE),
+    "odd": (ModelConfig(d_model=7, d_hidden=5, n_layers=1, n_blocks=3, rank=2), FIRST_RULE),
+    "wide": (ModelConfig(d_model=300, d_hidden=700, n_layers=1, n_blocks=1, rank=3), FIRST_RULE),
+}
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
 def model(request) -> Team5Model:
     torch.manual_seed(0)
-    sizes = ModelConfig(d_model=32, d_hidden=48, n_layers=2, n_blocks=2, rank=6)
-    network = Team5Model(sizes, rule=request.param)
+    sizes, rule = MODELS[request.param]
+    network = Team5Model(sizes, rule=rule)
     features = torch.randn(200, len(MATCH_FEATURES))
     network.match_head.fit(features, (features[:, 0] + torch.randn(200) > 0).float())
     return network.eval().requires_grad_(False)

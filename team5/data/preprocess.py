@@ -182,12 +182,20 @@ def match_peaks(
     )
 
 
+@njit
+def _widened(values):  # type: ignore[no-untyped-def]
+    """Return values in an array of twice the length."""
+    wider = np.empty(2 * len(values), dtype=np.int64)
+    for i in range(len(values)):  # a slice would take two seconds to compile
+        wider[i] = values[i]
+    return wider
+
+
 @njit(cache=True, nogil=True)
 def _match(mzs, masses, order, hydrogens, offsets, shifts, relative, floor):  # type: ignore[no-untyped-def]
     n_outcomes = len(offsets)
-    size = 256
-    peaks = np.empty(size, dtype=np.int64)
-    outcomes = np.empty(size, dtype=np.int64)
+    peaks = np.empty(256, dtype=np.int64)
+    outcomes = np.empty(256, dtype=np.int64)
     count = 0
     for p in range(len(mzs)):
         tolerance = max(mzs[p] * relative, floor)
@@ -207,14 +215,8 @@ def _match(mzs, masses, order, hydrogens, offsets, shifts, relative, floor):  # 
                 i += 1
                 if hydrogens[fragment] + shifts[k] < 0:
                     continue
-                if count == size:
-                    size *= 2
-                    wider = np.empty(size, dtype=np.int64)
-                    wider[:count] = peaks
-                    peaks = wider
-                    wider = np.empty(size, dtype=np.int64)
-                    wider[:count] = outcomes
-                    outcomes = wider
+                if count == len(peaks):
+                    peaks, outcomes = _widened(peaks), _widened(outcomes)
                 peaks[count] = p
                 outcomes[count] = fragment * n_outcomes + k
                 count += 1

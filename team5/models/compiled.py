@@ -206,14 +206,14 @@ def _read_atoms(w, atoms, bonds, ends):  # type: ignore[no-untyped-def]
     vectors = _embed(atoms, w.atom_table, w.atom_starts)
     bond_vectors = _embed(bonds, w.bond_table, w.bond_starts)
     normed = np.empty_like(vectors)
-    joined = np.empty((len(vectors), 2 * d), dtype=np.float32)
     for layer in range(len(w.norms)):
         _normalise(vectors, w.norms[layer], normed)
         source = _product(normed, w.sources[layer])
         target = _product(normed, w.targets[layer])
         messages = _along_bonds(source, target, _product(bond_vectors, w.bonds[layer]), ends)
-        joined[:, :d] = normed
-        joined[:, d:] = _ZERO
+        joined = np.zeros((n_atoms, 2 * d), dtype=np.float32)
+        for a in range(n_atoms):
+            _add(joined[a, :d], normed[a])
         for b in range(n_bonds):
             for i in range(d):
                 joined[ends[b, 1], d + i] += messages[b, i]
@@ -226,7 +226,8 @@ def _read_atoms(w, atoms, bonds, ends):  # type: ignore[no-untyped-def]
     _normalise(vectors, w.atom_norm, vectors)
     mean = np.zeros((1, d), dtype=np.float32)
     for a in range(n_atoms):
-        _add(mean[0], vectors[a] / np.float32(n_atoms))
+        for i in range(d):
+            mean[0, i] += vectors[a, i] / np.float32(n_atoms)
     kept_end, lost_end = _product(vectors, w.cut_kept_end), _product(vectors, w.cut_lost_end)
     cut = _along_bonds(kept_end, lost_end, _product(bond_vectors, w.cut_bond), ends)
     return _product(vectors, w.kept), _product(cut, w.cut), _product(mean, w.molecule)
@@ -260,7 +261,6 @@ def _along_bonds(source, target, bond, ends):  # type: ignore[no-untyped-def]
 def _add_up(rows, layer, countable, kept, cut, molecule, which):  # type: ignore[no-untyped-def]
     """Write the sums over kept atoms, cut bonds and features of some fragments."""
     ends, masks, d = countable.ends, countable.masks, len(molecule)
-    base = layer[-1] + molecule
     features = np.zeros((len(rows), len(layer) - 1), dtype=np.float32)
     write_features(features, countable, which)
     write_product(rows, features, layer[:-1])
@@ -273,7 +273,7 @@ def _add_up(rows, layer, countable, kept, cut, molecule, which):  # type: ignore
         row, own = rows[k], sums[k]
         of_mean = _ONE / np.float32(count_atoms(masks[which[k], 0], masks[which[k], 1]))
         for i in range(d):
-            row[i] += base[i] + own[i] * of_mean + own[d + i] * _SUM_SHARE
+            row[i] += layer[-1, i] + molecule[i] + own[i] * of_mean + own[d + i] * _SUM_SHARE
         for b in range(len(ends)):
             one, two = inside[k, ends[b, 0]], inside[k, ends[b, 1]]
             if one != two:
@@ -284,13 +284,13 @@ def _add_up(rows, layer, countable, kept, cut, molecule, which):  # type: ignore
 def _read_parents(rows, layer, first, kind, parents):  # type: ignore[no-untyped-def]
     """Return what kinds that are parents contribute, each once, and its place by kind."""
     place_of = np.full(len(rows), -1)
-    used = np.empty_like(rows)
+    used = np.zeros_like(rows)
     n_used = 0
     for k in range(len(first)):
         parent = kind[parents[first[k]]]
         if place_of[parent] < 0:
             place_of[parent] = n_used
-            used[n_used] = rows[parent]
+            _add(used[n_used], rows[parent])
             n_used += 1
     return _product(used[:n_used], layer), place_of
 
@@ -326,7 +326,8 @@ def read_conditions(w, features):  # type: ignore[no-untyped-def]
     _gelu(hidden)
     varying = _product(hidden, w.last)
     context = np.ones((1, varying.shape[1] + 1), dtype=np.float32)
-    context[:, :-1] = varying
+    for i in range(varying.shape[1]):
+        context[0, i] = varying[0, i]
     return context[0], np.dot(context, w.weights)[0], np.dot(context, w.biases)[0]
 
 

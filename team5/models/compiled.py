@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from team5.chemistry.atom_masks import count_atoms, write_atoms
 from team5.chemistry.fragment_features import write_features
@@ -125,8 +125,8 @@ def _norm(layer: nn.LayerNorm) -> Array:
 class ConditionWeights(NamedTuple):
     """Weights of a ``ContextEncoder`` and of the head that conditions weigh.
 
-    The first three are linear layers as of ``EncoderWeights``, the others arrays of shape
-    (R, K * D) and (R, K).
+    All are linear layers as of ``EncoderWeights``: the last two, without a bias, give K * D weights
+    and K biases.
     """
 
     first: Array
@@ -144,17 +144,21 @@ def condition_weights(encoder: ContextEncoder, head: FragmentHead) -> ConditionW
         _linear(first),
         _linear(second),
         _linear(last),
-        weights.detach().contiguous().numpy(),
-        biases.detach().contiguous().numpy(),
+        _packed(weights),
+        _packed(biases),
     )
 
 
 def _linear(layer: nn.Linear) -> Array:
     """Return the array of a linear layer; see ``EncoderWeights``."""
-    packed = np.zeros((layer.in_features + 1, layer.out_features), dtype=np.float32)
-    packed[:-1] = layer.weight.detach().numpy().T
-    if layer.bias is not None:
-        packed[-1] = layer.bias.detach().numpy()
+    return _packed(layer.weight.t(), layer.bias)
+
+
+def _packed(weight: Tensor, bias: Tensor | None = None) -> Array:
+    packed = np.zeros((len(weight) + 1, weight.shape[1]), dtype=np.float32)
+    packed[:-1] = weight.detach().numpy()
+    if bias is not None:
+        packed[-1] = bias.detach().numpy()
     return packed
 
 
@@ -197,7 +201,7 @@ def encode(w, atoms, bonds, countable, first, kind, parents):  # type: ignore[no
 
 @njit
 def _read_atoms(w, atoms, bonds, ends):  # type: ignore[no-untyped-def]
-    """Return what atoms, cut bonds and the molecule contribute to fragments; see ``AtomVectors``.
+    """Return what atoms, cut bonds and the molecule contribute to fragments.
 
     Shapes (A, 2 D), to means and to sums; (2 E, D), first of all bonds whose first end is kept;
     (1, D).
@@ -328,7 +332,7 @@ def read_conditions(w, features):  # type: ignore[no-untyped-def]
     context = np.ones((1, varying.shape[1] + 1), dtype=np.float32)
     for i in range(varying.shape[1]):
         context[0, i] = varying[0, i]
-    return context[0], np.dot(context, w.weights)[0], np.dot(context, w.biases)[0]
+    return context[0], _product(context, w.weights)[0], _product(context, w.biases)[0]
 
 
 @njit(inline="always")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -36,29 +34,6 @@ class TokenEmbedding(nn.Module):
         return embedded
 
 
-@dataclass(frozen=True)
-class AtomVectors:
-    """Vectors of the atoms and bonds of M molecules, before fragments: A atoms, E bonds.
-
-    Attributes
-    ----------
-    kept_mean, kept_sum : (M, A, D)
-        Contribution of an atom to a fragment that keeps it, to a mean and to a sum.
-    cut : (M, 2E, D)
-        Contribution of a cut bond, seen from its kept end; 0 where padded.
-    source, target : (M, 2E) long
-        The kept and the lost end.
-    molecule : (M, D)
-    """
-
-    kept_mean: Tensor
-    kept_sum: Tensor
-    cut: Tensor
-    source: Tensor
-    target: Tensor
-    molecule: Tensor
-
-
 class MoleculeEncoder(nn.Module):
     """Vectors of fragments from atoms kept, bonds cut, and counts.
 
@@ -87,16 +62,9 @@ class MoleculeEncoder(nn.Module):
         self.norm = nn.LayerNorm(d_model)
 
     def forward(self, batch: MoleculeBatch) -> tuple[Tensor, Tensor]:
-        vectors = self.read_atoms(batch)
-        fragments = self.read_fragments(
-            vectors, batch.inside, batch.fragment_features, batch.fragment_parents
-        )
-        return fragments, vectors.molecule
-
-    def read_atoms(self, graphs: GraphBatch) -> AtomVectors:
-        """Return the vectors of atoms and bonds."""
-        atoms, bonds, source, target, padding = self.pass_messages(graphs)
-        n_atoms = (~graphs.atom_padding_mask).sum(dim=1, keepdim=True)
+        atoms, bonds, source, target, padding = self.pass_messages(batch)
+        n_atoms = (~batch.atom_padding_mask).sum(dim=1, keepdim=True)
+        molecule: Tensor = self.molecule(atoms.sum(dim=1) / n_atoms)
         # A cut bond seen from its kept end: one vector per bond and direction.
         bond = self.cut_bond(bonds)
         cut = self.cut(
@@ -106,14 +74,22 @@ class MoleculeEncoder(nn.Module):
                 + torch.cat([bond, bond], dim=1)
             )
         ).masked_fill(padding.unsqueeze(-1), 0.0)
-        return AtomVectors(
-            self.kept_mean(atoms),
-            self.kept_sum(atoms),
-            cut,
-            source,
-            target,
-            self.molecule(atoms.sum(dim=1) / n_atoms),
+        inside = batch.inside
+        n_kept = inside.sum(dim=-1, keepdim=True).clamp(min=1)
+        is_cut = _columns(inside, source) * (1 - _columns(inside, target))
+        # Four sums over the parts of a fragment, as one product.
+        counts = torch.cat(
+            [inside / n_kept, inside / KEPT_SUM_SCALE, is_cut, batch.fragment_features], dim=-1
         )
+        weight = self.features.weight.t().unsqueeze(0).expand(len(counts), -1, -1)
+        joined = torch.cat([self.kept_mean(atoms), self.kept_sum(atoms), cut, weight], dim=1)
+        bias = self.features.bias + molecule
+        fragments = self.first(torch.baddbmm(bias.unsqueeze(1), counts, joined))
+        # A fragment's parent competes with it and shows how it was formed.
+        fragments = fragments + gather_rows(self.parent(fragments), batch.fragment_parents)
+        for block in self.blocks:
+            fragments = block(fragments)
+        return self.norm(fragments), molecule
 
     def pass_messages(self, graphs: GraphBatch) -> tuple[Tensor, ...]:
         """Return atoms (M, A, D), bonds (M, E, D), and each bond in both directions.
@@ -130,32 +106,6 @@ class MoleculeEncoder(nn.Module):
             atoms = layer(atoms, bonds, source, target, padding)
         atoms = self.atom_norm(atoms).masked_fill(graphs.atom_padding_mask.unsqueeze(-1), 0.0)
         return atoms, bonds, source, target, padding
-
-    def read_fragments(
-        self, vectors: AtomVectors, inside: Tensor, features: Tensor, parents: Tensor
-    ) -> Tensor:
-        """Return vectors (M, F, D) of fragments.
-
-        Parameters
-        ----------
-        inside : (M, F, A) float
-        features : (M, F, len(FRAGMENT_FEATURES)) float
-        parents : (M, F) long
-        """
-        n_kept = inside.sum(dim=-1, keepdim=True).clamp(min=1)
-        is_cut = _columns(inside, vectors.source) * (1 - _columns(inside, vectors.target))
-        # Four sums over the parts of a fragment, as one product.
-        counts = torch.cat([inside / n_kept, inside / KEPT_SUM_SCALE, is_cut, features], dim=-1)
-        weight = self.features.weight.t().unsqueeze(0).expand(len(counts), -1, -1)
-        joined = torch.cat([vectors.kept_mean, vectors.kept_sum, vectors.cut, weight], dim=1)
-        bias = self.features.bias + vectors.molecule
-        fragments = self.first(torch.baddbmm(bias.unsqueeze(1), counts, joined))
-        # A fragment's parent competes with it and shows how it was formed.
-        fragments = fragments + gather_rows(self.parent(fragments), parents)
-        for block in self.blocks:
-            fragments = block(fragments)
-        normed: Tensor = self.norm(fragments)
-        return normed
 
 
 def _columns(inside: Tensor, index: Tensor) -> Tensor:

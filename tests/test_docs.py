@@ -85,6 +85,7 @@ def test_what_is_not_run_says_why_and_is_known():
     left_out = [block for block in blocks if block.not_run is not None]
     for block in left_out:
         check_without_running(block)
+        assert block.answer is None, block
     assert len(left_out) < len(blocks) / 2
 
 

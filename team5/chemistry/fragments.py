@@ -116,11 +116,6 @@ class Fragments:
         """Return the atoms of a fragment, as indices into the judged component."""
         return tuple(int(i) for i in np.flatnonzero(self.inside[index]))
 
-    def element_counts(self, index: int) -> dict[str, int]:
-        """Return the atom counts of a fragment by element, including hydrogens."""
-        symbols, counts = self.counts_of([index])
-        return {s: n for s, n in zip(symbols, counts[0].tolist(), strict=True) if n or s == "H"}
-
     def counts_of(self, indices: Sequence[int] | Array) -> tuple[list[str], Array]:
         """Return element symbols, hydrogen first, and the atom counts of N fragments, (N, S)."""
         numbers, column = np.unique(np.append(self.graph.elements, 1), return_inverse=True)

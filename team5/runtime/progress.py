@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _FIRST_LINE_AFTER_S = 3.0
 _LINE_EVERY_S = 30.0
+_SHARE_TO_JUDGE_BY = 0.002  # done, before the time left is estimated
 
 _consoles: list[Console] = []  # of the bars that are shown now
 
@@ -67,11 +68,11 @@ class Progress:
                 amount += f" of {_amount(self.total, self._unit)}"
             parts += [
                 amount if self._unit == "B" else f"{amount} {self._unit}",
-                f"{_amount(rate, self._unit)}/s",
+                f"{_rate(rate, self._unit)}/s",
             ]
         if is_done:
             parts.append(_duration(elapsed_s))
-        elif self.total and new > 0:
+        elif self.total and new > _SHARE_TO_JUDGE_BY * self.total:
             parts.append(f"{_duration(elapsed_s * (self.total - self.done) / new)} left")
         return ", ".join(parts)
 
@@ -163,6 +164,10 @@ def _lines(job: Progress, stream: TextIO) -> Callable[[], None]:
 
 def _amount(n: float | None, unit: str) -> str:
     return f"{(n or 0) / 1e6:,.1f} MB" if unit == "B" else f"{n or 0:,.0f}"
+
+
+def _rate(n: float, unit: str) -> str:
+    return f"{n:.1f}" if n < 10 and unit != "B" else _amount(n, unit)
 
 
 def _duration(seconds: float) -> str:

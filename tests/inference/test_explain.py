@@ -95,8 +95,9 @@ def test_a_peak_is_given_to_the_most_probable_of_the_ions_it_may_be(model):
 
 def possible_ions(fragments, adduct, offsets):
     """m/z and formula of each ion, by outcome, that takes no atom its fragment does not have."""
+    elements, of_fragments = fragments.counts_of(range(len(fragments)))
     for fragment, k in itertools.product(range(len(fragments)), range(N_OUTCOMES)):
-        counts = Counter(fragments.element_counts(fragment))
+        counts = Counter(dict(zip(elements, of_fragments[fragment].tolist(), strict=True)))
         counts["H"] += HYDROGEN_SHIFTS[k]
         if k >= len(BARE_SHIFTS):
             lost = {symbol: min(count, 0) for symbol, count in adduct.composition}

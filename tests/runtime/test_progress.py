@@ -44,7 +44,15 @@ def test_what_was_done_before_is_no_part_of_the_rate(clock):
     with progress("Searching", 1000, unit="spectra", done=900, stream=stream) as job:
         clock(10)
         job.advance(50)
-    assert stream.getvalue() == "Searching 95.0%, 950 of 1,000 spectra, 5/s, 10 s left\n" * 2
+    assert stream.getvalue() == "Searching 95.0%, 950 of 1,000 spectra, 5.0/s, 10 s left\n" * 2
+
+
+def test_the_first_of_many_say_nothing_of_the_time_left(clock):
+    stream = io.StringIO()
+    with progress("Reading", 40_000, unit="structures", stream=stream) as job:
+        clock(5)
+        job.advance()
+    assert stream.getvalue() == "Reading 0.0%, 1 of 40,000 structures, 0.2/s\n" * 2
 
 
 def test_a_share_may_come_with_a_count(clock):

@@ -89,14 +89,14 @@ class EncodingCache:
     molecules : Bounded
         Parsed molecules by SMILES.
     structures : Bounded
-        Encoded structures by canonical SMILES; and way of measuring, if their atoms are told it.
+        Encoded structures by canonical SMILES; if their atoms are told the conditions, under some.
     outcomes : Bounded
         Their ions by canonical SMILES and way of measuring.
     """
 
     def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
         self.max_bytes = max_bytes
-        self.structures: Bounded[Hashable, EncodedStructure] = Bounded(max_bytes // 2)
+        self.structures: Bounded[str, EncodedStructure] = Bounded(max_bytes // 2)
         self.outcomes: Bounded[Hashable, Outcomes] = Bounded(max_bytes // 2)
         self.molecules: Bounded[str, Molecule] = Bounded(_MOLECULE_BYTES)
         self._weights: list[tuple[int, int]] = []

@@ -282,28 +282,30 @@ def _encoded(
     weights: dict[int, OutcomeWeights],
     encodings: EncodingCache,
 ) -> Iterator[tuple[list[_Unknown], EncodedStructure]]:
-    """Yield those that share an encoding with it, cached ones first."""
+    """Yield those that share an encoding with it, cached ones first.
+
+    Where atoms are told the conditions, only the tokens of a cached one are of use.
+    """
+    told = model.conditions_at_atoms
     sharing: dict[Hashable, list[_Unknown]] = {}
     for each in unknown:
         key = each.measurement.key
-        sharing.setdefault(key if model.conditions_at_atoms else key[0], []).append(each)
-    new: dict[Hashable, tuple[MoleculeTokens, Array]] = {}
+        sharing.setdefault(key if told else key[0], []).append(each)
     tokens: dict[str, MoleculeTokens] = {}
-    for shared_key, alike in sharing.items():
-        known = encodings.structures.get(shared_key)
-        if known is not None:
+    new = []
+    for alike in sharing.values():
+        smiles = alike[0].measurement.key[0]
+        known = encodings.structures.get(smiles)
+        if known is not None and not told:
             yield alike, known
             continue
-        first = alike[0]
-        smiles = first.measurement.key[0]
         if smiles not in tokens:
-            tokens[smiles] = model.tokenizer.encode(first.molecule)
-        told = weights[id(first.measurement.prepared)].told
-        new[shared_key] = tokens[smiles], told
-    encodings_of = encode_structures(model, list(new.values()))
-    for shared_key, encoded in zip(new, encodings_of, strict=True):
-        encodings.structures.put(shared_key, encoded)
-        yield sharing[shared_key], encoded
+            tokens[smiles] = known.tokens if known else model.tokenizer.encode(alike[0].molecule)
+        new.append((alike, tokens[smiles], weights[id(alike[0].measurement.prepared)].told))
+    encodings_of = encode_structures(model, [(cut, of_atoms) for _, cut, of_atoms in new])
+    for (alike, _, _), encoded in zip(new, encodings_of, strict=True):
+        encodings.structures.put(alike[0].measurement.key[0], encoded)
+        yield alike, encoded
 
 
 class _ReadySpectra:

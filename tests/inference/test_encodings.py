@@ -50,7 +50,7 @@ def test_a_question_asked_again_has_the_answer_of_before_to_the_last_digit():
     assert again == first
 
 
-def test_an_encoding_told_of_conditions_is_kept_for_those(model):
+def test_an_encoding_told_of_conditions_serves_those_alone(model):
     sizes = ModelConfig(8, 8, 1, 1, rank=2, conditions_at_atoms=True)
     told = Team5Model(sizes).eval().requires_grad_(False)
     told.load_state_dict(model.state_dict(), strict=False)
@@ -62,7 +62,8 @@ def test_an_encoding_told_of_conditions_is_kept_for_those(model):
     kept = {s.index: s.scores for s in iter_scores(told, molecules, spectra[:1], cache)}
     together = {s.index: s.scores for s in iter_scores(told, molecules, spectra, cache)}
     padded = {s.index: s.scores for s in iter_padded(told, molecules, spectra)}
-    assert len(cache.structures) == 2 * len(SMILES)
+    assert len(cache.structures) == len(SMILES)
+    assert len(cache.outcomes) == 2 * len(SMILES)
     for index, (first, second, third) in together.items():
         assert first == third == kept[index][0] != second
         np.testing.assert_allclose(padded[index], together[index], rtol=1e-4)

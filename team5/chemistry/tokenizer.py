@@ -115,7 +115,7 @@ class MoleculeTokens:
         return Countable(
             elements=graph.elements,
             hydrogens=graph.hydrogens,
-            aromatic=self.atoms[:, 3],
+            aromatic=np.ascontiguousarray(self.atoms[:, 3]),
             charges=self.atoms[:, 1].astype(np.int64) - MAX_CHARGE,
             ends=graph.bonds,
             bond_kinds=self.bond_kinds,

@@ -23,6 +23,7 @@ from team5.models.encoders import (
     TokenEmbedding,
 )
 from team5.models.heads import FragmentHead
+from team5.runtime.compilation import compiled
 
 Array = NDArray[Any]
 
@@ -176,7 +177,7 @@ def _packed(weight: Tensor, bias: Tensor | None = None) -> Array:
     return packed
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def encode(w, atoms, bonds, countable, first, kind, parents, told):  # type: ignore[no-untyped-def]
     """Return vectors of kinds of fragments, and what ``none`` makes of the molecule.
 
@@ -329,7 +330,7 @@ def _add_block(rows, norm, up, down):  # type: ignore[no-untyped-def]
         _add(rows[r], added[r])
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def read_conditions(w, features):  # type: ignore[no-untyped-def]
     """Return what ``ContextEncoder``, ``FragmentHead.weights`` and ``Conditions`` make of them.
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 
 from team5.chemistry.tokenizer import MoleculeTokens
@@ -29,6 +28,7 @@ from team5.models.encoders import MoleculeEncoder
 from team5.models.heads import MATCH_FEATURES, MatchFeature
 from team5.models.model import UNEXPLAINED_LOG_PENALTY, Team5Model
 from team5.models.symmetry import fragment_kinds
+from team5.runtime.compilation import compiled
 
 Array = NDArray[Any]
 
@@ -235,7 +235,7 @@ def score_pair(outcomes: Outcomes, pair: Pair, floor: float | None = None) -> Pa
     return PairScores(log_p, matched, features, outcomes)
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _possible_logits(  # type: ignore[no-untyped-def]
     kinds, weight, bias, kind, masses, hydrogens, shifts, limits, none
 ):
@@ -263,7 +263,7 @@ def _possible_logits(  # type: ignore[no-untyped-def]
 
 
 # Sums may be taken in any order, several at a time; infinities and NaN stay what they are.
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@compiled(nogil=True, fastmath={"reassoc", "contract"})
 def _totals(logits, likely, n_alike, highest, none):  # type: ignore[no-untyped-def]
     """Return log sum p, sum p squared and the entropy of the ions and "none".
 
@@ -290,7 +290,7 @@ def _totals(logits, likely, n_alike, highest, none):  # type: ignore[no-untyped-
     return log_total, squares, entropy
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _summarise(  # type: ignore[no-untyped-def]
     logits,
     kind,

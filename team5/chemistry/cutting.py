@@ -16,6 +16,7 @@ from team5.chemistry.atom_masks import (
     weigh,
     with_atom,
 )
+from team5.runtime.compilation import compiled
 
 # Columns of the working memory of a walk: unvisited neighbours and atoms of the subtree, each as
 # two words; the previous atom; position in the walk; earliest position reached from the subtree.
@@ -240,7 +241,7 @@ def _add_sides(  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def cut(  # type: ignore[no-untyped-def]
     masses, hydrogens, bonds, bond_costs, ring_bonds, ring_starts,
     max_depth, max_fragments, min_mass,

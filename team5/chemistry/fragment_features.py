@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from team5.chemistry.atom_masks import ONE, count_atoms, write_atoms
 from team5.constants import HYDROGEN_MASS
+from team5.runtime.compilation import compiled
 
 Array = NDArray[Any]
 
@@ -96,7 +97,7 @@ def _sets_of_atoms(elements, hydrogens, aromatic):  # type: ignore[no-untyped-de
     return sets
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def write_features(out, countable, which):  # type: ignore[no-untyped-def]
     """Write the features of some fragments.
 

@@ -6,7 +6,7 @@ enumeration of fragments are part of the vocabulary: a model's probabilities dep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -115,7 +115,7 @@ class MoleculeTokens:
         return Countable(
             elements=graph.elements,
             hydrogens=graph.hydrogens,
-            aromatic=self.atoms[:, 3],
+            aromatic=np.ascontiguousarray(self.atoms[:, 3]),
             charges=self.atoms[:, 1].astype(np.int64) - MAX_CHARGE,
             ends=graph.bonds,
             bond_kinds=self.bond_kinds,
@@ -296,11 +296,21 @@ class GraphBatch:
     tokens: Sequence[GraphTokens]
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.atoms)
 
     def to(self, device: torch.device | str) -> Self:
         """Return the same batch with its tensors on ``device``."""
-        tensors = {name: value.to(device) for name, value in vars(self).items() if name != "tokens"}
+        return self._with_tensors(lambda tensor: tensor.to(device))
+
+    def rows(self, index: torch.Tensor) -> Self:
+        """Return the molecules of the rows, (N,), which may repeat; without their tokens."""
+        chosen = self._with_tensors(lambda tensor: tensor.index_select(0, index))
+        return replace(chosen, tokens=())
+
+    def _with_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
+        tensors: dict[str, Any] = {
+            name: change(value) for name, value in vars(self).items() if name != "tokens"
+        }
         return replace(self, **tensors)
 
 

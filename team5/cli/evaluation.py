@@ -24,7 +24,16 @@ from team5.errors import ConfigError, DataError
 from team5.evaluation.confidence import fit_confidence
 from team5.evaluation.confidence_report import confidence_metrics, lists_to_fit
 from team5.evaluation.metrics import breakdowns, compute_metrics, reliability_diagram
-from team5.evaluation.records import ALL, COSINE, MATCH, SAME_FORMULA, SIMULATE, Metric, ScoredQuery
+from team5.evaluation.records import (
+    ALL,
+    COSINE,
+    MATCH,
+    MATCH_WITH_REFERENCES,
+    SAME_FORMULA,
+    SIMULATE,
+    Metric,
+    ScoredQuery,
+)
 from team5.evaluation.report import Report
 from team5.evaluation.selective_report import selective_metrics
 from team5.inference.inference import LoadedModel, load_model
@@ -41,9 +50,15 @@ from team5.training.settings import check_settings
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# Ranking metrics kept in the tracker, and their names there.
-_RECORDED_RANKINGS = {ALL: "", SAME_FORMULA: "same_formula_"}
-_NAMES = {"hit@1": "hit_rate@1", "hit@5": "hit_rate@5", "hit@20": "hit_rate@20", "MRR": "mrr"}
+# Metrics kept in the tracker besides accuracy and F1, and their names there.
+_RANKING = {"hit@1": "hit_rate@1", "hit@5": "hit_rate@5", "hit@20": "hit_rate@20", "MRR": "mrr"}
+_RECORDED = {
+    MATCH: {"AUROC": "auroc"},
+    MATCH_WITH_REFERENCES: {"accuracy": "accuracy_references", "AUROC": "auroc_references"},
+    ALL: _RANKING,
+    SAME_FORMULA: {name: f"same_formula_{key}" for name, key in _RANKING.items()},
+    SIMULATE: {COSINE: "cosine"},
+}
 _ENDINGS = (".json", ".html")
 
 
@@ -262,23 +277,20 @@ def _fit_confidence(cfg: DictConfig, model: LoadedModel, scored: Sequence[Scored
 def _record(
     cfg: DictConfig, version: str, metrics: dict[str, list[Metric]], n_queries: int
 ) -> None:
-    """Put the metrics into the version's entry of the tracker."""
+    """Replace the metrics in the version's entry of the tracker."""
     values = {title: {row.name: row.value for row in rows} for title, rows in metrics.items()}
-    rankings = {
-        f"{prefix}{_NAMES[name]}": value
-        for title, prefix in _RECORDED_RANKINGS.items()
-        for name, value in values.get(title, {}).items()
-    }
     Tracker(cfg.checkpoints_root).add(
         version,
         accuracy=values[MATCH]["accuracy"],
         f1_score=values[MATCH]["F1"],
         update=True,
         extra_performance={
-            "auroc": values[MATCH]["AUROC"],
-            **rankings,
-            "cosine": values[SIMULATE][COSINE],
+            key: values[title][name]
+            for title, names in _RECORDED.items()
+            for name, key in names.items()
+            if name in values.get(title, {})
         },
+        replace_figures=True,
         extra={"measured_on": f"{Path(_source(cfg)).name}, {n_queries} queries, seed {cfg.seed}"},
     )
 

@@ -222,6 +222,18 @@ class Batch:
     def __len__(self) -> int:
         return len(self.molecule_index)
 
+    def with_own_molecules(self) -> Batch:
+        """Return the same batch with a molecule for each spectrum, the first for the first."""
+        import torch
+
+        index = self.molecule_index
+        return replace(
+            self,
+            molecules=self.molecules.rows(index),
+            molecule_index=torch.arange(len(index), device=index.device),
+            slot=torch.zeros_like(index),
+        )
+
     def to(self, device: torch.device | str) -> Batch:
         """Return the same batch with its tensors on ``device``."""
         return Batch(**{name: value.to(device) for name, value in vars(self).items()})

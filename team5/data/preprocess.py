@@ -17,6 +17,7 @@ from team5.constants import (
     PEAK_TOLERANCE_PPM,
     PRECURSOR_MARGIN,
 )
+from team5.runtime.compilation import compiled
 
 Array = NDArray[Any]
 
@@ -191,7 +192,7 @@ def _widened(values):  # type: ignore[no-untyped-def]
     return wider
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _match(mzs, masses, order, hydrogens, offsets, shifts, relative, floor):  # type: ignore[no-untyped-def]
     n_outcomes = len(offsets)
     peaks = np.empty(256, dtype=np.int64)

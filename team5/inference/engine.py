@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -48,6 +48,7 @@ Array = NDArray[Any]
 
 # Fragments of one batch: bounds memory (about 20 kB each with one spectrum) whatever comes in.
 _MAX_FRAGMENTS_PER_BATCH = 16_000
+_SPECTRA_PER_STRUCTURE = 8  # that cost as much as encoding it once for all
 # Molecules that are tokenized ahead, so that those of like size share a batch.
 _WINDOW = 128
 # Molecules that are tokenized together, where each is scored by itself.
@@ -216,14 +217,18 @@ def _score_each(
     ready = _ReadySpectra(model)
     measured = [_measurements(item, ready) for item in items]
     known = [[encodings.outcomes.get(measurement.key) for measurement in each] for each in measured]
-    unknown = [index for index, each in enumerate(known) if None in each]
-    weights = ready.weights([measurement for index in unknown for measurement in measured[index]])
-    for index, encoded in _encoded(model, items, unknown, encodings):
-        for i, measurement in enumerate(measured[index]):
-            if known[index][i] is None:
-                computed = outcomes_of(encoded, weights[id(measurement.prepared)])
-                known[index][i] = computed
-                encodings.outcomes.put(measurement.key, computed)
+    unknown = [
+        _Unknown(item.molecule, measurements[i], of_item, i)
+        for item, measurements, of_item in zip(items, measured, known, strict=True)
+        for i, outcomes in enumerate(of_item)
+        if outcomes is None
+    ]
+    weights = ready.weights([each.measurement for each in unknown])
+    for alike, encoded in _encoded(model, unknown, weights, encodings):
+        for each in alike:
+            computed = outcomes_of(encoded, weights[id(each.measurement.prepared)])
+            each.of_item[each.place] = computed
+            encodings.outcomes.put(each.measurement.key, computed)
     rows = []
     for item, measurements, of_item in zip(items, measured, known, strict=True):
         pairs, details = [], []
@@ -261,28 +266,46 @@ def _measurements(item: _Item, ready: _ReadySpectra) -> list[_Measurement]:
     return measurements
 
 
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """A structure and a measurement whose ions are not known yet, and the place for them."""
+
+    molecule: Molecule
+    measurement: _Measurement
+    of_item: list[Outcomes | None]
+    place: int
+
+
 def _encoded(
-    model: Team5Model, items: Sequence[_Item], indices: Sequence[int], encodings: EncodingCache
-) -> Iterator[tuple[int, EncodedStructure]]:
-    """Yield indices of items with their encoding, cached ones first."""
-    unknown: dict[str, list[int]] = {}
-    for index in indices:
-        key = items[index].molecule.canonical_smiles
-        known = encodings.structures.get(key)
-        if known is None:
-            unknown.setdefault(key, []).append(index)
-        else:
-            yield index, known
-    if not unknown:
-        return
-    first = [items[alike[0]].molecule for alike in unknown.values()]
-    tokens = [model.tokenizer.encode(molecule) for molecule in first]
-    for (key, alike), encoded in zip(
-        unknown.items(), encode_structures(model, tokens), strict=True
-    ):
-        encodings.structures.put(key, encoded)
-        for index in alike:
-            yield index, encoded
+    model: Team5Model,
+    unknown: Sequence[_Unknown],
+    weights: dict[int, OutcomeWeights],
+    encodings: EncodingCache,
+) -> Iterator[tuple[list[_Unknown], EncodedStructure]]:
+    """Yield those that share an encoding with it, cached ones first.
+
+    Where atoms are told the conditions, only the tokens of a cached one are of use.
+    """
+    told = model.conditions_at_atoms
+    sharing: dict[Hashable, list[_Unknown]] = {}
+    for each in unknown:
+        key = each.measurement.key
+        sharing.setdefault(key if told else key[0], []).append(each)
+    tokens: dict[str, MoleculeTokens] = {}
+    new = []
+    for alike in sharing.values():
+        smiles = alike[0].measurement.key[0]
+        known = encodings.structures.get(smiles)
+        if known is not None and not told:
+            yield alike, known
+            continue
+        if smiles not in tokens:
+            tokens[smiles] = known.tokens if known else model.tokenizer.encode(alike[0].molecule)
+        new.append((alike, tokens[smiles], weights[id(alike[0].measurement.prepared)].told))
+    encodings_of = encode_structures(model, [(cut, of_atoms) for _, cut, of_atoms in new])
+    for (alike, _, _), encoded in zip(new, encodings_of, strict=True):
+        encodings.structures.put(alike[0].measurement.key[0], encoded)
+        yield alike, encoded
 
 
 class _ReadySpectra:
@@ -326,7 +349,7 @@ def _score_padded(model: Team5Model, items: Sequence[_Item]) -> Iterator[Scored]
     """Score in padded batches of structures of like size: on an accelerator, or foreign models."""
     window = [_Encoded(item, model.tokenizer.encode(item.molecule)) for item in items]
     window.sort(key=lambda each: (len(each.tokens.fragments), len(each.tokens.atoms)))
-    for batch in _batches(window):
+    for batch in _batches(window, 1 if model.conditions_at_atoms else _SPECTRA_PER_STRUCTURE):
         yield from _score_batch(model, batch)
 
 
@@ -336,13 +359,14 @@ class _Encoded:
     tokens: MoleculeTokens
 
 
-def _batches(window: Iterable[_Encoded]) -> Iterator[list[_Encoded]]:
+def _batches(window: Iterable[_Encoded], free: int) -> Iterator[list[_Encoded]]:
+    """Yield batches of bounded work, in which so many spectra cost as much as their structure."""
     batch: list[_Encoded] = []
     n_spectra = 0
     for each in window:
         n_spectra = max(n_spectra, len(each.item.spectra))
         # Padded to the largest, which comes last.
-        work = (len(batch) + 1) * len(each.tokens.fragments) * max(1, n_spectra / 8)
+        work = (len(batch) + 1) * len(each.tokens.fragments) * max(1, n_spectra / free)
         if batch and work > _MAX_FRAGMENTS_PER_BATCH:
             yield batch
             batch, n_spectra = [], len(each.item.spectra)

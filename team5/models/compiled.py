@@ -23,6 +23,7 @@ from team5.models.encoders import (
     TokenEmbedding,
 )
 from team5.models.heads import FragmentHead
+from team5.runtime.compilation import compiled
 
 Array = NDArray[Any]
 
@@ -123,10 +124,10 @@ def _norm(layer: nn.LayerNorm) -> Array:
 
 
 class ConditionWeights(NamedTuple):
-    """Weights of a ``ContextEncoder`` and of the head that conditions weigh.
+    """Weights of a ``ContextEncoder``, of the head that conditions weigh, and of ``Conditions``.
 
-    All are linear layers as of ``EncoderWeights``: the last two, without a bias, give K * D weights
-    and K biases.
+    All are linear layers as of ``EncoderWeights``; ``weights`` and ``biases``, without a bias, give
+    K * D weights and K biases. Where atoms are told nothing, the last two give zeros.
     """
 
     first: Array
@@ -134,19 +135,33 @@ class ConditionWeights(NamedTuple):
     last: Array
     weights: Array
     biases: Array
+    told_hidden: Array
+    told: Array
 
 
-def condition_weights(encoder: ContextEncoder, head: FragmentHead) -> ConditionWeights:
+def condition_weights(
+    encoder: ContextEncoder, head: FragmentHead, molecules: MoleculeEncoder
+) -> ConditionWeights:
     """Return the weights that :func:`read_conditions` takes."""
+    conditions, d = molecules.conditions, molecules.molecule.out_features
     first, second, last = (each for each in encoder.net if isinstance(each, nn.Linear))
     weights, biases = head.by_rank()
+    if conditions is None:
+        told = _zeros(first.in_features + 1, 1), _zeros(2, d)
+    else:
+        told = _linear(conditions.hidden), _linear(conditions.out)
     return ConditionWeights(
         _linear(first),
         _linear(second),
         _linear(last),
         _packed(weights),
         _packed(biases),
+        *told,
     )
+
+
+def _zeros(*shape: int) -> Array:
+    return np.zeros(shape, dtype=np.float32)
 
 
 def _linear(layer: nn.Linear) -> Array:
@@ -155,15 +170,15 @@ def _linear(layer: nn.Linear) -> Array:
 
 
 def _packed(weight: Tensor, bias: Tensor | None = None) -> Array:
-    packed = np.zeros((len(weight) + 1, weight.shape[1]), dtype=np.float32)
+    packed = _zeros(len(weight) + 1, weight.shape[1])
     packed[:-1] = weight.detach().numpy()
     if bias is not None:
         packed[-1] = bias.detach().numpy()
     return packed
 
 
-@njit(cache=True, nogil=True)
-def encode(w, atoms, bonds, countable, first, kind, parents):  # type: ignore[no-untyped-def]
+@compiled(nogil=True)
+def encode(w, atoms, bonds, countable, first, kind, parents, told):  # type: ignore[no-untyped-def]
     """Return vectors of kinds of fragments, and what ``none`` makes of the molecule.
 
     Parameters
@@ -175,13 +190,15 @@ def encode(w, atoms, bonds, countable, first, kind, parents):  # type: ignore[no
     first, kind : arrays of shape (U,) and (F,)
         As of ``FragmentKinds``.
     parents : array of shape (F,)
+    told : array of shape (D,)
+        What :func:`read_conditions` tells the atoms.
 
     Returns
     -------
     arrays of shape (U, D) and (R,)
     """
     ends, n_kinds = countable.ends, len(first)
-    kept, cut, molecule = _read_atoms(w, atoms, bonds, ends)
+    kept, cut, molecule = _read_atoms(w, atoms, bonds, ends, told)
     rows = np.empty((n_kinds, len(w.parent) - 1), dtype=np.float32)
     # Tile by tile, so that what is in between stays in the fastest cache.
     for start in range(0, n_kinds, _TILE):
@@ -200,7 +217,7 @@ def encode(w, atoms, bonds, countable, first, kind, parents):  # type: ignore[no
 
 
 @njit
-def _read_atoms(w, atoms, bonds, ends):  # type: ignore[no-untyped-def]
+def _read_atoms(w, atoms, bonds, ends, told):  # type: ignore[no-untyped-def]
     """Return what atoms, cut bonds and the molecule contribute to fragments.
 
     Shapes (A, 2 D), to means and to sums; (2 E, D), first of all bonds whose first end is kept;
@@ -208,6 +225,8 @@ def _read_atoms(w, atoms, bonds, ends):  # type: ignore[no-untyped-def]
     """
     n_atoms, n_bonds, d = len(atoms), len(ends), w.atom_table.shape[1]
     vectors = _embed(atoms, w.atom_table, w.atom_starts)
+    for a in range(n_atoms):
+        _add(vectors[a], told)
     bond_vectors = _embed(bonds, w.bond_table, w.bond_starts)
     normed = np.empty_like(vectors)
     for layer in range(len(w.norms)):
@@ -311,9 +330,9 @@ def _add_block(rows, norm, up, down):  # type: ignore[no-untyped-def]
         _add(rows[r], added[r])
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def read_conditions(w, features):  # type: ignore[no-untyped-def]
-    """Return what ``ContextEncoder`` and ``FragmentHead.weights`` make of conditions.
+    """Return what ``ContextEncoder``, ``FragmentHead.weights`` and ``Conditions`` make of them.
 
     Parameters
     ----------
@@ -322,7 +341,7 @@ def read_conditions(w, features):  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    context, weights, biases : arrays of shape (R,), (K * D,), (K,)
+    context, weights, biases, told : arrays of shape (R,), (K * D,), (K,), (D,)
     """
     hidden = _product(features, w.first)
     _gelu(hidden)
@@ -332,7 +351,10 @@ def read_conditions(w, features):  # type: ignore[no-untyped-def]
     context = np.ones((1, varying.shape[1] + 1), dtype=np.float32)
     for i in range(varying.shape[1]):
         context[0, i] = varying[0, i]
-    return context[0], _product(context, w.weights)[0], _product(context, w.biases)[0]
+    hidden = _product(features, w.told_hidden)
+    _gelu(hidden)
+    told = _product(hidden, w.told)
+    return context[0], _product(context, w.weights)[0], _product(context, w.biases)[0], told[0]
 
 
 @njit(inline="always")

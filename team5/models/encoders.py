@@ -14,6 +14,7 @@ from team5.chemistry.tokenizer import (
 )
 from team5.models.layers import MessagePassing, ResidualBlock, gather_rows
 
+CONDITIONS_HIDDEN = 64
 KEPT_SUM_SCALE = 8  # atoms; brings sums over a fragment's atoms near 1
 
 
@@ -34,16 +35,47 @@ class TokenEmbedding(nn.Module):
         return embedded
 
 
+class Conditions(nn.Module):
+    """What atoms are told of the conditions (M, C), as vectors (M, D); at first nothing."""
+
+    def __init__(self, n_features: int, d_model: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(n_features, CONDITIONS_HIDDEN)
+        self.out = nn.Linear(CONDITIONS_HIDDEN, d_model)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, conditions: Tensor) -> Tensor:
+        told: Tensor = self.out(nn.functional.gelu(self.hidden(conditions)))
+        return told
+
+
 class MoleculeEncoder(nn.Module):
     """Vectors of fragments from atoms kept, bonds cut, and counts.
 
     Returns fragments (M, F, D) and the molecule (M, D).
+
+    Parameters
+    ----------
+    d_model, d_hidden, n_layers, n_blocks, dropout
+        Of ``ModelConfig``.
+    n_conditions : int
+        Numbers that say how a molecule is measured, which every atom is told; 0 for none.
     """
 
-    def __init__(self, d_model: int, d_hidden: int, n_layers: int, n_blocks: int, dropout: float):
+    def __init__(
+        self,
+        d_model: int,
+        d_hidden: int,
+        n_layers: int,
+        n_blocks: int,
+        dropout: float,
+        n_conditions: int = 0,
+    ) -> None:
         super().__init__()
         self.atom_embedding = TokenEmbedding(ATOM_VOCABULARY, d_model)
         self.bond_embedding = TokenEmbedding(BOND_VOCABULARY, d_model)
+        self.conditions = Conditions(n_conditions, d_model) if n_conditions else None
         self.layers = nn.ModuleList(MessagePassing(d_model, dropout) for _ in range(n_layers))
         self.atom_norm = nn.LayerNorm(d_model)
         self.kept_mean = nn.Linear(d_model, d_model, bias=False)
@@ -61,8 +93,10 @@ class MoleculeEncoder(nn.Module):
         )
         self.norm = nn.LayerNorm(d_model)
 
-    def forward(self, batch: MoleculeBatch) -> tuple[Tensor, Tensor]:
-        atoms, bonds, source, target, padding = self.pass_messages(batch)
+    def forward(
+        self, batch: MoleculeBatch, conditions: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        atoms, bonds, source, target, padding = self.pass_messages(batch, conditions)
         n_atoms = (~batch.atom_padding_mask).sum(dim=1, keepdim=True)
         molecule: Tensor = self.molecule(atoms.sum(dim=1) / n_atoms)
         # A cut bond seen from its kept end: one vector per bond and direction.
@@ -91,12 +125,17 @@ class MoleculeEncoder(nn.Module):
             fragments = block(fragments)
         return self.norm(fragments), molecule
 
-    def pass_messages(self, graphs: GraphBatch) -> tuple[Tensor, ...]:
+    def pass_messages(
+        self, graphs: GraphBatch, conditions: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Return atoms (M, A, D), bonds (M, E, D), and each bond in both directions.
 
-        These are the bonds' ends, (M, 2E) long each, and their padding, (M, 2E) bool.
+        These are the bonds' ends, (M, 2E) long each, and their padding, (M, 2E) bool. Without
+        ``conditions`` (M, C), atoms are not told any.
         """
         atoms = self.atom_embedding(graphs.atoms)
+        if conditions is not None and self.conditions is not None:
+            atoms = atoms + self.conditions(conditions).unsqueeze(1)
         bonds = self.bond_embedding(graphs.bonds)
         # Each bond in both directions.
         begin, end = graphs.bond_ends.unbind(dim=-1)

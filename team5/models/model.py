@@ -48,22 +48,7 @@ class ModelConfig:
     n_blocks: int = 2
     rank: int = 24
     dropout: float = 0.1
-
-
-@dataclass(frozen=True)
-class EncodedMolecules:
-    """Encodings of structures, independent of spectra and reused for all of them.
-
-    Attributes
-    ----------
-    fragments : (M, F, D)
-    molecule : (M, D)
-    molecules : MoleculeBatch
-    """
-
-    fragments: Tensor
-    molecule: Tensor
-    molecules: MoleculeBatch
+    conditions_at_atoms: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,7 +114,14 @@ class Team5Model(nn.Module):
         self.molecule_encoder = (
             encoder.make(c.d_model)
             if encoder is not None
-            else MoleculeEncoder(c.d_model, c.d_hidden, c.n_layers, c.n_blocks, c.dropout)
+            else MoleculeEncoder(
+                c.d_model,
+                c.d_hidden,
+                c.n_layers,
+                c.n_blocks,
+                c.dropout,
+                len(CONTEXT_FEATURES) if c.conditions_at_atoms else 0,
+            )
         )
         self.context_encoder = ContextEncoder(len(CONTEXT_FEATURES), 64, c.rank)
         self.fragment_head = FragmentHead(c.d_model, c.rank)
@@ -147,12 +139,18 @@ class Team5Model(nn.Module):
         """Whether all parts are team5's own, which :mod:`team5.models.unpadded` requires."""
         return type(self.molecule_encoder) is MoleculeEncoder
 
-    def encode(self, molecules: MoleculeBatch) -> EncodedMolecules:
-        """Encode molecules once for all spectra matched with them."""
-        fragments, molecule = self.molecule_encoder(molecules)
+    @property
+    def conditions_at_atoms(self) -> bool:
+        """Whether the encoding of a structure depends on how its spectrum was measured."""
+        encoder = self.molecule_encoder
+        return isinstance(encoder, MoleculeEncoder) and encoder.conditions is not None
+
+    def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        told = (batch.context,) if self.conditions_at_atoms else ()
+        fragments, molecule = self.molecule_encoder(batch.molecules, *told)
         if self.foreign_encoder is not None:
-            self._check_shapes(molecules, fragments, molecule)
-        return EncodedMolecules(fragments, molecule, molecules)
+            self._check_shapes(batch.molecules, fragments, molecule)
+        return fragments, molecule
 
     def _check_shapes(self, molecules: MoleculeBatch, fragments: Tensor, molecule: Tensor) -> None:
         n, n_fragments, _ = molecules.inside.shape
@@ -164,23 +162,26 @@ class Team5Model(nn.Module):
                 f"{shapes[0]} and {shapes[1]}; it has to give {expected[0]} and {expected[1]}."
             )
 
-    def log_probabilities(self, encoded: EncodedMolecules, batch: Batch) -> Tensor:
+    def log_probabilities(self, batch: Batch) -> Tensor:
         """Return log probabilities of all ions, shape (B, F * K + 1); -inf where impossible."""
+        if self.conditions_at_atoms:
+            batch = batch.with_own_molecules()
+        fragments, molecule = self._encode(batch)
         context = self.context_encoder(batch.context)
         weight, bias = self.fragment_head.weights(context)
-        m, f, _ = encoded.fragments.shape
+        m, f, _ = fragments.shape
         n_slots = int(batch.slot.max()) + 1
         # All spectra of a molecule in one product.
         grouped = weight.new_zeros(m, n_slots, *weight.shape[1:])
         grouped[batch.molecule_index, batch.slot] = weight
-        logits = torch.bmm(encoded.fragments, grouped.flatten(1, 2).transpose(1, 2))
+        logits = torch.bmm(fragments, grouped.flatten(1, 2).transpose(1, 2))
         logits = logits.view(m, f, n_slots, -1)[batch.molecule_index, :, batch.slot]
         logits = (logits + bias.unsqueeze(1)).flatten(1)
-        none = self.fragment_head.none_logits(encoded.molecule[batch.molecule_index], context)
+        none = self.fragment_head.none_logits(molecule[batch.molecule_index], context)
         logits = torch.cat([logits, none.unsqueeze(1)], dim=1).float()
         impossible = torch.cat(
             [
-                ~self._possible(encoded.molecules, batch).flatten(1),
+                ~self._possible(batch).flatten(1),
                 torch.zeros_like(batch.molecule_index, dtype=torch.bool).unsqueeze(1),
             ],
             dim=1,
@@ -188,8 +189,9 @@ class Team5Model(nn.Module):
         return logits.masked_fill(impossible, -torch.inf).log_softmax(dim=-1)
 
     @staticmethod
-    def _possible(molecules: MoleculeBatch, batch: Batch) -> Tensor:
+    def _possible(batch: Batch) -> Tensor:
         """Return (B, F, K): enough hydrogens, not above the precursor, a group where needed."""
+        molecules = batch.molecules
         shifts = torch.tensor(HYDROGEN_SHIFTS, device=batch.slot.device)
         enough = (molecules.fragment_hydrogens.unsqueeze(-1) + shifts >= 0) & ~(
             molecules.fragment_padding_mask.unsqueeze(-1)
@@ -199,9 +201,8 @@ class Team5Model(nn.Module):
         masses = molecules.fragment_masses.float()[batch.molecule_index]
         return enough[batch.molecule_index] & (masses.unsqueeze(-1) <= limit.unsqueeze(1))
 
-    def forward(self, batch: Batch, encoded: EncodedMolecules | None = None) -> Scores:
-        encoded = encoded or self.encode(batch.molecules)
-        log_p_outcomes = self.log_probabilities(encoded, batch)
+    def forward(self, batch: Batch) -> Scores:
+        log_p_outcomes = self.log_probabilities(batch)
         b, p = batch.weights.shape
         rows = torch.div(batch.match_rows, p, rounding_mode="floor")
         p_matched = log_p_outcomes[rows, batch.match_outcomes].exp()

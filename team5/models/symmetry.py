@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from team5.chemistry.atom_masks import ONE, write_atoms
 from team5.chemistry.tokenizer import MoleculeTokens
+from team5.runtime.compilation import compiled
 
 Array = NDArray[Any]
 
@@ -82,7 +83,7 @@ def _number(row, isotope):  # type: ignore[no-untyped-def]
     return number
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _kinds(  # type: ignore[no-untyped-def]
     atoms, isotopes, bonds, ends, orders, n_layers, masks, depths, costs, parents
 ):

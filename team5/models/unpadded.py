@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 
 from team5.chemistry.tokenizer import MoleculeTokens
@@ -29,6 +28,7 @@ from team5.models.encoders import MoleculeEncoder
 from team5.models.heads import MATCH_FEATURES, MatchFeature
 from team5.models.model import UNEXPLAINED_LOG_PENALTY, Team5Model
 from team5.models.symmetry import fragment_kinds
+from team5.runtime.compilation import compiled
 
 Array = NDArray[Any]
 
@@ -37,7 +37,7 @@ _SHIFTS = np.array(HYDROGEN_SHIFTS)
 
 @dataclass(frozen=True)
 class EncodedStructure:
-    """Encoding of one structure, independent of spectra.
+    """Encoding of one structure, for all spectra or, if atoms are told, those measured alike.
 
     Attributes
     ----------
@@ -74,6 +74,8 @@ class OutcomeWeights:
     weight : array of shape (D, K')
     bias : array of shape (K',)
     context : array of shape (R,)
+    told : array of shape (D,)
+        What atoms are told of the conditions.
     """
 
     columns: Array
@@ -82,6 +84,7 @@ class OutcomeWeights:
     weight: Array
     bias: Array
     context: Array
+    told: Array
 
 
 @dataclass(frozen=True)
@@ -150,13 +153,13 @@ def _token_bytes(tokens: MoleculeTokens) -> int:
 
 
 def encode_structures(
-    model: Team5Model, tokens: Sequence[MoleculeTokens]
+    model: Team5Model, structures: Sequence[tuple[MoleculeTokens, Array]]
 ) -> Iterator[EncodedStructure]:
-    """Encode structures one at a time."""
+    """Encode structures one at a time, each with what its atoms are told (``OutcomeWeights``)."""
     encoder = model.molecule_encoder
     assert isinstance(encoder, MoleculeEncoder)  # noqa: S101 - see Team5Model.is_own
     weights = encoder_weights(encoder, model.fragment_head.none)
-    for each in tokens:
+    for each, told in structures:
         alike = fragment_kinds(each, len(encoder.layers))
         kinds, none = encode(
             weights,
@@ -166,22 +169,25 @@ def encode_structures(
             alike.first,
             alike.kind,
             each.fragments.parents,
+            told,
         )
         yield EncodedStructure(each, kinds, alike.kind, none)
 
 
 def outcome_weights(model: Team5Model, held: Sequence[PreparedSpectrum]) -> list[OutcomeWeights]:
     """Return the weights of fragments under the conditions of each spectrum."""
-    of_model = condition_weights(model.context_encoder, model.fragment_head)
+    encoder = model.molecule_encoder
+    assert isinstance(encoder, MoleculeEncoder)  # noqa: S101 - see Team5Model.is_own
+    of_model = condition_weights(model.context_encoder, model.fragment_head, encoder)
     of_spectra = []
     for each in held:
-        context, weight, bias = read_conditions(of_model, each.context[np.newaxis])
+        context, weight, bias, told = read_conditions(of_model, each.context[np.newaxis])
         columns = np.flatnonzero(np.isfinite(each.offsets))
         # The comparison is made in float32, as in the padded batch.
         limits = (each.max_mz - each.offsets[columns]).astype(np.float32)
         weight = np.ascontiguousarray(weight.reshape(N_OUTCOMES, -1)[columns].T)
         of_spectra.append(
-            OutcomeWeights(columns, _SHIFTS[columns], limits, weight, bias[columns], context)
+            OutcomeWeights(columns, _SHIFTS[columns], limits, weight, bias[columns], context, told)
         )
     return of_spectra
 
@@ -229,7 +235,7 @@ def score_pair(outcomes: Outcomes, pair: Pair, floor: float | None = None) -> Pa
     return PairScores(log_p, matched, features, outcomes)
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _possible_logits(  # type: ignore[no-untyped-def]
     kinds, weight, bias, kind, masses, hydrogens, shifts, limits, none
 ):
@@ -257,7 +263,7 @@ def _possible_logits(  # type: ignore[no-untyped-def]
 
 
 # Sums may be taken in any order, several at a time; infinities and NaN stay what they are.
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@compiled(nogil=True, fastmath={"reassoc", "contract"})
 def _totals(logits, likely, n_alike, highest, none):  # type: ignore[no-untyped-def]
     """Return log sum p, sum p squared and the entropy of the ions and "none".
 
@@ -284,7 +290,7 @@ def _totals(logits, likely, n_alike, highest, none):  # type: ignore[no-untyped-
     return log_total, squares, entropy
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _summarise(  # type: ignore[no-untyped-def]
     logits,
     kind,

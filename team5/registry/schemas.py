@@ -171,6 +171,7 @@ class NetworkSizes(_Part):
     n_blocks: Annotated[int, Field(ge=1, le=64)] = 1
     rank: Annotated[int, Field(ge=1, le=1_024)] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0
+    conditions_at_atoms: bool = False
 
 
 class ScoreSettings(_Part):

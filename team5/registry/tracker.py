@@ -63,6 +63,7 @@ class Tracker:
         update: bool = False,
         extra_performance: Mapping[str, float] | None = None,
         extra: Mapping[str, Any] | None = None,
+        replace_figures: bool = False,
     ) -> TrackerData:
         """Record a version, or change its entry.
 
@@ -79,9 +80,11 @@ class Tracker:
         update : bool
             Change an existing entry rather than add one.
         extra_performance : dict, optional
-            Further metrics, such as {"hit_rate@1": 0.65}; others in the entry are kept.
+            Further metrics, such as {"hit_rate@1": 0.65}.
         extra : dict, optional
             Further keys of the entry.
+        replace_figures : bool
+            Drop other metrics of the entry, because they were measured on other spectra.
 
         Returns
         -------
@@ -125,7 +128,7 @@ class Tracker:
             config = self.root / str(parsed) / CONFIG_NAME
             if (entry is None or entry.sha256 is None) and config.is_file():
                 changes.setdefault("sha256", sha256(config))
-            data = data.with_entry(parsed, changes, replace_figures=False)
+            data = data.with_entry(parsed, changes, replace_figures=replace_figures)
             if set_as_latest:
                 data = data.with_latest(parsed, "set with its entry")
             write_tracker(self.root, data)

@@ -224,8 +224,8 @@ class TrackerData:
         changes : dict
             Keys to set; the others are kept.
         replace_figures : bool
-            Drop metrics that ``changes`` does not contain, because they belong to other weights.
-            Otherwise they are kept.
+            Drop metrics that ``changes`` does not contain, because they belong to other weights or
+            spectra. Otherwise they are kept.
         """
         raw = copy.deepcopy(dict(self.raw))
         raw.setdefault("latest", None)

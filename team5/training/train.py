@@ -29,6 +29,7 @@ from team5.errors import CheckpointError, ConfigError, DeviceError, ProcessError
 from team5.inference.familiarity import seen_with_parents
 from team5.models.encoders import MoleculeEncoder
 from team5.models.lightning_module import VAL_METRICS, Team5LightningModule
+from team5.models.model import ModelConfig
 from team5.models.version_weights import check_weights
 from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_version
@@ -367,7 +368,7 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
     """Use the sizes, cutting limits and score of the parent version."""
     check_weights(parent)
     try:
-        network = dict(parent.config["model"])
+        network = asdict(ModelConfig(**parent.config["model"]))
         limits = {key: parent.config["tokenizer"][key] for key in ("max_depth", "max_fragments")}
     except (KeyError, TypeError) as error:
         raise CheckpointError(

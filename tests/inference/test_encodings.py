@@ -3,15 +3,17 @@
 import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from team5.chemistry.molecule import parse_smiles
 from team5.data.spectrum import Spectrum
 from team5.inference.encodings import Bounded, EncodingCache
-from team5.inference.engine import iter_scores
+from team5.inference.engine import iter_padded, iter_scores
 from team5.inference.inference import infer, load_model
 from team5.models.model import ModelConfig, Team5Model
 
@@ -46,6 +48,25 @@ def test_a_question_asked_again_has_the_answer_of_before_to_the_last_digit():
     infer(model, None, SMILES[::-1], [100.0, 121.028], [1.0, 0.5])
     again = [infer(model, None, smiles, [100.0, 121.028], [1.0, 0.5]) for smiles in SMILES]
     assert again == first
+
+
+def test_an_encoding_told_of_conditions_serves_those_alone(model):
+    sizes = ModelConfig(8, 8, 1, 1, rank=2, conditions_at_atoms=True)
+    told = Team5Model(sizes).eval().requires_grad_(False)
+    told.load_state_dict(model.state_dict(), strict=False)
+    torch.nn.init.normal_(told.molecule_encoder.conditions.out.weight)
+    molecules = [parse_smiles(text) for text in SMILES]
+    energies = ["10 eV", "60 eV", "10 eV"]
+    spectra = [replace(SPECTRUM, collision_energy=energy) for energy in energies]
+    cache = EncodingCache()
+    kept = {s.index: s.scores for s in iter_scores(told, molecules, spectra[:1], cache)}
+    together = {s.index: s.scores for s in iter_scores(told, molecules, spectra, cache)}
+    padded = {s.index: s.scores for s in iter_padded(told, molecules, spectra)}
+    assert len(cache.structures) == len(SMILES)
+    assert len(cache.outcomes) == 2 * len(SMILES)
+    for index, (first, second, third) in together.items():
+        assert first == third == kept[index][0] != second
+        np.testing.assert_allclose(padded[index], together[index], rtol=1e-4)
 
 
 def test_a_structure_written_otherwise_is_known(model):

@@ -30,6 +30,14 @@ MODELS = {
     "other rule": (ModelConfig(32, 48, 2, 2, 6), ScoreRule(0.3, 0.5, -6.0)),
     "least": (ModelConfig(d_model=1, d_hidden=1, n_layers=0, n_blocks=1, rank=1), FIRST_RULE),
     "odd": (ModelConfig(d_model=7, d_hidden=5, n_layers=1, n_blocks=3, rank=2), FIRST_RULE),
+    "conditions at atoms": (
+        ModelConfig(32, 48, 2, 2, rank=6, conditions_at_atoms=True),
+        FIRST_RULE,
+    ),
+    "conditions at atoms alone": (
+        ModelConfig(8, 8, 0, 1, rank=1, conditions_at_atoms=True),
+        FIRST_RULE,
+    ),
     "wide": (ModelConfig(d_model=300, d_hidden=700, n_layers=1, n_blocks=1, rank=3), FIRST_RULE),
 }
 
@@ -40,6 +48,8 @@ def model(request) -> Team5Model:
     sizes, rule = MODELS[request.param]
     network = Team5Model(sizes, rule=rule)
     features = torch.randn(200, len(MATCH_FEATURES))
+    if (conditions := network.molecule_encoder.conditions) is not None:
+        torch.nn.init.normal_(conditions.out.weight, std=0.5)  # untrained, it tells nothing
     network.match_head.fit(features, (features[:, 0] + torch.randn(200) > 0).float())
     return network.eval().requires_grad_(False)
 
@@ -80,10 +90,11 @@ def test_what_is_computed_without_padding_is_what_the_padded_batch_says(model, a
     padded = model(collate_pairs(pad_molecules(tokens), pairs))
     row = 0
     with torch.inference_mode():
-        for encoded, spectra in zip(encode_structures(model, tokens), held, strict=True):
+        for each, spectra in zip(tokens, held, strict=True):
             for spectrum in spectra:
                 pair = pairs[row]
                 (weights,) = outcome_weights(model, [spectrum])
+                (encoded,) = encode_structures(model, [(each, weights.told)])
                 found = score_pair(outcomes_of(encoded, weights), pair, model.rule.log_p_floor)
                 n = len(pair.peaks.mzs)
                 np.testing.assert_allclose(found.log_p, padded.log_p[row, :n], rtol=1e-4, atol=1e-4)
@@ -109,10 +120,13 @@ def test_the_first_match_feature_is_the_score():
 
 
 def test_a_structure_is_encoded_alike_alone_and_among_others_to_the_last_digit(model):
-    tokens = [model.tokenizer.encode(smiles) for smiles in SMILES]
+    random = np.random.default_rng(0)
+    work = [
+        (model.tokenizer.encode(smiles), random.normal(size=model.config.d_model).astype("f4"))
+        for smiles in SMILES
+    ]
     with torch.inference_mode():
-        together = list(encode_structures(model, tokens))
-        for each, encoded in zip(tokens, together, strict=True):
+        for each, encoded in zip(work, list(encode_structures(model, work)), strict=True):
             (alone,) = encode_structures(model, [each])
             np.testing.assert_array_equal(alone.kinds, encoded.kinds)
             np.testing.assert_array_equal(alone.none, encoded.none)
@@ -148,9 +162,9 @@ def test_a_pair_that_is_scored_leaves_the_encoding_as_it_was(model):
         instrument_type=None,
     )
     with torch.inference_mode():
-        (encoded,) = encode_structures(model, [tokens])
-        before = encoded.kinds.copy()
         (weights,) = outcome_weights(model, [held])
+        (encoded,) = encode_structures(model, [(tokens, weights.told)])
+        before = encoded.kinds.copy()
         pair = match_fragments(held, tokens, 0)
         first = score_pair(outcomes_of(encoded, weights), pair)
         again = score_pair(outcomes_of(encoded, weights), pair)

@@ -38,6 +38,28 @@ def part_of(version: StoredVersion) -> int:
     return int(part)
 
 
+def check_alike(version: StoredVersion, baseline: StoredVersion) -> None:
+    """Check that a version can be compared with another on what neither has seen.
+
+    Raises
+    ------
+    ConfigError
+        If they are one, or their folds differ.
+    """
+    if version.version == baseline.version:
+        raise ConfigError(f"baseline= names {version.version} as well. Give another version.")
+    if _folds_of(version) != _folds_of(baseline):
+        raise ConfigError(
+            f"{baseline.version} learned from other spectra or folds than {version.version}, so "
+            "that the part it has not seen is another. Give versions of the same data."
+        )
+
+
+def _folds_of(version: StoredVersion) -> str | None:
+    folds: str | None = (version.config.get("data") or {}).get("folds_sha256")
+    return folds
+
+
 def held_out_queries(
     data: SpectrumDataModule, version: StoredVersion, *, n_candidates: int, seed: int, at_most: int
 ) -> list[Query]:
@@ -57,7 +79,7 @@ def held_out_queries(
     ConfigError
         If the data or their folds are not those the version was trained on.
     """
-    if data.facts["folds_sha256"] != (version.config.get("data") or {}).get("folds_sha256"):
+    if data.facts["folds_sha256"] != _folds_of(version):
         raise ConfigError(
             f"{version.version} learned from other spectra or folds, so that the part it has not "
             "seen is another. Give the data it was trained with."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hydra.utils import instantiate
 
-from team5.assessment.cross_folds import held_out_queries, part_of, score_edited
+from team5.assessment.cross_folds import check_alike, held_out_queries, part_of, score_edited
 from team5.assessment.queries import Query
 from team5.assessment.scoring import score_queries
 from team5.errors import ConfigError
@@ -66,6 +66,8 @@ def evaluate_cross_folds(cfg: DictConfig) -> tuple[dict[str, Any], str]:
             "Give versions of the same parts.",
             argument="baseline",
         )
+    for part, version in baseline.items():
+        check_alike(versions[part], version)
     queries = {part: _queries(cfg, part, version) for part, version in versions.items()}
     measured = _measure(cfg, versions, queries)
     names = ", ".join(version.version for version in versions.values())

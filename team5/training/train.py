@@ -236,6 +236,7 @@ def build(run: Run) -> Training:
     data.prepare_data()
     data.setup("fit")
     if parent is not None:
+        _check_part(cfg.data.get("cross_fold"), data, parent)
         module.take_weights(parent.weights, f"{parent.folder}/model.safetensors")
         if cfg.rescore:
             module.forget_heads()
@@ -387,6 +388,19 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
                     "scratch: from_version=null."
                 )
         cfg.model[part].update(sizes)
+
+
+def _check_part(part: int | None, data: SpectrumDataModule, parent: StoredVersion) -> None:
+    """Refuse weights that have learned from the part that is to be held out."""
+    known = parent.config.get("data") or {}
+    same = known.get("cross_fold"), known.get("folds_sha256")
+    if part is not None and same != (part, data.facts["folds_sha256"]):
+        raise ConfigError(
+            f"{parent.version} has learned from compounds of part {part}. Start from a version "
+            f"that was trained on these data with data.cross_fold={part}, or leave out "
+            "from_version=.",
+            argument="from_version",
+        )
 
 
 def _check_same_encoder(module: Team5LightningModule, parent: StoredVersion) -> None:

@@ -478,11 +478,18 @@ def test_parts_held_out_in_turn_are_measured_together_and_compared(train, cache,
     assert compared["cosine"]["before"] == pytest.approx(compared["cosine"]["after"], abs=1e-4)
     assert evaluate("versions=[v0.2]", "baseline=[v0.1]") == 2
     assert "hold out parts [1] and baseline= [0]" in capsys.readouterr().err
+    assert evaluate("versions=[v0.1]", "baseline=[v0.1]") == 2
+    assert "names v0.1 as well" in capsys.readouterr().err
+    assert train(root, *QUICK, "from_version=v0.2", "data.cross_fold=0") == 2
+    assert "v0.2 has learned from compounds of part 0" in capsys.readouterr().err
     folds = tmp_path / "folds.csv"
     table = pl.from_arrow(demo_table(seed=1)).select("inchikey14", "fold").unique()
     table.with_columns(pl.col("fold").cast(pl.String).replace("test", "train")).write_csv(folds)
     assert evaluate("versions=[v0.1]", f"data.folds={folds}") == 2
     assert "learned from other spectra or folds" in capsys.readouterr().err
+    assert train(root, *QUICK, f"data.folds={folds}", "data.cross_fold=0") == 0
+    assert evaluate("versions=[v0.1]", "baseline=[v0.4]") == 2
+    assert "v0.4 learned from other spectra or folds than v0.1" in capsys.readouterr().err
 
 
 def evaluate_program(words: list[str]) -> int:

@@ -14,7 +14,7 @@ from team5.evaluation.mces import MCES_THRESHOLD, load_mces_distance
 from team5.evaluation.records import Metric
 from team5.inference.inference import LoadedModel
 from team5.runtime.progress import progress
-from team5.runtime.tables import to_columns
+from team5.runtime.tables import counted, to_columns
 from team5.search.writers import check_output_path, write_json_file
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _to_text(report: dict[str, Any]) -> str:
     title = (
         f"{report['version']} ({report['version_hash']}) on fold {report['fold']} of "
         f"{table['name']}: {report['n_queries']:,} of {report['n_rows']:,} rows, "
-        f"{report['n_structures']:,} structures"
+        f"{counted(report['n_structures'], 'structure')}"
     )
     rows = [
         (

@@ -34,6 +34,7 @@ from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_version
 from team5.registry.roots import find_checkpoints
 from team5.registry.tracker import Tracker
+from team5.runtime.tables import counted
 from team5.training.interfaces import check_data, check_module
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
@@ -470,8 +471,9 @@ def _description(data: Mapping[str, Any], parent: StoredVersion | None, cfg: Dic
     )
     measured = "computed spectra, not measured ones," if data["computed"] else "spectra"
     return (
-        f"{begun} on {data['train_spectra']:,} {measured} of {data['train_compounds']:,} "
-        f"compounds ({'built-in demo set' if data['computed'] else data['source']})"
+        f"{begun} on {data['train_spectra']:,} {measured} of "
+        f"{counted(data['train_compounds'], 'compound')} "
+        f"({'built-in demo set' if data['computed'] else data['source']})"
     )
 
 

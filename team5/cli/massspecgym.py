@@ -36,9 +36,15 @@ def is_on_massspecgym(cfg: DictConfig) -> bool:
     ConfigError
         If it is on neither or both, or a setting belongs to the other.
     """
-    if (cfg.data.queries is None) == (cfg.data.massspecgym is None):
+    if cfg.data.queries is None and cfg.data.massspecgym is None:
         raise ConfigError(
-            "data.queries must be given, or else data.massspecgym with data.candidates; not both."
+            "no spectra to measure on. Give data=file data.path=FILE for your own spectra with "
+            "SMILES, data.queries=FILE for a table with candidates, or data.massspecgym=FILE and "
+            "data.candidates=FILE."
+        )
+    if cfg.data.queries is not None and cfg.data.massspecgym is not None:
+        raise ConfigError(
+            "data.queries and data.massspecgym exclude each other. Give one of the two."
         )
     source, other = "massspecgym", "queries"
     misplaced = [key for key in ("train", "pool") if cfg.data.get(key) is not None]

@@ -210,6 +210,12 @@ def resolve(cfg: DictConfig) -> Run:
         )
     if parent is not None:
         _take_sizes(cfg, parent)
+        _leave_out_pretraining(cfg, parent)
+    elif cfg.rescore:
+        raise ConfigError(
+            "rescore=true has no effect without the version to score anew. Give from_version=, or "
+            "leave it out: model.score counts in any case."
+        )
     cfg.trainer.precision = precision_of(cfg.trainer)
     return Run(cfg, parent, resumed, state, slurm, started)
 
@@ -387,6 +393,21 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
                     "scratch: from_version=null."
                 )
         cfg.model[part].update(sizes)
+
+
+def _leave_out_pretraining(cfg: DictConfig, parent: StoredVersion) -> None:
+    """Refuse pretraining that is typed, and drop an experiment's: the parent's weights are taken.
+
+    A resumed run keeps what it was pretrained with, for its version to record.
+    """
+    typed = any(key.split(".")[0] == "pretraining" for key in overridden_keys())
+    if typed and cfg.pretraining is not None:
+        raise ConfigError(
+            f"pretraining= has no effect: the weights of {parent.version} are taken. Leave it out, "
+            "or train from scratch: from_version=null."
+        )
+    if cfg.resume is None:
+        cfg.pretraining = None
 
 
 def _check_same_encoder(module: Team5LightningModule, parent: StoredVersion) -> None:

@@ -308,6 +308,30 @@ def test_a_run_that_has_no_epoch_left_says_so(train, registry, capfd):
     )
 
 
+NO_EFFECT = (
+    "pretraining= has no effect: the weights of v0.1 are taken. Leave it out, or train from "
+    "scratch: from_version=null."
+)
+IN_PART = (
+    "pretraining.structures cannot be set alone, as pretraining is null. Give it whole: "
+    "'pretraining={structures: 9, epochs: 4}'."
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["from_version=v0.1", "pretraining={structures: 9}"], NO_EFFECT),
+        (["resume=v0.1", "pretraining={structures: 9}"], NO_EFFECT),
+        (["pretraining.structures=9", "pretraining.epochs=4"], IN_PART),
+        (["pretraining.structurs=9"], "no setting 'pretraining.structurs'; closest: pretraining."),
+    ],
+)
+def test_pretraining_without_effect_or_in_part_is_refused(train, registry, capfd, words, said):
+    assert train(registry, *words) == 2
+    assert last_line(capfd).startswith(f"ConfigError: {said}")
+
+
 def test_from_version_takes_sizes_and_weights_and_leaves_latest(train, registry):
     Tracker(registry).set_latest("v0.2")
     assert train(registry, "experiment=finetune", "~callbacks.progress", "trainer.max_epochs=1",

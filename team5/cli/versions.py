@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 done, 1 it failed, 2 the call was wrong.
+        Exit code: 0 done, 1 it failed, 2 the call was wrong, 130 Ctrl-C.
     """
     options = _parser().parse_args(arguments)
 

@@ -34,6 +34,7 @@ from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_version
 from team5.registry.roots import find_checkpoints
 from team5.registry.tracker import Tracker
+from team5.runtime.command import TERMINATED, raising_at_sigterm
 from team5.runtime.tables import counted
 from team5.training.interfaces import check_data, check_module
 from team5.training.lineage import code_state, package_versions
@@ -150,7 +151,13 @@ def train(cfg: DictConfig) -> Trained:
         Whatever reading data, versions or writing them raises.
     """
     run = resolve(cfg)
-    training = build(run)
+    try:
+        with raising_at_sigterm(SystemExit(TERMINATED)):
+            training = build(run)
+    except (KeyboardInterrupt, SystemExit):
+        if is_first_process():
+            log_how_to_resume(run.resumed.version if run.resumed else None, run.cfg)
+        raise
     try:
         fit(training)
     except ProcessError:
@@ -161,8 +168,7 @@ def train(cfg: DictConfig) -> Trained:
             raise  # submitit has requeued the job
         if training.trainer.is_global_zero:
             log_how_to_resume(training.trained.version, run.cfg)
-            if _has_validated(training.trainer):
-                log_places(run.cfg, training.write_report())
+            log_places(run.cfg, None)  # a report would keep waiting whoever stopped the run
         if training.stop.received is not None:
             raise SystemExit(_SIGNAL_EXIT + training.stop.received) from stopped
         raise KeyboardInterrupt from stopped
@@ -496,7 +502,3 @@ def _description(data: Mapping[str, Any], parent: StoredVersion | None, cfg: Dic
         f"{counted(data['train_compounds'], 'compound')} "
         f"({'built-in demo set' if data['computed'] else data['source']})"
     )
-
-
-def _has_validated(trainer: lightning.Trainer) -> bool:
-    return any(name.startswith("val/") for name in trainer.callback_metrics)

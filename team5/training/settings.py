@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -36,6 +36,7 @@ from team5.registry.schemas import (
     fault_of,
     first_fault,
 )
+from team5.runtime.command import unknown_key
 
 # Settings of data= that name files, and all settings that a resumed run must be given again.
 PATHS = ("path", "archive", "folds", "pool", "cache_dir")
@@ -80,6 +81,7 @@ _NUMBERS = (
     "accumulate_grad_batches",
     "gradient_clip_val",
 )
+_OPTIONAL = ("pretraining", "model.encoder")  # sections that may be null
 _MAX_COUNT, _MAX_NAME = 10**6, 200
 _MISSING = "???"
 _REMEDY = "Nothing of it was used. Give the setting yourself, KEY=VALUE, if you trust the rest."
@@ -303,9 +305,28 @@ def check_settings(cfg: DictConfig) -> None:
         key: value for key, value in (plain.get("trainer") or {}).items() if key in _NUMBERS
     }
     if (fault := first_fault(_Given, checked, {"allow": None})) is not None:
-        key = ".".join(map(str, fault[0]))
-        problem = fault[1].removeprefix("Input ")
-        raise ConfigError(f"{key}={value_at(plain, key)!r} {problem}.", argument=key)
+        key = ".".join(map(str, fault.location))
+        if fault.kind == "extra_forbidden":
+            raise unknown_key(key, names_in(key.rpartition(".")[0]))
+        problem = f"{key}={value_at(plain, key)!r} {fault.text.removeprefix('Input ')}."
+        if fault.kind == "model_type":
+            names = [name.rpartition(".")[2] for name in names_in(key)]
+            problem += f" Write {key}={{{names[0]}: VALUE}}, with any of {', '.join(names)}"
+            problem += f", or {key}=null for none." if key in _OPTIONAL else "."
+        raise ConfigError(problem, argument=key)
+
+
+def names_in(section: str) -> list[str]:
+    """Return the dotted names of a section's settings, also if it is null; none if it is none."""
+    model: type[BaseModel] = _Given
+    for part in section.split("."):
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        kinds = get_args(fields[part].annotation) if part in fields else ()
+        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not models:
+            return []
+        model = models[0]
+    return [f"{section}.{field.alias or name}" for name, field in model.model_fields.items()]
 
 
 def plain_settings(cfg: DictConfig) -> dict[str, Any]:

@@ -35,6 +35,8 @@ from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_version
 from team5.registry.roots import find_checkpoints
 from team5.registry.tracker import Tracker
+from team5.runtime.command import TERMINATED, raising_at_sigterm
+from team5.runtime.tables import counted
 from team5.training.interfaces import check_data, check_module
 from team5.training.lineage import code_state, package_versions
 from team5.training.model_card import write_model_card
@@ -150,7 +152,13 @@ def train(cfg: DictConfig) -> Trained:
         Whatever reading data, versions or writing them raises.
     """
     run = resolve(cfg)
-    training = build(run)
+    try:
+        with raising_at_sigterm(SystemExit(TERMINATED)):
+            training = build(run)
+    except (KeyboardInterrupt, SystemExit):
+        if is_first_process():
+            log_how_to_resume(run.resumed.version if run.resumed else None, run.cfg)
+        raise
     try:
         fit(training)
     except ProcessError:
@@ -161,8 +169,7 @@ def train(cfg: DictConfig) -> Trained:
             raise  # submitit has requeued the job
         if training.trainer.is_global_zero:
             log_how_to_resume(training.trained.version, run.cfg)
-            if _has_validated(training.trainer):
-                log_places(run.cfg, training.write_report())
+            log_places(run.cfg, None)  # a report would keep waiting whoever stopped the run
         if training.stop.received is not None:
             raise SystemExit(_SIGNAL_EXIT + training.stop.received) from stopped
         raise KeyboardInterrupt from stopped
@@ -210,6 +217,12 @@ def resolve(cfg: DictConfig) -> Run:
         )
     if parent is not None:
         _take_sizes(cfg, parent)
+        _leave_out_pretraining(cfg, parent)
+    elif cfg.rescore:
+        raise ConfigError(
+            "rescore=true has no effect without the version to score anew. Give from_version=, or "
+            "leave it out: model.score counts in any case."
+        )
     cfg.trainer.precision = precision_of(cfg.trainer)
     return Run(cfg, parent, resumed, state, slurm, started)
 
@@ -403,6 +416,21 @@ def _check_part(part: int | None, data: SpectrumDataModule, parent: StoredVersio
         )
 
 
+def _leave_out_pretraining(cfg: DictConfig, parent: StoredVersion) -> None:
+    """Refuse pretraining that is typed, and drop an experiment's: the parent's weights are taken.
+
+    A resumed run keeps what it was pretrained with, for its version to record.
+    """
+    typed = any(key.split(".")[0] == "pretraining" for key in overridden_keys())
+    if typed and cfg.pretraining is not None:
+        raise ConfigError(
+            f"pretraining= has no effect: the weights of {parent.version} are taken. Leave it out, "
+            "or train from scratch: from_version=null."
+        )
+    if cfg.resume is None:
+        cfg.pretraining = None
+
+
 def _check_same_encoder(module: Team5LightningModule, parent: StoredVersion) -> None:
     """Refuse weights of an encoder with a different name or arguments."""
     chosen, stored = module.model.to_config().get("encoder"), parent.config.get("encoder")
@@ -485,10 +513,7 @@ def _description(data: Mapping[str, Any], parent: StoredVersion | None, cfg: Dic
     )
     measured = "computed spectra, not measured ones," if data["computed"] else "spectra"
     return (
-        f"{begun} on {data['train_spectra']:,} {measured} of {data['train_compounds']:,} "
-        f"compounds ({'built-in demo set' if data['computed'] else data['source']})"
+        f"{begun} on {data['train_spectra']:,} {measured} of "
+        f"{counted(data['train_compounds'], 'compound')} "
+        f"({'built-in demo set' if data['computed'] else data['source']})"
     )
-
-
-def _has_validated(trainer: lightning.Trainer) -> bool:
-    return any(name.startswith("val/") for name in trainer.callback_metrics)

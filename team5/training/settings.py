@@ -8,13 +8,10 @@ the user, and interpolations stored in a version are never resolved.
 
 from __future__ import annotations
 
-import copy
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, cast, get_args
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -37,6 +34,7 @@ from team5.registry.schemas import (
     first_fault,
 )
 from team5.runtime.command import unknown_key
+from team5.training.lineage import plain_settings
 
 # Settings of data= that name files, and all settings that a resumed run must be given again.
 PATHS = ("path", "archive", "folds", "pool", "cache_dir")
@@ -51,8 +49,6 @@ _INTERPOLATIONS = {
     "${output_dir}/mlruns",
     "${checkpoints_root}",
 }
-_RESOLVER = re.compile(r"\$\{[^}]*:")
-_MACHINE = ("output_dir", "checkpoints_root")
 # Where a user's class may replace team5's, or none.
 _CLASSES = {
     "data": "team5.data.datamodule.SpectrumDataModule",
@@ -327,46 +323,6 @@ def names_in(section: str) -> list[str]:
             return []
         model = models[0]
     return [f"{section}.{field.alias or name}" for name, field in model.model_fields.items()]
-
-
-def plain_settings(cfg: DictConfig) -> dict[str, Any]:
-    """Return a training's config as plain values, for a version to keep.
-
-    Interpolations are resolved. Text from a resolver (for example an environment variable), or
-    with a path of this machine, becomes None.
-    """
-    copied = copy.deepcopy(cfg)
-    OmegaConf.set_struct(copied, False)
-    for key in _MACHINE:
-        copied[key] = _MISSING
-    _blank_resolvers(copied)
-    plain: dict[str, Any] = _plain(cfg, copied)
-    return plain | dict.fromkeys((*_MACHINE, "resume"))
-
-
-def _blank_resolvers(node: Any) -> None:
-    raw: Any = OmegaConf.to_container(node, resolve=False)
-    for key, value in raw.items() if isinstance(raw, dict) else enumerate(raw):
-        if isinstance(value, str) and _RESOLVER.search(value):
-            node[key] = _MISSING
-        elif isinstance(value, dict | list):
-            _blank_resolvers(node[key])
-
-
-def _plain(value: Any, known: Any) -> Any:
-    if isinstance(value, DictConfig):
-        return {str(key): _plain(_item(value, key), _item(known, key)) for key in value}
-    if isinstance(value, ListConfig):
-        return [_plain(_item(value, i), _item(known, i)) for i in range(len(value))]
-    is_secret = isinstance(value, str) and known is None
-    return None if is_secret else value
-
-
-def _item(node: Any, key: Any) -> Any:
-    try:
-        return None if node is None else node[key]
-    except OmegaConfBaseException:  # missing, or made of what is
-        return None
 
 
 def taken_settings(

@@ -36,9 +36,8 @@ from team5.registry.export import StoredVersion, read_version
 from team5.registry.roots import find_checkpoints
 from team5.registry.tracker import Tracker
 from team5.runtime.command import TERMINATED, raising_at_sigterm
-from team5.runtime.tables import counted
 from team5.training.interfaces import check_data, check_module
-from team5.training.lineage import code_state, package_versions
+from team5.training.lineage import code_state, description, package_versions, plain_settings
 from team5.training.model_card import write_model_card
 from team5.training.next_steps import log_how_to_resume, log_outcome, log_places
 from team5.training.pretraining import Pretraining, pretrain
@@ -54,7 +53,7 @@ from team5.training.resume import (
     state_begun,
     version_begun,
 )
-from team5.training.settings import PATHS, check_settings, plain_settings
+from team5.training.settings import PATHS, check_settings
 
 _log = logging.getLogger(__name__)
 
@@ -322,7 +321,7 @@ def _callbacks(
                 held_out=_held_out(run, data),
                 n_val_pairs=data.facts.get("val_pairs"),
                 allow=allow,
-                description=cfg.description or _description(data.facts, run.parent, cfg),
+                description=cfg.description or description(data.facts, run.parent, cfg),
                 facts=facts,
                 model_card=write_model_card(facts),
             )
@@ -501,19 +500,3 @@ def _facts(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
         "packages": package_versions(),
         **({} if run.slurm_run is None else {"slurm_run": run.slurm_run}),
     }
-
-
-def _description(data: Mapping[str, Any], parent: StoredVersion | None, cfg: DictConfig) -> str:
-    begun = (
-        f"Resumed {parent.version}"
-        if parent and cfg.resume
-        else f"Fine-tuned {parent.version}"
-        if parent
-        else "Trained"
-    )
-    measured = "computed spectra, not measured ones," if data["computed"] else "spectra"
-    return (
-        f"{begun} on {data['train_spectra']:,} {measured} of "
-        f"{counted(data['train_compounds'], 'compound')} "
-        f"({'built-in demo set' if data['computed'] else data['source']})"
-    )

@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from team5.errors import ConfigError
 from team5.registry.export import StoredVersion
 from team5.runtime.tables import counted
 
@@ -112,3 +113,30 @@ def _git(folder: Path, *words: str) -> str | None:
     except FileNotFoundError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def check_part(part: int | None, facts: Mapping[str, Any], parent: StoredVersion) -> None:
+    """Refuse weights that have learned from the part that is to be held out.
+
+    Parameters
+    ----------
+    part : int, optional
+        ``data.cross_fold``; None holds out none.
+    facts : dict
+        Of the data.
+    parent : StoredVersion
+        Whose weights are taken.
+
+    Raises
+    ------
+    ConfigError
+    """
+    known = parent.config.get("data") or {}
+    same = known.get("cross_fold"), known.get("folds_sha256")
+    if part is not None and same != (part, facts["folds_sha256"]):
+        raise ConfigError(
+            f"{parent.version} has learned from compounds of part {part}. Start from a version "
+            f"that was trained on these data with data.cross_fold={part}, or leave out "
+            "from_version=.",
+            argument="from_version",
+        )

@@ -37,7 +37,13 @@ from team5.registry.roots import find_checkpoints
 from team5.registry.tracker import Tracker
 from team5.runtime.command import TERMINATED, raising_at_sigterm
 from team5.training.interfaces import check_data, check_module
-from team5.training.lineage import code_state, description, package_versions, plain_settings
+from team5.training.lineage import (
+    check_part,
+    code_state,
+    description,
+    package_versions,
+    plain_settings,
+)
 from team5.training.model_card import write_model_card
 from team5.training.next_steps import log_how_to_resume, log_outcome, log_places
 from team5.training.pretraining import Pretraining, pretrain
@@ -248,7 +254,7 @@ def build(run: Run) -> Training:
     data.prepare_data()
     data.setup("fit")
     if parent is not None:
-        _check_part(cfg.data.get("cross_fold"), data, parent)
+        check_part(cfg.data.get("cross_fold"), data.facts, parent)
         module.take_weights(parent.weights, f"{parent.folder}/model.safetensors")
         if cfg.rescore:
             module.forget_heads()
@@ -400,19 +406,6 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
                     "scratch: from_version=null."
                 )
         cfg.model[part].update(sizes)
-
-
-def _check_part(part: int | None, data: SpectrumDataModule, parent: StoredVersion) -> None:
-    """Refuse weights that have learned from the part that is to be held out."""
-    known = parent.config.get("data") or {}
-    same = known.get("cross_fold"), known.get("folds_sha256")
-    if part is not None and same != (part, data.facts["folds_sha256"]):
-        raise ConfigError(
-            f"{parent.version} has learned from compounds of part {part}. Start from a version "
-            f"that was trained on these data with data.cross_fold={part}, or leave out "
-            "from_version=.",
-            argument="from_version",
-        )
 
 
 def _leave_out_pretraining(cfg: DictConfig, parent: StoredVersion) -> None:

@@ -205,7 +205,7 @@ pl.DataFrame(
 
 # %%
 what_it_means = {
-    "not MS2 (1)": "a survey scan, not a fragment spectrum",
+    "MS1 spectrum, not MS2": "a survey scan, not a fragment spectrum",
     "no peaks": "a header without a peak list",
     "peak list not understood": "a line that is no peak, or an m/z without intensity",
     "peaks of negative intensity": "left over when a background was subtracted",

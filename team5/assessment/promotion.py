@@ -15,7 +15,7 @@ from team5.data.dataset import Query as ValidationQuery
 from team5.errors import CheckpointError, DataError, DataFileNotFoundError, VersionError
 from team5.evaluation.comparison import Difference, QueryMetric, paired_differences, query_metrics
 from team5.inference.inference import LoadedModel, load_model
-from team5.registry.gate import QUERIES_VARIABLE, check_origin
+from team5.registry.gate import QUERIES_VARIABLE, check_origin, why_not_compared
 from team5.registry.report import format_difference
 from team5.registry.tracker import Tracker
 from team5.runtime.places import registry_command
@@ -115,7 +115,7 @@ def judge(
     root = Path(root)
     latest = Tracker(root).latest()
     if latest is None or latest == version:
-        return "there is no other version to compare with", None
+        return why_not_compared(latest), None
     check_origin(root, version)
     command = registry_command(root, f"promote {version}", '--force "REASON"')
     by_force = f"Promote it all the same: {command}; the reason is kept in the history."

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from team5.errors import ConfigError
+from team5.runtime.command import unknown_key
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -141,8 +142,6 @@ RAW_ARGUMENTS: Mapping[str, tuple[RawArgument, ...]] = {
 }  # fmt: skip
 
 _MAX_DEPTH = 50  # brackets within brackets
-# Renamed settings, by their former names.
-_RENAMED = {"first_look": "prefilter"}
 
 # Flags of Hydra that take the next word as value; the others have none.
 _FLAGS_WITH_VALUE = {
@@ -265,28 +264,6 @@ def config_keys(cfg: DictConfig, prefix: str = "") -> list[str]:
         if isinstance(child, DictConfig):
             keys += config_keys(child, prefix=f"{prefix}{key}.")
     return keys
-
-
-def unknown_key(key: str, known: Iterable[str]) -> ConfigError:
-    """Return the error for a setting that does not exist, with the closest existing ones."""
-    return ConfigError(_unknown_key_text(key, known), code="unknown_setting", argument=key)
-
-
-def _unknown_key_text(key: str, known: Iterable[str]) -> str:
-    if key in _RENAMED:
-        return f"{key} is now called {_RENAMED[key]}. Write {_RENAMED[key]}=VALUE."
-    known = sorted(other for other in set(known) if not key.startswith(f"{other}."))
-    closest = difflib.get_close_matches(key, known, n=3)
-    if not closest:
-        last = key.rpartition(".")[2]
-        by_last = {other.rpartition(".")[2]: other for other in known}
-        closest = [by_last[name] for name in difflib.get_close_matches(last, by_last, n=3)]
-    if closest:
-        return f"no setting {key!r}; closest: {', '.join(closest)}. --help lists all."
-    parent = key.rpartition(".")[0]
-    beside = [other for other in known if parent and other.rpartition(".")[0] == parent]
-    there_are = ", ".join(beside or [other for other in known if "." not in other])
-    return f"no setting {key!r}; there are: {there_are}. --help shows examples."
 
 
 def _check_depth(key: str, text: str) -> None:

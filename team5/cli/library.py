@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from team5.errors import ConfigError
 from team5.runtime.command import Commands, ExamplesParser, raising_at_sigterm, run_program
-from team5.runtime.tables import print_text
+from team5.runtime.tables import counted, print_text
 
 if TYPE_CHECKING:
     from team5.library.manifest import Manifest
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 done, 1 it failed, 2 the call was wrong.
+        Exit code: 0 done, 1 it failed, 2 the call was wrong, 130 Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     go_on = _GO_ON if options.act is _build else ""
@@ -101,15 +101,17 @@ def _info(options: argparse.Namespace) -> None:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
         return
     print(
-        f"{options.library}: masses {low:.4f} to {high:.4f} u in {library.n_row_groups} row groups"
+        f"{options.library}: masses {low:.4f} to {high:.4f} u in "
+        f"{counted(library.n_row_groups, 'row group')}"
     )
     if manifest is None:
-        print(f"{len(library):,} structures, a single file")
+        print(f"{counted(len(library), 'structure')}, a single file")
         return
     print_text(_summary(manifest))
     for source in manifest.inputs:
         print_text(
-            f"  from {source['path']}: {source['n_records']:,} records, {source['sha256'][:12]}"
+            f"  from {source['path']}: {counted(source['n_records'], 'record')}, "
+            f"{source['sha256'][:12]}"
         )
     print("  made with " + ", ".join(f"{name} {v}" for name, v in manifest.made_with.items()))
     if options.verify:
@@ -121,8 +123,9 @@ def _summary(manifest: "Manifest") -> str:
 
     n_bytes = sum(part.size for part in manifest.parts)
     size = f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.0f} kB"
+    structures = counted(manifest.n_rows, "structure")
     lines = [
-        f"{manifest.n_rows:,} structures in {len(manifest.parts)} part(s), {size}",
+        f"{structures} in {counted(len(manifest.parts), 'part')}, {size}",
         f"  {manifest.n_records:>13,}  records read",
         f"  {manifest.n_merged:>13,}  duplicates of other records",
     ]
@@ -160,7 +163,7 @@ def _lookup(options: argparse.Namespace) -> None:
         )
         return
     print(
-        f"{len(candidates):,} structures for {options.adduct} at m/z {options.mz:.4f}, "
+        f"{counted(len(candidates), 'structure')} for {options.adduct} at m/z {options.mz:.4f}, "
         f"{options.ppm:g} ppm"
     )
     for mass, formula, inchikey14, smiles, name in rows:

@@ -42,7 +42,7 @@ def main() -> int:
     Returns
     -------
     int
-        Exit code: 0 done, 1 it failed, 2 the call was wrong.
+        Exit code: 0 done, 1 it failed, 2 the call was wrong, 130 Ctrl-C.
     """
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help", "help"):

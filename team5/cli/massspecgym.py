@@ -14,7 +14,7 @@ from team5.evaluation.mces import MCES_THRESHOLD, load_mces_distance
 from team5.evaluation.records import Metric
 from team5.inference.inference import LoadedModel
 from team5.runtime.progress import progress
-from team5.runtime.tables import to_columns
+from team5.runtime.tables import counted, to_columns
 from team5.search.writers import check_output_path, write_json_file
 
 if TYPE_CHECKING:
@@ -36,9 +36,15 @@ def is_on_massspecgym(cfg: DictConfig) -> bool:
     ConfigError
         If it is on neither or both, or a setting belongs to the other.
     """
-    if (cfg.data.queries is None) == (cfg.data.massspecgym is None):
+    if cfg.data.queries is None and cfg.data.massspecgym is None:
         raise ConfigError(
-            "data.queries must be given, or else data.massspecgym with data.candidates; not both."
+            "no spectra to measure on. Give data=file data.path=FILE for your own spectra with "
+            "SMILES, data.queries=FILE for a table with candidates, or data.massspecgym=FILE and "
+            "data.candidates=FILE."
+        )
+    if cfg.data.queries is not None and cfg.data.massspecgym is not None:
+        raise ConfigError(
+            "data.queries and data.massspecgym exclude each other. Give one of the two."
         )
     source, other = "massspecgym", "queries"
     misplaced = [key for key in ("train", "pool") if cfg.data.get(key) is not None]
@@ -126,7 +132,7 @@ def _to_text(report: dict[str, Any]) -> str:
     title = (
         f"{report['version']} ({report['version_hash']}) on fold {report['fold']} of "
         f"{table['name']}: {report['n_queries']:,} of {report['n_rows']:,} rows, "
-        f"{report['n_structures']:,} structures"
+        f"{counted(report['n_structures'], 'structure')}"
     )
     rows = [
         (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from team5.cli.terminal import Terminal
 from team5.inference.results import Answer, Simulation, is_ranking
-from team5.search.text import RANKING_WORDS, format_answer, format_ranking
+from team5.search.text import format_answer, format_ranking, words_of_columns
 
 # m/z and intensities.
 Peaks = tuple[Sequence[float], Sequence[float]]
@@ -56,7 +56,7 @@ def print_answers(
     if is_ranking(listed):
         sketch = _sketch(terminal, listed[0], peaks)
         terminal.print(format_ranking(listed, top, terminal.width, sketch))
-        terminal.print(RANKING_WORDS)
+        terminal.print(words_of_columns({True}))
         return len(listed)
     for number, answer in enumerate(listed):
         if number:

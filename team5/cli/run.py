@@ -27,7 +27,6 @@ from team5.cli.arguments import (
     config_keys,
     put_raw_values,
     split_command_line,
-    unknown_key,
 )
 from team5.cli.help import config_groups, help_text, is_hydras, used_groups
 from team5.cli.jobs import argv_of_job, own_environment, share_run_folder
@@ -36,6 +35,7 @@ from team5.runtime.command import (
     TERMINATED,
     raising_at_sigterm,
     run_program,
+    unknown_key,
     wants_traceback,
 )
 from team5.runtime.places import config_folder
@@ -293,7 +293,7 @@ def _explain_override(
         # Hydra parses the value first: it would blame the grammar of a SMILES after a mistyped key.
         # What begins with + is new on purpose.
         if not key.startswith("+") and keys and key not in keys and not is_hydras(key):
-            return unknown_key(key, keys)
+            return _below_null(key, keys, line) or unknown_key(key, keys)
         if key == _OWN and not any(
             key in config_groups(folder) for folder in _config_folders(line)
         ):
@@ -311,6 +311,26 @@ def _explain_override(
             return MissingExtraError.of(choice, extra)
         return ConfigError(_unknown_option(group, option, error.options))
     return _explain(error)
+
+
+def _below_null(key: str, keys: set[str], line: CommandLine) -> ConfigError | None:
+    """Return the fault of a key below a section that is null; None if it is below no such one."""
+    from team5.training.settings import names_in  # which takes its time
+
+    section = key.rpartition(".")[0]
+    names = names_in(section)
+    if section not in keys or not names or any(each.startswith(f"{section}.") for each in keys):
+        return None
+    if key not in names:
+        return unknown_key(key, names)
+    pairs = [override.partition("=") for override in line.overrides]
+    given = [f"{k.rpartition('.')[2]}: {value}" for k, _, value in pairs if k in names]
+    return ConfigError(
+        f"{key} cannot be set alone, as {section} is null. Give it whole: "
+        f"'{section}={{{', '.join(given)}}}'.",
+        code="unknown_setting",
+        argument=key,
+    )
 
 
 def _unknown_option(group: str, option: str, options: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from team5.data.readers import nothing_usable
 from team5.errors import ConfigError, DataError
 from team5.runtime.problems import Problems
 from team5.runtime.progress import progress
+from team5.runtime.tables import counted, counted_spectra
 from team5.search.chunks import SearchSettings
 from team5.search.engines import Engine
 from team5.search.reading import Report, iter_candidates, read_references
@@ -28,7 +29,7 @@ from team5.search.structures import (
     TargetStructures,
     library_structures,
 )
-from team5.search.text import RANKING_WORDS, format_hits
+from team5.search.text import format_hits, words_of_columns
 from team5.search.writers import (
     TABLE_ENDINGS,
     by_spectrum,
@@ -77,11 +78,11 @@ def search(settings: dict[str, Any]) -> int:
         context=context, engine=engine, resume=settings["resume"], show_progress=True,
         unusable=unusable,
     )  # fmt: skip
-    counted = _counted(summary.n_answered, summary.n_withheld, summary.n_spectra)
+    said = _told(summary.n_answered, summary.n_withheld, summary.n_spectra)
     if summary.n_rows:
-        counted += f", {summary.n_rows:,} rows written to {settings['output']}"
+        said += f", {counted(summary.n_rows, 'row')} written to {settings['output']}"
     report_left_out(summary.left_out, left_out_path(output))
-    print(f"{counted}.", file=sys.stderr)
+    print(f"{said}.", file=sys.stderr)
     return 0 if summary.n_answered or summary.n_withheld else 1
 
 
@@ -118,14 +119,15 @@ def _structures(settings: dict[str, Any], report: Report) -> Structures:
     with progress(f"Reading {path}", 1.0) as bar:
         candidates = iter_candidates(path, report=report, on_progress=bar.update)
         listed = ListedStructures.of(Path(path).name, candidates)
-    n = len(listed.listed)
-    print(f"{path}: {n:,} structures; those of each precursor's mass are scored.", file=sys.stderr)
+    n = counted(len(listed.listed), "structure")
+    print(f"{path}: {n}; those of each precursor's mass are scored.", file=sys.stderr)
     return listed
 
 
 def _print(results: Any, source: Source, problems: Problems, *, as_json: bool, top: int) -> int:
     terminal = Terminal.here()
-    n_answered = n_left_out = n_withheld = 0
+    n_answered = n_left_out = n_withheld = 0  # spectra; a group is answered as one
+    ranked: set[bool] = set()
     for result in results:
         n_withheld += count_withheld(result.table)
         for answer in by_spectrum([result.table]):
@@ -136,26 +138,27 @@ def _print(results: Any, source: Source, problems: Problems, *, as_json: bool, t
                     print()
                 sketch = _sketch(terminal, source, answer)
                 terminal.print(format_hits(answer, top, terminal.width, sketch))
-            n_answered += 1
+            ranked.add(answer["n_candidates"] > 1)
+            n_answered += answer["n_spectra"]
         for spectrum in result.left_out:
             problems(spectrum.to_text(source.name))
             n_left_out += 1
     if not n_answered + n_left_out:
         raise DataError(nothing_usable(source.name, Counter()))
     if n_answered and not as_json:
-        terminal.print(RANKING_WORDS)
+        terminal.print(words_of_columns(ranked))
     if problems.count or n_withheld or not n_answered:
         n_spectra = n_answered + n_left_out
-        print(f"{_counted(n_answered - n_withheld, n_withheld, n_spectra)}.", file=sys.stderr)
+        print(f"{_told(n_answered - n_withheld, n_withheld, n_spectra)}.", file=sys.stderr)
     return 0 if n_answered else 1
 
 
-def _counted(n_answered: int, n_withheld: int, n_spectra: int) -> str:
-    counted = f"{n_answered:,} of {n_spectra:,} spectra answered"
+def _told(n_answered: int, n_withheld: int, n_spectra: int) -> str:
+    told = f"{n_answered:,} of {counted_spectra(n_spectra)} answered"
     if n_withheld:
-        counted += f", {n_withheld:,} withheld"
+        told += f", {n_withheld:,} withheld"
     n_left_out = n_spectra - n_answered - n_withheld
-    return f"{counted}, {n_left_out:,} left out" if n_left_out else counted
+    return f"{told}, {n_left_out:,} left out" if n_left_out else told
 
 
 def _sketch(terminal: Terminal, source: Source, answer: dict[str, Any]) -> list[str]:

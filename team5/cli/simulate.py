@@ -10,6 +10,7 @@ from pathlib import Path
 
 from team5.errors import ConfigError
 from team5.runtime.command import raising_at_sigterm, run_program
+from team5.runtime.tables import counted, counted_spectra
 
 _HELP = """\
     team5 simulate structures=suspects.csv energies=10,20,40 adducts=[M+H]+,[M-H]- output=lib.msp
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 done, 1 it failed, 2 the call was wrong.
+        Exit code: 0 done, 1 it failed, 2 the call was wrong, 130 Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
@@ -100,9 +101,10 @@ def _simulate(settings: dict[str, str]) -> int:
         report=problems,
     )
     seconds = max(time.monotonic() - began, 1e-3)
-    counted = f"{summary.n_spectra:,} spectra of {summary.n_structures:,} structures"
-    rate = f"{summary.n_spectra / seconds:,.0f} spectra/s"
-    print(f"{counted} written to {settings['output']}, {rate}.", file=sys.stderr)
+    spectra, structures = summary.n_spectra, summary.n_structures
+    said = f"{counted_spectra(spectra)} of {counted(structures, 'structure')}"
+    rate = f"{spectra / seconds:,.0f} spectra/s"
+    print(f"{said} written to {settings['output']}, {rate}.", file=sys.stderr)
     report_left_out(summary.left_out, left_out_path(Path(settings["output"]).resolve()))
     return 0 if summary.n_spectra else 1
 

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 done, 1 it failed, 2 the call was wrong.
+        Exit code: 0 done, 1 it failed, 2 the call was wrong, 130 Ctrl-C.
     """
     options = _parser().parse_args(arguments)
 
@@ -295,8 +295,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("version")
     sub.add_argument("--json", action="store_true")
     sub = command("compare", _compare, "two versions: figures, and what differs in data and config")
-    sub.add_argument("first")
-    sub.add_argument("second")
+    sub.add_argument("first", metavar="first_version")
+    sub.add_argument("second", metavar="second_version")
     sub.add_argument("--json", action="store_true")
     sub = command("verify", _verify, "compare every file with its checksum")
     sub.add_argument("version", nargs="?", help="all by default")

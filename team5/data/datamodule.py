@@ -44,6 +44,7 @@ from team5.data.training_table import (
 )
 from team5.data.validation_set import draw_validation_set, training_decoys
 from team5.errors import ConfigError, DataError
+from team5.runtime.tables import counted, counted_spectra
 
 Kind = Literal["demo", "file", "massbank"]
 _MIN_COMPOUNDS = 20  # with fewer, neither the fit nor its figures mean anything
@@ -252,11 +253,11 @@ class SpectrumDataModule(lightning.LightningDataModule):
             **seen(sources),
         }
         _log.info(
-            "%d spectra of %d compounds to train on; %d pairs, %d rankings to validate on",
-            sources.height,
-            len(train),
-            2 * len(self.pairs),
-            len(self.rankings),
+            "%s of %s to train on; %s, %s to validate on",
+            counted_spectra(sources.height),
+            counted(len(train), "compound"),
+            counted(2 * len(self.pairs), "pair"),
+            counted(len(self.rankings), "ranking"),
         )
 
     def structures(self, n: int) -> list[str]:
@@ -322,10 +323,10 @@ class SpectrumDataModule(lightning.LightningDataModule):
 def _too_few(n_train: int, n_val: int, *, is_training: bool) -> str:
     if is_training:
         return (
-            f"{n_train} compounds to train on and {n_val} to validate on. At least "
+            f"{counted(n_train, 'compound')} to train on and {n_val} to validate on. At least "
             f"{_MIN_COMPOUNDS} are needed, some of them to validate on"
         )
     return (
-        f"{n_train + n_val} compounds to evaluate on, {n_val} of them held out. At least "
-        f"{_MIN_COMPOUNDS} are needed, some of them held out"
+        f"{counted(n_train + n_val, 'compound')} to evaluate on, {n_val} of them held out. At "
+        f"least {_MIN_COMPOUNDS} are needed, some of them held out"
     )

@@ -21,6 +21,7 @@ from team5.errors import DataError, DataFileNotFoundError, MoleculeError, Storag
 from team5.runtime.progress import progress as show_progress
 from team5.runtime.storage import sha256, write_whole, writing_whole
 from team5.runtime.strict_json import to_json
+from team5.runtime.tables import counted, counted_spectra
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,7 +138,7 @@ def format_skipped(table: PreparedTable) -> str:
     lines = [("used", table.n_spectra), *table.skipped.most_common(), ("records in all", total)]
     width = max(len(text) for text, _ in lines)
     rows = [f"  {text:<{width}}  {count:>9,}  {count / total:>6.1%}" for text, count in lines]
-    title = f"{table.n_spectra:,} spectra of {table.n_compounds:,} compounds"
+    title = f"{counted_spectra(table.n_spectra)} of {counted(table.n_compounds, 'compound')}"
     return "\n".join([title, *rows])
 
 

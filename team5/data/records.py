@@ -30,7 +30,7 @@ REASONS = {
     "n_peaks_differ": "another number of peaks than announced",
     "no_end": "record without END IONS",
     "no_begin": "record without BEGIN IONS",
-    "not_ms2": "not MS2",
+    "not_ms2": "{} spectrum, not MS2",
     "deprecated": "deprecated by its library",
     "n_columns_differ": "another number of columns than the header",
     "unknown_fold": "fold is none of train, val, test",
@@ -61,8 +61,8 @@ class Skipped(Counter[str]):
 
 
 def leave_out(skipped: Counter[str], code: str, place: str = "", detail: str = "") -> None:
-    """Count a record as left out for the reason with this code."""
-    reason = f"{REASONS[code]} ({detail})" if detail else REASONS[code]
+    """Count a record as left out for the reason with this code, of which ``detail`` is a part."""
+    reason = REASONS[code].format(detail)
     skipped[reason] += 1
     if isinstance(skipped, Skipped):
         skipped.records.append(LeftOut(code, reason, place))
@@ -132,7 +132,7 @@ def record_of(
     if level is None and get("correlated", "").upper() == "CORRELATED MS":
         level = "1"
     if level not in (None, "2"):
-        leave_out(skipped, "not_ms2", place, get("ms_level", "1"))
+        leave_out(skipped, "not_ms2", place, f"MS{level}")
         return None
     fold = get("fold")
     if fold is not None and fold.casefold() not in _FOLDS:

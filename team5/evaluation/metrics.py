@@ -344,7 +344,8 @@ def _match_metrics(pairs: MatchPairs, threshold: float, seed: int) -> list[Metri
 
 def _squeezed(scores: Array) -> Array:
     """Return scores between 0 and 1 in the same order."""
-    return np.where(scores < 0, 0.5 / (1 - scores), 1 - 0.5 / (1 + scores))
+    half = 0.5 / (1 + np.abs(scores))
+    return np.where(scores < 0, half, 1 - half)
 
 
 def _pair_interval(

@@ -20,13 +20,13 @@ SHUFFLED = "exchanged"  # key of the control of shuffled spectra in JSON reports
 BLIND_CONTROLS = ("chance", SHUFFLED, "mass_error", "molecule_only", "precursor_alone")
 CONTROLS = (*BLIND_CONTROLS, "bond_breaking")
 
-# Keys of a report in JSON; `report.title_of` has the titles for people.
+# Titles in a report, keys in its JSON.
 ALL = "rank, all candidates"
-LONG = f"rank, lists of {LONG_LIST} and more"
+LONG = f"rank, lists of {LONG_LIST} or more"
 SAME_FORMULA = "rank, candidates of the same formula"
 EDITED = "rank, edits of the true structure that keep its formula"
 MATCH = "match, one decoy of the same mass"
-MATCH_WITH_REFERENCES = f"match, beside {MANY_REFERENCES} and more other molecules of the mass"
+MATCH_WITH_REFERENCES = f"match, with {MANY_REFERENCES} or more other molecules of the mass"
 TOGETHER = "rank, two spectra of a compound"
 SIMULATE = f"simulate, bins of {BIN_WIDTH}"
 

@@ -10,23 +10,10 @@ from typing import Any
 from team5.evaluation.matching import ReliabilityBin
 from team5.evaluation.records import (
     CONTROLS,
-    LONG,
-    LONG_LIST,
-    MANY_REFERENCES,
-    MATCH_WITH_REFERENCES,
     SHUFFLED,
     Metric,
 )
-from team5.runtime.tables import to_columns
-
-# Titles and names for people, where they differ from the keys in JSON.
-_SHOWN = {
-    LONG: f"rank, lists of {LONG_LIST} or more",
-    MATCH_WITH_REFERENCES: f"match, with {MANY_REFERENCES} or more other molecules of the mass",
-    "50 and more": "50 or more",
-    "0.85 and more": "0.85 or more",
-    "95 % and more": "95 % or more",
-}
+from team5.runtime.tables import counted, counted_spectra, to_columns
 
 CONTROL_NAMES = {
     "chance": "chance",
@@ -91,8 +78,9 @@ class Report:
     @property
     def title(self) -> str:
         return (
-            f"{self.version} ({self.version_hash}) on {self.queries}, {self.n_queries} queries "
-            f"of {self.n_structures} structures"
+            f"{self.version} ({self.version_hash}) on {self.queries}, "
+            f"{counted(self.n_queries, 'query', 'queries')} of "
+            f"{counted(self.n_structures, 'structure')}"
         )
 
     @property
@@ -121,7 +109,7 @@ class Report:
     def to_text(self) -> str:
         """Return the report as tables for people."""
         parts = [self.title]
-        parts += [_table(shown(task), rows) for task, rows in self.metrics.items()]
+        parts += [_table(task, rows) for task, rows in self.metrics.items()]
         if self.reliability:
             parts.append(_reliability_table(self.reliability))
         parts += [
@@ -140,17 +128,18 @@ class Report:
         sections = [
             part for part in re.split(r"(?m)^(?=## )", card) if part.splitlines()[:1] != [heading]
         ]
+        compounds = counted(self.n_structures, "compound")
         lines = [
             heading,
             "",
             f"Made by `{command}`:",
-            f"{self.n_queries} spectra of {self.n_structures} compounds, with 95 % intervals over",
+            f"{counted_spectra(self.n_queries)} of {compounds}, with 95 % intervals over",
             "compounds, against what controls reach (README, Evaluate).",
             *(["", f"\\{MARK}: {MARK_TEXT}"] if self.is_marked else []),
         ]
         for task, rows in self.metrics.items():
             controls = controls_of(rows)
-            names = [shown(task), "value", "95 % interval", *(CONTROL_NAMES[c] for c in controls)]
+            names = [task, "value", "95 % interval", *(CONTROL_NAMES[c] for c in controls)]
             lines += ["", _markdown(names), "|---|" + "---:|" * (len(names) - 1)]
             for m in rows:
                 mark = f"\\{MARK}" if m.not_above_blind else ""
@@ -178,17 +167,12 @@ def interval_of(metric: Metric | ReliabilityBin) -> str:
 
 def label_of(metric: Metric) -> str:
     """Return a metric's name, marked if lower is better."""
-    return shown(metric.name) + (" (lower is better)" if metric.lower_is_better else "")
-
-
-def shown(key: str) -> str:
-    """Return the title of a task or stratum for people."""
-    return _SHOWN.get(key, key)
+    return metric.name + (" (lower is better)" if metric.lower_is_better else "")
 
 
 def breakdown_title(task: str) -> str:
     """Return the lists that a breakdown of hit@1 is of."""
-    return shown(task).removeprefix("rank, ")
+    return task.removeprefix("rank, ")
 
 
 def _markdown(cells: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ EXPLAINED = "intensity that the true structure explains"
 UNKNOWN = "unknown"
 # By condition: lower bound and name of each stratum; names are keys of the JSON report.
 _STRATA: dict[str, tuple[tuple[float, str], ...]] = {
-    N_CANDIDATES: ((2, "2 to 5"), (6, "6 to 20"), (21, "21 to 49"), (50, "50 and more")),
+    N_CANDIDATES: ((2, "2 to 5"), (6, "6 to 20"), (21, "21 to 49"), (50, "50 or more")),
     COLLISION_ENERGY: (
         (0, "low, below 25"),
         (25, "medium, 25 to 50"),
@@ -26,14 +26,14 @@ _STRATA: dict[str, tuple[tuple[float, str], ...]] = {
         (0.35, "0.35 to 0.45"),
         (0.45, "0.45 to 0.55"),
         (0.55, "0.55 to 0.85"),
-        (0.85, "0.85 and more"),
+        (0.85, "0.85 or more"),
     ),
     EXPLAINED: (
         (0.0, "below 30 %"),
         (0.3, "30 to 60 %"),
         (0.6, "60 to 80 %"),
         (0.8, "80 to 95 %"),
-        (0.95, "95 % and more"),
+        (0.95, "95 % or more"),
     ),
 }
 

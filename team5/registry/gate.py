@@ -66,6 +66,11 @@ def check_origin(root: Path, version: str) -> None:
         )
 
 
+def why_not_compared(latest: str | None) -> str:
+    """Return why a version has no other to be compared with: it is latest, or none is."""
+    return "no version was latest before" if latest is None else "it was latest already"
+
+
 def check_promotion(root: Path, version: str) -> str:
     """Compare the recorded figures of a version with those of the present latest, in words.
 
@@ -77,7 +82,7 @@ def check_promotion(root: Path, version: str) -> str:
     """
     data = read_tracker(root)
     if data.latest is None or data.latest == version:
-        return "there is no other version to compare with"
+        return why_not_compared(data.latest)
     check_origin(root, version)
     entries = data.entry(data.latest), data.entry(version)
     figures = [dict(entry.performance) if entry else {} for entry in entries]

@@ -1,5 +1,6 @@
 """Reports about versions: tables, one version in full, two compared."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ _DATA_PARTS = ("data", "training_config.data")
 _OF_ITS_OWN = ("version", "files", "entry", "training.date")
 # Values of a list that are shown as text; of a longer list only the length is.
 _MAX_VALUES_SHOWN = 12
+_NAMED = re.compile(r"\$\{(\w+)\}")
 _MAX_WIDTH = 36  # of a setting in a comparison
 _MAX_SETTINGS_SHOWN = 20  # of those that differ between two versions
 
@@ -96,7 +98,7 @@ def format_version(root: Path, version: str) -> str:
         for name, record in config.get("files", {}).items()
     ]
     lines += ["", "  how it was made"]
-    for key, value in flattened(config):
+    for key, value in _settings(config):
         if not key.startswith(("files.", "entry.", "tokenizer.", "context.", "match_features")):
             lines.append(f"    {key}: {_in_short(value)}")
     return "\n".join(lines)
@@ -110,7 +112,7 @@ def compare(
     ``data`` is the tracker's content.
     """
     figures = [dict(entry.performance) if (entry := data.entry(v)) else {} for v in (first, second)]
-    configs = [dict(flattened(read_config(root, version))) for version in (first, second)]
+    configs = [dict(_settings(read_config(root, version))) for version in (first, second)]
     differing = [
         (key, configs[0].get(key), configs[1].get(key))
         for key in dict.fromkeys([*configs[0], *configs[1]])
@@ -207,6 +209,17 @@ def flattened(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str,
             yield from flattened(item, f"{before}{key}.")
         else:
             yield f"{before}{key}", item
+
+
+def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what a config.json holds by dotted keys.
+
+    Old versions refer to another setting, such as ``${seed}``, for which its value is yielded.
+    """
+    training = config.get("training_config")
+    for key, value in flattened(config):
+        named = _NAMED.fullmatch(value) if isinstance(value, str) else None
+        yield key, training.get(named[1]) if named and isinstance(training, Mapping) else value
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

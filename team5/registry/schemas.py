@@ -6,7 +6,7 @@ They only validate: the parsed dicts are kept unchanged, so that unknown keys su
 import datetime as dt
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -336,23 +336,32 @@ class ConfigSchema(_Part):
     files: dict[FileName, FileRecord] = Field(default_factory=dict, max_length=1_000)
 
 
+class Fault(NamedTuple):
+    """A fault of a JSON value: the keys that lead to it, pydantic's type, and the words."""
+
+    location: tuple[str | int, ...]
+    kind: str
+    text: str
+
+
 def fault_of(model: type[BaseModel], raw: Any, context: Any = None) -> str | None:
     """Return the first fault of a parsed JSON value and its place; None if it is valid."""
     if not isinstance(raw, Mapping):
         return "holds no JSON object"
     fault = first_fault(model, raw, context)
-    return None if fault is None else f"{_place(fault[0])} {fault[1]}".strip()
+    return None if fault is None else f"{_place(fault.location)} {fault.text}".strip()
 
 
 def first_fault(
     model: type[BaseModel], raw: Mapping[str, Any], context: Any = None
-) -> tuple[tuple[str | int, ...], str] | None:
-    """Return the keys that lead to the first fault, and the fault; None if there is none."""
+) -> Fault | None:
+    """Return the first fault of a parsed JSON object; None if it is valid."""
     try:
         model.model_validate(raw, context=context)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return first["loc"], _IN_WORDS.get(first["type"], first["msg"])
+        text = _IN_WORDS.get(first["type"], first["msg"])
+        return Fault(first["loc"], first["type"], text)
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import json
 import os
 import re
@@ -11,17 +12,19 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
-from team5.errors import StorageError, Team5Error
+from team5.errors import ConfigError, StorageError, Team5Error
 from team5.runtime.tables import print_text
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 TERMINATED = 143  # and for one that SIGTERM ended
 
 _AS_JSON = ("format=json", "--json")
+# Renamed settings, by their former names.
+_RENAMED = {"first_look": "prefilter"}
 
 
 def run_program(
@@ -118,6 +121,28 @@ def _as_team5_error(
     if isinstance(raised, OSError):
         return StorageError(f"{raised}. Check the disk and your rights.")
     return explain(raised)
+
+
+def unknown_key(key: str, known: Iterable[str]) -> ConfigError:
+    """Return the error for a setting that does not exist, with the closest existing ones."""
+    return ConfigError(_unknown_key_text(key, known), code="unknown_setting", argument=key)
+
+
+def _unknown_key_text(key: str, known: Iterable[str]) -> str:
+    if key in _RENAMED:
+        return f"{key} is now called {_RENAMED[key]}. Write {_RENAMED[key]}=VALUE."
+    known = sorted(other for other in set(known) if not key.startswith(f"{other}."))
+    closest = difflib.get_close_matches(key, known, n=3)
+    if not closest:
+        last = key.rpartition(".")[2]
+        by_last = {other.rpartition(".")[2]: other for other in known}
+        closest = [by_last[name] for name in difflib.get_close_matches(last, by_last, n=3)]
+    if closest:
+        return f"no setting {key!r}; closest: {', '.join(closest)}. --help lists all."
+    parent = key.rpartition(".")[0]
+    beside = [other for other in known if parent and other.rpartition(".")[0] == parent]
+    there_are = ", ".join(beside or [other for other in known if "." not in other])
+    return f"no setting {key!r}; there are: {there_are}. --help shows examples."
 
 
 class ExamplesParser(argparse.ArgumentParser):

@@ -17,6 +17,16 @@ _MIN_SMILES_WIDTH = 16
 _MAX_NAME_WIDTH = 24
 
 
+def counted(n: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun, in the plural unless the number is 1."""
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
+
+
+def counted_spectra(n: int) -> str:
+    """Return a number of spectra in words."""
+    return counted(n, "spectrum", "spectra")
+
+
 def to_columns(
     header: Sequence[str],
     rows: Sequence[Sequence[str]],

@@ -120,8 +120,10 @@ def to_answer(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def count_withheld(table: pa.Table) -> int:
-    """Return how many spectra of a table have answers that are withheld."""
-    return len(table.filter(pc.is_valid(table["abstained"]))["spectrum"].unique())
+    """Return how many spectra of a table have answers that are withheld, all those of a group."""
+    withheld = table.filter(pc.is_valid(table["abstained"]))
+    groups = withheld.group_by("spectrum").aggregate([("n_spectra", "max")])
+    return sum(groups["n_spectra_max"].to_pylist())
 
 
 def user_column(name: str) -> str:

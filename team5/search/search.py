@@ -27,6 +27,7 @@ from team5.registry.export import read_version
 from team5.registry.roots import find_checkpoints
 from team5.runtime.progress import progress
 from team5.runtime.storage import sha256
+from team5.runtime.tables import counted_spectra
 from team5.search.checkpoint import Checkpoint, open_checkpoint
 from team5.search.chunks import Result, SearchSettings, Tools
 from team5.search.engines import Engine, run
@@ -263,9 +264,9 @@ def _search(
     before = sum(checkpoint.finished.values())
     total = source.count() if show_progress else None
     if show_progress:
-        counted = "the spectra" if total is None else f"{total:,} spectra"
+        spectra = "the spectra" if total is None else counted_spectra(total)
         resumed = f", {before:,} done before" if before else ""
-        sys.stderr.write(f"Searching {counted}{resumed}.\n")
+        sys.stderr.write(f"Searching {spectra}{resumed}.\n")
     with (
         progress("Searching", total, unit="spectra", done=before, show=show_progress) as job,
         closing(run(unfinished(), engine, tools, settings)) as results,

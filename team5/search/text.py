@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from team5.inference.results import Answer, Match, Simulation, confidence_text
 from team5.inference.tables import match_row
-from team5.runtime.tables import to_columns
+from team5.runtime.tables import counted, to_columns
 
-# What the words of a ranking mean; said once below what is printed.
-RANKING_WORDS = """
-  confidence: the probability that it is the right one, if the right one is in the list
-  score: the weighted log-likelihood of the peaks, which ranks go by
-  explained: the share of the intensity that fragments of the structure explain"""
+# What the columns of a table mean, by whether it ranks candidates or has only one.
+_WORDS = {
+    True: "confidence: the probability that it is the right one, if the right one is in the list",
+    False: "probability: how probable it is that the spectrum is of this structure",
+}
+_SCORE_WORDS = "score: the weighted log-likelihood of the peaks"
+_EXPLAINED_WORDS = "explained: the share of the intensity that fragments of the structure explain"
 _SHARE_WORDS = "predicted share: how much of the spectrum predicted for the structure this ion is"
 _LEFT = {"match", "formula", "adduct", "name", "SMILES"}
+
+
+def words_of_columns(ranked: Collection[bool]) -> str:
+    """Return what the columns mean, to be said once below all tables.
+
+    Parameters
+    ----------
+    ranked : collection of bool
+        For each table, or kind of table, whether it ranks several candidates.
+    """
+    words = [text for is_ranked, text in _WORDS.items() if is_ranked in ranked]
+    score = _SCORE_WORDS + (", which ranks go by" if True in ranked else "")
+    return "\n".join(["", *(f"  {text}" for text in (*words, score, _EXPLAINED_WORDS))])
 
 
 def format_answer(
@@ -82,7 +97,7 @@ def format_hits(
     is_alone = answer["n_candidates"] == 1
     measured, n_spectra = answer["precursor_mz"], answer["n_spectra"]
     lines = [
-        f"{answer['identifier'] or 'Spectrum'}: {_counted(answer)}"
+        f"{answer['identifier'] or 'Spectrum'}: {_told(answer)}"
         + ("" if is_alone else f"; {_first_place(rows[0]['confidence'])}"),
         f"  precursor m/z {'not given' if measured is None else f'{measured:.4f}'}, "
         f"{' or '.join(dict.fromkeys(row['adduct'] for row in rows))}, "
@@ -106,7 +121,7 @@ def _format_match(match: Match, top: int, width: int | None, sketch: Sequence[st
         n = match.n_references
         noun, rest = {"candidates": ("other molecule", "of its mass"),
                       "isomers": ("isomer", "made from it")}[match.references]  # fmt: skip
-        lines.append(f"  compared with {n} {noun}{'s' if n != 1 else ''} {rest}")
+        lines.append(f"  compared with {counted(n, noun)} {rest}")
     if sketch:
         lines += ["", *sketch]
     if match.peaks:
@@ -212,17 +227,17 @@ def _conditions(answer: Answer) -> str:
 
 
 def _candidates(count: int) -> str:
-    return f"{count:,} candidate{'s' if count != 1 else ''}"
+    return counted(count, "candidate")
 
 
-def _counted(answer: dict[str, Any]) -> str:
+def _told(answer: dict[str, Any]) -> str:
     n, n_scored, n_shown = answer["n_candidates"], answer["n_scored"], len(answer["candidates"])
-    counted = _candidates(n)
+    told = _candidates(n)
     if answer["n_unusable"]:
-        counted += f", {answer['n_unusable']:,} that cannot be used"
+        told += f", {answer['n_unusable']:,} that cannot be used"
     if n_scored + answer["n_unusable"] < n:
-        counted += f", {n_scored:,} scored"
-    return counted + (f", the best {n_shown:,}" if n_shown < n_scored else "")
+        told += f", {n_scored:,} scored"
+    return told + (f", the best {n_shown:,}" if n_shown < n_scored else "")
 
 
 def _first_place(confidence: float | None) -> str:

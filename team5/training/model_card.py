@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from team5.runtime.tables import counted, counted_spectra
+
 _HEADER = """\
 ---
 license: cc-by-sa-4.0
@@ -60,9 +62,9 @@ def _data(data: Mapping[str, Any], parent: str | None) -> str:
     return f"""\
 ## Training data
 
-{data["train_spectra"]:,} spectra of {data["train_compounds"]:,} compounds from
+{counted_spectra(data["train_spectra"])} of {counted(data["train_compounds"], "compound")} from
 {data["source"]}; the best epoch and the match probability were chosen on
-{data["val_pairs"]:,} pairs of {data["val_compounds"]:,} other compounds.{before}
+{data["val_pairs"]:,} pairs of {counted(data["val_compounds"], "other compound")}.{before}
 
 {_table("Licence of the records", data["licenses"])}
 {_table("Contributor", data["contributors"])}"""

@@ -67,7 +67,7 @@ def log_places(cfg: DictConfig, report: Path | None) -> None:
 def log_how_to_resume(version: str | None, cfg: DictConfig) -> None:
     """Log the state of a stopped run, and the command that resumes it."""
     if version is None:
-        _log.warning("Stopped before the first export: nothing was kept.")
+        _log.warning("Stopped before the first export: no version was exported.")
     else:
         _log.warning(
             "Stopped. %s holds the best epoch so far; resume with: %s resume=%s%s%s",

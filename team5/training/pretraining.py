@@ -100,6 +100,9 @@ def pretrain(
             if (example := _example(smiles)) is not None:
                 examples.append(example)
             bar.advance()
+    _log.info(
+        "Pretraining on %s of %s structures", f"{len(examples):,}", f"{settings.structures:,}"
+    )
     # Neither dependent on what was drawn before nor a change to what is drawn afterwards.
     with torch.random.fork_rng(devices=[]), _dropout(encoder, settings.dropout):
         torch.manual_seed(seed)
@@ -130,10 +133,11 @@ def _fit(encoder: MoleculeEncoder, examples: Sequence[AtomTargets], settings: Pr
         lambda step: lr_share(step, settings.epochs * n_batches, _WARMUP_STEPS, _FINAL_LR_SHARE),
     )
     mean = 0.0
-    for epoch in range(settings.epochs):
+    for epoch in range(1, settings.epochs + 1):
         total = 0.0
         order = torch.randperm(len(examples)).split(settings.batch_size)
-        with progress(f"Pretraining, epoch {epoch}", len(order), unit="batches") as bar:
+        title = f"Pretraining, epoch {epoch} of {settings.epochs}"
+        with progress(title, len(order), unit="batches") as bar:
             for batch in order:
                 loss = _loss(encoder, head, [examples[i] for i in batch.tolist()])
                 optimizer.zero_grad()
@@ -150,7 +154,7 @@ def _fit(encoder: MoleculeEncoder, examples: Sequence[AtomTargets], settings: Pr
                 total += loss.item()
                 bar.advance()
         mean = total / n_batches
-        _log.info("Pretraining, epoch %d: loss %.4f", epoch, mean)
+        _log.info("%s: loss %.4f", title, mean)
     optimizer.zero_grad()
     return mean
 

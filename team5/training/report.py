@@ -29,6 +29,7 @@ from team5.registry.tracker import Tracker
 from team5.runtime.places import call_of
 from team5.runtime.progress import progress
 from team5.runtime.storage import storage_errors, write_whole
+from team5.runtime.tables import counted, counted_spectra
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -192,9 +193,10 @@ def _facts(
         "Version": exported,
         "Started from": cfg.resume or cfg.from_version or "scratch",
         "Data": (
-            f"{data['source']}: {data['train_spectra']:,} spectra of "
-            f"{data['train_compounds']:,} compounds, validated on {data['val_pairs']:,} pairs of "
-            f"{data['val_compounds']:,} others"
+            f"{data['source']}: {counted_spectra(data['train_spectra'])} of "
+            f"{counted(data['train_compounds'], 'compound')}, validated on "
+            f"{data['val_pairs']:,} pairs of "
+            f"{counted(data['val_compounds'], 'other')}"
         ),
         "Folds": f"{folds} (sha256 {data['folds_sha256'][:12]})",
         "Seed": str(cfg.seed),

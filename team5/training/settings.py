@@ -8,13 +8,10 @@ the user, and interpolations stored in a version are never resolved.
 
 from __future__ import annotations
 
-import copy
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -36,6 +33,8 @@ from team5.registry.schemas import (
     fault_of,
     first_fault,
 )
+from team5.runtime.command import unknown_key
+from team5.training.lineage import plain_settings
 
 # Settings of data= that name files, and all settings that a resumed run must be given again.
 PATHS = ("path", "archive", "folds", "pool", "cache_dir")
@@ -50,8 +49,6 @@ _INTERPOLATIONS = {
     "${output_dir}/mlruns",
     "${checkpoints_root}",
 }
-_RESOLVER = re.compile(r"\$\{[^}]*:")
-_MACHINE = ("output_dir", "checkpoints_root")
 # Where a user's class may replace team5's, or none.
 _CLASSES = {
     "data": "team5.data.datamodule.SpectrumDataModule",
@@ -80,6 +77,7 @@ _NUMBERS = (
     "accumulate_grad_batches",
     "gradient_clip_val",
 )
+_OPTIONAL = ("pretraining", "model.encoder")  # sections that may be null
 _MAX_COUNT, _MAX_NAME = 10**6, 200
 _MISSING = "???"
 _REMEDY = "Nothing of it was used. Give the setting yourself, KEY=VALUE, if you trust the rest."
@@ -303,49 +301,28 @@ def check_settings(cfg: DictConfig) -> None:
         key: value for key, value in (plain.get("trainer") or {}).items() if key in _NUMBERS
     }
     if (fault := first_fault(_Given, checked, {"allow": None})) is not None:
-        key = ".".join(map(str, fault[0]))
-        problem = fault[1].removeprefix("Input ")
-        raise ConfigError(f"{key}={value_at(plain, key)!r} {problem}.", argument=key)
+        key = ".".join(map(str, fault.location))
+        if fault.kind == "extra_forbidden":
+            raise unknown_key(key, names_in(key.rpartition(".")[0]))
+        problem = f"{key}={value_at(plain, key)!r} {fault.text.removeprefix('Input ')}."
+        if fault.kind == "model_type":
+            names = [name.rpartition(".")[2] for name in names_in(key)]
+            problem += f" Write {key}={{{names[0]}: VALUE}}, with any of {', '.join(names)}"
+            problem += f", or {key}=null for none." if key in _OPTIONAL else "."
+        raise ConfigError(problem, argument=key)
 
 
-def plain_settings(cfg: DictConfig) -> dict[str, Any]:
-    """Return a training's config as plain values, for a version to keep.
-
-    Interpolations are resolved. Text from a resolver (for example an environment variable), or
-    with a path of this machine, becomes None.
-    """
-    copied = copy.deepcopy(cfg)
-    OmegaConf.set_struct(copied, False)
-    for key in _MACHINE:
-        copied[key] = _MISSING
-    _blank_resolvers(copied)
-    plain: dict[str, Any] = _plain(cfg, copied)
-    return plain | dict.fromkeys((*_MACHINE, "resume"))
-
-
-def _blank_resolvers(node: Any) -> None:
-    raw: Any = OmegaConf.to_container(node, resolve=False)
-    for key, value in raw.items() if isinstance(raw, dict) else enumerate(raw):
-        if isinstance(value, str) and _RESOLVER.search(value):
-            node[key] = _MISSING
-        elif isinstance(value, dict | list):
-            _blank_resolvers(node[key])
-
-
-def _plain(value: Any, known: Any) -> Any:
-    if isinstance(value, DictConfig):
-        return {str(key): _plain(_item(value, key), _item(known, key)) for key in value}
-    if isinstance(value, ListConfig):
-        return [_plain(_item(value, i), _item(known, i)) for i in range(len(value))]
-    is_secret = isinstance(value, str) and known is None
-    return None if is_secret else value
-
-
-def _item(node: Any, key: Any) -> Any:
-    try:
-        return None if node is None else node[key]
-    except OmegaConfBaseException:  # missing, or made of what is
-        return None
+def names_in(section: str) -> list[str]:
+    """Return the dotted names of a section's settings, also if it is null; none if it is none."""
+    model: type[BaseModel] = _Given
+    for part in section.split("."):
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        kinds = get_args(fields[part].annotation) if part in fields else ()
+        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not models:
+            return []
+        model = models[0]
+    return [f"{section}.{field.alias or name}" for name, field in model.model_fields.items()]
 
 
 def taken_settings(

@@ -35,8 +35,15 @@ from team5.registry.allowed import check_allow
 from team5.registry.export import StoredVersion, read_version
 from team5.registry.roots import find_checkpoints
 from team5.registry.tracker import Tracker
+from team5.runtime.command import TERMINATED, raising_at_sigterm
 from team5.training.interfaces import check_data, check_module
-from team5.training.lineage import code_state, package_versions
+from team5.training.lineage import (
+    check_part,
+    code_state,
+    description,
+    package_versions,
+    plain_settings,
+)
 from team5.training.model_card import write_model_card
 from team5.training.next_steps import log_how_to_resume, log_outcome, log_places
 from team5.training.pretraining import Pretraining, pretrain
@@ -52,7 +59,7 @@ from team5.training.resume import (
     state_begun,
     version_begun,
 )
-from team5.training.settings import PATHS, check_settings, plain_settings
+from team5.training.settings import PATHS, check_settings
 
 _log = logging.getLogger(__name__)
 
@@ -150,7 +157,13 @@ def train(cfg: DictConfig) -> Trained:
         Whatever reading data, versions or writing them raises.
     """
     run = resolve(cfg)
-    training = build(run)
+    try:
+        with raising_at_sigterm(SystemExit(TERMINATED)):
+            training = build(run)
+    except (KeyboardInterrupt, SystemExit):
+        if is_first_process():
+            log_how_to_resume(run.resumed.version if run.resumed else None, run.cfg)
+        raise
     try:
         fit(training)
     except ProcessError:
@@ -161,8 +174,7 @@ def train(cfg: DictConfig) -> Trained:
             raise  # submitit has requeued the job
         if training.trainer.is_global_zero:
             log_how_to_resume(training.trained.version, run.cfg)
-            if _has_validated(training.trainer):
-                log_places(run.cfg, training.write_report())
+            log_places(run.cfg, None)  # a report would keep waiting whoever stopped the run
         if training.stop.received is not None:
             raise SystemExit(_SIGNAL_EXIT + training.stop.received) from stopped
         raise KeyboardInterrupt from stopped
@@ -210,6 +222,12 @@ def resolve(cfg: DictConfig) -> Run:
         )
     if parent is not None:
         _take_sizes(cfg, parent)
+        _leave_out_pretraining(cfg, parent)
+    elif cfg.rescore:
+        raise ConfigError(
+            "rescore=true has no effect without the version to score anew. Give from_version=, or "
+            "leave it out: model.score counts in any case."
+        )
     cfg.trainer.precision = precision_of(cfg.trainer)
     return Run(cfg, parent, resumed, state, slurm, started)
 
@@ -236,7 +254,7 @@ def build(run: Run) -> Training:
     data.prepare_data()
     data.setup("fit")
     if parent is not None:
-        _check_part(cfg.data.get("cross_fold"), data, parent)
+        check_part(cfg.data.get("cross_fold"), data.facts, parent)
         module.take_weights(parent.weights, f"{parent.folder}/model.safetensors")
         if cfg.rescore:
             module.forget_heads()
@@ -309,7 +327,7 @@ def _callbacks(
                 held_out=_held_out(run, data),
                 n_val_pairs=data.facts.get("val_pairs"),
                 allow=allow,
-                description=cfg.description or _description(data.facts, run.parent, cfg),
+                description=cfg.description or description(data.facts, run.parent, cfg),
                 facts=facts,
                 model_card=write_model_card(facts),
             )
@@ -390,17 +408,19 @@ def _take_sizes(cfg: DictConfig, parent: StoredVersion) -> None:
         cfg.model[part].update(sizes)
 
 
-def _check_part(part: int | None, data: SpectrumDataModule, parent: StoredVersion) -> None:
-    """Refuse weights that have learned from the part that is to be held out."""
-    known = parent.config.get("data") or {}
-    same = known.get("cross_fold"), known.get("folds_sha256")
-    if part is not None and same != (part, data.facts["folds_sha256"]):
+def _leave_out_pretraining(cfg: DictConfig, parent: StoredVersion) -> None:
+    """Refuse pretraining that is typed, and drop an experiment's: the parent's weights are taken.
+
+    A resumed run keeps what it was pretrained with, for its version to record.
+    """
+    typed = any(key.split(".")[0] == "pretraining" for key in overridden_keys())
+    if typed and cfg.pretraining is not None:
         raise ConfigError(
-            f"{parent.version} has learned from compounds of part {part}. Start from a version "
-            f"that was trained on these data with data.cross_fold={part}, or leave out "
-            "from_version=.",
-            argument="from_version",
+            f"pretraining= has no effect: the weights of {parent.version} are taken. Leave it out, "
+            "or train from scratch: from_version=null."
         )
+    if cfg.resume is None:
+        cfg.pretraining = None
 
 
 def _check_same_encoder(module: Team5LightningModule, parent: StoredVersion) -> None:
@@ -473,22 +493,3 @@ def _facts(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
         "packages": package_versions(),
         **({} if run.slurm_run is None else {"slurm_run": run.slurm_run}),
     }
-
-
-def _description(data: Mapping[str, Any], parent: StoredVersion | None, cfg: DictConfig) -> str:
-    begun = (
-        f"Resumed {parent.version}"
-        if parent and cfg.resume
-        else f"Fine-tuned {parent.version}"
-        if parent
-        else "Trained"
-    )
-    measured = "computed spectra, not measured ones," if data["computed"] else "spectra"
-    return (
-        f"{begun} on {data['train_spectra']:,} {measured} of {data['train_compounds']:,} "
-        f"compounds ({'built-in demo set' if data['computed'] else data['source']})"
-    )
-
-
-def _has_validated(trainer: lightning.Trainer) -> bool:
-    return any(name.startswith("val/") for name in trainer.callback_metrics)

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 done, 1 the tracker could not be changed, 2 the call was wrong.
+        Exit code: 0 done, 1 the tracker could not be changed, 2 the call was wrong, 130 Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     return run_program(lambda: _update(options), argv=arguments)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from team5.data.overview import NO_UNIT, Overview, read_overview
+from team5.runtime.tables import counted, counted_spectra
 from team5.viz.spectra import format_adduct
 from team5.viz.style import BLUE, INK, MUTED, ORANGE, PALE, SKY, new_figure, plain, tidy
 
@@ -41,11 +42,11 @@ def plot_dataset(source: str | Path | Overview) -> Figure:
     _draw_energies(energies, overview)
     _draw_masses(masses, overview)
     n_spectra = sum(overview.n_spectra.values())
-    title = f"{overview.source}: {n_spectra:,} spectra"
+    title = f"{overview.source}: {counted_spectra(n_spectra)}"
     if len(overview.masses):
-        title += f" of {len(overview.masses):,} compounds"
+        title += f" of {counted(len(overview.masses), 'compound')}"
     if n_skipped := overview.skipped.total():
-        title += f"; {n_skipped:,} records not used"
+        title += f"; {counted(n_skipped, 'record')} not used"
     figure.suptitle(plain(title), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 

@@ -24,7 +24,6 @@ from team5.evaluation.report import (
     controls_of,
     interval_of,
     label_of,
-    shown,
 )
 from team5.runtime.html import render, trusted
 from team5.viz.curves import plot_training_curves
@@ -91,7 +90,7 @@ def to_html(
     """
     parts: dict[str, Any] = {}
     if report is not None:
-        metrics = [_metrics_section(shown(task), rows) for task, rows in report.metrics.items()]
+        metrics = [_metrics_section(task, rows) for task, rows in report.metrics.items()]
         breakdowns = [
             (
                 f"hit@1, {breakdown_title(task)}",

@@ -9,8 +9,7 @@ from hydra.utils import instantiate
 from team5.cli.run import compose_config
 from team5.registry.export import export_version
 from team5.registry.tracker_format import TrackerEntryFields
-from team5.training.lineage import code_state, package_versions
-from team5.training.settings import plain_settings
+from team5.training.lineage import code_state, package_versions, plain_settings
 
 FACTS: dict[str, Any] = {
     "computed": True, "train_spectra": 1, "train_compounds": 1, "val_pairs": 1, "val_compounds": 1,

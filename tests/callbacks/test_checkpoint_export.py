@@ -431,7 +431,7 @@ def test_missing_queries_are_an_error_before_anything_is_trained(root, fit, tmp_
 def test_the_first_version_has_none_to_be_worse_than(root, fit, table):
     fit([0.5], gate_queries=table)
     (move,) = Tracker(root).read().history
-    assert move.reason == "its training ended well; there is no other version to compare with"
+    assert move.reason == "its training ended well; no version was latest before"
 
 
 def test_a_latest_that_cannot_be_scored_is_told_and_ends_no_training(root, fit, table, caplog):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from team5.cli.output import print_answers
-from team5.search.text import RANKING_WORDS, format_ranking
+from team5.search.text import format_ranking, words_of_columns
 from team5.search.writers import write_answers
 from tests.answers import SIMULATION, make_match, make_ranking
 
@@ -26,4 +26,5 @@ def test_several_answers_are_a_json_list(count, capsys):
 
 def test_several_structures_of_one_spectrum_are_shown_as_a_ranking(capsys):
     assert print_answers(make_ranking()) == 3
-    assert capsys.readouterr().out == f"{format_ranking(make_ranking())}\n{RANKING_WORDS}\n"
+    words = words_of_columns({True})
+    assert capsys.readouterr().out == f"{format_ranking(make_ranking())}\n{words}\n"

@@ -174,7 +174,7 @@ def test_spectra_of_one_feature_are_told_apart_and_belong_together():
         {spectrum.group for spectrum in read} == {spectrum.feature_id for spectrum in read} == {"5"}
     )
     read = read_spectra(INPUTS / "mzmine_sirius.mgf")
-    assert read.skipped == {"not MS2 (1)": 5}
+    assert read.skipped == {"MS1 spectrum, not MS2": 5}
     assert len({record.spectrum.identifier for record in read.records}) == 10
     assert len({record.spectrum.group for record in read.records}) == 5
 
@@ -272,7 +272,7 @@ def test_any_encoding_and_line_end_is_read(tmp_path, encoding, line_end):
 
 def test_energies_of_a_sirius_compound_belong_together():
     read = read_spectra(INPUTS / "sirius.ms")
-    assert read.skipped == {"not MS2 (1)": 3}
+    assert read.skipped == {"MS1 spectrum, not MS2": 3}
     found = [record.spectrum for record in read.records]
     assert [spectrum.group for spectrum in found] == ["105", "105", "124", "124", "152", "152"]
     assert [spectrum.collision_energy for spectrum in found[:2]] == ["20", "40"]
@@ -371,7 +371,7 @@ def test_mzxml_is_read(tmp_path):
         "</scan></scan></msRun></mzXML>"
     )
     read = read_spectra(path)
-    assert read.skipped == {"not MS2 (MS1)": 1}
+    assert read.skipped == {"MS1 spectrum, not MS2": 1}
     (record,) = read.records
     spectrum = record.spectrum
     assert spectrum.mzs.tolist() == CAFFEINE
@@ -389,8 +389,8 @@ def test_name_of_a_spectrum_on_the_network_is_told_from_a_missing_file():
 def test_what_is_left_out_has_a_code_and_a_place():
     skipped = Skipped()
     leave_out(skipped, "not_ms2", "spectrum 3", "MS1")
-    assert skipped == {"not MS2 (MS1)": 1}
-    assert skipped.records == [("not_ms2", "not MS2 (MS1)", "spectrum 3")]
+    assert skipped == {"MS1 spectrum, not MS2": 1}
+    assert skipped.records == [("not_ms2", "MS1 spectrum, not MS2", "spectrum 3")]
 
 
 def test_spectra_as_proxi_hands_them_out_are_read_and_odd_fields_cost_nothing(tmp_path):

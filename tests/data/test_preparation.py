@@ -51,7 +51,7 @@ def test_table_has_the_columns_in_order_and_one_row_per_usable_record(table):
 
 def test_every_record_is_used_or_counted_with_its_reason(table):
     assert table.skipped == {
-        "not MS2 (MS)": 1,
+        "MS1 spectrum, not MS2": 1,
         "deprecated by its library": 1,
         "no SMILES": 1,
         "SMILES not understood": 1,
@@ -249,7 +249,7 @@ def test_archive_becomes_a_table(shared_data, tmp_path):
     table = prepare_table(archive, tmp_path)
     assert table.n_spectra + table.skipped.total() == 72_019
     assert 66_000 < table.n_spectra < 67_654
-    assert table.skipped["not MS2 (MS)"] == 4_343
+    assert table.skipped["MS1 spectrum, not MS2"] == 4_343
     assert 682 <= table.skipped["precursor contradicts the structure"] < 1_000
     stored = pq.read_table(table.path, columns=["adduct", "exact_mass", "precursor_mz", "license"])
     adducts = [parse_adduct(name) for name in stored["adduct"].to_pylist()]

@@ -53,7 +53,7 @@ def test_mgf_counts_every_record_it_cannot_use():
     assert len(read.records) == 5
     assert read.skipped == {
         "no SMILES": 1,
-        "not MS2 (1)": 1,
+        "MS1 spectrum, not MS2": 1,
         "no peaks": 1,
         "peak list not understood": 2,
         "peaks of negative intensity": 1,
@@ -130,7 +130,7 @@ def test_msp_of_nist_is_read_and_a_short_record_does_not_run_into_the_next():
     assert read.skipped == {
         "another number of peaks than announced": 1,
         "no peaks": 1,
-        "not MS2 (MS1)": 1,
+        "MS1 spectrum, not MS2": 1,
     }
     caffeine, one_line, after_short = (record.spectrum for record in read.records)
     assert caffeine.identifier == "9000001"
@@ -183,7 +183,7 @@ def test_msp_peaks_are_read_in_every_layout(tmp_path, lines):
 
 def test_mzml_gives_polarity_energy_and_scan_numbers():
     read = read_spectra(FILES / "two_scans.mzML")
-    assert read.skipped == {"not MS2 (MS1)": 1, "no peaks": 1}
+    assert read.skipped == {"MS1 spectrum, not MS2": 1, "no peaks": 1}
     positive, negative = (record.spectrum for record in read.records)
     assert (positive.identifier, positive.ion_mode) == ("two_scans-2", "positive")
     assert positive.mzs.tolist() == [110.0713, 138.0662]
@@ -229,7 +229,11 @@ def test_massbank_folder_holds_odd_records():
 
 def test_massbank_folder_counts_what_it_skips():
     read = read_spectra(FILES / "massbank_records", require_smiles=True)
-    assert read.skipped == {"not MS2 (MS)": 1, "deprecated by its library": 1, "no SMILES": 1}
+    assert read.skipped == {
+        "MS1 spectrum, not MS2": 1,
+        "deprecated by its library": 1,
+        "no SMILES": 1,
+    }
     assert len(read.records) + read.skipped.total() == 9
 
 

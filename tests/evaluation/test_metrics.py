@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -127,6 +128,14 @@ def test_auroc_of_mass_errors_goes_by_the_size_of_the_error():
     rows = by_name(compute_metrics(scored, threshold=0.5)[MATCH])
 
     assert rows["AUROC"].mass_error == 1.0
+
+
+@pytest.mark.filterwarnings("error")
+def test_any_finite_score_of_a_control_has_a_place():
+    scores = [-1e300, -2.0, -1.0, -0.5, 0.0, 1.0, 1e300]
+    for worse, better in itertools.pairwise(scores):
+        scored = [query(scores=[1, 0], mass_error=[better, worse])]
+        assert by_name(compute_metrics(scored, threshold=0.5)[MATCH])["AUROC"].mass_error == 1.0
 
 
 def test_simulation_leaves_out_spectra_with_nothing_to_compare():

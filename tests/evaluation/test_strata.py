@@ -12,7 +12,7 @@ from team5.evaluation.strata import (
 
 @pytest.mark.parametrize(
     ("n", "stratum"),
-    [(2, "2 to 5"), (5, "2 to 5"), (6, "6 to 20"), (21, "21 to 49"), (50, "50 and more")],
+    [(2, "2 to 5"), (5, "2 to 5"), (6, "6 to 20"), (21, "21 to 49"), (50, "50 or more")],
 )
 def test_lists_fall_into_strata_by_length(n, stratum):
     assert stratum_of(N_CANDIDATES, n) == stratum
@@ -29,7 +29,7 @@ def test_energies_fall_into_strata(energy, stratum):
 def test_similarities_fall_into_strata():
     assert stratum_of(SIMILARITY, 0.0) == "below 0.35"
     assert stratum_of(SIMILARITY, 0.35) == "0.35 to 0.45"
-    assert stratum_of(SIMILARITY, 1.0) == "0.85 and more"
+    assert stratum_of(SIMILARITY, 1.0) == "0.85 or more"
 
 
 def test_numbers_are_in_order_and_names_by_how_many_there_are():

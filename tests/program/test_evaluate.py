@@ -169,7 +169,8 @@ def test_page_is_one_file_with_all_figures(table, structures, tmp_path):
     ("words", "said"),
     [
         (("data.queries=none.parquet",), "DataFileNotFoundError: none.parquet"),
-        ((), "ConfigError: data.queries must be given"),
+        ((), "ConfigError: no spectra to measure on. Give data=file data.path=FILE"),
+        (("data.massspecgym=a", "data.queries=b"), "ConfigError: data.queries and data.mass"),
         (("data.queries=README.md",), "DataError: README.md: not a readable Parquet file"),
         (("data.queries=README.md", "output=figures.csv"), "ConfigError: output=figures.csv"),
         (("data.querys=README.md",), "ConfigError: no setting"),

@@ -241,6 +241,38 @@ def test_spectra_of_a_library_are_matched_with_their_structures(search, files, c
     assert (answer["identifier"], answer["candidates"][0]["smiles"]) == ("a", "CCO")
 
 
+GROUPED = "\n".join(
+    f"BEGIN IONS\nFEATURE_ID={feature}\nMSLEVEL={level}\nPEPMASS=47.0491\n29.0386 1\nEND IONS\n"
+    for feature in "ab"
+    for level in (1, 2, 2)
+)
+
+
+@pytest.mark.parametrize(
+    ("output", "group_by"), [([], "auto"), ([], "null"), (["output=a.csv"], "auto")]
+)
+def test_spectra_are_counted_whether_they_are_judged_together_or_not(
+    search, files, capsys, output, group_by
+):
+    (files / "grouped.mgf").write_text(GROUPED)
+    words = ("spectra=grouped.mgf", "candidates=structures.smi", f"group_by={group_by}")
+    assert search(*words, *output) == 0
+    told = capsys.readouterr().err
+    assert "4 of 6 spectra answered, 2 left out" in told
+    assert "MS1 spectrum, not MS2" in told
+
+
+def test_only_columns_that_are_shown_are_explained(search, files, capsys):
+    words = (*PEAKS, "precursor_mz=47.0491")
+    for smiles, columns in (("CCO", {"probability"}), ("CCO\nCOC", {"confidence"})):
+        (files / "few.smi").write_text(smiles)
+        assert search("candidates=few.smi", *words) == 0
+        table, _, words_of_columns = capsys.readouterr().out.rpartition("\n\n")
+        explained = {line.split(":")[0].strip() for line in words_of_columns.splitlines()}
+        assert explained == {*columns, "score", "explained"}
+        assert all(name in table for name in explained)
+
+
 def test_a_file_without_spectra_is_an_error(search, files, capsys):
     (files / "empty.mgf").write_text("# nothing\n")
     assert search("spectra=empty.mgf", "candidates=structures.smi") == 2

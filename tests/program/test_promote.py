@@ -156,9 +156,17 @@ def test_a_file_that_holds_no_queries_is_named(call, root, tmp_path):
         assert err.startswith(f"DataError: {path}")
 
 
-def test_without_another_version_there_is_nothing_to_compare(call, root, table):
-    said = "there is no other version to compare with"
-    assert call("promote", "v0.1", "--queries", table)[1] == f"latest is v0.1 ({said})\n"
+def test_latest_and_the_first_to_become_it_are_compared_with_none(call, root, table):
+    export_copy(root)
+    for words in ((), ("--queries", table)):
+        said = call("promote", "v0.1", *words)[1]
+        assert said == "latest is v0.1 (it was latest already)\n"
+    path = root / "checkpoint_tracker.json"
+    without_latest = json.dumps({**json.loads(path.read_text()), "latest": None})
+    for words in ((), ("--queries", table)):
+        path.write_text(without_latest)
+        said = call("promote", "v0.2", *words)[1]
+        assert said == "latest is v0.2 (no version was latest before)\n"
 
 
 @pytest.mark.parametrize("lost", ["v0.1", "v0.2"])

@@ -156,10 +156,19 @@ def test_without_matplotlib_a_run_says_in_a_line_what_its_report_needs(
     assert read_version(tmp_path / "root", "v0.1").version == "v0.1"
 
 
-def test_a_run_that_is_interrupted_after_a_validation_leaves_its_report(tmp_path, cache):
-    root = tmp_path / "checkpoints"
-    words = (*FAST, "trainer.max_epochs=500", "report_spectra=4", "data.train_compounds=150",
-             f"checkpoints_root={root}", f"data.cache_dir={cache}")  # fmt: skip
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+@pytest.mark.parametrize(
+    ("number", "until", "said"),
+    [
+        (signal.SIGINT, "exported v0.1", "resume with: python train.py resume=v0.1"),
+        (signal.SIGINT, "Pretraining, epoch 2", "first export: no version was exported."),
+        (signal.SIGTERM, "Pretraining, epoch 2", "first export: no version was exported."),
+    ],
+)
+def test_a_run_that_is_stopped_says_what_it_leaves_and_ends(tmp_path, cache, number, until, said):
+    pretraining = ["pretraining={structures: 40, epochs: 1000}"] if "epoch" in until else []
+    words = (*FAST, *pretraining, "trainer.max_epochs=500", "data.train_compounds=150",
+             f"checkpoints_root={tmp_path / 'root'}", f"data.cache_dir={cache}")  # fmt: skip
     with subprocess.Popen(
         [sys.executable, str(REPOSITORY / "train.py"), *words],
         cwd=tmp_path,
@@ -170,15 +179,14 @@ def test_a_run_that_is_interrupted_after_a_validation_leaves_its_report(tmp_path
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         for line in process.stderr:
-            if "exported v0.1" in line:
+            if until in line:
                 break
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-    assert process.returncode == 130
-    assert "resume with: python train.py resume=v0.1" in said
-    (report,) = tmp_path.glob("outputs/*/*/report.html")
-    assert f"Report: {report.relative_to(tmp_path)}" in said
-    assert "<h2>Curves</h2>" in report.read_text(encoding="utf-8")
+        process.send_signal(number)
+        last = process.stderr.read()
+    assert process.returncode == 128 + number
+    assert said in last
+    assert "Traceback" not in last
+    assert not list(tmp_path.glob("outputs/*/*/report.html"))
 
 
 def test_a_wrong_number_of_spectra_for_the_report_is_told_before_training(train, tmp_path, capfd):
@@ -306,6 +314,30 @@ def test_a_run_that_has_no_epoch_left_says_so(train, registry, capfd):
         "ConfigError: v0.3 has been trained for 3 epochs, and trainer.max_epochs is 3. "
         "Give more, trainer.max_epochs=6."
     )
+
+
+NO_EFFECT = (
+    "pretraining= has no effect: the weights of v0.1 are taken. Leave it out, or train from "
+    "scratch: from_version=null."
+)
+IN_PART = (
+    "pretraining.structures cannot be set alone, as pretraining is null. Give it whole: "
+    "'pretraining={structures: 9, epochs: 4}'."
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["from_version=v0.1", "pretraining={structures: 9}"], NO_EFFECT),
+        (["resume=v0.1", "pretraining={structures: 9}"], NO_EFFECT),
+        (["pretraining.structures=9", "pretraining.epochs=4"], IN_PART),
+        (["pretraining.structurs=9"], "no setting 'pretraining.structurs'; closest: pretraining."),
+    ],
+)
+def test_pretraining_without_effect_or_in_part_is_refused(train, registry, capfd, words, said):
+    assert train(registry, *words) == 2
+    assert last_line(capfd).startswith(f"ConfigError: {said}")
 
 
 def test_from_version_takes_sizes_and_weights_and_leaves_latest(train, registry):

@@ -77,6 +77,21 @@ def test_compare_tells_figures_config_and_data_apart(call, export):
     assert "+0.0500" in call("compare", "v0.2", "v0.3")[1]
 
 
+def test_a_setting_that_names_another_is_shown_as_its_value(call, export):
+    for seed in ("${seed}", 1):
+        export(config={"training_config": {"seed": 1, "data": {"seed": seed}, "root": "${none}"}})
+    assert json.loads(call("compare", "v0.1", "v0.2", "--json")[1])["data"] == []
+    out = call("show", "v0.1")[1]
+    assert "training_config.data.seed: 1" in out
+    assert "$" not in out
+
+
+def test_the_version_that_compare_lacks_is_named(call, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        call("compare", "v0.1")
+    assert "required: second_version. " in capsys.readouterr().err
+
+
 def test_long_lists_are_counted_in_text_and_whole_in_json(call, export):
     one = [i / 7 for i in range(1_928)]
     other = [*one[:-3], 0.0, 0.5, 1.0]

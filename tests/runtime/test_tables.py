@@ -4,7 +4,7 @@ from team5.cli.terminal import Terminal
 from team5.errors import DataError
 from team5.runtime.command import print_error
 from team5.runtime.problems import Problems
-from team5.runtime.tables import printable, to_columns
+from team5.runtime.tables import counted, printable, to_columns
 
 # Clears the screen, renames the window, writes over the line, turns the direction of writing.
 HOSTILE = "a\x1b[2J\x1b]0;title\x07\rb\x9b31m\u202ec"
@@ -45,3 +45,13 @@ def test_a_table_without_a_width_is_as_wide_as_its_cells():
         " 1   22.5  x",
         "10      1  longer",
     ]
+
+
+def test_a_number_is_followed_by_its_noun():
+    assert [counted(n, "peak") for n in (0, 1, 2, 1000)] == [
+        "0 peaks",
+        "1 peak",
+        "2 peaks",
+        "1,000 peaks",
+    ]
+    assert counted(2, "query", "queries") == "2 queries"

@@ -11,8 +11,8 @@ PEAKS = "43.0178 30\n55.0542 20\n77.0386 60\n91.0542 100\n121.0284 10\nEND IONS\
 FAULTS = {
     "": "no precursor m/z",
     "PEPMASS=51.5\nADDUCT=[M+H]+\n": "no candidate within 10 ppm",
-    "PEPMASS=181.05\nMSLEVEL=1\n": "not MS2",
-    "PEPMASS=181.05\nMSLEVEL=3\n": "not MS2",
+    "PEPMASS=181.05\nMSLEVEL=1\n": "MS1 spectrum, not MS2",
+    "PEPMASS=181.05\nMSLEVEL=3\n": "MS3 spectrum, not MS2",
 }
 
 

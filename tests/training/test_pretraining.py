@@ -8,6 +8,7 @@ from team5.cli.run import compose_config
 from team5.data.datamodule import SpectrumDataModule
 from team5.errors import ConfigError
 from team5.models.encoders import MoleculeEncoder
+from team5.registry.export import read_version
 from team5.training import train as training
 from team5.training.pretraining import Pretraining, pretrain
 from team5.training.train import train
@@ -102,8 +103,9 @@ def settings(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_training_from_scratch_pretrains_and_going_on_from_a_version_does_not(
-    settings, monkeypatch
+    settings, monkeypatch, caplog
 ):
+    caplog.set_level("INFO", "team5")
     calls = []
     monkeypatch.setattr(
         training,
@@ -112,9 +114,22 @@ def test_training_from_scratch_pretrains_and_going_on_from_a_version_does_not(
     )
     train(settings)
     assert calls == [30]
+    assert "Pretraining on 30 of 30 structures" in caplog.messages
+    assert any(text.startswith("Pretraining, epoch 1 of 1: loss") for text in caplog.messages)
+    recorded = [read_version(settings.checkpoints_root, "v0.1")]
     settings.from_version = "v0.1"
     train(settings)
     assert calls == [30]
+    recorded.append(read_version(settings.checkpoints_root, "v0.2"))
+    pretraining = [version.config["training_config"]["pretraining"] for version in recorded]
+    assert pretraining == [{"structures": 30, "epochs": 1}, None]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_fewer_structures_than_are_asked_for_are_told(caplog):
+    caplog.set_level("INFO", "team5")
+    pretrain(encoder(), ["C(", *STRUCTURES], Pretraining(structures=40_000, epochs=1), seed=0)
+    assert f"Pretraining on {len(STRUCTURES)} of 40,000 structures" in caplog.messages
 
 
 def test_encoder_of_the_users_own_is_not_pretrained(monkeypatch):

@@ -11,8 +11,8 @@ from team5.cli.run import compose_config
 from team5.errors import ConfigError
 from team5.registry.export import export_version, read_version
 from team5.registry.tracker_format import TrackerEntryFields
+from team5.training.lineage import plain_settings
 from team5.training.resume import resumed_config, slurm_run, version_begun
-from team5.training.settings import plain_settings
 
 
 @pytest.fixture

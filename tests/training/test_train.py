@@ -146,6 +146,31 @@ def test_impossible_settings_are_refused_before_data_are_read(word, places):
     assert raised.value.argument == key
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("pretraining={structurs: 10}", "'pretraining.structurs'; closest: pretraining.structures"),
+        (
+            "pretraining=false",
+            r"Write pretraining={structures: VALUE}, .* epochs, .*, or pretraining=null for none\.",
+        ),
+        (
+            "model.network=4",
+            r"is not an object\. Write model.network={d_model: VALUE}, with any of ",
+        ),
+        ("rescore=true", "rescore=true has no effect"),
+    ],
+)
+def test_refusals_of_settings_say_what_to_give(word, said, places):
+    cfg = compose_config(
+        "train",
+        ["experiment=debug", word,
+         f"checkpoints_root={places / 'refused'}", f"output_dir={places / 'outputs'}"],
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=said):
+        train(cfg)
+
+
 def test_settings_of_the_shipped_experiments_are_possible():
     for experiment in ("calibrate", "debug", "finetune", "massbank", "rank"):
         check_settings(compose_config("train", [f"experiment={experiment}"]))

@@ -104,8 +104,8 @@ def _parse_record(block: str, skipped: Counter[str], number: int) -> Record | No
     fields, peak_lines = _split_fields(block)
     ms_type = fields.get("AC$MASS_SPECTROMETRY: MS_TYPE", "MS2")
     accession = fields.get("ACCESSION") or f"record {number}"
-    if ms_level(ms_type) != "2":
-        leave_out(skipped, "not_ms2", accession, ms_type)
+    if (level := ms_level(ms_type)) != "2":
+        leave_out(skipped, "not_ms2", accession, f"MS{level}" if level else ms_type)
         return None
     if "DEPRECATED" in fields:
         leave_out(skipped, "deprecated", accession)

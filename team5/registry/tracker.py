@@ -89,7 +89,6 @@ class Tracker:
         Returns
         -------
         TrackerData
-            The tracker as written.
 
         Raises
         ------

@@ -87,7 +87,7 @@ Positive = Annotated[int, Field(ge=1, le=_MAX_COUNT)]
 Size = Annotated[float, Field(ge=0, le=1e9)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-License = Annotated[str, Field(pattern=r"^[\w ./-]{1,60}$")]
+License = Annotated[str, Field(pattern=r"^\w[\w ./-]{0,59}$")]
 Metric = Annotated[str, Field(pattern=r"^(train|val)/[\w@]{1,60}$")]
 Direction = Literal["min", "max"]
 

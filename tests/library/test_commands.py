@@ -14,7 +14,7 @@ def library(tmp_path, capsys):
     (tmp_path / "a.smi").write_text("OCC ethanol\nCCO\nCOC ether\nC1CC\n")
     assert main(["build", str(tmp_path / "a.smi"), str(tmp_path / "out"), "--workers", "0"]) == 0
     printed = capsys.readouterr().out
-    assert printed.splitlines()[0].startswith("2 structures in 1 part(s), ")
+    assert printed.splitlines()[0].startswith("2 structures in 1 part, ")
     assert "1  duplicates of other records" in printed
     assert f"{tmp_path / 'a.smi'}, line 4: SMILES 'C1CC': a ring is opened" in printed
     return tmp_path / "out"

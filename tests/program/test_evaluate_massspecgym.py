@@ -57,8 +57,11 @@ def test_mces_stands_beside_the_hit_rates():
     ("words", "said"),
     [
         (FILES[:1], "ConfigError: data.candidates must be given with data.massspecgym"),
-        (FILES[1:], "ConfigError: data.queries must be given, or else data.massspecgym"),
-        ((*FILES, "data.queries=a.parquet"), "ConfigError: data.queries must be given, or else"),
+        (FILES[1:], "ConfigError: no spectra to measure on. Give data=file"),
+        (
+            (*FILES, "data.queries=a.parquet"),
+            "ConfigError: data.queries and data.massspecgym exclude",
+        ),
         (
             ("data.queries=a.parquet", "data.mces=true"),
             "ConfigError: data.mces goes with data.massspecgym; leave it out with data.queries",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from team5.assessment.queries import Query
-from team5.chemistry.molecule import parse_smiles
+from team5.chemistry.molecule import TOO_LARGE, parse_smiles
 from team5.data.readers import tables
 from team5.data.records import Record
 from team5.errors import ConfigError, DataError, DataFileNotFoundError, MoleculeError
@@ -23,8 +23,6 @@ from team5.runtime.storage import sha256
 FOLDS = ("train", "val", "test")
 COLUMNS = ("mzs", "intensities", "smiles", "adduct", "precursor_mz", "fold")
 _PROGRESS_EVERY = 50  # rows
-# Codes of errors.
-_TOO_LARGE = ("too_many_heavy_atoms", "smiles_too_long")
 _SHAPE = "needed is an object of lists, {SMILES: [candidate SMILES, ...]}."
 
 
@@ -193,7 +191,7 @@ class _CandidateLists:
                 self._by_canonical[canonical] = molecule.inchikey14, molecule.formula
             return self._by_canonical[canonical]
         except MoleculeError as error:
-            return "structure too large" if error.code in _TOO_LARGE else "structure not readable"
+            return "structure too large" if error.code in TOO_LARGE else "structure not readable"
 
 
 def _read_lists(path: Path) -> tuple[dict[str, Any], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from team5.chemistry.fingerprints import morgan_bits, morgan_counts, nearest_sim
 from team5.chemistry.molecule import Molecule, parse_smiles
 from team5.data.decoys import CandidatePool, choose_decoys
 from team5.data.structures import TrainingStructures
-from team5.errors import DataError, MoleculeError
+from team5.errors import DataError
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -69,7 +69,8 @@ def fit_molecule_only(
     masses = [molecule.exact_mass for molecule in positive]
     allowed = pool.without(training.held_out)
     decoys = choose_decoys(keys, masses, keys, allowed, seed=seed)
-    negative = list(_readable(smiles for smiles in decoys if smiles is not None))
+    usable = [smiles for smiles in decoys if smiles is not None and allowed.is_usable(smiles)]
+    negative = [parse_smiles(smiles) for smiles in usable]
     if not negative:
         raise DataError(
             "data.pool has no structure of the masses of those in data.train. Give another pool."
@@ -97,14 +98,6 @@ def training_similarities(
         key: nearest_similarity(morgan_bits(parse_smiles(smiles).mol), trained_on)
         for key, smiles in structures.items()
     }
-
-
-def _readable(smiles: Iterable[str]) -> Iterable[Molecule]:
-    for text in smiles:
-        try:
-            yield parse_smiles(text)
-        except MoleculeError:
-            continue  # beyond the model's limits, so never a candidate either
 
 
 def _counts(molecules: Sequence[Molecule]) -> NDArray[Any]:

@@ -17,6 +17,9 @@ from rdkit.Chem import rdMolDescriptors
 from team5.constants import MAX_HEAVY_ATOMS, MAX_SMILES_LENGTH
 from team5.errors import MoleculeError
 
+# Codes of structures that are valid and too large for the model.
+TOO_LARGE = ("too_many_heavy_atoms", "smiles_too_long")
+
 # RDKit prints to stderr from C++; its complaints are turned into errors here instead.
 _POSITION = re.compile(r"position (\d+)")
 _VALENCE = re.compile(r"valence for atom # (\d+) (\w+)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,10 +56,11 @@ def evaluate_cross_folds(cfg: DictConfig) -> tuple[dict[str, Any], str]:
     Raises
     ------
     ConfigError
-        If two versions hold out the same part, or the baseline holds out other parts.
+        If there are none, two of them hold out the same part, or the baseline holds out other
+        parts or is one of them.
     """
-    versions = _by_part(cfg, cfg.versions)
-    baseline = _by_part(cfg, cfg.baseline or [])
+    versions = _by_part(cfg, "versions")
+    baseline = {} if cfg.baseline is None else _by_part(cfg, "baseline")
     if baseline and baseline.keys() != versions.keys():
         raise ConfigError(
             f"versions= hold out parts {sorted(versions)} and baseline= {sorted(baseline)}. "
@@ -96,7 +97,12 @@ def evaluate_cross_folds(cfg: DictConfig) -> tuple[dict[str, Any], str]:
     return {**report.to_dict(), "against_baseline": values}, text
 
 
-def _by_part(cfg: DictConfig, names: Iterable[str]) -> dict[int, StoredVersion]:
+def _by_part(cfg: DictConfig, key: str) -> dict[int, StoredVersion]:
+    names = [cfg[key]] if isinstance(cfg[key], str) else cfg[key]
+    if not isinstance(names, Sequence) or not names:
+        raise ConfigError(
+            f"{key}={cfg[key]}: give one version or more, {key}=[v0.4,v0.5].", argument=key
+        )
     versions: dict[int, StoredVersion] = {}
     for name in names:
         version = read_version(cfg.checkpoints_root, name, verify=cfg.verify)

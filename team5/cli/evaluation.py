@@ -61,12 +61,27 @@ _RECORDED = {
 }
 _ENDINGS = (".json", ".html")
 
+# What a call can measure on, and where settings have an effect that have none elsewhere.
+_VERSIONS, _FILE, _QUERIES = "versions", "data=file", "data.queries"
+_MASSSPECGYM = "data.massspecgym"
+_EFFECT = {
+    "version": (_FILE, _QUERIES, _MASSSPECGYM),
+    "baseline": (_VERSIONS,),
+    "at_most": (_VERSIONS, _FILE),
+    "output": (_FILE, _QUERIES, _MASSSPECGYM),
+    "record": (_FILE, _QUERIES),
+    "confidence": (_FILE, _QUERIES),
+    "card": (_FILE, _QUERIES),
+    "data.cross_fold": (_FILE,),
+}
+
 
 def evaluate(cfg: DictConfig) -> int:
     """Measure a version as configured in ``configs/evaluate.yaml``; print the figures."""
     if cfg.format not in ("text", "json"):
         raise ConfigError(f"format={cfg.format}: choose text or json.", argument="format")
     check_settings(cfg)
+    _check_effect(cfg)
     if cfg.versions is not None:
         return _answer(cfg, *evaluate_cross_folds(cfg))
 
@@ -82,6 +97,29 @@ def evaluate(cfg: DictConfig) -> int:
     if not _is_on_file(cfg) and is_on_massspecgym(cfg):
         return _answer(cfg, *evaluate_massspecgym(cfg, load))
     return _answer(cfg, *_evaluate_queries(cfg, load))
+
+
+def _check_effect(cfg: DictConfig) -> None:
+    """Refuse settings that have no effect on what is measured."""
+    if cfg.versions is not None:
+        if not _is_on_file(cfg):
+            raise ConfigError(
+                "versions= needs the spectra that they were trained on: data=crossfold with "
+                "data.archive=, data.folds= and data.pool= as in their training.",
+                argument="versions",
+            )
+        measured = _VERSIONS
+    elif _is_on_file(cfg):
+        measured = _FILE
+    else:
+        measured = _QUERIES if cfg.data.massspecgym is None else _MASSSPECGYM
+    for key, places in _EFFECT.items():
+        value = OmegaConf.select(cfg, key)
+        if value is not None and value is not False and measured not in places:
+            raise ConfigError(
+                f"{key} goes with {' or '.join(places)}; leave it out with {measured}.",
+                argument=key,
+            )
 
 
 def _answer(cfg: DictConfig, values: dict[str, Any], text: str) -> int:

@@ -89,10 +89,6 @@ def _check(cfg: DictConfig) -> None:
             "data.candidates must be given with data.massspecgym: "
             "MassSpecGym_retrieval_candidates_mass.json or ..._formula.json."
         )
-    if cfg.record:
-        raise ConfigError(
-            "record=true takes data.queries; figures of MassSpecGym are not kept. Leave it out."
-        )
     if cfg.output is not None:
         read_from = (cfg.data.massspecgym, cfg.data.candidates)
         check_output_path(cfg.output, read_from, cfg.checkpoints_root, endings=(".json",))

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from team5.chemistry.molecule import parse_smiles
+from team5.chemistry.molecule import TOO_LARGE, is_small_enough, parse_smiles
 from team5.chemistry.notation import to_smiles
 from team5.constants import CANDIDATE_TOLERANCE_PPM
 from team5.data.readers.structures import UnusableRecord, iter_structures
@@ -40,12 +40,15 @@ class CandidatePool:
     exact_masses : array of shape (C,)
         Monoisotopic, in u, ascending.
     smiles, inchikey14s, formulas : Arrow arrays of shape (C,)
+    unparsed : str, optional
+        The Parquet file whose SMILES nobody has parsed yet; None if they are known to be valid.
     """
 
     exact_masses: NDArray[np.float64]
     smiles: pa.Array
     inchikey14s: pa.Array
     formulas: pa.Array
+    unparsed: str | None = None
 
     def __len__(self) -> int:
         return len(self.exact_masses)
@@ -88,7 +91,7 @@ class CandidatePool:
                 raise DataError(
                     f"{path}: {table[name].null_count} rows have no {name}. Leave them out."
                 )
-        return cls._from_table(table, str(path))
+        return replace(cls._from_table(table, str(path)), unparsed=str(path))
 
     @classmethod
     def _from_list(cls, path: Path) -> CandidatePool:
@@ -178,7 +181,8 @@ class CandidatePool:
             for p in (self, further)
         ]
         order = [("exact_mass", "ascending"), ("inchikey14", "ascending")]
-        return CandidatePool._from_table(pa.concat_tables(tables).sort_by(order), "pool")
+        merged = CandidatePool._from_table(pa.concat_tables(tables).sort_by(order), "pool")
+        return replace(merged, unparsed=self.unparsed)
 
     def near(
         self, exact_mass: float, tolerance_ppm: float = CANDIDATE_TOLERANCE_PPM
@@ -201,6 +205,7 @@ class CandidatePool:
             self.smiles.slice(start, length),
             self.inchikey14s.slice(start, length),
             self.formulas.slice(start, length),
+            self.unparsed,
         )
 
     def without(self, inchikey14s: Iterable[str]) -> CandidatePool:
@@ -215,7 +220,26 @@ class CandidatePool:
             self.smiles.filter(others),
             self.inchikey14s.filter(others),
             self.formulas.filter(others),
+            self.unparsed,
         )
+
+    def is_usable(self, smiles: str) -> bool:
+        """Tell whether a structure of the pool is small enough to be cut.
+
+        Raises
+        ------
+        DataError
+            If it is no structure; names the pool's file.
+        """
+        if self.unparsed is None:
+            return is_small_enough(smiles)
+        try:
+            parse_smiles(smiles)
+        except MoleculeError as error:
+            if error.code in TOO_LARGE:
+                return False
+            raise DataError(f"{self.unparsed}: {error}", code=error.code) from error
+        return True
 
 
 def choose_decoys(

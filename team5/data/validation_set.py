@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from team5.chemistry.adducts import can_form
-from team5.chemistry.molecule import is_small_enough, parse_smiles
+from team5.chemistry.molecule import parse_smiles
 from team5.data.compounds import Compound, Measurement
 from team5.data.dataset import Query, draw
 from team5.data.decoys import CandidatePool, choose_decoys
@@ -105,7 +105,7 @@ def _pairs(
     queries = [
         Query(measurement, (compound.smiles, decoy))
         for (compound, measurement), decoy in zip(rows, decoys, strict=True)
-        if decoy is not None and _can_form_ion(decoy, measurement)
+        if decoy is not None and pool.is_usable(decoy) and _can_form_ion(decoy, measurement)
     ]
     return queries, len(rows) - len(queries)
 
@@ -164,12 +164,10 @@ def _first_small(
 ) -> list[str]:
     """Return up to n SMILES of a pool, in an order, without those too large to be cut."""
     smiles = (pool.smiles[i].as_py() for i in order if pool.inchikey14s[i].as_py() not in unwanted)
-    return list(islice(filter(is_small_enough, smiles), n))
+    return list(islice(filter(pool.is_usable, smiles), n))
 
 
 def _can_form_ion(smiles: str, measurement: Measurement) -> bool:
-    if not is_small_enough(smiles):
-        return False
     if not any(count < 0 for _, count in measurement.adduct.composition):
         return True
     return can_form(parse_smiles(smiles), measurement.adduct)

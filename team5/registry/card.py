@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from team5.errors import VersionError
+from team5.errors import ConfigError, VersionError
 from team5.registry.integrity import CONFIG_NAME, parse_config, verify_folder, write_checksums
+from team5.registry.schemas import MAX_CONFIG_BYTES, ConfigSchema, fault_of
 from team5.registry.staging import known_sha256s, registry_lock, stage
 from team5.registry.versions import Version
 from team5.runtime.storage import write_flushed
-from team5.runtime.strict_json import to_json
+from team5.runtime.strict_json import parse_json, to_json
 
 CARD_NAME = "README.md"
 
@@ -47,15 +48,38 @@ def rewrite_card(root: str | Path, version: str, rewrite: Callable[[str], str]) 
 
 
 def rewrite_config(root: str | Path, version: str, changes: dict[str, Any]) -> None:
-    """Replace top-level values of a version's ``config.json``; errors are those of `rewrite_card`.
+    """Replace top-level values of a version's ``config.json``.
 
     The version's hash changes, its weights do not.
+
+    Raises
+    ------
+    ConfigError
+        If the version could not be read with these values, or they name another one.
+    Team5Error
+        As `rewrite_card`.
     """
-    with _copy(root, version) as folder:
-        path = folder / CONFIG_NAME
-        config = {**parse_config(path, path.read_bytes()), **changes}
-        parse_config(path, to_json(config, CONFIG_NAME))  # refuse what cannot be read
-        write_flushed(path, to_json(config, CONFIG_NAME))
+    with _copy(root, version) as copied:
+        path = copied / CONFIG_NAME
+        before = parse_config(path, path.read_bytes())
+        config = {**before, **changes}
+        data = to_json(config, CONFIG_NAME)
+        fixed = {"schema": before.get("schema", 1), "version": str(Version.parse(version))}
+        faults = [
+            f'"{key}" is {value!r} and cannot become {changes[key]!r}'
+            for key, value in fixed.items()
+            if changes.get(key, value) != value
+        ]
+        if fault := fault_of(ConfigSchema, parse_json(data)):
+            faults.append(fault)
+        if len(data) > MAX_CONFIG_BYTES:
+            faults.append(f"it would be of {len(data)} bytes, and {MAX_CONFIG_BYTES} are read")
+        if faults:
+            folder = Path(root) / fixed["version"]
+            raise ConfigError(
+                f"{folder / CONFIG_NAME} is left as it was: {'; '.join(faults)}. Give other values."
+            )
+        write_flushed(path, data)
 
 
 @contextmanager

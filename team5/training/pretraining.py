@@ -28,7 +28,7 @@ from team5.chemistry.atom_properties import (
 )
 from team5.chemistry.molecule import parse_smiles
 from team5.chemistry.tokenizer import MoleculeTokenizer, TokenizerConfig, pad_graphs
-from team5.errors import MoleculeError
+from team5.errors import ConfigError, MoleculeError
 from team5.models.encoders import MoleculeEncoder
 from team5.models.lightning_module import lr_share
 from team5.runtime.progress import progress
@@ -88,6 +88,11 @@ def pretrain(
         SMILES; those that are no usable structure are left out.
     seed : int
         Of the order of structures, of the layer that predicts, and of dropout.
+
+    Raises
+    ------
+    ConfigError
+        If the loss or its gradient becomes infinite or NaN.
     """
     with progress("Computing properties of atoms", len(structures), unit="structures") as bar:
         examples = []
@@ -137,7 +142,13 @@ def _fit(encoder: MoleculeEncoder, examples: Sequence[AtomTargets], settings: Pr
                 loss = _loss(encoder, head, [examples[i] for i in batch.tolist()])
                 optimizer.zero_grad()
                 loss.backward()
-                nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT)
+                norm = nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT)
+                if not (loss + norm).isfinite():
+                    raise ConfigError(
+                        f"pretraining.lr={settings.lr:g}: the loss is no longer a finite number. "
+                        f"Give a lower rate; {Pretraining.lr:g} is usual.",
+                        argument="pretraining.lr",
+                    )
                 optimizer.step()
                 schedule.step()
                 total += loss.item()

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from team5.assessment.structure_only import fit_molecule_only, training_similarities
@@ -54,3 +57,9 @@ def test_similarity_is_that_to_the_nearest_training_structure():
 
     assert found["own"] == 1.0
     assert found["far"] == 0.0
+
+
+def test_a_structure_of_the_pool_that_is_none_is_named_with_its_file():
+    wrong = pa.array(["C("] * len(ETHERS), pa.large_string())
+    with pytest.raises(DataError, match=r"pool\.parquet: SMILES 'C\('"):
+        fit_molecule_only(training(), replace(pool(ETHERS), smiles=wrong, unparsed="pool.parquet"))

@@ -185,6 +185,19 @@ def test_a_file_of_ones_own_is_split_by_structure(cache, spectra_file):
     assert [c.inchikey14 for c in again.train] == [c.inchikey14 for c in module.train]
 
 
+@pytest.mark.parametrize("arguments", [{"n_references": 0}, {"train_decoys": 1}])
+def test_what_is_no_structure_in_a_parquet_pool_is_named_before_training(
+    cache, demo, tmp_path, arguments
+):
+    pool = demo.candidate_pool
+    path = tmp_path / "pool.parquet"
+    columns = {"inchikey14": pool.inchikey14s, "formula": pool.formulas,
+               "exact_mass": pool.exact_masses, "smiles": ["C("] * len(pool)}  # fmt: skip
+    pl.DataFrame(columns).write_parquet(path)
+    with pytest.raises(DataError, match=r"pool\.parquet: SMILES 'C\('.* position"):
+        module_of(cache, pool=str(path), **arguments).setup("fit")
+
+
 def few_compounds(spectra_file: Path, path: Path, n: int) -> Path:
     """Write the spectra of n compounds of the file, no two of one formula."""
     table = pl.read_parquet(spectra_file)

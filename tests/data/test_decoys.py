@@ -240,3 +240,18 @@ def test_pool_without_some_structures_keeps_the_others_in_order():
     assert left.formulas.to_pylist() == ["C2H7N", "C2H6O"]
     assert left.exact_masses.tolist() == [45.06, 46.04]
     assert len(pool) == 3
+
+
+def test_structures_of_a_parquet_pool_are_parsed_where_they_are_used(tmp_path):
+    path = tmp_path / "pool.parquet"
+    texts = ["CC(C)CC(N)C(=O)O", "C(", "C" * 200, "C" * 200 + "("]
+    pq.write_table(pa.table({**STRUCTURES, "smiles": texts}), path)
+    pool = CandidatePool.read(path)
+    further = pool.with_structures([("CCO", "LFQSCWFLJHTTHZ", "C2H6O", 46.04186)])
+    for each in (pool, pool.near(131.0946), pool.without([CAFFEINE]), further):
+        assert each.is_usable(texts[0])
+        assert not each.is_usable(texts[2])
+        for wrong in (texts[1], texts[3]):
+            with pytest.raises(DataError, match=r"pool\.parquet: SMILES 'C.*position \d") as error:
+                each.is_usable(wrong)
+            assert error.value.code == "structure_invalid"

@@ -176,6 +176,23 @@ def test_page_is_one_file_with_all_figures(table, structures, tmp_path):
         (("data.querys=README.md",), "ConfigError: no setting"),
         (("data=demo", "at_most=0"), "ConfigError: at_most=0 should be"),
         (("data=demo", "data.n_candidates=0"), "ConfigError: data.n_candidates=0 should be"),
+        (("data.queries=README.md", "at_most=3"), "ConfigError: at_most goes with versions or"),
+        (("data=demo", "baseline=[v0.1]"), "ConfigError: baseline goes with versions; leave it"),
+        (("versions=[v0.1]",), "ConfigError: versions= needs the spectra that they were trained"),
+        (("data=demo", "versions=[]"), "ConfigError: versions=[]: give one version or more"),
+        (("data=demo", "versions=3"), "ConfigError: versions=3: give one version or more"),
+        (("data=demo", "versions=v0.1"), "ConfigError: v0.1 was not trained with data.cross_fold"),
+        (("data=demo", "versions=v0.1", "data.cross_fold=0"), "ConfigError: data.cross_fold goes"),
+        *(
+            (("data=demo", "versions=[v0.1]", word), f"ConfigError: {word.split('=')[0]} goes with")
+            for word in (
+                "version=v0.1",
+                "output=a.html",
+                "record=true",
+                "confidence=true",
+                "card=true",
+            )
+        ),
         (("data.queries=README.md", "seed=-1"), "ConfigError: seed=-1 should be"),
         (("data.queries=README.md", "output=none/a.html"), "ConfigError: output=none/a.html"),
         (("data.queries=a.html", "output=a.html"), "ConfigError: output=a.html is also read from"),

@@ -67,7 +67,9 @@ def test_mces_stands_beside_the_hit_rates():
             "ConfigError: data.mces goes with data.massspecgym; leave it out with data.queries",
         ),
         ((*FILES, "data.fold=valid"), "ConfigError: fold 'valid': choose one of train, val, test"),
-        ((*FILES, "record=true"), "ConfigError: record=true takes data.queries"),
+        ((*FILES, "record=true"), "ConfigError: record goes with data=file or data.queries; leave"),
+        ((*FILES, "card=true"), "ConfigError: card goes with data=file or data.queries; leave it"),
+        ((*FILES, "at_most=3"), "ConfigError: at_most goes with versions or data=file; leave it"),
         ((*FILES, "output=figures.csv"), "ConfigError: output=figures.csv"),
         (
             ("data.massspecgym=none.tsv", FILES[1]),

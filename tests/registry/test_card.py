@@ -1,10 +1,13 @@
 import json
+import shutil
 
 import pytest
 
-from team5.errors import CheckpointError, VersionError
-from team5.registry.card import rewrite_card
+from team5.errors import CheckpointError, ConfigError, VersionError
+from team5.registry.card import rewrite_card, rewrite_config
+from team5.registry.export import read_version
 from team5.registry.integrity import verify_folder
+from team5.registry.schemas import MAX_CONFIG_BYTES
 from team5.registry.staging import read_tracker
 
 
@@ -51,3 +54,33 @@ def test_damage_is_not_hidden_by_a_new_checksum(with_card):
         rewrite_card(root, "v0.1", str.upper)
     with pytest.raises(VersionError, match=r"has no v0\.7"):
         rewrite_card(root, "v0.7", str.upper)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"schema": 2}, '"schema" is 1 and cannot become 2'),
+        ({"version": "v0.9"}, r'"version" is \'v0\.1\' and cannot become \'v0\.9\''),
+        ({"version": None}, "cannot become None"),
+        ({"calibration": 5}, '"calibration" is not an object'),
+        ({"notes": "x" * MAX_CONFIG_BYTES}, "it would be of .* bytes"),
+    ],
+)
+def test_values_that_cannot_be_read_are_refused_with_the_versions_own_folder(
+    root, export, snapshot, changes, said
+):
+    export()
+    before = snapshot()
+    with pytest.raises(ConfigError, match=said) as refused:
+        rewrite_config(root, "v0.1", changes)
+    assert str(refused.value).startswith(f"{root / 'v0.1' / 'config.json'} is left as it was: ")
+    assert snapshot() == before
+
+
+def test_a_copied_folder_becomes_a_version_of_its_own_name(root, export):
+    export()
+    shutil.copytree(root / "v0.1", root / "v0.2")
+    rewrite_config(root, "v0.2", {"version": "v0.2", "schema": 1, "number": 7})
+    config = read_version(root, "v0.2").config
+    assert (config["version"], config["number"]) == ("v0.2", 7)
+    assert read_version(root, "v0.1").config["number"] == 1

@@ -79,6 +79,15 @@ def key_of(smiles):
     return parse_smiles(smiles).inchikey14
 
 
+def test_a_rate_at_which_the_loss_is_lost_ends_pretraining():
+    settings = Pretraining(epochs=30, batch_size=4, lr=1e9)
+    with pytest.raises(
+        ConfigError, match=r"pretraining\.lr=1e\+09: the loss is no longer"
+    ) as error:
+        pretrain(encoder(), STRUCTURES, settings, seed=0)
+    assert error.value.argument == "pretraining.lr"
+
+
 @pytest.fixture
 def settings(tmp_path):
     cfg = compose_config(

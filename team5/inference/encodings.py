@@ -89,7 +89,7 @@ class EncodingCache:
     molecules : Bounded
         Parsed molecules by SMILES.
     structures : Bounded
-        Encoded structures by canonical SMILES; if their atoms are told the conditions, under some.
+        Encoded structures by canonical SMILES; with conditions at the atoms, under any of them.
     outcomes : Bounded
         Their ions by canonical SMILES and way of measuring.
     """

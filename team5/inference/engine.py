@@ -284,25 +284,25 @@ def _encoded(
 ) -> Iterator[tuple[list[_Unknown], EncodedStructure]]:
     """Yield those that share an encoding with it, cached ones first.
 
-    Where atoms are told the conditions, only the tokens of a cached one are of use.
+    With conditions at the atoms, only the tokens of a cached one are of use.
     """
-    told = model.conditions_at_atoms
+    at_atoms = model.conditions_at_atoms
     sharing: dict[Hashable, list[_Unknown]] = {}
     for each in unknown:
         key = each.measurement.key
-        sharing.setdefault(key if told else key[0], []).append(each)
+        sharing.setdefault(key if at_atoms else key[0], []).append(each)
     tokens: dict[str, MoleculeTokens] = {}
     new = []
     for alike in sharing.values():
         smiles = alike[0].measurement.key[0]
         known = encodings.structures.get(smiles)
-        if known is not None and not told:
+        if known is not None and not at_atoms:
             yield alike, known
             continue
         if smiles not in tokens:
             tokens[smiles] = known.tokens if known else model.tokenizer.encode(alike[0].molecule)
-        new.append((alike, tokens[smiles], weights[id(alike[0].measurement.prepared)].told))
-    encodings_of = encode_structures(model, [(cut, of_atoms) for _, cut, of_atoms in new])
+        new.append((alike, tokens[smiles], weights[id(alike[0].measurement.prepared)].embedding))
+    encodings_of = encode_structures(model, [(cut, embedding) for _, cut, embedding in new])
     for (alike, _, _), encoded in zip(new, encodings_of, strict=True):
         encodings.structures.put(alike[0].measurement.key[0], encoded)
         yield alike, encoded

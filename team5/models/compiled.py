@@ -124,10 +124,10 @@ def _norm(layer: nn.LayerNorm) -> Array:
 
 
 class ConditionWeights(NamedTuple):
-    """Weights of a ``ContextEncoder``, of the head that conditions weigh, and of ``Conditions``.
+    """Weights of a ``ContextEncoder``, the head that conditions weigh, and ``ConditionEmbedding``.
 
     All are linear layers as of ``EncoderWeights``; ``weights`` and ``biases``, without a bias, give
-    K * D weights and K biases. Where atoms are told nothing, the last two give zeros.
+    K * D weights and K biases. Without an embedding, the last two give zeros.
     """
 
     first: Array
@@ -135,8 +135,8 @@ class ConditionWeights(NamedTuple):
     last: Array
     weights: Array
     biases: Array
-    told_hidden: Array
-    told: Array
+    embedding_hidden: Array
+    embedding: Array
 
 
 def condition_weights(
@@ -147,16 +147,16 @@ def condition_weights(
     first, second, last = (each for each in encoder.net if isinstance(each, nn.Linear))
     weights, biases = head.by_rank()
     if conditions is None:
-        told = _zeros(first.in_features + 1, 1), _zeros(2, d)
+        embedding = _zeros(first.in_features + 1, 1), _zeros(2, d)
     else:
-        told = _linear(conditions.hidden), _linear(conditions.out)
+        embedding = _linear(conditions.hidden), _linear(conditions.out)
     return ConditionWeights(
         _linear(first),
         _linear(second),
         _linear(last),
         _packed(weights),
         _packed(biases),
-        *told,
+        *embedding,
     )
 
 
@@ -178,7 +178,7 @@ def _packed(weight: Tensor, bias: Tensor | None = None) -> Array:
 
 
 @compiled(nogil=True)
-def encode(w, atoms, bonds, countable, first, kind, parents, told):  # type: ignore[no-untyped-def]
+def encode(w, atoms, bonds, countable, first, kind, parents, condition):  # type: ignore[no-untyped-def]
     """Return vectors of kinds of fragments, and what ``none`` makes of the molecule.
 
     Parameters
@@ -190,15 +190,15 @@ def encode(w, atoms, bonds, countable, first, kind, parents, told):  # type: ign
     first, kind : arrays of shape (U,) and (F,)
         As of ``FragmentKinds``.
     parents : array of shape (F,)
-    told : array of shape (D,)
-        What :func:`read_conditions` tells the atoms.
+    condition : array of shape (D,)
+        Embedding of the conditions, from :func:`read_conditions`.
 
     Returns
     -------
     arrays of shape (U, D) and (R,)
     """
     ends, n_kinds = countable.ends, len(first)
-    kept, cut, molecule = _read_atoms(w, atoms, bonds, ends, told)
+    kept, cut, molecule = _read_atoms(w, atoms, bonds, ends, condition)
     rows = np.empty((n_kinds, len(w.parent) - 1), dtype=np.float32)
     # Tile by tile, so that what is in between stays in the fastest cache.
     for start in range(0, n_kinds, _TILE):
@@ -217,7 +217,7 @@ def encode(w, atoms, bonds, countable, first, kind, parents, told):  # type: ign
 
 
 @njit
-def _read_atoms(w, atoms, bonds, ends, told):  # type: ignore[no-untyped-def]
+def _read_atoms(w, atoms, bonds, ends, condition):  # type: ignore[no-untyped-def]
     """Return what atoms, cut bonds and the molecule contribute to fragments.
 
     Shapes (A, 2 D), to means and to sums; (2 E, D), first of all bonds whose first end is kept;
@@ -226,7 +226,7 @@ def _read_atoms(w, atoms, bonds, ends, told):  # type: ignore[no-untyped-def]
     n_atoms, n_bonds, d = len(atoms), len(ends), w.atom_table.shape[1]
     vectors = _embed(atoms, w.atom_table, w.atom_starts)
     for a in range(n_atoms):
-        _add(vectors[a], told)
+        _add(vectors[a], condition)
     bond_vectors = _embed(bonds, w.bond_table, w.bond_starts)
     normed = np.empty_like(vectors)
     for layer in range(len(w.norms)):
@@ -332,7 +332,7 @@ def _add_block(rows, norm, up, down):  # type: ignore[no-untyped-def]
 
 @compiled(nogil=True)
 def read_conditions(w, features):  # type: ignore[no-untyped-def]
-    """Return what ``ContextEncoder``, ``FragmentHead.weights`` and ``Conditions`` make of them.
+    """Return what the layers of ``ConditionWeights`` make of conditions.
 
     Parameters
     ----------
@@ -341,7 +341,7 @@ def read_conditions(w, features):  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    context, weights, biases, told : arrays of shape (R,), (K * D,), (K,), (D,)
+    context, weights, biases, embedding : arrays of shape (R,), (K * D,), (K,), (D,)
     """
     hidden = _product(features, w.first)
     _gelu(hidden)
@@ -351,10 +351,10 @@ def read_conditions(w, features):  # type: ignore[no-untyped-def]
     context = np.ones((1, varying.shape[1] + 1), dtype=np.float32)
     for i in range(varying.shape[1]):
         context[0, i] = varying[0, i]
-    hidden = _product(features, w.told_hidden)
+    hidden = _product(features, w.embedding_hidden)
     _gelu(hidden)
-    told = _product(hidden, w.told)
-    return context[0], _product(context, w.weights)[0], _product(context, w.biases)[0], told[0]
+    embedding = _product(hidden, w.embedding)[0]
+    return context[0], _product(context, w.weights)[0], _product(context, w.biases)[0], embedding
 
 
 @njit(inline="always")

@@ -35,8 +35,8 @@ class TokenEmbedding(nn.Module):
         return embedded
 
 
-class Conditions(nn.Module):
-    """What atoms are told of the conditions (M, C), as vectors (M, D); at first nothing."""
+class ConditionEmbedding(nn.Module):
+    """Embedding (M, D) of the conditions (M, C) of a measurement, 0 before training."""
 
     def __init__(self, n_features: int, d_model: int) -> None:
         super().__init__()
@@ -46,8 +46,8 @@ class Conditions(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, conditions: Tensor) -> Tensor:
-        told: Tensor = self.out(nn.functional.gelu(self.hidden(conditions)))
-        return told
+        embedding: Tensor = self.out(nn.functional.gelu(self.hidden(conditions)))
+        return embedding
 
 
 class MoleculeEncoder(nn.Module):
@@ -60,7 +60,7 @@ class MoleculeEncoder(nn.Module):
     d_model, d_hidden, n_layers, n_blocks, dropout
         Of ``ModelConfig``.
     n_conditions : int
-        Numbers that say how a molecule is measured, which every atom is told; 0 for none.
+        Conditions whose embedding is added to every atom; 0 for none.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class MoleculeEncoder(nn.Module):
         super().__init__()
         self.atom_embedding = TokenEmbedding(ATOM_VOCABULARY, d_model)
         self.bond_embedding = TokenEmbedding(BOND_VOCABULARY, d_model)
-        self.conditions = Conditions(n_conditions, d_model) if n_conditions else None
+        self.conditions = ConditionEmbedding(n_conditions, d_model) if n_conditions else None
         self.layers = nn.ModuleList(MessagePassing(d_model, dropout) for _ in range(n_layers))
         self.atom_norm = nn.LayerNorm(d_model)
         self.kept_mean = nn.Linear(d_model, d_model, bias=False)
@@ -131,7 +131,7 @@ class MoleculeEncoder(nn.Module):
         """Return atoms (M, A, D), bonds (M, E, D), and each bond in both directions.
 
         These are the bonds' ends, (M, 2E) long each, and their padding, (M, 2E) bool. Without
-        ``conditions`` (M, C), atoms are not told any.
+        ``conditions`` (M, C), their embedding is not added.
         """
         atoms = self.atom_embedding(graphs.atoms)
         if conditions is not None and self.conditions is not None:

@@ -146,8 +146,8 @@ class Team5Model(nn.Module):
         return isinstance(encoder, MoleculeEncoder) and encoder.conditions is not None
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        told = (batch.context,) if self.conditions_at_atoms else ()
-        fragments, molecule = self.molecule_encoder(batch.molecules, *told)
+        conditions = (batch.context,) if self.conditions_at_atoms else ()
+        fragments, molecule = self.molecule_encoder(batch.molecules, *conditions)
         if self.foreign_encoder is not None:
             self._check_shapes(batch.molecules, fragments, molecule)
         return fragments, molecule

@@ -37,7 +37,7 @@ _SHIFTS = np.array(HYDROGEN_SHIFTS)
 
 @dataclass(frozen=True)
 class EncodedStructure:
-    """Encoding of one structure, for all spectra or, if atoms are told, those measured alike.
+    """Encoding of one structure: for all spectra or, with conditions at atoms, for some.
 
     Attributes
     ----------
@@ -74,8 +74,8 @@ class OutcomeWeights:
     weight : array of shape (D, K')
     bias : array of shape (K',)
     context : array of shape (R,)
-    told : array of shape (D,)
-        What atoms are told of the conditions.
+    embedding : array of shape (D,)
+        Of the conditions, added to every atom; 0 without conditions at the atoms.
     """
 
     columns: Array
@@ -84,7 +84,7 @@ class OutcomeWeights:
     weight: Array
     bias: Array
     context: Array
-    told: Array
+    embedding: Array
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,11 @@ def _token_bytes(tokens: MoleculeTokens) -> int:
 def encode_structures(
     model: Team5Model, structures: Sequence[tuple[MoleculeTokens, Array]]
 ) -> Iterator[EncodedStructure]:
-    """Encode structures one at a time, each with what its atoms are told (``OutcomeWeights``)."""
+    """Encode structures one at a time, each with its ``OutcomeWeights.embedding``."""
     encoder = model.molecule_encoder
     assert isinstance(encoder, MoleculeEncoder)  # noqa: S101 - see Team5Model.is_own
     weights = encoder_weights(encoder, model.fragment_head.none)
-    for each, told in structures:
+    for each, embedding in structures:
         alike = fragment_kinds(each, len(encoder.layers))
         kinds, none = encode(
             weights,
@@ -169,7 +169,7 @@ def encode_structures(
             alike.first,
             alike.kind,
             each.fragments.parents,
-            told,
+            embedding,
         )
         yield EncodedStructure(each, kinds, alike.kind, none)
 
@@ -181,13 +181,15 @@ def outcome_weights(model: Team5Model, held: Sequence[PreparedSpectrum]) -> list
     of_model = condition_weights(model.context_encoder, model.fragment_head, encoder)
     of_spectra = []
     for each in held:
-        context, weight, bias, told = read_conditions(of_model, each.context[np.newaxis])
+        context, weight, bias, embedding = read_conditions(of_model, each.context[np.newaxis])
         columns = np.flatnonzero(np.isfinite(each.offsets))
         # The comparison is made in float32, as in the padded batch.
         limits = (each.max_mz - each.offsets[columns]).astype(np.float32)
         weight = np.ascontiguousarray(weight.reshape(N_OUTCOMES, -1)[columns].T)
         of_spectra.append(
-            OutcomeWeights(columns, _SHIFTS[columns], limits, weight, bias[columns], context, told)
+            OutcomeWeights(
+                columns, _SHIFTS[columns], limits, weight, bias[columns], context, embedding
+            )
         )
     return of_spectra
 

@@ -94,7 +94,7 @@ def test_what_is_computed_without_padding_is_what_the_padded_batch_says(model, a
             for spectrum in spectra:
                 pair = pairs[row]
                 (weights,) = outcome_weights(model, [spectrum])
-                (encoded,) = encode_structures(model, [(each, weights.told)])
+                (encoded,) = encode_structures(model, [(each, weights.embedding)])
                 found = score_pair(outcomes_of(encoded, weights), pair, model.rule.log_p_floor)
                 n = len(pair.peaks.mzs)
                 np.testing.assert_allclose(found.log_p, padded.log_p[row, :n], rtol=1e-4, atol=1e-4)
@@ -163,7 +163,7 @@ def test_a_pair_that_is_scored_leaves_the_encoding_as_it_was(model):
     )
     with torch.inference_mode():
         (weights,) = outcome_weights(model, [held])
-        (encoded,) = encode_structures(model, [(tokens, weights.told)])
+        (encoded,) = encode_structures(model, [(tokens, weights.embedding)])
         before = encoded.kinds.copy()
         pair = match_fragments(held, tokens, 0)
         first = score_pair(outcomes_of(encoded, weights), pair)

@@ -16,7 +16,7 @@ from team5.assessment.queries import Query, draw_queries, read_queries
 from team5.assessment.scoring import score_queries
 from team5.assessment.structure_only import MoleculeOnly, fit_molecule_only, training_similarities
 from team5.cli.cross_folds import evaluate_cross_folds
-from team5.cli.massspecgym import evaluate_massspecgym, is_on_massspecgym
+from team5.cli.massspecgym import evaluate_massspecgym
 from team5.data.decoys import CandidatePool
 from team5.data.structures import TrainingStructures, read_training_structures
 from team5.data.validation_set import draw_rankings
@@ -73,6 +73,10 @@ _EFFECT = {
     "confidence": (_FILE, _QUERIES),
     "card": (_FILE, _QUERIES),
     "data.cross_fold": (_FILE,),
+    "data.train": (_QUERIES,),
+    "data.pool": (_VERSIONS, _FILE, _QUERIES),
+    "data.candidates": (_MASSSPECGYM,),
+    "data.mces": (_MASSSPECGYM,),
 }
 
 
@@ -81,8 +85,9 @@ def evaluate(cfg: DictConfig) -> int:
     if cfg.format not in ("text", "json"):
         raise ConfigError(f"format={cfg.format}: choose text or json.", argument="format")
     check_settings(cfg)
-    _check_effect(cfg)
-    if cfg.versions is not None:
+    measured = _measured_on(cfg)
+    _check_effect(cfg, measured)
+    if measured == _VERSIONS:
         return _answer(cfg, *evaluate_cross_folds(cfg))
 
     def load() -> LoadedModel:
@@ -94,13 +99,13 @@ def evaluate(cfg: DictConfig) -> int:
             allow=cfg.allow,
         )
 
-    if not _is_on_file(cfg) and is_on_massspecgym(cfg):
+    if measured == _MASSSPECGYM:
         return _answer(cfg, *evaluate_massspecgym(cfg, load))
     return _answer(cfg, *_evaluate_queries(cfg, load))
 
 
-def _check_effect(cfg: DictConfig) -> None:
-    """Refuse settings that have no effect on what is measured."""
+def _measured_on(cfg: DictConfig) -> str:
+    """Return what a call measures on, one of those that ``_EFFECT`` names."""
     if cfg.versions is not None:
         if not _is_on_file(cfg):
             raise ConfigError(
@@ -108,11 +113,24 @@ def _check_effect(cfg: DictConfig) -> None:
                 "data.archive=, data.folds= and data.pool= as in their training.",
                 argument="versions",
             )
-        measured = _VERSIONS
-    elif _is_on_file(cfg):
-        measured = _FILE
-    else:
-        measured = _QUERIES if cfg.data.massspecgym is None else _MASSSPECGYM
+        return _VERSIONS
+    if _is_on_file(cfg):
+        return _FILE
+    if cfg.data.queries is None and cfg.data.massspecgym is None:
+        raise ConfigError(
+            "no spectra to measure on. Give data=file data.path=FILE for your own spectra with "
+            "SMILES, data.queries=FILE for a table with candidates, or data.massspecgym=FILE and "
+            "data.candidates=FILE."
+        )
+    if cfg.data.queries is not None and cfg.data.massspecgym is not None:
+        raise ConfigError(
+            "data.queries and data.massspecgym exclude each other. Give one of the two."
+        )
+    return _QUERIES if cfg.data.massspecgym is None else _MASSSPECGYM
+
+
+def _check_effect(cfg: DictConfig, measured: str) -> None:
+    """Refuse settings that have no effect on what is measured."""
     for key, places in _EFFECT.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and value is not False and measured not in places:

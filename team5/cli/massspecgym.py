@@ -28,35 +28,6 @@ _COMPARABLE = (
 _FIELDS = ("name", "value", "low", "high", "chance", "exchanged", "n_queries")  # of a metric
 
 
-def is_on_massspecgym(cfg: DictConfig) -> bool:
-    """Tell whether a call is on MassSpecGym's own files rather than on a table of queries.
-
-    Raises
-    ------
-    ConfigError
-        If it is on neither or both, or a setting belongs to the other.
-    """
-    if cfg.data.queries is None and cfg.data.massspecgym is None:
-        raise ConfigError(
-            "no spectra to measure on. Give data=file data.path=FILE for your own spectra with "
-            "SMILES, data.queries=FILE for a table with candidates, or data.massspecgym=FILE and "
-            "data.candidates=FILE."
-        )
-    if cfg.data.queries is not None and cfg.data.massspecgym is not None:
-        raise ConfigError(
-            "data.queries and data.massspecgym exclude each other. Give one of the two."
-        )
-    source, other = "massspecgym", "queries"
-    misplaced = [key for key in ("train", "pool") if cfg.data.get(key) is not None]
-    if cfg.data.massspecgym is None:
-        source, other = other, source
-        misplaced = [key for key in ("candidates", "mces") if cfg.data[key]]
-    if misplaced:
-        keys = " and ".join(f"data.{key}" for key in misplaced)
-        raise ConfigError(f"{keys} goes with data.{other}; leave it out with data.{source}.")
-    return source == "massspecgym"
-
-
 def evaluate_massspecgym(
     cfg: DictConfig, load: Callable[[], LoadedModel]
 ) -> tuple[dict[str, Any], str]:

@@ -16,6 +16,7 @@ from rdkit.Chem import rdMolDescriptors
 
 from team5.constants import MAX_HEAVY_ATOMS, MAX_SMILES_LENGTH
 from team5.errors import MoleculeError
+from team5.runtime.tables import counted
 
 # Codes of structures that are valid and too large for the model.
 TOO_LARGE = ("too_many_heavy_atoms", "smiles_too_long")
@@ -396,7 +397,7 @@ def _neutralise(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
     except Chem.MolSanitizeException:
         # An ion that owes its aromaticity to the charge, such as a cyclopentadienyl anion.
         return mol
-    notes.append(f"judged as {Chem.MolToSmiles(neutral)}, with {moved} proton(s) moved")
+    notes.append(f"judged as {Chem.MolToSmiles(neutral)}, with {counted(moved, 'proton')} moved")
     return neutral.GetMol()
 
 

@@ -34,6 +34,7 @@ from team5.inference.references import (
 from team5.inference.results import ExplainedPeak, Match, Simulation
 from team5.inference.selective import Question, why_withheld
 from team5.runtime.places import call_of
+from team5.runtime.tables import counted
 
 # Of a precursor that the structure cannot have, in units of the match logit.
 _PENALTY = 12.0
@@ -178,7 +179,8 @@ def to_match(
         impossible += pair.peaks.impossible_mzs.tolist()
     if impossible:
         notes.append(
-            f"{len(impossible)} peak(s) above the precursor: no ion of this structure gives them"
+            f"{counted(len(impossible), 'peak')} above the precursor: no ion of this structure "
+            "gives them"
         )
     return Match(
         smiles=molecule.smiles,

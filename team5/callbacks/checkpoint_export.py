@@ -84,8 +84,8 @@ class CheckpointExport(Callback):  # no dataclass: Hydra would instantiate what 
         Folder of the parent version, whose number a new version follows.
     held_out : FrozenQueries, optional
         Validation spectra of the run. Without ``gate_queries``, ``latest`` moves at the
-        end only to a version whose hit@1 on these is not below its parent's, and no metric of which
-        is worse by its entire interval.
+        end only to a version whose hit@1 on these is not below that of its parent or of what was
+        latest, and no metric of which is worse by its entire interval.
     n_val_pairs : int, optional
         Validation pairs of the run; with fewer than 50 ``latest`` does not move at its end.
     description : str
@@ -182,8 +182,8 @@ class CheckpointExport(Callback):  # no dataclass: Hydra would instantiate what 
         """Move ``latest``; Lightning calls this only if the fit succeeded."""
         if self.version is None or not trainer.is_global_zero:
             return
-        is_not_worse = self._compare_with_parent(self.version, pl_module.device)
-        if self.set_as_latest == "on_success" and is_not_worse:
+        may_be_latest = self._may_be_latest(self.version, pl_module.device)
+        if self.set_as_latest == "on_success" and may_be_latest:
             self._move_latest(self.version, "its training ended well", pl_module.device)
 
     def state_dict(self) -> dict[str, Any]:
@@ -233,25 +233,32 @@ class CheckpointExport(Callback):  # no dataclass: Hydra would instantiate what 
                 return
         _log.info("latest in %s is %s", self.root, version)
 
-    def _compare_with_parent(self, version: str, where: device) -> bool:
-        """Log and record before and after on held-out spectra; return whether latest may move."""
+    def _may_be_latest(self, version: str, where: device) -> bool:
+        """Compare with the parent and with latest on held-out spectra, record and log it."""
         if self.held_out is not None and self.parent is not None:
-            before, after = (self.parent.parent, self.parent.name), (self.root, version)
-            try:
-                with self._judging(version, where) as options:
-                    comparison = compare(before, after, self.held_out, **options)
-            except VersionError as error:
-                _log.warning("latest in %s stays: %s", self.root, error)
-                return False
-            _log.info("On %s:\n  %s", self.held_out.name, "\n  ".join(comparison.lines))
-            Tracker(self.root).add(version, update=True, extra={"compared": comparison.judged})
-            fell = comparison.judged["figures"]["hit_rate@1"]["difference"] < 0
-            if comparison.worse or fell:
-                _log.warning(
-                    "%s is worse than %s there: latest stays. Use it by name: version=%s",
-                    version, self.parent.name, version,
-                )  # fmt: skip
-                return False
+            tracker = Tracker(self.root)
+            rivals = [self.parent]
+            latest = tracker.latest()
+            if latest not in (None, version, self.parent.name):
+                rivals.append(self.root / latest)
+            for rival in rivals:
+                before, after = (rival.parent, rival.name), (self.root, version)
+                try:
+                    with self._judging(version, where) as options:
+                        comparison = compare(before, after, self.held_out, **options)
+                except VersionError as error:
+                    _log.warning("latest in %s stays: %s", self.root, error)
+                    return False
+                _log.info("On %s:\n  %s", self.held_out.name, "\n  ".join(comparison.lines))
+                if rival == self.parent:
+                    tracker.add(version, update=True, extra={"compared": comparison.judged})
+                fell = comparison.judged["figures"]["hit_rate@1"]["difference"] < 0
+                if comparison.worse or fell:
+                    _log.warning(
+                        "%s is worse than %s there: latest stays. Use it by name: version=%s",
+                        version, rival.name, version,
+                    )  # fmt: skip
+                    return False
         if self.n_val_pairs is not None and self.n_val_pairs < MIN_VAL_PAIRS:
             _log.warning(
                 "%d validation pairs are too few to tell whether %s is better (%d are needed): "

@@ -127,12 +127,23 @@ class _Cache(caching.FunctionCache):
                 self.cache_path, f"{function.__module__}.{function.__qualname__}"
             )
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        kept = super().load_overload(sig, target_context)
+        if kept is None and sys.stderr.isatty():
+            _announce()
+        return kept
+
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
             super().save_overload(sig, data)
         except (OSError, StorageError) as error:
             _warn(f"{self.cache_path}: {error}")
             self.disable()
+
+
+@functools.cache
+def _announce() -> None:
+    print("Compiling code for this machine, once: some 20 s", file=sys.stderr)
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from team5.errors import ConfigError, DataError, DataFileNotFoundError, StorageE
 from team5.registry.export import read_optimizer, read_version
 from team5.registry.tracker import Tracker
 from tests.inference.queries import write_queries
-from tests.inference.versions import copy_registry, damaged
+from tests.inference.versions import copy_registry, damaged, export_copy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -412,6 +412,16 @@ def test_latest_moves_if_the_parent_is_not_better_on_enough_pairs(root, fit, tab
     assert "48 validation pairs are too few to tell whether v0.2 is better" in caplog.text
     fit(SmallVersion([3.0, 0.5], root), **arguments, n_val_pairs=50)
     assert Tracker(root).latest() == "v0.3"
+
+
+def test_latest_moves_only_if_what_was_latest_is_not_better_either(root, fit, table, caplog):
+    copy_registry(root)
+    parent = root / export_copy(root, is_damaged=True)
+    held_out = read_frozen_queries(table)
+    fit(SmallVersion([3.0], root), parent=parent, held_out=held_out, n_val_pairs=50)
+    assert Tracker(root).latest() == "v0.1"
+    assert "v0.3 is worse than v0.1 there: latest stays" in caplog.text
+    assert Tracker(root).read().entry("v0.3").extra["compared"]["compared_with"] == "v0.2"
 
 
 def test_missing_queries_are_an_error_before_anything_is_trained(root, fit, tmp_path, monkeypatch):

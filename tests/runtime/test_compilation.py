@@ -18,6 +18,7 @@ def add_one(x):
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     compilation._warn.cache_clear()
+    compilation._announce.cache_clear()
     return tmp_path
 
 
@@ -36,6 +37,19 @@ def test_what_is_compiled_is_kept_for_the_next_process(folder):
     assert not is_read_from_disk()
     assert is_read_from_disk()
     assert len(kept(folder)) == 1
+
+
+def test_on_a_terminal_the_wait_is_announced_once(folder, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for _ in range(2):
+        assert not is_read_from_disk()
+        (file,) = kept(folder)
+        file.unlink()
+    assert capsys.readouterr().err == "Compiling code for this machine, once: some 20 s\n"
+    compilation._announce.cache_clear()
+    assert not is_read_from_disk()
+    assert is_read_from_disk()
+    assert capsys.readouterr().err.count("Compiling") == 1
 
 
 def test_what_other_sources_gave_is_compiled_again_and_replaced(folder, monkeypatch):

@@ -136,7 +136,5 @@ def check_part(part: int | None, facts: Mapping[str, Any], parent: StoredVersion
     if part is not None and same != (part, facts["folds_sha256"]):
         raise ConfigError(
             f"{parent.version} has learned from compounds of part {part}. Start from a version "
-            f"that was trained on these data with data.cross_fold={part}, or leave out "
-            "from_version=.",
-            argument="from_version",
+            f"that was trained on these data with data.cross_fold={part}, or from scratch."
         )
